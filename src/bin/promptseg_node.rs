@@ -1,0 +1,5 @@
+//! The ROS 2 executable.
+
+fn main() {
+    println!("promptseg_node {}", env!("CARGO_PKG_VERSION"));
+}

@@ -1,0 +1,1 @@
+//! Image encodings in, resize and normalise, masks out, overlays.
