@@ -1,1 +1,27 @@
 //! Image encodings in, resize and normalise, masks out, overlays.
+//!
+//! Everything here is plain memory: no ROS, no network, no session. Nothing panics on what a message may hold.
+
+mod axis;
+mod bayer;
+mod compressed;
+mod encoding;
+mod error;
+mod jpeg;
+mod labels;
+mod mask;
+mod preprocess;
+mod prompt_mask;
+mod resize;
+mod stretch;
+mod yuv;
+
+pub use compressed::decode_compressed;
+pub use encoding::{KNOWN_ENCODINGS, RawImage, decode_raw};
+pub use error::PixelError;
+pub use jpeg::encode_jpeg;
+pub use labels::{label_image, union_mask};
+pub use mask::{Mask, MaskUpscaler, PixelRect, mask_from_low_res, upscale_logits};
+pub use preprocess::{InputSpec, Preprocessor};
+pub use prompt_mask::{MaskInput, decode_mask};
+pub use resize::{Geometry, Resize};

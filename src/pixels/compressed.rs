@@ -1,0 +1,120 @@
+//! `sensor_msgs/CompressedImage`: JPEG and PNG.
+
+use std::io::Cursor;
+
+use image::{ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::error::{MAX_PIXELS, MAX_SIDE, PixelError, check_size};
+
+/// Memory that a decoder may ask for: enough for RGBA of 16 bits at [`MAX_PIXELS`].
+const MAX_ALLOC: u64 = MAX_PIXELS * 8;
+
+/// Reads a JPEG or PNG file as RGB.
+///
+/// What it is, is told by its first bytes; `format` (`"jpeg"`, or `"rgb8; jpeg compressed bgr8"` as image_transport
+/// writes) is only named in errors, because publishers disagree about it. The files hold their colours in the order
+/// of the standard, whatever encoding `format` names. Grey is spread over the three channels, alpha is dropped,
+/// sixteen bits become eight by full range.
+///
+/// # Errors
+/// Neither JPEG nor PNG, corrupt, or larger than is accepted (read from the header, before anything is decoded).
+pub fn decode_compressed(data: &[u8], format: &str) -> Result<RgbImage, PixelError> {
+    let kind = match data {
+        [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
+        _ => {
+            let start = if data.is_empty() {
+                "nothing (it is empty)".to_owned()
+            } else {
+                data.iter().take(8).map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
+            };
+            return Err(PixelError::UnknownCompression { format: format.to_owned(), start });
+        }
+    };
+    let bad = |e: image::ImageError| PixelError::Compressed { format: format.to_owned(), reason: e.to_string() };
+    let (width, height) = ImageReader::with_format(Cursor::new(data), kind).into_dimensions().map_err(bad)?;
+    check_size(width, height)?;
+    let mut reader = ImageReader::with_format(Cursor::new(data), kind);
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_ALLOC);
+    reader.limits(limits);
+    Ok(reader.decode().map_err(bad)?.into_rgb8())
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{DynamicImage, GrayImage, Rgb, RgbaImage};
+
+    use super::*;
+
+    fn png(image: DynamicImage) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        image.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_first_bytes_tell_the_kind_whatever_the_format_says() {
+        let image = RgbImage::from_fn(16, 8, |x, y| Rgb([x as u8 * 9, y as u8 * 20, 77]));
+        let bytes = png(image.clone().into());
+        for format in ["png", "jpeg", "rgb8; jpeg compressed bgr8", ""] {
+            assert_eq!(decode_compressed(&bytes, format).unwrap(), image);
+        }
+        let jpeg = super::super::encode_jpeg(&RgbImage::from_pixel(9, 7, Rgb([200, 40, 90])), 95).unwrap();
+        let read = decode_compressed(&jpeg, "rgb8; png compressed").unwrap();
+        assert_eq!(read.dimensions(), (9, 7));
+        for (found, expected) in read.get_pixel(4, 4).0.into_iter().zip([200u8, 40, 90]) {
+            assert!(found.abs_diff(expected) <= 4, "{found} against {expected}");
+        }
+    }
+
+    #[test]
+    fn grey_and_alpha_become_rgb() {
+        let grey = png(GrayImage::from_pixel(2, 2, image::Luma([9])).into());
+        assert_eq!(decode_compressed(&grey, "png").unwrap().get_pixel(1, 1).0, [9; 3]);
+        let alpha = png(RgbaImage::from_pixel(2, 2, image::Rgba([1, 2, 3, 0])).into());
+        assert_eq!(decode_compressed(&alpha, "png").unwrap().get_pixel(0, 0).0, [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_is_neither_is_refused_with_its_first_bytes() {
+        let e = decode_compressed(b"\x00\x00\x80?", "16UC1; compressedDepth").unwrap_err();
+        assert!(e.to_string().contains("compressedDepth") && e.to_string().contains("00 00 80 3f"), "{e}");
+        assert!(decode_compressed(&[], "jpeg").unwrap_err().to_string().contains("empty"));
+    }
+
+    #[test]
+    fn truncated_and_scrambled_files_never_panic() {
+        let image = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * 6) as u8, (y * 8) as u8, (x * y) as u8]));
+        for file in [png(image.clone().into()), super::super::encode_jpeg(&image, 80).unwrap()] {
+            for cut in 0..file.len().min(300) {
+                let _ = decode_compressed(&file[..cut], "jpeg");
+            }
+            for at in 3..file.len().min(600) {
+                for flip in [0x01, 0x80, 0xff] {
+                    let mut scrambled = file.clone();
+                    scrambled[at] ^= flip;
+                    let _ = decode_compressed(&scrambled, "jpeg");
+                }
+            }
+            assert!(matches!(decode_compressed(&file[..20], "x"), Err(PixelError::Compressed { .. })));
+        }
+    }
+
+    #[test]
+    fn a_header_that_claims_too_much_is_refused_before_decoding() {
+        let mut bytes = png(GrayImage::new(2, 2).into());
+        bytes[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+        let crc = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+        assert_eq!(decode_compressed(&bytes, "png"), Err(PixelError::TooLarge { width: 65536, height: 65536 }));
+    }
+
+    fn crc32(data: &[u8]) -> u32 {
+        !data.iter().fold(!0u32, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
+        })
+    }
+}

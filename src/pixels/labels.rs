@@ -1,0 +1,72 @@
+//! Several masks in one image.
+
+use super::mask::Mask;
+
+/// The image of `~/labels`: for each pixel the id of the object there, 0 for background, row by row. Where masks
+/// overlap the smaller one wins, so that a cup on a table stays visible; among equals the first.
+///
+/// Empty without masks. Masks of another size than the first are left out. Ids above 65535 keep their low 16 bits,
+/// but never become 0.
+pub fn label_image(masks: &[(u32, &Mask)]) -> Vec<u16> {
+    let Some((_, first)) = masks.first() else { return Vec::new() };
+    let mut labels = vec![0u16; first.data.len()];
+    let mut order: Vec<_> = masks.iter().filter(|(_, mask)| mask.same_size(first)).collect();
+    order.reverse();
+    order.sort_by_key(|(_, mask)| std::cmp::Reverse(mask.area));
+    for (id, mask) in order {
+        let value = match *id as u16 {
+            0 if *id != 0 => u16::MAX,
+            low => low,
+        };
+        mask.for_each_row(|at, row| {
+            for (label, inside) in labels[at..at + row.len()].iter_mut().zip(row) {
+                if *inside != 0 {
+                    *label = value;
+                }
+            }
+        });
+    }
+    labels
+}
+
+/// The image of `~/mask`: 255 where any object is. Empty without masks; masks of another size than the first are
+/// left out.
+pub fn union_mask(masks: &[&Mask]) -> Vec<u8> {
+    let Some(first) = masks.first() else { return Vec::new() };
+    let mut union = first.data.clone();
+    for mask in masks.iter().skip(1).filter(|mask| mask.same_size(first)) {
+        mask.for_each_row(|at, row| {
+            for (u, m) in union[at..at + row.len()].iter_mut().zip(row) {
+                *u |= m;
+            }
+        });
+    }
+    union
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(width: u32, height: u32, inside: impl Fn(u32, u32) -> bool) -> Mask {
+        let data = (0..width * height).map(|i| if inside(i % width, i / width) { 255 } else { 0 }).collect();
+        Mask::from_data(width, height, data).unwrap()
+    }
+
+    #[test]
+    fn the_smaller_object_stays_visible() {
+        let (table, cup) = (mask(4, 3, |_, y| y > 0), mask(4, 3, |x, y| x == 1 && y == 1));
+        for masks in [[(7, &table), (9, &cup)], [(9, &cup), (7, &table)]] {
+            assert_eq!(label_image(&masks), [0, 0, 0, 0, 7, 9, 7, 7, 7, 7, 7, 7]);
+        }
+        assert_eq!(union_mask(&[&cup, &table]), table.data);
+    }
+
+    #[test]
+    fn wide_ids_never_look_like_background_and_other_sizes_are_left_out() {
+        let (a, b) = (mask(2, 1, |x, _| x == 0), mask(3, 1, |_, _| true));
+        assert_eq!(label_image(&[(65536, &a), (2, &b)]), [65535, 0]);
+        assert_eq!(union_mask(&[&a, &b]), a.data);
+        assert!(label_image(&[]).is_empty() && union_mask(&[]).is_empty());
+    }
+}
