@@ -3,11 +3,6 @@
 
 ros_requirements=$root/tools/ros-jazzy-requirements.txt
 ort_version=1.31.1
-# r2r generates Rust for these packages only: with all of a ROS distribution it takes minutes more.
-# (The environment adds a name made of our messages' hash: r2r watches this list, and not the messages.)
-idl_packages='action_msgs;builtin_interfaces;diagnostic_msgs;geometry_msgs;lifecycle_msgs;promptseg_msgs;rcl_interfaces'
-idl_packages+=';rosgraph_msgs;sensor_msgs;service_msgs;std_msgs;std_srvs;tf2_msgs;type_description_interfaces'
-idl_packages+=';unique_identifier_msgs;vision_msgs'
 
 # ---------------------------------------------------------------------------------------------- what the machine has
 
@@ -50,7 +45,7 @@ ros_is_sourced() {
     [[ -n $(in_prefixes share/rcl/package.xml) ]]
 }
 
-# in_prefixes FILE: the first prefix of AMENT_PREFIX_PATH, other than our overlay, that has FILE.
+# in_prefixes FILE: the first prefix of AMENT_PREFIX_PATH, other than what is ours, that has FILE.
 in_prefixes() {
     local prefix prefixes
     IFS=: read -ra prefixes <<<"${AMENT_PREFIX_PATH:-}"
@@ -114,7 +109,7 @@ ensure_ros() {
         need_debian clang libclang cmake make g++
         ensure_ros_wheels
     fi
-    ensure_overlay
+    ensure_messages
     ensure_ort
     write_env
 }
@@ -175,46 +170,46 @@ fix_ros_wheels() {
         -e "s#/opt/python/cp3[0-9]+-cp3[0-9]+/lib/python3\.[0-9]+/site-packages#$site#g"
 }
 
-# Message packages that the ROS at hand lacks, built into one prefix in front of it.
-overlay_packages() {
+# Message packages that the ROS at hand lacks, each built into a prefix of its own, in front of ROS.
+ensure_messages() {
+    local package key
+    for package in $(lacking_messages); do
+        key=$({
+            "$ros_python" -VV
+            echo "$ros_kind $dev"
+            declare -f build_messages
+            case $ros_kind in
+                wheels) cat "$dev/ros/.stamp" ;;
+                sourced) echo "$ROS_DISTRO $(without_dev "$AMENT_PREFIX_PATH")" ;;
+            esac
+            message_files "$package" | xargs sha256sum
+        } | hash_of)
+        fresh "$dev/messages/$package/.stamp" "$key" && continue
+        rm -rf "$dev/messages/$package"
+        mkdir -p "$dev/messages/$package"
+        step "building $package" build_messages "$package"
+        echo "$key" >"$dev/messages/$package/.stamp"
+    done
+}
+
+lacking_messages() {
     local package
     for package in tf2_msgs vision_msgs promptseg_msgs; do
         if [[ $ros_kind == wheels || -z $(in_prefixes "share/$package/package.xml") ]]; then echo "$package"; fi
     done
 }
 
-ensure_overlay() {
-    local packages package key
-    mapfile -t packages < <(overlay_packages)
-    key=$({
-        "$ros_python" -VV
-        echo "$ros_kind $dev ${packages[*]}"
-        declare -f build_interface
-        case $ros_kind in
-            wheels) cat "$dev/ros/.stamp" ;;
-            sourced) echo "${ROS_DISTRO} $(without_dev "$AMENT_PREFIX_PATH")" ;;
-        esac
-        for package in "${packages[@]}"; do
-            (cd "$root/interfaces" && sha256sum "$package"/{CMakeLists.txt,package.xml} "$package"/{msg,srv}/*.* 2>/dev/null)
-        done
-    } | hash_of)
-    fresh "$dev/overlay/.stamp" "$key" && return 0
-    rm -rf "$dev/overlay" "$dev/overlay-build"
-    mkdir -p "$dev/overlay"
-    for package in "${packages[@]}"; do
-        step "building $package" build_interface "$package"
-    done
-    rm -rf "$dev/overlay-build"
-    echo "$key" >"$dev/overlay/.stamp"
-}
+message_files() { find "$root/interfaces/$1" -name '*.msg' -o -name '*.srv' -o -name CMakeLists.txt -o -name package.xml | sort; }
 
-build_interface() (
-    build=$dev/overlay-build/$1
+build_messages() {
+    local build=$dev/build/$1
+    rm -rf "$build"
     use_env
-    cmake -S "$root/interfaces/$1" -B "$build" -DCMAKE_INSTALL_PREFIX="$dev/overlay" -DCMAKE_BUILD_TYPE=Release \
+    cmake -S "$root/interfaces/$1" -B "$build" -DCMAKE_INSTALL_PREFIX="$dev/messages/$1" -DCMAKE_BUILD_TYPE=Release \
         -DPython3_EXECUTABLE="$ros_python" -DPYTHON_EXECUTABLE="$ros_python" -DBUILD_TESTING=OFF
     cmake --build "$build" --target install --parallel "$(nproc)"
-)
+    rm -rf "$build"
+}
 
 without_dev() { tr ':' '\n' <<<"$1" | grep -v "^$dev/" | paste -sd: || true; }
 
@@ -253,50 +248,51 @@ fetch_ort() {
 
 # What setup.bash would do. Written as a file that any shell of the Bourne family can source, more than once.
 env_text() {
-    local libraries
+    local package prefix python
+    python=$("$ros_python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
     cat <<E
 # Written by ./dev: the ROS 2 environment of this checkout. Source it, or use ./dev shell.
 _front() { case ":\$2:" in "::") echo "\$1" ;; *":\$1:"*) echo "\$2" ;; *) echo "\$1:\$2" ;; esac; }
 E
     if [[ $ros_kind == wheels ]]; then
-        libraries=$(printf '%s:' "$dev/ros/lib/$(python_folder)/site-packages"/ros_*.libs)$dev/ros/lib
         cat <<E
 export ROS_DISTRO=jazzy ROS_VERSION=2 ROS_PYTHON_VERSION=3
-export AMENT_PREFIX_PATH='$dev/overlay:$dev/ros'
-export CMAKE_PREFIX_PATH='$dev/overlay:$dev/ros'
-# Overlays first. The wheels' own start-up hook would start Python again with these folders in random order: not needed.
-export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
-LD_LIBRARY_PATH=\$(_front '$dev/overlay/lib:$libraries' "\${LD_LIBRARY_PATH:-}")
-PATH=\$(_front '$dev/ros/bin' "\$PATH")
-export VIRTUAL_ENV='$dev/ros'
 unset RMW_IMPLEMENTATION # Fast DDS is the only one here
+# The wheels' own start-up hook would start Python a second time, with LD_LIBRARY_PATH in random order.
+export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
+AMENT_PREFIX_PATH='$dev/ros'
+CMAKE_PREFIX_PATH='$dev/ros'
+LD_LIBRARY_PATH=\$(_front '$(printf '%s:' "$dev/ros/lib/$python/site-packages"/ros_*.libs)$dev/ros/lib' "\${LD_LIBRARY_PATH:-}")
+export VIRTUAL_ENV='$dev/ros'
 E
     else
-        cat <<E
-AMENT_PREFIX_PATH=\$(_front '$dev/overlay' "\${AMENT_PREFIX_PATH:-}")
-CMAKE_PREFIX_PATH=\$(_front '$dev/overlay' "\${CMAKE_PREFIX_PATH:-}")
-export AMENT_PREFIX_PATH CMAKE_PREFIX_PATH
-LD_LIBRARY_PATH=\$(_front '$dev/overlay/lib' "\${LD_LIBRARY_PATH:-}")
-PATH=\$(_front '$dev/venv/bin' "\$PATH")
-export VIRTUAL_ENV='$dev/venv'
-E
+        echo "export VIRTUAL_ENV='$dev/venv'"
     fi
+    for package in $(lacking_messages); do
+        prefix=$dev/messages/$package
+        cat <<E
+AMENT_PREFIX_PATH=\$(_front '$prefix' "\$AMENT_PREFIX_PATH")
+CMAKE_PREFIX_PATH=\$(_front '$prefix' "\${CMAKE_PREFIX_PATH:-}")
+LD_LIBRARY_PATH=\$(_front '$prefix/lib' "\${LD_LIBRARY_PATH:-}")
+PYTHONPATH=\$(_front '$(python_packages "$prefix" "$python")' "\${PYTHONPATH:-}")
+E
+    done
     cat <<E
-PYTHONPATH=\$(_front '$(overlay_python)' "\${PYTHONPATH:-}")
-export LD_LIBRARY_PATH PATH PYTHONPATH
-export IDL_PACKAGE_FILTER='$idl_packages;messages_$(cat "$root"/interfaces/*/{msg,srv}/*.* 2>/dev/null | hash_of)'
+PATH=\$(_front "\$VIRTUAL_ENV/bin" "\$PATH")
+export AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH PATH PYTHONPATH
+# r2r watches this list, and not the messages: the last name is their hash, so that it sees a change.
+export IDL_PACKAGE_FILTER='$(idl_packages);messages_$(messages_hash)'
 unset -f _front
 E
 }
 
-python_folder() { "$ros_python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])'; }
-
-# Where the message packages' Python modules went; Debian's own Python puts them elsewhere.
-overlay_python() {
-    local found
-    found=$(compgen -G "$dev/overlay/l*/python3*/*-packages" || compgen -G "$dev/overlay/local/lib/python3*/*-packages" || true)
-    echo "${found:-$dev/overlay/lib/$(python_folder)/site-packages}"
+# python_packages PREFIX PYTHON: where a package's Python modules lie; Debian's own Python has its own idea of that.
+python_packages() {
+    compgen -G "$1/lib/$2/*-packages" || compgen -G "$1/local/lib/$2/*-packages" || echo "$1/lib/$2/site-packages"
 }
+
+idl_packages() { sed -n 's/^IDL_PACKAGE_FILTER = "\(.*\)"$/\1/p' "$root/.cargo/config.toml"; }
+messages_hash() { for package in tf2_msgs vision_msgs promptseg_msgs; do message_files "$package"; done | xargs cat | hash_of; }
 
 use_env() { eval "$(env_text)"; }
 
