@@ -1,0 +1,62 @@
+"""Start the promptseg node: ros2 launch promptseg promptseg.launch.py image:=/camera/image_raw"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+SHARE = Path(get_package_share_directory('promptseg'))
+
+ARGUMENTS = [
+    ('name', 'promptseg', 'Name of the node; its outputs are below it, as in /promptseg/mask.'),
+    ('namespace', '', 'Namespace of the node and of its inputs.'),
+    ('params_file', str(SHARE / 'config' / 'promptseg.yaml'), 'YAML file with the parameters of the node.'),
+    ('model', '', 'Folder of a model bundle. Empty: the one of params_file.'),
+    ('image', 'image', "The camera's topic (sensor_msgs/Image). <image>/compressed is used when image_transport says so."),
+    ('image_transport', '', "'raw' or 'compressed'. Empty: as in params_file."),
+    ('camera_info', 'camera_info', 'Topic of the calibration (sensor_msgs/CameraInfo), for 3-D clicks only.'),
+    ('point', 'point', 'Clicks in pixels (geometry_msgs/Point); rqt_image_view publishes them on PICTURE_mouse_left.'),
+    ('detections', 'detections', "An upstream detector's boxes (vision_msgs/Detection2DArray)."),
+    ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
+    ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
+]
+
+
+def start(context):
+    value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    # What is empty stays as the file has it.
+    overrides = {name: value[name] for name in ('model', 'image_transport') if value[name]}
+    if value['use_sim_time'].lower() in ('true', '1'):
+        overrides['use_sim_time'] = True
+    return [
+        Node(
+            package='promptseg',
+            executable='promptseg_node',
+            name=value['name'],
+            namespace=value['namespace'],
+            parameters=[value['params_file'], overrides],
+            remappings=[
+                ('image', value['image']),
+                ('image/compressed', value['image'] + '/compressed'),
+                ('camera_info', value['camera_info']),
+                ('point', 'point', 'Clicks in pixels (geometry_msgs/Point); rqt_image_view publishes them on PICTURE_mouse_left.'),
+    ('detections', value['detections']),
+                # where rqt_image_view says that its picture was clicked
+                ('point', value['image'] + '_mouse_left'),
+            ],
+            arguments=['--ros-args', '--log-level', value['log_level']],
+            output='screen',
+            emulate_tty=True,
+        )
+    ]
+
+
+def generate_launch_description():
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, default, description in ARGUMENTS
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])
