@@ -9,7 +9,7 @@ use super::mask::Mask;
 /// but never become 0.
 pub fn label_image(masks: &[(u32, &Mask)]) -> Vec<u16> {
     let Some((_, first)) = masks.first() else { return Vec::new() };
-    let mut labels = vec![0u16; first.data.len()];
+    let mut labels = vec![0u16; first.width as usize * first.height as usize];
     let mut order: Vec<_> = masks.iter().filter(|(_, mask)| mask.same_size(first)).collect();
     order.reverse();
     order.sort_by_key(|(_, mask)| std::cmp::Reverse(mask.area));
@@ -33,7 +33,7 @@ pub fn label_image(masks: &[(u32, &Mask)]) -> Vec<u16> {
 /// left out.
 pub fn union_mask(masks: &[&Mask]) -> Vec<u8> {
     let Some(first) = masks.first() else { return Vec::new() };
-    let mut union = first.data.clone();
+    let mut union = first.full();
     for mask in masks.iter().skip(1).filter(|mask| mask.same_size(first)) {
         mask.for_each_row(|at, row| {
             for (u, m) in union[at..at + row.len()].iter_mut().zip(row) {
@@ -50,7 +50,7 @@ mod tests {
 
     fn mask(width: u32, height: u32, inside: impl Fn(u32, u32) -> bool) -> Mask {
         let data = (0..width * height).map(|i| if inside(i % width, i / width) { 255 } else { 0 }).collect();
-        Mask::from_data(width, height, data).unwrap()
+        Mask::from_data(width, height, &data).unwrap()
     }
 
     #[test]
@@ -59,14 +59,14 @@ mod tests {
         for masks in [[(7, &table), (9, &cup)], [(9, &cup), (7, &table)]] {
             assert_eq!(label_image(&masks), [0, 0, 0, 0, 7, 9, 7, 7, 7, 7, 7, 7]);
         }
-        assert_eq!(union_mask(&[&cup, &table]), table.data);
+        assert_eq!(union_mask(&[&cup, &table]), table.full());
     }
 
     #[test]
     fn wide_ids_never_look_like_background_and_other_sizes_are_left_out() {
         let (a, b) = (mask(2, 1, |x, _| x == 0), mask(3, 1, |_, _| true));
         assert_eq!(label_image(&[(65536, &a), (2, &b)]), [65535, 0]);
-        assert_eq!(union_mask(&[&a, &b]), a.data);
+        assert_eq!(union_mask(&[&a, &b]), a.full());
         assert!(label_image(&[]).is_empty() && union_mask(&[]).is_empty());
     }
 }

@@ -20,37 +20,46 @@ pub struct PixelRect {
     pub height: u32,
 }
 
-/// A mask in the camera's image.
+/// A mask in the camera's image. Only what lies in its tight box is stored: a detector's thousand small boxes on a
+/// large image cost little.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mask {
+    /// Size of the image.
     pub width: u32,
     pub height: u32,
-    /// `width * height`, row by row: 255 inside, 0 outside.
-    pub data: Vec<u8>,
     /// Pixels inside.
     pub area: u32,
     /// The tight box; none when nothing is inside.
     pub bbox: Option<PixelRect>,
+    /// The part within the tight box, row by row: 255 inside, 0 outside. Empty for an empty mask.
+    pub cropped: Vec<u8>,
     /// 0..1, how little the mask changes with the threshold; 0 for an empty one.
     pub stability: f32,
 }
 
 impl Mask {
     /// A mask of someone else; anything but 0 is inside. None when `data` has another size. Its stability is 1.
-    pub fn from_data(width: u32, height: u32, mut data: Vec<u8>) -> Option<Mask> {
+    pub fn from_data(width: u32, height: u32, data: &[u8]) -> Option<Mask> {
         if data.len() as u64 != u64::from(width) * u64::from(height) {
             return None;
         }
         let mut extent = Extent::default();
-        for (y, row) in data.chunks_exact_mut(width.max(1) as usize).enumerate() {
-            for (x, value) in row.iter_mut().enumerate() {
-                if *value != 0 {
-                    *value = 255;
-                    extent.add(y, x, x + 1);
-                }
+        let binary: Vec<u8> = data.iter().map(|v| if *v == 0 { 0 } else { 255 }).collect();
+        for (y, row) in binary.chunks_exact(width.max(1) as usize).enumerate() {
+            for (x, _) in row.iter().enumerate().filter(|(_, value)| **value != 0) {
+                extent.add(y, x, x + 1);
             }
         }
-        Some(Mask { width, height, data, area: extent.area, bbox: extent.rect(), stability: 1.0 })
+        Some(Mask::new(width, height, &binary, &extent, 1.0))
+    }
+
+    fn new(width: u32, height: u32, data: &[u8], extent: &Extent, stability: f32) -> Mask {
+        let bbox = extent.rect();
+        let cropped = bbox.map_or_else(Vec::new, |b| {
+            let rows = data.chunks_exact(width.max(1) as usize).skip(b.y as usize).take(b.height as usize);
+            rows.flat_map(|row| &row[b.x as usize..(b.x + b.width) as usize]).copied().collect()
+        });
+        Mask { width, height, area: extent.area, bbox, cropped, stability }
     }
 
     pub fn same_size(&self, other: &Mask) -> bool {
@@ -59,22 +68,23 @@ impl Mask {
 
     /// Whether the pixel is inside; false outside the image.
     pub fn contains(&self, x: u32, y: u32) -> bool {
-        x < self.width && y < self.height && self.data[y as usize * self.width as usize + x as usize] != 0
+        let Some(b) = self.bbox else { return false };
+        let within = (b.x..b.x + b.width).contains(&x) && (b.y..b.y + b.height).contains(&y);
+        within && self.cropped[(y - b.y) as usize * b.width as usize + (x - b.x) as usize] != 0
     }
 
-    /// The part within the tight box, row by row; empty for an empty mask.
-    pub fn cropped(&self) -> Vec<u8> {
-        let mut part = Vec::with_capacity(self.bbox.map_or(0, |b| b.width as usize * b.height as usize));
-        self.for_each_row(|_, row| part.extend_from_slice(row));
-        part
+    /// The whole image, `width * height`, row by row: 255 inside, 0 outside.
+    pub fn full(&self) -> Vec<u8> {
+        let mut full = vec![0; self.width as usize * self.height as usize];
+        self.for_each_row(|at, row| full[at..at + row.len()].copy_from_slice(row));
+        full
     }
 
-    /// Visits the rows of the tight box: where the row starts in `data`, and its part within the box.
+    /// Visits the rows of the tight box: where the row starts in the whole image, and its part within the box.
     pub(super) fn for_each_row(&self, mut visit: impl FnMut(usize, &[u8])) {
         let Some(b) = self.bbox else { return };
-        for y in b.y..b.y + b.height {
-            let at = y as usize * self.width as usize + b.x as usize;
-            visit(at, &self.data[at..at + b.width as usize]);
+        for (y, row) in (b.y..).zip(self.cropped.chunks_exact(b.width as usize)) {
+            visit(y as usize * self.width as usize + b.x as usize, row);
         }
     }
 }
@@ -173,8 +183,7 @@ impl MaskUpscaler {
         let surely = counts[3];
         let perhaps = counts[1] + counts[2] + counts[3];
         let stability = if perhaps == 0 { 0.0 } else { (surely as f64 / perhaps as f64) as f32 };
-        let bbox = extent.rect();
-        Mask { width: self.width, height: self.height, data, area: extent.area, bbox, stability }
+        Mask::new(self.width, self.height, &data, &extent, stability)
     }
 
     /// The row `y` of the image, still at low resolution along x.

@@ -80,12 +80,12 @@ fn the_fast_pass_equals_the_plain_one_bit_by_bit() {
                 let full = upscale_logits(&low, side, &g);
                 let mask = mask_from_low_res(&low, side, &g, threshold, offset);
                 let expected: Vec<u8> = full.iter().map(|v| if *v > threshold { 255 } else { 0 }).collect();
-                assert!(mask.data == expected, "{side} {g:?} seed {seed} threshold {threshold}");
+                assert!(mask.full() == expected, "{side} {g:?} seed {seed} threshold {threshold}");
                 let count = |t: f32| full.iter().filter(|v| **v > t).count();
                 let (surely, perhaps) = (count(threshold + offset), count(threshold - offset));
                 let stability = if perhaps == 0 { 0.0 } else { (surely as f64 / perhaps as f64) as f32 };
                 assert_eq!(mask.stability, stability);
-                let again = Mask::from_data(mask.width, mask.height, expected).unwrap();
+                let again = Mask::from_data(mask.width, mask.height, &expected).unwrap();
                 assert_eq!((mask.area, mask.bbox), (again.area, again.bbox));
             }
         }
@@ -100,19 +100,19 @@ fn values_that_are_not_finite_do_not_panic_and_are_never_inside_as_nan() {
         low[40] = value;
         let mask = mask_from_low_res(&low, 16, &g, 0.0, 1.0);
         let full = upscale_logits(&low, 16, &g);
-        assert!(mask.data.iter().zip(&full).all(|(m, v)| (*m != 0) == (*v > 0.0)));
+        assert!(mask.full().iter().zip(&full).all(|(m, v)| (*m != 0) == (*v > 0.0)));
     }
 }
 
 #[test]
 fn box_and_area_are_tight() {
     let data = vec![0, 0, 0, 0, /**/ 0, 7, 0, 9, /**/ 0, 0, 1, 0];
-    let mask = Mask::from_data(4, 3, data).unwrap();
+    let mask = Mask::from_data(4, 3, &data).unwrap();
     assert_eq!(mask.bbox, Some(PixelRect { x: 1, y: 1, width: 3, height: 2 }));
     assert_eq!(mask.area, 3);
-    assert_eq!(mask.cropped(), [255, 0, 255, 0, 255, 0]);
+    assert_eq!(mask.cropped, [255, 0, 255, 0, 255, 0]);
     assert!(mask.contains(1, 1) && !mask.contains(0, 0) && !mask.contains(4, 1));
-    let empty = Mask::from_data(2, 2, vec![0; 4]).unwrap();
-    assert_eq!((empty.bbox, empty.area, empty.cropped().len()), (None, 0, 0));
-    assert!(Mask::from_data(2, 2, vec![0; 3]).is_none());
+    let empty = Mask::from_data(2, 2, &[0; 4]).unwrap();
+    assert_eq!((empty.bbox, empty.area, empty.cropped.len()), (None, 0, 0));
+    assert!(Mask::from_data(2, 2, &[0; 3]).is_none());
 }

@@ -143,8 +143,8 @@ mod tests {
                 let drawn = MaskInput::Binary { width: w, height: h, data: data.clone() };
                 let low = drawn.to_low_res(&geometry, 256).unwrap();
                 let back = mask_from_low_res(&low, 256, &geometry, 0.0, 1.0);
-                let both = back.data.iter().zip(&data).filter(|(a, b)| **a > 0 && **b > 0).count();
-                let any = back.data.iter().zip(&data).filter(|(a, b)| **a > 0 || **b > 0).count();
+                let both = back.full().iter().zip(&data).filter(|(a, b)| **a > 0 && **b > 0).count();
+                let any = back.full().iter().zip(&data).filter(|(a, b)| **a > 0 || **b > 0).count();
                 assert!(both as f32 / any as f32 > 0.93, "{w}x{h} {resize:?}: {both} of {any}");
             }
         }
