@@ -35,8 +35,8 @@ try() { run_logged "$@"; }
 run_logged() {
     local what=$1 begun=$SECONDS from status ticker=''
     shift
-    from=$(($(stat -c %s "$log") + 1))
     printf '\n== %s\n$ %s\n' "$what" "$*" >>"$log"
+    from=$(($(stat -c %s "$log") + 1))
     if [[ -t 2 ]]; then
         tick "$what" "$from" &
         ticker=$!
@@ -46,7 +46,11 @@ run_logged() {
         "$@"
     ) >>"$log" 2>&1 </dev/null
     status=$?
-    [[ -z $ticker ]] || { kill "$ticker" && wait "$ticker" || printf '\r\e[K' >&2; } 2>/dev/null
+    if [[ -n $ticker ]]; then
+        kill "$ticker"
+        wait "$ticker" 2>/dev/null
+        printf '\r\e[K' >&2
+    fi
     if ((status == 0)); then
         say "  ${green}ok${plain}      $what ${dim}($((SECONDS - begun)) s)${plain}"
     else
