@@ -103,7 +103,7 @@ class Batches(torch.utils.data.IterableDataset):
     def draw(self, rng):
         if self.drawn % 1000 == 0:                              # a new bank of noise textures now and then
             self.generator = Gen(int(rng.integers(2 ** 31)))
-        self.generator.r = rng
+        self.generator.reseed(rng)
         self.drawn += 1
         return self.generator.scene()
 

@@ -27,7 +27,7 @@ def prompt_loss(logits, predicted_iou, truth, candidates=1.0):
     return (loss[:, 0] + candidates * best + ranking).mean(), iou
 
 
-def affinity_loss(affinity, regions, anchors=64):
+def affinity_loss(affinity, regions, anchors=32):
     """Without any prompt: does a pixel belong to the anchor's object (first heads), to its part (last heads)?
 
     affinity [B,128,64,64], regions [B,64,64] with object * 8 + part, -1 for padding.

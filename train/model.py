@@ -284,7 +284,8 @@ def per_image(weights, image):
     """weights [P,2,4096] @ image [B,4096,C] -> [P,2,C], prompts grouped by image."""
     if image.shape[0] == 1:
         return weights @ image
-    return (weights.unflatten(0, (image.shape[0], -1)) @ image[:, None]).flatten(0, 1)
+    rows = weights.unflatten(0, (image.shape[0], -1)).flatten(1, 2)          # a plain product per image is far quicker
+    return (rows @ image).unflatten(1, (-1, weights.shape[1])).flatten(0, 1)
 
 
 class MaskDecoder(nn.Module):

@@ -6,6 +6,7 @@ call after a finished leg starts another one, at half the rate.
 """
 import argparse
 import copy
+import json
 import math
 import os
 import signal
@@ -135,7 +136,7 @@ class Trainer:
         return rate
 
     def autocast(self):
-        # On a CPU bfloat16 is slower than float32 unless the machine has instructions for it.
+        # On a CPU without instructions for it bfloat16 was eight times slower than float32.
         return torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda")
 
     def update_ema(self):
@@ -186,6 +187,20 @@ class Trainer:
         return torch.stack([
             loss.detach(), iou[:, 0].mean(), iou[:, 1:].amax(1).mean(), chosen.mean(), error.mean(), affinity.detach()])
 
+    def report(self, means, pace, rate):
+        """One line for people, one for the learning curve."""
+        loss, single, best, chosen, error, affinity = means
+        left = (self.args.minutes * 60 - self.leg_seconds) / 60
+        print(f"step {self.step}  {self.leg_seconds / 60:.1f}/{self.args.minutes:g} min  rate {rate:.5f}  loss {loss:.3f}  "
+              f"IoU single {single:.3f} best {best:.3f} chosen {chosen:.3f}  IoU error {error:.3f}  "
+              f"affinity {affinity:.3f}  {pace:.2f} steps/s {pace * self.args.images:.1f} scenes/s  "
+              f"threads {torch.get_num_threads()}  left {left:.0f} min", flush=True)
+        self.args.out.mkdir(parents=True, exist_ok=True)
+        with (self.args.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps({
+                "step": self.step, "loss": round(loss, 4), "single": round(single, 4), "best": round(best, 4),
+                "chosen": round(chosen, 4), "rate": rate}) + "\n")
+
     def stop(self, *_):
         self.stopping = True
 
@@ -209,18 +224,14 @@ class Trainer:
             self.step, self.batches, self.scenes = self.step + 1, self.batches + 1, self.scenes + args.images
             self.leg_seconds += time.monotonic() - started
             if self.step % PRINT_EVERY == 0:
-                loss, single, oracle, chosen, error, affinity = torch.stack(recent).mean(0).tolist()
-                pace = len(recent) / (time.monotonic() - since)
-                print(f"step {self.step}  {self.leg_seconds / 60:.1f}/{args.minutes:g} min  rate {rate:.5f}  loss {loss:.3f}  "
-                      f"IoU single {single:.3f} best {oracle:.3f} chosen {chosen:.3f}  IoU error {error:.3f}  "
-                      f"affinity {affinity:.3f}  {pace:.2f} steps/s {pace * args.images:.1f} scenes/s  "
-                      f"threads {torch.get_num_threads()}  left {(budget - self.leg_seconds) / 60:.0f} min", flush=True)
+                self.report(torch.stack(recent).mean(0).tolist(), len(recent) / (time.monotonic() - since), rate)
                 recent, since = [], time.monotonic()
             if time.monotonic() - saved > SAVE_EVERY:
                 self.save()
                 saved = time.monotonic()
         self.save()
-        print(f"leg {self.legs + 1} {'interrupted' if self.stopping else 'done'}: {self.step} steps, {self.scenes} scenes, {self.path}", flush=True)
+        how = "interrupted" if self.stopping else "done"
+        print(f"leg {self.legs + 1} {how}: {self.step} steps, {self.scenes} scenes, {self.path}", flush=True)
 
 
 def main():

@@ -1,0 +1,189 @@
+"""Measures a bundle or a checkpoint:  python -m train.evaluate
+
+The protocol is that of `./dev eval` and of train/README.md, so the figures must agree with those of the node. Without
+--checkpoint it runs the bundle in ONNX Runtime on the stored scenes; with --drawn N it draws N held-out scenes instead,
+which is how training is watched without looking at the benchmark.
+"""
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+
+from .data import normalise, target_mask, targets
+from .export import DECODER, ENCODER, PROMPT_INPUTS, load
+from .model import BOTTOM_RIGHT, FOREGROUND, IMAGE_SIZE, LOW_RES, PAD, TOP_LEFT, Features
+from .prompts import central_correction, innermost, tight_box
+from .scenes import Gen
+
+HELD_OUT_SEED = 900001
+
+
+class OnnxModel:
+    """The bundle, on two threads."""
+
+    def __init__(self, folder):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 2
+        self.encoder, self.decoder = (
+            onnxruntime.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"])
+            for name in (ENCODER, DECODER))
+
+    def encode(self, image):
+        """image: uint8 [256,256,3], RGB."""
+        return self.encode_tensor(normalise(torch.from_numpy(image[None])).numpy())
+
+    def encode_tensor(self, tensor):
+        return dict(zip(Features._fields, self.encoder.run(None, {"image": tensor})))
+
+    def decode(self, features, *prompts):
+        return self.decoder.run(None, {**features, **dict(zip(PROMPT_INPUTS, prompts))})
+
+
+class TorchModel:
+    def __init__(self, checkpoint):
+        self.model, self.counters = load(checkpoint)
+
+    @torch.no_grad()
+    def encode(self, image):
+        return self.model.encode(normalise(torch.from_numpy(image[None])))
+
+    @torch.no_grad()
+    def decode(self, features, *prompts):
+        logits, iou = self.model.decode(features, *map(torch.from_numpy, prompts))
+        return logits.numpy(), iou.numpy()
+
+
+def predict(model, features, points, labels, mask=None):
+    """One object: logits [4,128,128] and predicted IoU [4]. Without a box a padding point is added, as in SAM."""
+    if TOP_LEFT not in labels:
+        points, labels = [*points, (0, 0)], [*labels, PAD]
+    previous = np.zeros((1, 1, LOW_RES, LOW_RES), np.float32) if mask is None else mask[None, None].astype(np.float32)
+    has = np.array([mask is not None], np.float32)
+    logits, iou = model.decode(
+        features, np.array([points], np.float32), np.array([labels], np.float32), previous, has)
+    return logits[0], iou[0]
+
+
+def upsample(logits):
+    """[128,128] -> [256,256], bilinear with half-pixel centres."""
+    return cv2.resize(logits, (IMAGE_SIZE, IMAGE_SIZE), interpolation=cv2.INTER_LINEAR)
+
+
+def intersection_over_union(a, b):
+    return float((a & b).sum() / max(1, (a | b).sum()))
+
+
+def measure(model, features, truth, click, box):
+    """All figures of one object."""
+    def overlaps(logits):
+        return [intersection_over_union(upsample(one) > 0, truth) for one in logits]
+
+    row = {}
+    points, labels = [click], [FOREGROUND]
+    logits, predicted = predict(model, features, points, labels)
+    true = overlaps(logits)
+    best = 1 + int(predicted[1:].argmax())
+    row["click1"], row["click1_oracle"], row["click1_single"] = true[best], max(true[1:]), true[0]
+    row["scores"] = [(float(predicted[i]), true[i]) for i in range(4)]
+
+    boxed, boxed_iou = predict(model, features, [box[:2], box[2:]], [TOP_LEFT, BOTTOM_RIGHT])
+    box_true = overlaps(boxed)
+    row["box"], row["box_by_score"] = box_true[0], box_true[1 + int(boxed_iou[1:].argmax())]
+    row["scores"].append((float(boxed_iou[0]), box_true[0]))
+
+    for name, by_score in (("click3", False), ("click3_by_score", True)):
+        clicks, marks, current = list(points), list(labels), logits[best]
+        for _ in range(2):
+            click, label = central_correction(upsample(current) > 0, truth)
+            clicks, marks = [*clicks, click], [*marks, label]
+            again, again_iou = predict(model, features, clicks, marks, current)
+            current = again[1 + int(again_iou[1:].argmax()) if by_score else 0]
+        row[name] = intersection_over_union(upsample(current) > 0, truth)
+    return row
+
+
+def stored_scenes(folder):
+    """(image, truth, click, box) of every object of the benchmark."""
+    images = {}
+    for prompt in json.loads((folder / "prompts.json").read_text()):
+        scene = prompt["scene"]
+        if scene not in images:
+            image = cv2.imread(str(folder / f"{scene}.png"))[..., ::-1]
+            images[scene] = np.ascontiguousarray(image), cv2.imread(str(folder / f"{scene}_truth.png"), cv2.IMREAD_UNCHANGED)
+        image, truth = images[scene]
+        yield image, truth == prompt["object"], tuple(prompt["click"]), prompt["box"]
+
+
+def drawn_scenes(count, per_scene=3):
+    """The same of scenes that training never draws."""
+    generator, rng = Gen(HELD_OUT_SEED), np.random.default_rng(HELD_OUT_SEED)
+    for _ in range(count):
+        image, labels = generator.scene()
+        key, found = targets(labels, min_area=200)
+        found = [target for target in found if target[0] in ("whole", "plain")]
+        for index in rng.permutation(len(found))[:per_scene]:
+            mask = target_mask(key, found[index])
+            yield image, mask, innermost(mask), tight_box(mask).ravel().tolist()
+
+
+def evaluate(model, objects):
+    rows, known, features = [], None, None
+    for image, truth, click, box in objects:
+        if image is not known:
+            known, features = image, model.encode(image)
+        rows.append(measure(model, features, truth, click, box))
+    result = {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if name != "scores"}
+    scores = np.array([score for row in rows for score in row["scores"]])
+    result["iou_error"] = float(np.abs(scores[:, 0] - scores[:, 1]).mean())
+    result["iou_bias"] = float((scores[:, 0] - scores[:, 1]).mean())
+    result["iou_correlation"] = float(np.corrcoef(scores.T)[0, 1])
+    return {name: round(value, 4) for name, value in result.items()} | {"objects": len(rows)}
+
+
+def milliseconds(model, image, prompts=1, repeats=30):
+    """Median milliseconds of one encoder run and of one decoder run on this machine."""
+    tensor = normalise(torch.from_numpy(image[None])).numpy()
+    features = model.encode_tensor(tensor)
+    points = np.full((prompts, 2, 2), 100, np.float32)
+    labels = np.tile(np.array([[FOREGROUND, PAD]], np.float32), (prompts, 1))
+    mask, has = np.zeros((prompts, 1, LOW_RES, LOW_RES), np.float32), np.zeros(prompts, np.float32)
+    spent = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        model.encode_tensor(tensor)
+        middle = time.perf_counter()
+        model.decode(features, points, labels, mask, has)
+        spent.append((middle - start, time.perf_counter() - middle))
+    encode, decode = np.median(spent, axis=0) * 1000
+    return {"encode_ms": round(float(encode), 1), "decode_ms": round(float(decode), 1)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, default=Path("models/tiny"))
+    parser.add_argument("--checkpoint", type=Path, help="measure this with PyTorch instead of the bundle")
+    parser.add_argument("--scenes", type=Path, default=Path("tests/scenes"))
+    parser.add_argument("--drawn", type=int, help="held-out scenes to draw instead of the stored ones")
+    parser.add_argument("--curve", type=Path, help="append the result to this file, with the steps of the checkpoint")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    model = TorchModel(args.checkpoint) if args.checkpoint else OnnxModel(args.bundle)
+    objects = drawn_scenes(args.drawn) if args.drawn else stored_scenes(args.scenes)
+    result = evaluate(model, objects)
+    if args.checkpoint:
+        result = model.counters | result
+    else:
+        result |= milliseconds(model, next(iter(stored_scenes(args.scenes)))[0])
+    if args.curve:
+        with args.curve.open("a") as curve:
+            curve.write(json.dumps(result) + "\n")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
