@@ -1,7 +1,8 @@
 //! An image becomes the encoder's input tensor.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -105,10 +106,10 @@ fn resize_u8(
     (new_width, new_height): (u32, u32),
 ) -> Result<(), PixelError> {
     let failed = |e: &dyn std::fmt::Display| PixelError::Resize(e.to_string());
-    let source = ImageRef::new(width, height, pixels, PixelType::U8x3).map_err(|e| failed(&e))?;
-    let mut target = Image::from_slice_u8(new_width, new_height, out, PixelType::U8x3).map_err(|e| failed(&e))?;
+    let source = TypedImageRef::<U8x3>::from_buffer(width, height, pixels).map_err(|e| failed(&e))?;
+    let mut target = TypedImage::<U8x3>::from_buffer(new_width, new_height, out).map_err(|e| failed(&e))?;
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    resizer.resize(&source, &mut target, &options).map_err(|e| failed(&e))
+    resizer.resize_typed(&source, &mut target, &options).map_err(|e| failed(&e))
 }
 
 /// Interleaved levels in rows of `width` pixels to normalised planes of `side` x `side`, the rest 0.
