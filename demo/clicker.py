@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""An operator: points at things in the camera's image and says what the node answers.
+
+The prompts of the command line are given in their order; they belong to one object until --new. With --scene it works
+through the drawn scene of this demo instead: clicks, a box, and corrections where a mask is wrong.
+Each answer is a line on stdout, as JSON with --json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from std_msgs.msg import Header
+
+from pointing import Answer, NoAnswer, Operator
+from report import answer_line
+from ros import Runner, run_node, to_seconds
+from scene import Scene, innermost, iou, tight_box
+
+
+class InOrder(argparse.Action):
+    """Keeps which prompt came after which."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        namespace.prompts = [*namespace.prompts, ((option_string or "").lstrip("-"), values)]
+
+
+def numbers(count: int) -> Callable[[str], tuple[float, ...]]:
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(v) for v in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != count:
+            raise argparse.ArgumentTypeError(f"'{text}' is not {count} numbers with commas between them")
+        return values
+
+    return parse
+
+
+def add_prompts(parser: argparse.ArgumentParser) -> None:
+    """The options --click, --background, --box and --new; their order is kept in `prompts`."""
+    group = parser.add_argument_group("prompts, in pixels of the image")
+    group.add_argument("--click", action=InOrder, type=numbers(2), metavar="X,Y", help="a point on the object")
+    group.add_argument("--background", action=InOrder, type=numbers(2), metavar="X,Y", help="a point beside it")
+    group.add_argument("--box", action=InOrder, type=numbers(4), metavar="X0,Y0,X1,Y1", help="a box around it")
+    group.add_argument("--new", action=InOrder, nargs=0, help="the prompts after this are for another object")
+    parser.set_defaults(prompts=[])
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_prompts(parser)
+    parser.add_argument("--scene", type=float, metavar="EPOCH", help="the drawn scene, which began at that time (s)")
+    parser.add_argument("--pause", type=float, default=0.9, help="seconds between two prompts (default: 0.9)")
+    parser.add_argument("--json", action="store_true", help="answers as JSON")
+    return parser.parse_args()
+
+
+def say(answer: Answer, prompt: str, args: argparse.Namespace, true_iou: float | None = None) -> None:
+    stamp = answer.header.stamp
+    event: dict[str, Any] = {
+        "prompt": prompt,
+        "stamp": [stamp.sec, stamp.nanosec],
+        "object": answer.object_id,
+        "iou": round(answer.iou, 3),
+        "true_iou": None if true_iou is None else round(true_iou, 3),
+        "area": answer.area,
+        "box": answer.box,
+        "ms": round(answer.ms, 1),
+    }
+    print(json.dumps(event) if args.json else answer_line(event), flush=True)
+
+
+def given_prompts(runner: Runner, operator: Operator, args: argparse.Namespace) -> None:
+    """The prompts of the command line."""
+    header = operator.frame or Header()
+    object_id, background = 0, []
+    for kind, values in args.prompts:
+        if kind == "new":
+            operator.next_object()
+            object_id, background = 0, []
+            continue
+        if kind == "background" and not object_id:
+            # Beside what? It is said with the object's first prompt.
+            background.append(values)
+            continue
+        if kind == "background":
+            answer = operator.refine(header, object_id, *values, foreground=False)
+        elif kind == "box":
+            answer = operator.around(header, values, object_id)
+        elif object_id:
+            answer = operator.refine(header, object_id, *values, foreground=True)
+        else:
+            answer = operator.click(header, *values)
+        object_id = answer.object_id
+        say(answer, f"{kind} {','.join(f'{v:g}' for v in values)}", args)
+        for point in background:
+            answer = operator.refine(header, object_id, *point, foreground=False)
+            say(answer, f"background {point[0]:g},{point[1]:g}", args)
+        background = []
+        runner.sleep(args.pause)
+
+
+class SceneWork:
+    """The work on the drawn scene. It knows the truth, as a person does who looks at the picture."""
+
+    def __init__(self, runner: Runner, operator: Operator, args: argparse.Namespace) -> None:
+        self.runner, self.operator, self.args = runner, operator, args
+        self.scene = Scene()
+        self.answers: dict[str, Answer] = {}
+
+    def truth(self, header: Header, name: str) -> np.ndarray:
+        return self.scene.truth(to_seconds(header.stamp) - self.args.scene)[name]
+
+    def newest(self) -> Header:
+        assert self.operator.frame is not None
+        return self.operator.frame
+
+    def tell(self, name: str, prompt: str, answer: Answer) -> None:
+        self.answers[name] = answer
+        say(answer, prompt, self.args, iou(answer.mask, self.truth(answer.header, name)))
+        self.runner.sleep(self.args.pause)
+
+    def click(self, name: str) -> None:
+        self.operator.next_object()
+        header = self.newest()
+        x, y = innermost(self.truth(header, name))
+        self.tell(name, f"click on the {name} at {x},{y}", self.operator.click(header, x, y))
+
+    def box(self, name: str) -> None:
+        header = self.newest()
+        corners = tight_box(self.truth(header, name))
+        self.tell(name, f"box around the {name}", self.operator.around(header, corners, name=name))
+
+    def correct(self, name: str, only_background: bool = False) -> None:
+        """One more click, where the mask of the last answer is most wrong."""
+        last = self.answers[name]
+        truth = self.truth(last.header, name)
+        missing, too_much = truth & ~last.mask, last.mask & ~truth
+        foreground = not only_background and np.count_nonzero(missing) > np.count_nonzero(too_much)
+        wrong = missing if foreground else too_much
+        if not wrong.any():
+            return
+        x, y = innermost(wrong)
+        answer = self.operator.refine(last.header, last.object_id, x, y, foreground)
+        self.tell(name, f"{'click' if foreground else 'background click'} for the {name} at {x},{y}", answer)
+
+    def run(self) -> None:
+        self.click("ball")
+        self.click("cup")
+        self.correct("cup")
+        self.box("banana")
+        self.click("parcel")
+        self.correct("parcel", only_background=True)
+        self.correct("parcel")
+
+
+def program(runner: Runner, args: argparse.Namespace) -> None:
+    operator = Operator(runner)
+    try:
+        operator.connect()
+        if args.scene is None:
+            given_prompts(runner, operator, args)
+        else:
+            SceneWork(runner, operator, args).run()
+    except NoAnswer as error:
+        print(error, file=sys.stderr, flush=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    options = arguments()
+    sys.exit(run_node("operator", lambda runner: program(runner, options)))

@@ -1,0 +1,115 @@
+"""What the demo's ROS processes have in common: time, headers, pictures, a clean stop."""
+
+from __future__ import annotations
+
+import array
+import io
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import rclpy
+from builtin_interfaces.msg import Time
+from PIL import Image as Picture
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+OPTICAL_FRAME = "camera_optical_frame"
+
+
+def to_time(seconds: float) -> Time:
+    nanoseconds = round(seconds * 1e9)
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def to_seconds(stamp: Time) -> float:
+    return stamp.sec + stamp.nanosec * 1e-9
+
+
+def image_message(picture: Picture.Image, stamp: Time) -> Image:
+    return Image(
+        header=Header(stamp=stamp, frame_id=OPTICAL_FRAME),
+        height=picture.height,
+        width=picture.width,
+        encoding="rgb8",
+        step=picture.width * 3,
+        data=array.array("B", picture.tobytes()),
+    )
+
+
+def jpeg_message(picture: Picture.Image, stamp: Time, quality: int = 95) -> CompressedImage:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    header = Header(stamp=stamp, frame_id=OPTICAL_FRAME)
+    return CompressedImage(header=header, format="rgb8; jpeg compressed rgb8", data=array.array("B", file.getvalue()))
+
+
+def mask_in_picture(mask: Image, x: int, y: int, width: int, height: int) -> np.ndarray:
+    """A mask that was cut to its box, back in the whole picture: bool, [height, width]."""
+    whole = np.zeros((height, width), bool)
+    if mask.width and mask.height:
+        rows = np.frombuffer(mask.data, np.uint8).reshape(mask.height, mask.step)[:, : mask.width]
+        whole[y : y + mask.height, x : x + mask.width] = rows > 127
+    return whole
+
+
+class Stopped(Exception):
+    """Somebody asked this process to stop."""
+
+
+class Runner:
+    """Spins a node on a thread of its own, so that its program can be written from top to bottom."""
+
+    def __init__(self, name: str) -> None:
+        self.stopping = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self.stopping.set())
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self.node = Node(name)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def sleep(self, seconds: float) -> None:
+        if self.stopping.wait(max(0.0, seconds)):
+            raise Stopped
+
+    def wait_until(self, ready: Callable[[], bool], timeout: float) -> bool:
+        end = time.monotonic() + timeout
+        while not ready():
+            if time.monotonic() >= end:
+                return False
+            self.sleep(0.01)
+        return True
+
+    def close(self) -> None:
+        self._executor.shutdown(timeout_sec=1.0)
+        self._thread.join(timeout=1.0)
+        self.node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def run_node(name: str, program: Callable[[Runner], None]) -> int:
+    """Runs a program around a node until it ends or is asked to stop."""
+    runner = Runner(name)
+    try:
+        program(runner)
+    except Stopped:
+        pass
+    finally:
+        runner.close()
+    sys.stdout.flush()
+    return 0

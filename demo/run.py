@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""The demo: starts the real node, a camera, an operator and a detector, and shows what becomes of every prompt.
+
+Without --image the camera sees a drawn table with things that drift; the operator clicks, draws a box and corrects,
+and the detector's boxes are for frames that are a third of a second old. With --image it is your picture and your
+prompts, in pixels of that picture. Pictures are written to --out; the last line on stdout is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+try:
+    from PIL import Image, UnidentifiedImageError
+    import rclpy  # noqa: F401
+except ImportError as missing:
+    sys.exit(f"demo: {missing}; run it with ./dev demo, which brings what it needs")
+
+from clicker import add_prompts
+from pictures import Moment, animation, contact_sheet, save_mask
+from pointing import FIRST_DETECTION_ID
+from processes import Family, Process, domain_of_its_own, find_node
+from recorder import Recorder
+from report import Terminal, answer_line
+from ros import Runner, Stopped, mask_in_picture
+
+NODE_START = 60.0
+LONGEST = 60.0
+# Pictures above this many pixels travel as JPEG.
+RAW_PIXELS = 1_500_000
+COLOURS = {"node": "blue", "camera": "cyan", "operator": "green", "detector": "yellow"}
+
+
+class Failed(Exception):
+    """The demo cannot go on; the text says what to do."""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./dev demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--image", type=Path, help="a picture of your own (JPEG, PNG, ...)")
+    add_prompts(parser)
+    parser.add_argument("--seconds", type=float, help="stop after so many seconds (default: when the work is done)")
+    parser.add_argument("--frames", type=int, help="stop after so many camera images")
+    parser.add_argument("--rate", type=float, help="camera images a second (default: 15; 5 with --image)")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
+    parser.add_argument("--node", type=Path, help="the node's executable (default: what was built last)")
+    parser.add_argument("--model", help="a model bundle instead of the built-in one")
+    args = parser.parse_args()
+    if args.prompts and not args.image:
+        parser.error("prompts are for a picture of your own: give --image FILE too")
+    return args
+
+
+class Demo:
+    def __init__(self, args: argparse.Namespace, terminal: Terminal) -> None:
+        self.args, self.terminal = args, terminal
+        self.node_ready = False
+        self.size = self._check_image()
+        self._events: deque[tuple[float, dict[str, Any]]] = deque()
+        self._detections: deque[dict[str, Any]] = deque()
+        self.moments: list[Moment] = []
+        self.detected: Moment | None = None
+
+    def _check_image(self) -> tuple[int, int] | None:
+        path = self.args.image
+        if path is None:
+            return None
+        try:
+            with Image.open(path) as picture:
+                picture.load()
+                size = picture.size
+        except (OSError, UnidentifiedImageError) as error:
+            raise Failed(f"{path} cannot be read: {error}") from None
+        if not self.args.prompts:
+            self.args.prompts = [("click", (size[0] // 2, size[1] // 2))]
+            self.terminal.line("no prompt given: a click in the middle (--click X,Y points elsewhere)")
+        return size
+
+    # ------------------------------------------------------------------ the processes
+
+    def heard(self, who: str, line: str) -> None:
+        """A line of a process."""
+        if who == "node" and line.rstrip().endswith("ready"):
+            self.node_ready = True
+        if line.startswith("{"):
+            event = json.loads(line)
+            if who == "detector":
+                self._detections.append(event)
+                return
+            # The overlay of this answer is on its way.
+            self._events.append((time.monotonic() + 0.25, event))
+            line = answer_line(event)
+        self.terminal.said(who, line, COLOURS.get(who, "dim"))
+
+    def start_node(self, family: Family, runner: Runner) -> Process:
+        path = self.args.node or find_node()
+        if path is None or not path.is_file():
+            raise Failed(f"no node{f' at {path}' if path else ''}: build it with ./dev build, or name it with --node")
+        parameters = {
+            # Things drift on the table; on a still picture the same prompts hold.
+            "persistence": "hold" if self.args.image else "track",
+            "image_reliability": "reliable",
+            "image_transport": "compressed" if self._compressed() else "raw",
+            "overlay_quality": "92",
+        }
+        if self.args.model:
+            model = Path(self.args.model)
+            parameters["model"] = str(model.resolve() if model.exists() else model)
+        given = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+        node = family.start("node", [path, "--ros-args", *given])
+        if not runner.wait_until(lambda: self.node_ready or node.exit_status() is not None, NODE_START):
+            raise Failed(f"the node was not ready within {NODE_START:.0f} s; what it said is above")
+        if not self.node_ready:
+            raise Failed(f"the node ended with status {node.exit_status()}; what it said above tells why")
+        return node
+
+    def _compressed(self) -> bool:
+        return self.size is not None and self.size[0] * self.size[1] > RAW_PIXELS
+
+    def start_others(self, family: Family) -> Process:
+        epoch = f"{time.time() + 0.5:.3f}"
+        rate = self.args.rate or (5.0 if self.args.image else 15.0)
+        camera: list[str | Path] = ["--rate", f"{rate:g}", "--epoch", epoch]
+        operator: list[str | Path] = ["--json"]
+        if self.args.image:
+            camera += ["--image", self.args.image]
+            operator += ["--pause", "0.3"]
+            for kind, values in self.args.prompts:
+                # "=": a value may begin with a minus.
+                operator += [f"--{kind}={','.join(f'{v:g}' for v in values)}" if values else f"--{kind}"]
+        else:
+            operator += ["--scene", epoch]
+            family.start_script("detector", "detector.py", "--epoch", epoch)
+        if self._compressed():
+            camera.append("--compressed")
+        family.start_script("camera", "camera.py", *camera)
+        return family.start_script("operator", "clicker.py", *operator)
+
+    # ------------------------------------------------------------------ what happens
+
+    def watch(self, runner: Runner, recorder: Recorder, node: Process, operator: Process) -> None:
+        """Until enough was seen."""
+        args, began = self.args, time.monotonic()
+        done_at: float | None = None
+        while True:
+            now = time.monotonic()
+            self._take_moments(recorder, now)
+            self._tell_detections(recorder)
+            seconds = now - began
+            newest = recorder.newest_array()
+            shown = "  ".join(f"{m.object_id}: {m.iou:.2f}" for m in newest.masks) if newest else "none yet"
+            self.terminal.status(f"{seconds:5.1f} s  {recorder.frames} frames  {recorder.masks} with masks  IoU {shown}")
+            if node.exit_status() is not None:
+                raise Failed(f"the node ended with status {node.exit_status()}; what it said above tells why")
+            if operator.exit_status() is not None and done_at is None:
+                done_at = now
+            if args.frames is not None and recorder.frames >= args.frames:
+                break
+            if args.seconds is not None and seconds >= args.seconds:
+                break
+            # One more second: the diagnostics of the last one, and some frames on which all objects are followed.
+            if args.frames is None and args.seconds is None and done_at and now > done_at + 1.3:
+                break
+            if seconds > max(LONGEST, args.seconds or 0):
+                break
+            runner.sleep(0.05)
+
+    def _take_moments(self, recorder: Recorder, now: float) -> None:
+        while self._events and self._events[0][0] <= now:
+            event = self._events.popleft()[1]
+            if jpeg := recorder.overlay_at((event["stamp"][0], event["stamp"][1])):
+                true = "" if event["true_iou"] is None else f", true {event['true_iou']:.2f}"
+                detail = f"object {event['object']}: IoU {event['iou']:.2f}{true}; {event['area']} px; {event['ms']:.0f} ms"
+                self.moments.append(Moment(jpeg, event["prompt"], detail))
+
+    def _tell_detections(self, recorder: Recorder) -> None:
+        while self._detections:
+            event = self._detections[0]
+            stamp = (event["stamp"][0], event["stamp"][1])
+            array = recorder.array_at(stamp)
+            found = [m for m in array.masks if m.object_id >= FIRST_DETECTION_ID] if array else []
+            jpeg = recorder.overlay_at(stamp)
+            if not found or jpeg is None:
+                # Not answered yet; given up when the next one is there.
+                if len(self._detections) < 2:
+                    return
+                self._detections.popleft()
+                continue
+            self._detections.popleft()
+            title = f"boxes of a detector, {event['age']:.2f} s old"
+            detail = ", ".join(f"{m.class_id} IoU {m.iou:.2f}" for m in found)
+            self.terminal.said("detector", f"{title:<36} {detail}", COLOURS["detector"])
+            self.detected = Moment(jpeg, title, detail)
+
+    # ------------------------------------------------------------------ what is left
+
+    def write_pictures(self, recorder: Recorder) -> list[str]:
+        """The contact sheet; the overlay stream, or the overlay and the masks of one's own picture."""
+        out: Path = self.args.out
+        out.mkdir(parents=True, exist_ok=True)
+        overlays = recorder.overlays()
+        written: list[Path] = []
+        moments = self.moments[:5] if self.detected else self.moments[:6]
+        moments = [*moments, *([self.detected] if self.detected else [])]
+        if moments:
+            written.append(out / "demo.png")
+            contact_sheet(moments, written[-1])
+        if not self.args.image:
+            if overlays:
+                written.append(out / "demo.gif")
+                animation(overlays, written[-1])
+        elif array := recorder.newest_array():
+            stamp = (array.header.stamp.sec, array.header.stamp.nanosec)
+            if jpeg := recorder.overlay_at(stamp):
+                written.append(out / "overlay.jpg")
+                written[-1].write_bytes(jpeg)
+            for m in array.masks:
+                written.append(out / f"mask-{m.object_id}.png")
+                save_mask(mask_in_picture(m.mask, m.roi.x_offset, m.roi.y_offset, array.width, array.height), written[-1])
+        return [str(path) for path in written]
+
+
+def hint(recorder: Recorder) -> str:
+    if recorder.frames == 0:
+        return "no image came from the camera; what it said is above"
+    return (
+        "no mask came. Lines of the node above say which prompts it refused, and why; a click must lie inside the "
+        "picture. RUST_LOG=debug shows what it does."
+    )
+
+
+def main() -> int:
+    args = arguments()
+    os.environ.setdefault("ROS_DOMAIN_ID", str(domain_of_its_own()))
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    terminal = Terminal()
+    runner: Runner | None = None
+    recorder: Recorder | None = None
+    status, pictures = 0, []
+    try:
+        demo = Demo(args, terminal)
+        runner = Runner("demo")
+        recorder = Recorder(runner.node)
+        try:
+            with Family(demo.heard) as family:
+                node = demo.start_node(family, runner)
+                operator = demo.start_others(family)
+                demo.watch(runner, recorder, node, operator)
+                terminal.status("writing the pictures")
+        except Stopped:
+            terminal.line("stopped")
+            status = 130
+        if recorder.masks:
+            pictures = demo.write_pictures(recorder)
+    except Failed as error:
+        terminal.line(f"{terminal.paint('failed', 'red')}: {error}")
+        status = 1
+    finally:
+        terminal.status("")
+        if runner:
+            runner.close()
+    result = {
+        "frames": recorder.frames if recorder else 0,
+        "masks": recorder.masks if recorder else 0,
+        "objects": recorder.objects() if recorder else [],
+        "ms": recorder.ms() if recorder else {},
+        "pictures": pictures,
+    }
+    if recorder and not recorder.masks and status == 0:
+        terminal.line(f"{terminal.paint('failed', 'red')}: {hint(recorder)}")
+        status = 1
+    print(json.dumps(result), flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""One node for the tests of a module; each test finds it without objects and with the default parameters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from harness import NodeProcess, Peer, free_domain
+from robot import Robot
+from scenes import Scene
+
+# DDS stays on this machine, so that tests on machines of one network do not meet.
+if os.environ.get("ROS_DISTRO") == "humble":
+    os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
+else:
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+
+
+@pytest.fixture(scope="module")
+def shared_robot(request: pytest.FixtureRequest) -> Iterator[Robot]:
+    """With the parameters that the module names in PARAMETERS."""
+    robot = Robot(getattr(request.module, "PARAMETERS", None))
+    try:
+        yield robot.connect()
+        assert robot.process.is_running(), f"the node died:\n{robot.process.log()}"
+    finally:
+        robot.close()
+
+
+@pytest.fixture
+def robot(shared_robot: Robot) -> Robot:
+    assert shared_robot.process.is_running(), f"the node died in an earlier test:\n{shared_robot.process.log()}"
+    shared_robot.reset()
+    return shared_robot
+
+
+@pytest.fixture(scope="session")
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.fixture
+def start_node() -> Iterator[Callable[..., NodeProcess]]:
+    """Starts nodes that end with the test."""
+    started: list[NodeProcess] = []
+
+    def start(domain: int, *ros_args: str, env: dict[str, str] | None = None) -> NodeProcess:
+        started.append(NodeProcess(domain, *ros_args, env=env))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()
+
+
+@pytest.fixture
+def start_robot() -> Iterator[Callable[..., Robot]]:
+    """Starts robots of a test's own."""
+    started: list[Robot] = []
+
+    def start(*args: Any, **kwargs: Any) -> Robot:
+        started.append(Robot(*args, **kwargs))
+        return started[-1]
+
+    yield start
+    for robot in started:
+        robot.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    """Somebody on a domain of its own."""
+    peer = Peer(free_domain())
+    yield peer
+    peer.close()

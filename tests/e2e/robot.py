@@ -1,0 +1,210 @@
+"""A running node with everything that a robot connects to it, and the few gestures that most tests are made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from promptseg_msgs.msg import MaskArray, PromptArray
+from promptseg_msgs.srv import Segment
+from rcl_interfaces.msg import Log, Parameter, ParameterValue, SetParametersResult
+from rcl_interfaces.srv import SetParameters
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
+from vision_msgs.msg import Detection2DArray
+
+import messages
+from harness import LATCHED, START_TIMEOUT, TIMEOUT, Inbox, NodeProcess, Peer, eventually, free_domain, parameter_args
+
+# Reliable, so that no test fails because the network lost an image; what cameras do by default is tested on its own.
+BASE = {"image_reliability": "reliable"}
+# What tests change and the next test must find as it was.
+LIVE_DEFAULTS: dict[str, Any] = {
+    "persistence": "hold",
+    "click_label": "foreground",
+    "keep_frames": 30,
+    "keep_images": 10,
+    "prompt_timeout": 1.0,
+    "candidates": "auto",
+    "overlay_quality": 85,
+}
+CAMERA_QOS = QoSProfile(depth=5)
+
+
+def value_message(value: Any) -> ParameterValue:
+    match value:
+        case bool():
+            return ParameterValue(type=1, bool_value=value)
+        case int():
+            return ParameterValue(type=2, integer_value=value)
+        case float():
+            return ParameterValue(type=3, double_value=value)
+        case str():
+            return ParameterValue(type=4, string_value=value)
+        case list():
+            return ParameterValue(type=9, string_array_value=value)
+    raise TypeError(value)
+
+
+class Robot:
+    def __init__(self, parameters: dict[str, Any] | None = None, ros_args: tuple[str, ...] = (), prefix: str = "/promptseg") -> None:
+        self.domain = free_domain()
+        self.prefix = prefix
+        self.image_topic = "image"
+        self.process = NodeProcess(self.domain, *parameter_args(BASE | (parameters or {})), *ros_args)
+        self.peer = Peer(self.domain)
+        self._ticks = int(time.time()) * 20
+        subscribe = self.peer.subscribe
+        self.mask: Inbox = subscribe(Image, f"{prefix}/mask")
+        self.labels: Inbox = subscribe(Image, f"{prefix}/labels")
+        self.masks: Inbox = subscribe(MaskArray, f"{prefix}/masks")
+        self.detections: Inbox = subscribe(Detection2DArray, f"{prefix}/detections")
+        self.overlay: Inbox = subscribe(Image, f"{prefix}/overlay")
+        self.overlay_compressed: Inbox = subscribe(CompressedImage, f"{prefix}/overlay/compressed")
+        self.diagnostics: Inbox = subscribe(DiagnosticArray, "/diagnostics")
+        self.rosout: Inbox = subscribe(Log, "/rosout", LATCHED)
+        self.changed: set[str] = set()
+
+    @property
+    def outputs(self) -> dict[str, Inbox]:
+        return {
+            "mask": self.mask,
+            "labels": self.labels,
+            "masks": self.masks,
+            "detections": self.detections,
+            "overlay": self.overlay,
+            "overlay/compressed": self.overlay_compressed,
+        }
+
+    def connect(self) -> Robot:
+        """Waits until every topic goes through: discovery is done at different times for each."""
+        self.process.wait_ready()
+        grey = np.full((48, 64, 3), 90, np.uint8)
+        end = time.monotonic() + START_TIMEOUT
+        while not all(inbox.mark() for inbox in self.outputs.values()):
+            assert time.monotonic() < end, f"outputs without a message: {[n for n, i in self.outputs.items() if not i.mark()]}"
+            self.publish_image(messages.image(grey, self.stamp()))
+            self.peer.publish("pixel", messages.pixel(32, 24))
+            time.sleep(0.2)
+        self.clear()
+        return self
+
+    def close(self) -> None:
+        self.peer.close()
+        self.process.close()
+
+    # ---------------------------------------------------------------- camera
+
+    def stamp(self) -> Time:
+        """The stamp of the next image: 50 ms after the last."""
+        self._ticks += 1
+        return Time(sec=self._ticks // 20, nanosec=self._ticks % 20 * 50_000_000)
+
+    def publish_image(self, image: Image) -> None:
+        self.peer.publish(self.image_topic, image, CAMERA_QOS)
+
+    def show(self, rgb: np.ndarray) -> Time:
+        """Publishes an rgb8 image and waits until the node has encoded it; its stamp."""
+        return self.show_message(messages.image(rgb, self.stamp()))
+
+    def show_message(self, image: Image) -> Time:
+        before = self.overlay.mark()
+        self.publish_image(image)
+        self.wait_encoded(image.header.stamp, before)
+        return image.header.stamp
+
+    def wait_encoded(self, stamp: Time, since: int = 0) -> None:
+        self.overlay.wait(f"the overlay of frame {stamp}", lambda m: m.header.stamp == stamp, since)
+
+    # ---------------------------------------------------------------- operator
+
+    def ask(self, send: Callable[[], None], stamp: Time, accept: Callable[[MaskArray], bool] = lambda _: True) -> MaskArray:
+        """Sends something; the first answer to it on the frame of that stamp."""
+        before = self.masks.mark()
+        send()
+        return self.masks.wait(f"masks on frame {stamp}", lambda m: m.header.stamp == stamp and accept(m), before)
+
+    def click(self, x: float, y: float, stamp: Time) -> MaskArray:
+        return self.ask(lambda: self.send_click(x, y, stamp), stamp)
+
+    def send_click(self, x: float, y: float, stamp: Time | None = None) -> None:
+        """A click whose answer nobody waits for."""
+        self.peer.publish("pixel", messages.pixel(x, y, stamp))
+
+    def prompt(self, operation: int, *objects: Any, stamp: Time) -> MaskArray:
+        message = messages.prompts(operation, *objects, stamp=stamp)
+        return self.ask(lambda: self.peer.publish("prompts", message), stamp)
+
+    def add(self, *objects: Any, stamp: Time) -> MaskArray:
+        return self.prompt(PromptArray.ADD, *objects, stamp=stamp)
+
+    def detect(self, stamp: Time, *found: Any) -> MaskArray:
+        return self.ask(lambda: self.peer.publish("detections", messages.detections(stamp, *found)), stamp)
+
+    def trigger(self, name: str) -> Trigger.Response:
+        return self.peer.call(Trigger, f"{self.prefix}/{name}", Trigger.Request())
+
+    def clear(self) -> None:
+        before = self.masks.mark()
+        assert self.trigger("clear").success
+        if self.overlay.mark():
+            self.masks.wait("an answer without objects after clear", lambda m: not m.masks, before)
+
+    def segment(self, timeout: float = TIMEOUT, **request: Any) -> Segment.Response:
+        return self.peer.call(Segment, f"{self.prefix}/segment", Segment.Request(**request), timeout)
+
+    # ---------------------------------------------------------------- parameters, log, diagnostics
+
+    def set_parameter(self, name: str, value: Any) -> SetParametersResult:
+        parameter = Parameter(name=name, value=value_message(value))
+        request = SetParameters.Request(parameters=[parameter])
+        result = self.peer.call(SetParameters, f"{self.prefix}/set_parameters", request).results[0]
+        if result.successful:
+            self.changed.add(name)
+        return result
+
+    def set(self, **values: Any) -> None:
+        for name, value in values.items():
+            result = self.set_parameter(name, value)
+            assert result.successful, result.reason
+
+    def reset(self) -> None:
+        """As a node that has just started, but for the frames that it keeps."""
+        for name in sorted(self.changed):
+            self.set(**{name: LIVE_DEFAULTS[name]})
+        self.changed.clear()
+        self.clear()
+
+    def diagnostic_values(self, since: int | None = None) -> dict[str, str]:
+        """The values of the newest diagnostics; with `since`, of the first that came after that mark."""
+        if since is None:
+            since = max(0, self.diagnostics.mark() - 1)
+        return {v.key: v.value for v in self.diagnostics.wait("diagnostics", since=since).status[0].values}
+
+    def refused(self, kind: str) -> int:
+        return int(self.diagnostic_values().get(f"refused: {kind}", 0))
+
+    def expect_refusal(self, kind: str, says: str, send: Callable[[], None]) -> str:
+        """Something bad is sent: it is warned about and counted. The warning."""
+        counted = self.refused(kind)
+        warnings: list[str] = []
+
+        def warned() -> bool:
+            # One warning of a kind in a second is said: when this one was held back, it is sent again.
+            before = self.rosout.mark()
+            send()
+            patience = time.monotonic() + 1.5
+            while time.monotonic() < patience and not warnings:
+                logs = [m for m in self.rosout.all(before) if m.level == 30 and says in m.msg]
+                warnings.extend(m.msg for m in logs)
+                time.sleep(0.01)
+            return bool(warnings)
+
+        eventually(f"a warning that says '{says}'; the log:\n{self.process.log()[-2000:]}", warned)
+        eventually(f"'refused: {kind}' above {counted} in diagnostics", lambda: self.refused(kind) > counted)
+        return warnings[0]

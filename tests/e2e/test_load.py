@@ -1,0 +1,79 @@
+"""A camera that is far faster than the model costs neither memory nor delay."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from messages import detection, detections, image, prompt
+from robot import Robot
+from scenes import Scene, Shape
+
+# Little is kept, so that memory is level soon.
+PARAMETERS = {"image_reliability": "best_effort", "keep_frames": 3, "keep_images": 3}
+SECONDS = 8.0
+
+
+class FastCamera:
+    """Publishes as fast as it can, on a thread of its own, with the true time as stamp."""
+
+    def __init__(self, robot: Robot, rate: float) -> None:
+        self.published = 0
+        self._robot, self._pause = robot, 1 / rate
+        self._message = image(Scene((Shape("ellipse", (20, 20, 60, 60), (220, 60, 40)),), 96, 72).rgb, robot.stamp())
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> FastCamera:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause):
+            now = time.time_ns()
+            self._message.header.stamp.sec, self._message.header.stamp.nanosec = now // 10**9, now % 10**9
+            self._robot.publish_image(self._message)
+            self.published += 1
+
+
+def test_a_camera_faster_than_the_model(robot: Robot) -> None:
+    ages: list[float] = []
+    with FastCamera(robot, rate=200) as camera:
+        robot.overlay.wait("a first frame", since=robot.overlay.mark())
+        robot.peer.publish("prompts", fast_prompts())
+        robot.masks.wait("masks", lambda m: m.masks, robot.masks.mark())
+        # The detector lags behind, and some of its frames are gone: refused, not gathered.
+        began = time.monotonic()
+        settled = None
+        seen = robot.masks.mark()
+        while (elapsed := time.monotonic() - began) < SECONDS:
+            new = robot.masks.all(seen)
+            seen += len(new)
+            ages += [time.time() - (m.header.stamp.sec + m.header.stamp.nanosec * 1e-9) for m in new[-1:]]
+            if new:
+                robot.peer.publish("detections", detections(new[0].header.stamp, detection((20, 20, 60, 60), "disk", "1")))
+            if settled is None and elapsed > SECONDS / 2:
+                settled = robot.process.resident_megabytes()
+            time.sleep(0.05)
+    assert settled is not None
+    growth = robot.process.resident_megabytes() - settled
+    assert growth < 10, f"{growth:.1f} MB in {SECONDS / 2} s"
+    values = robot.diagnostic_values(robot.diagnostics.mark())
+    assert camera.published > 3 * int(values["images encoded"]) / 2, "the camera was not fast enough for this test"
+    assert int(values["images superseded by a newer one"]) > 0
+    assert int(values["kept frames"]) <= 3
+    # Results keep coming, and they are of now.
+    assert len(ages) > 20
+    assert sorted(ages)[len(ages) // 2] < 0.5, ages
+    assert max(ages[len(ages) // 2 :]) < 2.0, ages
+
+
+def fast_prompts() -> object:
+    from messages import prompts
+    from promptseg_msgs.msg import PromptArray
+
+    return prompts(PromptArray.SET, prompt(object_id=1, box=(20, 20, 60, 60)))

@@ -1,0 +1,42 @@
+"""Remapping, namespaces and node names do what they do in every ROS 2 node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness import eventually
+from messages import image, prompt, prompts, whole_mask
+from promptseg_msgs.msg import MaskArray, PromptArray
+from rcl_interfaces.msg import Log
+from robot import Robot
+from scenes import Scene, iou
+
+
+def test_namespace_name_and_remapping(start_robot: Callable[..., Robot], scene: Scene) -> None:
+    rules = ("__ns:=/robot1", "__node:=seg", "image:=/front/image_raw", "~/masks:=/robot1/things")
+    robot = start_robot(ros_args=tuple(part for rule in rules for part in ("-r", rule)), prefix="/robot1/seg")
+    robot.process.wait_ready()
+    things = robot.peer.subscribe(MaskArray, "/robot1/things")
+    robot.image_topic = "/front/image_raw"
+    topics = dict(robot.peer.node.get_topic_names_and_types())
+
+    def known() -> bool:
+        topics.update(robot.peer.node.get_topic_names_and_types())
+        return {"/robot1/pixel", "/robot1/seg/labels", "/robot1/things", "/robot1/prompts"} <= set(topics)
+
+    eventually("the topics in the namespace", known)
+    assert ("seg", "/robot1") in robot.peer.node.get_node_names_and_namespaces()
+    answer = None
+    while answer is None:
+        stamp = robot.stamp()
+        before = things.mark()
+        robot.publish_image(image(scene.rgb, stamp))
+        box = prompt(box=scene.shapes[0].box)
+        robot.peer.publish("/robot1/prompts", prompts(PromptArray.SET, box, stamp=stamp))
+        try:
+            answer = things.wait("masks", lambda m: m.masks, before, timeout=1.0)
+        except AssertionError:
+            assert robot.process.is_running() and things.mark() == before, robot.process.log()
+    assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.75
+    log: Log = robot.rosout.wait("a log", lambda m: "ready" in m.msg)
+    assert log.name == "robot1.seg"

@@ -1,0 +1,118 @@
+"""Parameters by service, by file and by command line, as in every ROS 2 node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import NodeProcess, Peer, eventually
+from rcl_interfaces.msg import Log, ParameterEvent
+from rcl_interfaces.srv import DescribeParameters, GetParameters, GetParameterTypes, ListParameters, SetParametersAtomically
+from rcl_interfaces.msg import Parameter
+from robot import Robot, value_message
+
+NODE = "/promptseg"
+
+
+def get(peer: Peer, *names: str) -> list[object]:
+    values = peer.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names)).values
+    field = {0: None, 1: "bool_value", 2: "integer_value", 3: "double_value", 4: "string_value", 9: "string_array_value"}
+    return [getattr(v, field[v.type]) if field[v.type] else None for v in values]
+
+
+def test_list_get_and_types(robot: Robot) -> None:
+    listed = robot.peer.call(ListParameters, f"{NODE}/list_parameters", ListParameters.Request()).result.names
+    assert {"model", "persistence", "keep_frames", "providers", "use_sim_time"} <= set(listed)
+    assert get(robot.peer, "persistence", "keep_frames", "prompt_timeout", "nothing") == ["hold", 30, 1.0, None]
+    request = GetParameterTypes.Request(names=["persistence", "keep_frames", "providers", "nothing"])
+    assert list(robot.peer.call(GetParameterTypes, f"{NODE}/get_parameter_types", request).types) == [4, 2, 9, 0]
+
+
+def test_describe(robot: Robot) -> None:
+    request = DescribeParameters.Request(names=["keep_frames", "persistence", "model"])
+    frames, persistence, model = robot.peer.call(DescribeParameters, f"{NODE}/describe_parameters", request).descriptors
+    assert (frames.integer_range[0].from_value, frames.integer_range[0].to_value) == (1, 10_000)
+    assert "track" in persistence.additional_constraints
+    assert model.read_only and not frames.read_only
+    assert all(d.description for d in (frames, persistence, model))
+
+
+def test_a_change_takes_effect_and_is_announced(robot: Robot) -> None:
+    events = robot.peer.subscribe(ParameterEvent, "/parameter_events")
+    eventually("the publisher of /parameter_events", lambda: robot.peer.node.count_publishers("/parameter_events"))
+
+    def announced() -> bool:
+        # Discovery may still be under way.
+        robot.set(keep_frames=7)
+        return any(e.node == NODE and e.changed_parameters[0].name == "keep_frames" for e in events.all())
+
+    eventually("the parameter event", announced)
+    assert get(robot.peer, "keep_frames") == [7]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("persistence", "for ever", "one of once, hold, track"),
+        ("keep_frames", 0, "1 to 10000"),
+        ("keep_frames", "many", "found a string"),
+        ("track_min_iou", 1.5, "0 to 1"),
+        ("model", "elsewhere", "start the node again"),
+        ("persistance", "hold", "did you mean 'persistence'"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_the_reason(robot: Robot, name: str, value: object, says: str) -> None:
+    before = get(robot.peer, name)
+    result = robot.set_parameter(name, value)
+    assert not result.successful
+    assert says in result.reason
+    assert get(robot.peer, name) == before
+
+
+def test_a_whole_number_is_taken_for_a_float(robot: Robot) -> None:
+    robot.set(prompt_timeout=2)
+    assert get(robot.peer, "prompt_timeout") == [2.0]
+
+
+def test_atomically_means_all_or_nothing(robot: Robot) -> None:
+    good, bad = Parameter(name="keep_frames", value=value_message(9)), Parameter(name="persistence", value=value_message("x"))
+    request = SetParametersAtomically.Request(parameters=[good, bad])
+    result = robot.peer.call(SetParametersAtomically, f"{NODE}/set_parameters_atomically", request).result
+    assert not result.successful and "one of once" in result.reason
+    assert get(robot.peer, "keep_frames") == [30]
+
+
+def test_a_parameter_file(peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path) -> None:
+    """Values count; a name that does not exist is warned about and does no harm."""
+    file = tmp_path / "promptseg.yaml"
+    file.write_text(
+        "promptseg:\n  ros__parameters:\n    persistence: once\n    keep_frames: 12\n    prompt_timeout: 3\n"
+        "    providers: [cpu]\n    keep_frame: 3\n"
+    )
+    rosout = peer.subscribe(Log, "/rosout")
+    node = start_node(peer.domain, "--params-file", str(file))
+    node.wait_ready()
+    names = ("persistence", "keep_frames", "prompt_timeout", "providers")
+    assert get(peer, *names) == ["once", 12, 3.0, ["cpu"]]
+    assert "there is no parameter 'keep_frame'; did you mean 'keep_frames'?" in node.log()
+    assert rosout is not None
+
+
+def test_the_shipped_parameter_file_starts_the_node(peer: Peer, start_node: Callable[..., NodeProcess]) -> None:
+    file = Path(__file__).resolve().parents[2] / "config" / "promptseg.yaml"
+    node = start_node(peer.domain, "--params-file", str(file))
+    node.wait_ready()
+    assert "there is no parameter" not in node.log()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [("persistence:=always", "one of once, hold, track"), ("keep_frames:=0", "1 to 10000"), ("providers:=[rocm]", "'rocm'")],
+)
+def test_a_wrong_value_at_the_start_ends_it(
+    peer: Peer, start_node: Callable[..., NodeProcess], given: str, says: str
+) -> None:
+    node = start_node(peer.domain, "-p", given)
+    assert node.exit_status() == 1
+    assert says in node.log()
