@@ -202,11 +202,12 @@ lacking_messages() {
 message_files() { find "$root/interfaces/$1" -name '*.msg' -o -name '*.srv' -o -name CMakeLists.txt -o -name package.xml | sort; }
 
 build_messages() {
-    local build=$dev/build/$1
+    local build=$dev/build/$1 interpreter=$ros_python
+    [[ $ros_kind == wheels ]] || interpreter=$python # the one that ROS itself uses
     rm -rf "$build"
     use_env
     cmake -S "$root/interfaces/$1" -B "$build" -DCMAKE_INSTALL_PREFIX="$dev/messages/$1" -DCMAKE_BUILD_TYPE=Release \
-        -DPython3_EXECUTABLE="$ros_python" -DPYTHON_EXECUTABLE="$ros_python" -DBUILD_TESTING=OFF
+        -DPython3_EXECUTABLE="$interpreter" -DPYTHON_EXECUTABLE="$interpreter" -DBUILD_TESTING=OFF
     cmake --build "$build" --target install --parallel "$(nproc)"
     rm -rf "$build"
 }
