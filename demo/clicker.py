@@ -22,6 +22,9 @@ from report import answer_line
 from ros import Runner, run_node, to_seconds
 from scene import Scene, innermost, iou, tight_box
 
+# The operator of the drawn scene corrects a mask below this IoU with the truth.
+GOOD_ENOUGH = 0.85
+
 
 class InOrder(argparse.Action):
     """Keeps which prompt came after which."""
@@ -144,27 +147,37 @@ class SceneWork:
         corners = tight_box(self.truth(header, name))
         self.tell(name, f"box around the {name}", self.operator.around(header, corners, name=name))
 
-    def correct(self, name: str, only_background: bool = False) -> None:
-        """One more click, where the mask of the last answer is most wrong."""
+    def errors(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """What the last answer left out, and what it took too much."""
         last = self.answers[name]
         truth = self.truth(last.header, name)
-        missing, too_much = truth & ~last.mask, last.mask & ~truth
+        return truth & ~last.mask, last.mask & ~truth
+
+    def good(self, name: str) -> bool:
+        last = self.answers[name]
+        return iou(last.mask, self.truth(last.header, name)) >= GOOD_ENOUGH
+
+    def correct(self, name: str, only_background: bool = False) -> None:
+        """One more click, on the frame of the last answer, where that is most wrong."""
+        missing, too_much = self.errors(name)
         foreground = not only_background and np.count_nonzero(missing) > np.count_nonzero(too_much)
         wrong = missing if foreground else too_much
         if not wrong.any():
             return
+        last = self.answers[name]
         x, y = innermost(wrong)
         answer = self.operator.refine(last.header, last.object_id, x, y, foreground)
         self.tell(name, f"{'click' if foreground else 'background click'} for the {name} at {x},{y}", answer)
 
     def run(self) -> None:
-        self.click("ball")
-        self.click("cup")
-        self.correct("cup")
-        self.box("banana")
-        self.click("parcel")
-        self.correct("parcel", only_background=True)
-        self.correct("parcel")
+        for name in ("cup", "ball"):
+            self.click(name)
+            if not self.good(name):
+                self.correct(name)
+        for name in ("banana", "parcel"):
+            self.box(name)
+        # What is still too much of one of them is clicked away.
+        self.correct(max(self.answers, key=lambda n: np.count_nonzero(self.errors(n)[1])), only_background=True)
 
 
 def program(runner: Runner, args: argparse.Namespace) -> None:

@@ -53,7 +53,9 @@ def contact_sheet(moments: Sequence[Moment], path: Path) -> None:
     sheet.save(path, optimize=True)
 
 
-def animation(overlays: Sequence[tuple[tuple[int, int], bytes]], path: Path, per_second: float = 6, width: int = 400) -> None:
+def animation(
+    overlays: Sequence[tuple[tuple[int, int], bytes]], path: Path, per_second: float = 6, width: int = 400
+) -> None:
     """The overlay stream as an animated GIF."""
     frames: list[Image.Image] = []
     due = 0.0

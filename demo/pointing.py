@@ -12,11 +12,11 @@ import numpy as np
 from geometry_msgs.msg import Point, PointStamped
 from promptseg_msgs.msg import BoxPrompt, MaskArray, ObjectMask, ObjectPrompt, PointPrompt, PromptArray
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from ros import Runner, mask_in_picture
+from ros import Runner, mask_in_picture, to_seconds
 
 # Ids from here on belong to a detector's boxes.
 FIRST_DETECTION_ID = 1001
@@ -61,11 +61,12 @@ class Operator:
         self._pixel = node.create_publisher(PointStamped, "pixel", QoSProfile(depth=5))
         self._prompts = node.create_publisher(PromptArray, "prompts", QoSProfile(depth=5))
         self._new_object = node.create_client(Trigger, "promptseg/new_object")
-        node.create_subscription(CameraInfo, "camera_info", self._seen, QoSProfile(depth=1))
+        # What a person looks at: the frames that the node has worked on, with the masks of now.
+        node.create_subscription(CompressedImage, "promptseg/overlay/compressed", self._seen, QoSProfile(depth=1))
         node.create_subscription(MaskArray, "promptseg/masks", self._answered, QoSProfile(depth=10))
 
     def connect(self) -> None:
-        """Waits for the node and for the camera's first image."""
+        """Waits for the node and for the first image that it has worked on."""
         node = self.runner.node
 
         def ready() -> bool:
@@ -76,8 +77,10 @@ class Operator:
         if not self.runner.wait_until(ready, START_TIMEOUT):
             raise NoAnswer("no node and no camera to work with: do promptseg and a camera run?")
 
-    def _seen(self, info: CameraInfo) -> None:
-        self.frame = info.header
+    def _seen(self, picture: CompressedImage) -> None:
+        # A detector's boxes bring the overlay of an older frame once more.
+        if self.frame is None or to_seconds(picture.header.stamp) > to_seconds(self.frame.stamp):
+            self.frame = picture.header
 
     def _answered(self, array: MaskArray) -> None:
         with self._lock:

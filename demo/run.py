@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from PIL import Image, UnidentifiedImageError
     import rclpy  # noqa: F401
+    from PIL import Image, UnidentifiedImageError
 except ImportError as missing:
     sys.exit(f"demo: {missing}; run it with ./dev demo, which brings what it needs")
 
@@ -158,7 +158,9 @@ class Demo:
             seconds = now - began
             newest = recorder.newest_array()
             shown = "  ".join(f"{m.object_id}: {m.iou:.2f}" for m in newest.masks) if newest else "none yet"
-            self.terminal.status(f"{seconds:5.1f} s  {recorder.frames} frames  {recorder.masks} with masks  IoU {shown}")
+            self.terminal.status(
+                f"{seconds:5.1f} s  {recorder.frames} frames  {recorder.masks} with masks  IoU {shown}"
+            )
             if node.exit_status() is not None:
                 raise Failed(f"the node ended with status {node.exit_status()}; what it said above tells why")
             if operator.exit_status() is not None and done_at is None:
@@ -179,7 +181,9 @@ class Demo:
             event = self._events.popleft()[1]
             if jpeg := recorder.overlay_at((event["stamp"][0], event["stamp"][1])):
                 true = "" if event["true_iou"] is None else f", true {event['true_iou']:.2f}"
-                detail = f"object {event['object']}: IoU {event['iou']:.2f}{true}; {event['area']} px; {event['ms']:.0f} ms"
+                detail = (
+                    f"object {event['object']}: IoU {event['iou']:.2f}{true}; {event['area']} px; {event['ms']:.0f} ms"
+                )
                 self.moments.append(Moment(jpeg, event["prompt"], detail))
 
     def _tell_detections(self, recorder: Recorder) -> None:
@@ -225,7 +229,9 @@ class Demo:
                 written[-1].write_bytes(jpeg)
             for m in array.masks:
                 written.append(out / f"mask-{m.object_id}.png")
-                save_mask(mask_in_picture(m.mask, m.roi.x_offset, m.roi.y_offset, array.width, array.height), written[-1])
+                save_mask(
+                    mask_in_picture(m.mask, m.roi.x_offset, m.roi.y_offset, array.width, array.height), written[-1]
+                )
         return [str(path) for path in written]
 
 

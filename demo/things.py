@@ -80,7 +80,9 @@ def cup() -> Image.Image:
         band = ((y > 2 + bend * 0.9) & (y < 18 + bend * 0.9)).astype(np.float32)
         colour = _lit(_mix(glaze, _colour(238, 226, 196), band), nx, np.zeros_like(nx), nz, 0.30, 14)
         tube = (ring - 0.8) / 0.2
-        on_handle = _lit(glaze, tube * hx / (ring + 1e-6), tube * hy / (ring + 1e-6), np.sqrt(np.clip(1 - tube**2, 0, 1)))
+        on_handle = _lit(
+            glaze, tube * hx / (ring + 1e-6), tube * hy / (ring + 1e-6), np.sqrt(np.clip(1 - tube**2, 0, 1))
+        )
         colour = np.where((handle & ~body)[..., None], on_handle, colour)
         colour = np.where((rim < 1)[..., None], glaze * 1.25, colour)
         inner = (x / 43) ** 2 + ((y + 50) / 11) ** 2
@@ -133,7 +135,9 @@ def banana() -> Image.Image:
         nz = np.sqrt(1 - out * out)
         ripe = _colour(240, 200, 56)
         ridge = (np.abs(across - 0.15) < 0.06).astype(np.float32) * 0.35
-        base = _mix(_mix(ripe, _colour(120, 84, 30), ridge), _colour(86, 62, 30), np.clip((np.abs(along) - 0.86) * 9, 0, 1))
+        base = _mix(
+            _mix(ripe, _colour(120, 84, 30), ridge), _colour(86, 62, 30), np.clip((np.abs(along) - 0.86) * 9, 0, 1)
+        )
         return _lit(base, nx, ny, nz, 0.15, 12), inside
 
     return _paint(176, 96, painter)

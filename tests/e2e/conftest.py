@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from harness import NodeProcess, Peer, free_domain
 from robot import Robot
 from scenes import Scene

@@ -138,7 +138,9 @@ class Inbox:
         with self._lock:
             return len(self._messages)
 
-    def wait(self, what: str, accept: Callable[[Any], bool] = lambda _: True, since: int = 0, timeout: float = TIMEOUT) -> Any:
+    def wait(
+        self, what: str, accept: Callable[[Any], bool] = lambda _: True, since: int = 0, timeout: float = TIMEOUT
+    ) -> Any:
         """The first accepted message from `since` on."""
         seen = since
 

@@ -27,7 +27,12 @@ def stamp_of(message: Image | MaskArray | CompressedImage | Detection2DArray) ->
 
 
 def image(
-    data: np.ndarray, stamp: Time, encoding: str = "rgb8", padding: int = 0, big_endian: bool = False, width: int | None = None
+    data: np.ndarray,
+    stamp: Time,
+    encoding: str = "rgb8",
+    padding: int = 0,
+    big_endian: bool = False,
+    width: int | None = None,
 ) -> Image:
     """An Image of an array [height, ...]; `padding` bytes follow each row. `width` where it is not `data.shape[1]`."""
     rows = np.ascontiguousarray(data).reshape(data.shape[0], -1).view(np.uint8)

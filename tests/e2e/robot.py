@@ -52,7 +52,9 @@ def value_message(value: Any) -> ParameterValue:
 
 
 class Robot:
-    def __init__(self, parameters: dict[str, Any] | None = None, ros_args: tuple[str, ...] = (), prefix: str = "/promptseg") -> None:
+    def __init__(
+        self, parameters: dict[str, Any] | None = None, ros_args: tuple[str, ...] = (), prefix: str = "/promptseg"
+    ) -> None:
         self.domain = free_domain()
         self.prefix = prefix
         self.image_topic = "image"
@@ -87,7 +89,9 @@ class Robot:
         grey = np.full((48, 64, 3), 90, np.uint8)
         end = time.monotonic() + START_TIMEOUT
         while not all(inbox.mark() for inbox in self.outputs.values()):
-            assert time.monotonic() < end, f"outputs without a message: {[n for n, i in self.outputs.items() if not i.mark()]}"
+            assert time.monotonic() < end, (
+                f"outputs without a message: {[n for n, i in self.outputs.items() if not i.mark()]}"
+            )
             self.publish_image(messages.image(grey, self.stamp()))
             self.peer.publish("pixel", messages.pixel(32, 24))
             time.sleep(0.2)
@@ -104,6 +108,10 @@ class Robot:
         """The stamp of the next image: 50 ms after the last."""
         self._ticks += 1
         return Time(sec=self._ticks // 20, nanosec=self._ticks % 20 * 50_000_000)
+
+    def set_clock_back(self) -> None:
+        """The next stamps are minutes older than the last."""
+        self._ticks -= 10_000
 
     def publish_image(self, image: Image) -> None:
         self.peer.publish(self.image_topic, image, CAMERA_QOS)
@@ -123,7 +131,9 @@ class Robot:
 
     # ---------------------------------------------------------------- operator
 
-    def ask(self, send: Callable[[], None], stamp: Time, accept: Callable[[MaskArray], bool] = lambda _: True) -> MaskArray:
+    def ask(
+        self, send: Callable[[], None], stamp: Time, accept: Callable[[MaskArray], bool] = lambda _: True
+    ) -> MaskArray:
         """Sends something; the first answer to it on the frame of that stamp."""
         before = self.masks.mark()
         send()

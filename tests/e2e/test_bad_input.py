@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
-from messages import detection, detections, ids, image, prompt, prompts, whole_mask
 from promptseg_msgs.msg import PromptArray
+from sensor_msgs.msg import Image, RegionOfInterest
+
+from messages import detection, detections, ids, image, prompt, prompts, whole_mask
 from robot import Robot
 from scenes import HEIGHT, WIDTH, Scene, iou
-from sensor_msgs.msg import Image, RegionOfInterest
 
 ADD, REMOVE = PromptArray.ADD, PromptArray.REMOVE
 BOX = (40, 60, 120, 140)
@@ -127,9 +128,17 @@ CASES: dict[str, tuple[str, str, Send]] = {
         "label 3",
         on_topic("prompts", lambda t: prompts(ADD, prompt(1, points=[(50, 50, 3)]), stamp=t)),
     ),
-    "an unknown operation": ("bad_message", "operation 9", on_topic("prompts", lambda t: prompts(9, prompt(1, box=BOX), stamp=t))),
+    "an unknown operation": (
+        "bad_message",
+        "operation 9",
+        on_topic("prompts", lambda t: prompts(9, prompt(1, box=BOX), stamp=t)),
+    ),
     "an unknown object": ("unknown_object", "object 77", on_topic("prompts", two_boxes_removed)),
-    "a click on a frame that never was": ("frame_gone", "is gone", lambda robot, _: robot.send_click(50, 50, Time(sec=7))),
+    "a click on a frame that never was": (
+        "frame_gone",
+        "is gone",
+        lambda robot, _: robot.send_click(50, 50, Time(sec=7)),
+    ),
     "a detection on a frame that never was": (
         "frame_gone",
         "is gone",
@@ -185,7 +194,9 @@ def test_a_thousand_bad_messages_are_a_few_warnings_and_all_counted(robot: Robot
     bad = prompts(9, stamp=stamp)
     for _ in range(200):
         robot.peer.publish("prompts", bad, 200)
-    robot.diagnostics.wait("the count", lambda _: robot.refused("bad_message") >= before + 150, robot.diagnostics.mark())
+    robot.diagnostics.wait(
+        "the count", lambda _: robot.refused("bad_message") >= before + 150, robot.diagnostics.mark()
+    )
     said = [m.msg for m in robot.rosout.all(warnings) if "operation 9" in m.msg]
     assert 1 <= len(said) <= 5
     robot.click(*scene.shapes[0].centre, stamp)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+from vision_msgs.msg import ObjectHypothesisWithPose
+
 from messages import detection, ids, masks_by_id, whole_mask
 from robot import Robot
 from scenes import Scene, iou
-from vision_msgs.msg import ObjectHypothesisWithPose
 
 GOOD = 0.75
 
@@ -83,6 +84,9 @@ def test_an_empty_message_is_answered_with_no_masks(robot: Robot, scene: Scene) 
 @pytest.mark.parametrize("count", [100])
 def test_many_boxes(robot: Robot, scene: Scene, count: int) -> None:
     stamp = robot.show(scene.rgb)
-    found = [detection((i % 20 * 10, i // 20 * 10, i % 20 * 10 + 40, i // 20 * 10 + 40), f"{i}", f"{i}") for i in range(count)]
+    found = [
+        detection((i % 20 * 10, i // 20 * 10, i % 20 * 10 + 40, i // 20 * 10 + 40), f"{i}", f"{i}")
+        for i in range(count)
+    ]
     answer = robot.detect(stamp, *found)
     assert [m.class_id for m in answer.masks] == [f"{i}" for i in range(count)]

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+
 from messages import compressed, image, pixels, prompt, stamp_of, whole_mask
 from robot import Robot
 from scenes import Scene, iou
-from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 
 GOOD = 0.75
 

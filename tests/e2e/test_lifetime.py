@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from promptseg_msgs.msg import MaskArray, PromptArray
+
 from harness import NodeProcess, Peer, eventually
 from messages import image, prompt, prompts
-from promptseg_msgs.msg import MaskArray, PromptArray
 from robot import Robot
 from scenes import Scene
 
@@ -119,7 +120,7 @@ def test_the_camera_is_there_before_the_node(peer: Peer, start_node: Callable[..
 def test_two_cameras_after_each_other(robot: Robot, scene: Scene) -> None:
     """A camera that starts again may begin with older stamps: its newest frame is still the newest."""
     robot.show(scene.rgb)
-    robot._ticks -= 10_000
+    robot.set_clock_back()
     stamp = robot.show(scene.rgb)
     robot.send_click(*scene.shapes[0].centre)
     assert robot.masks.wait("masks", lambda m: m.masks).header.stamp == stamp

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 import time
 
-from messages import detection, detections, image, prompt
+from promptseg_msgs.msg import PromptArray
+
+from messages import detection, detections, image, prompt, prompts
 from robot import Robot
 from scenes import Scene, Shape
 
 # Little is kept, so that memory is level soon.
 PARAMETERS = {"image_reliability": "best_effort", "keep_frames": 3, "keep_images": 3}
 SECONDS = 8.0
+BOX = (20, 20, 60, 60)
 
 
 class FastCamera:
@@ -20,7 +23,7 @@ class FastCamera:
     def __init__(self, robot: Robot, rate: float) -> None:
         self.published = 0
         self._robot, self._pause = robot, 1 / rate
-        self._message = image(Scene((Shape("ellipse", (20, 20, 60, 60), (220, 60, 40)),), 96, 72).rgb, robot.stamp())
+        self._message = image(Scene((Shape("ellipse", BOX, (220, 60, 40)),), 96, 72).rgb, robot.stamp())
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -44,7 +47,7 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     ages: list[float] = []
     with FastCamera(robot, rate=200) as camera:
         robot.overlay.wait("a first frame", since=robot.overlay.mark())
-        robot.peer.publish("prompts", fast_prompts())
+        robot.peer.publish("prompts", prompts(PromptArray.SET, prompt(object_id=1, box=BOX)))
         robot.masks.wait("masks", lambda m: m.masks, robot.masks.mark())
         # The detector lags behind, and some of its frames are gone: refused, not gathered.
         began = time.monotonic()
@@ -55,7 +58,7 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
             seen += len(new)
             ages += [time.time() - (m.header.stamp.sec + m.header.stamp.nanosec * 1e-9) for m in new[-1:]]
             if new:
-                robot.peer.publish("detections", detections(new[0].header.stamp, detection((20, 20, 60, 60), "disk", "1")))
+                robot.peer.publish("detections", detections(new[0].header.stamp, detection(BOX, "disk", "1")))
             if settled is None and elapsed > SECONDS / 2:
                 settled = robot.process.resident_megabytes()
             time.sleep(0.05)
@@ -70,10 +73,3 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     assert len(ages) > 20
     assert sorted(ages)[len(ages) // 2] < 0.5, ages
     assert max(ages[len(ages) // 2 :]) < 2.0, ages
-
-
-def fast_prompts() -> object:
-    from messages import prompts
-    from promptseg_msgs.msg import PromptArray
-
-    return prompts(PromptArray.SET, prompt(object_id=1, box=(20, 20, 60, 60)))

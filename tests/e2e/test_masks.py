@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point
+from sensor_msgs.msg import RegionOfInterest
+
 from messages import ids, masks_by_id, pixels, prompt, stamp_of, whole_mask
 from robot import Robot
 from scenes import Scene, iou
-from sensor_msgs.msg import RegionOfInterest
 
 # The bundled model is small: what it must reach on plain shapes, not what a good model would.
 GOOD = 0.75

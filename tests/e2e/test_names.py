@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness import eventually
-from messages import image, prompt, prompts, whole_mask
 from promptseg_msgs.msg import MaskArray, PromptArray
 from rcl_interfaces.msg import Log
+
+from harness import eventually
+from messages import image, prompt, prompts, whole_mask
 from robot import Robot
 from scenes import Scene, iou
 

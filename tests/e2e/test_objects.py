@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from messages import ids, image, masks_by_id, prompt, prompts, whole_mask
 from promptseg_msgs.msg import PromptArray
+
+from messages import ids, image, masks_by_id, prompt, prompts, whole_mask
 from robot import Robot
 from scenes import Scene, iou
 

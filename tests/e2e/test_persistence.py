@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from messages import detection, ids, image, whole_mask
 from promptseg_msgs.msg import MaskArray
+
+from messages import detection, ids, image, whole_mask
 from robot import Robot
 from scenes import DISK, Scene, iou
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from promptseg_msgs.srv import Segment
+
 from harness import eventually
 from messages import ids, image, masks_by_id, prompt, whole_mask
-from promptseg_msgs.srv import Segment
 from robot import Robot
 from scenes import DISK, Scene, iou
 
@@ -17,7 +18,10 @@ GOOD = 0.75
 def test_an_image_of_its_own(robot: Robot, scene: Scene) -> None:
     """Other than the camera's, and without a camera."""
     message = image(scene.rgb, robot.stamp())
-    objects = [prompt(object_id=9, points=[(*scene.shapes[0].centre, 1)], class_id="disk"), prompt(box=scene.shapes[1].box)]
+    objects = [
+        prompt(object_id=9, points=[(*scene.shapes[0].centre, 1)], class_id="disk"),
+        prompt(box=scene.shapes[1].box),
+    ]
     answer = robot.segment(image=message, objects=objects)
     assert answer.success and answer.message == ""
     assert answer.result.header == message.header
@@ -101,7 +105,10 @@ def test_failures_say_why(robot: Robot, scene: Scene) -> None:
         ({"stamp": stamp, "objects": [prompt(points=[(5, 5, 0)])]}, "only background"),
         ({"stamp": stamp, "objects": [prompt(points=[(5, 5, 9)])]}, "label 9"),
         ({"stamp": stamp, "objects": [prompt(points=[(900, 5, 1)])]}, "outside the image of 320x240"),
-        ({"stamp": stamp, "objects": [prompt(object_id=3, box=(1, 1, 9, 9)), prompt(object_id=3, box=(1, 1, 9, 9))]}, "twice"),
+        (
+            {"stamp": stamp, "objects": [prompt(object_id=3, box=(1, 1, 9, 9)), prompt(object_id=3, box=(1, 1, 9, 9))]},
+            "twice",
+        ),
     ]:
         answer = robot.segment(**request)
         assert not answer.success

@@ -90,4 +90,6 @@ def test_every_frame_of_a_burst_answers_for_itself_or_is_refused(robot: Robot) -
             refused += 1
     assert answered == {}
     # Warnings are rate-limited, the count is not.
-    robot.diagnostics.wait("the count of refusals", lambda _: robot.refused("frame_gone") == refused, robot.diagnostics.mark())
+    robot.diagnostics.wait(
+        "the count of refusals", lambda _: robot.refused("frame_gone") == refused, robot.diagnostics.mark()
+    )
