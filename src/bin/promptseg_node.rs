@@ -1,5 +1,50 @@
 //! The ROS 2 executable.
 
-fn main() {
-    println!("promptseg_node {}", env!("CARGO_PKG_VERSION"));
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use promptseg::node::{parameter_docs, run};
+
+/// A click, a box or a detector's output becomes a segmentation mask with an IoU score.
+///
+/// ROS arguments follow `--ros-args`, as for every ROS 2 node: remap with `-r image:=/camera/image_raw`, set
+/// parameters with `-p model:=/path/to/bundle` or `--params-file config/promptseg.yaml`.
+#[derive(Parser)]
+#[command(version, trailing_var_arg = true)]
+struct Arguments {
+    /// error, warn, info, debug, trace, or a tracing filter; RUST_LOG wins over it.
+    #[arg(long, default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+
+    /// Print all parameters with their defaults, as a parameter file or as a page, and end.
+    #[arg(long, value_name = "FORMAT")]
+    parameters: Option<Format>,
+
+    /// Arguments for ROS, from `--ros-args` on.
+    #[arg(hide = true, allow_hyphen_values = true)]
+    ros: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Yaml,
+    Markdown,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.parameters {
+        Some(Format::Yaml) => print!("{}", parameter_docs::yaml()),
+        Some(Format::Markdown) => print!("{}", parameter_docs::markdown()),
+        None => return start(&arguments.log_level),
+    }
+    ExitCode::SUCCESS
+}
+
+fn start(log_level: &str) -> ExitCode {
+    match run(log_level) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Said by the node already.
+        Err(_) => ExitCode::FAILURE,
+    }
 }

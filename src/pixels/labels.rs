@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn mask(width: u32, height: u32, inside: impl Fn(u32, u32) -> bool) -> Mask {
-        let data = (0..width * height).map(|i| if inside(i % width, i / width) { 255 } else { 0 }).collect();
+        let data: Vec<u8> = (0..width * height).map(|i| if inside(i % width, i / width) { 255 } else { 0 }).collect();
         Mask::from_data(width, height, &data).unwrap()
     }
 

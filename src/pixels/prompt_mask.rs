@@ -13,7 +13,7 @@ const CERTAIN: f32 = 10.0;
 pub enum MaskInput {
     /// In the camera's image, row by row: 0 or 255.
     Binary { width: u32, height: u32, data: Vec<u8> },
-    /// Logits, row by row, in the model's own frame as they left an earlier prediction; finite.
+    /// Logits, row by row, finite: of the size of the image, or in the model's own frame as they left a prediction.
     Logits { width: u32, height: u32, data: Vec<f32> },
 }
 
@@ -44,22 +44,24 @@ pub fn decode_mask(raw: &RawImage) -> Result<MaskInput, PixelError> {
 }
 
 impl MaskInput {
-    /// Logits for the decoder, `side * side`, row by row, in the model's frame. Logits of that size pass unchanged,
-    /// others give none. A drawn mask must have the size of the image: each cell is +10 or -10 by how much of it is
-    /// inside, in between at the border; padding is outside.
+    /// Logits for the decoder, `side * side`, row by row, in the model's frame. Logits of that size pass unchanged.
+    /// Everything else must have the size of the image, or gives none: each cell is the mean of its pixels, where a
+    /// pixel of a drawn mask counts +10 inside and -10 outside; padding is outside.
     pub fn to_low_res(&self, geometry: &Geometry, side: usize) -> Option<Vec<f32>> {
+        let (MaskInput::Binary { width, height, .. } | MaskInput::Logits { width, height, .. }) = self;
+        let fits = (*width, *height) == geometry.image && side > 0;
         match self {
-            MaskInput::Logits { width, height, data } => {
-                (*width as usize == side && *height as usize == side).then(|| data.clone())
-            }
-            MaskInput::Binary { width, height, data } => {
-                ((*width, *height) == geometry.image && side > 0).then(|| coverage_logits(data, geometry, side))
+            MaskInput::Logits { data, .. } if (*width as usize, *height as usize) == (side, side) => Some(data.clone()),
+            MaskInput::Logits { data, .. } => fits.then(|| cell_means(|i| data[i], geometry, side)),
+            MaskInput::Binary { data, .. } => {
+                let logit = |i: usize| if data[i] == 0 { -CERTAIN } else { CERTAIN };
+                fits.then(|| cell_means(logit, geometry, side))
             }
         }
     }
 }
 
-fn coverage_logits(data: &[u8], geometry: &Geometry, side: usize) -> Vec<f32> {
+fn cell_means(logit: impl Fn(usize) -> f32, geometry: &Geometry, side: usize) -> Vec<f32> {
     let (width, height) = (geometry.image.0 as usize, geometry.image.1 as usize);
     // The pixels under each cell; at least one, so that images smaller than the grid work too.
     let spans = |image: usize, content: u32| -> Vec<Option<(usize, usize)>> {
@@ -83,11 +85,9 @@ fn coverage_logits(data: &[u8], geometry: &Geometry, side: usize) -> Vec<f32> {
                 out.push(-CERTAIN);
                 continue;
             };
-            let inside: usize = (*top..*bottom)
-                .map(|y| data[y * width + left..y * width + right].iter().filter(|v| **v != 0).count())
-                .sum();
-            let covered = inside as f32 / ((bottom - top) * (right - left)) as f32;
-            out.push((2.0 * covered - 1.0) * CERTAIN);
+            let row_sum = |y: usize| (y * width + left..y * width + right).map(&logit).sum::<f32>();
+            let sum: f32 = (*top..*bottom).map(row_sum).sum();
+            out.push(sum / ((bottom - top) * (right - left)) as f32);
         }
     }
     out
@@ -158,5 +158,14 @@ mod tests {
         assert_eq!(logits.to_low_res(&geometry, 8), None);
         let drawn = MaskInput::Binary { width: 6, height: 8, data: vec![0; 48] };
         assert_eq!(drawn.to_low_res(&geometry, 4), None);
+    }
+
+    #[test]
+    fn logits_of_the_size_of_the_image_are_averaged() {
+        let geometry = Geometry::new(8, 4, 16, Resize::Letterbox);
+        let data = (0..32).map(|i| if i % 8 < 4 { 3.0 } else { -1.0 }).collect();
+        let low = MaskInput::Logits { width: 8, height: 4, data }.to_low_res(&geometry, 4).unwrap();
+        assert_eq!(low[..8], [3.0, 3.0, -1.0, -1.0, 3.0, 3.0, -1.0, -1.0]);
+        assert_eq!(low[8..], [-CERTAIN; 8]);
     }
 }

@@ -1,0 +1,219 @@
+//! What can be asked of the engine, and what it answers.
+
+use std::sync::Arc;
+
+use image::RgbImage;
+use tokio::sync::oneshot;
+
+use super::frame::{Frame, Header, Stamp};
+use crate::pixels::{Mask, MaskInput};
+use crate::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
+
+/// The frame that a prompt is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameRef {
+    /// The newest encoded frame.
+    Newest,
+    /// The frame of that stamp.
+    At(Stamp),
+}
+
+impl From<Stamp> for FrameRef {
+    /// A message that was never stamped means the newest frame.
+    fn from(stamp: Stamp) -> Self {
+        if stamp == Stamp::NONE { FrameRef::Newest } else { FrameRef::At(stamp) }
+    }
+}
+
+/// How long an object lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Persistence {
+    /// On the frame that it was prompted on.
+    Once,
+    /// The same prompts on every frame from now on.
+    #[default]
+    Hold,
+    /// Follows the object: the mask of one frame prompts the next.
+    Track,
+}
+
+impl std::str::FromStr for Persistence {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "once" => Ok(Persistence::Once),
+            "hold" => Ok(Persistence::Hold),
+            "track" => Ok(Persistence::Track),
+            other => Err(format!("'{other}' is none of once, hold, track")),
+        }
+    }
+}
+
+/// What a message says about one object.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectPrompt {
+    /// 1..=65535; 0 lets the engine choose the next free one.
+    pub id: u32,
+    pub class_id: String,
+    pub prompt: Prompt,
+    /// A mask that somebody gave; it becomes a mask prompt once the frame is known.
+    pub mask: Option<MaskInput>,
+    /// Add to the prompts that the object has and feed its previous logits back, instead of replacing them.
+    pub refine: bool,
+}
+
+/// A box of an upstream detector.
+#[derive(Debug, Clone)]
+pub struct DetectedBox {
+    pub bbox: BoxPrompt,
+    pub class_id: String,
+    /// The detector's own name for it, handed through.
+    pub tag: String,
+}
+
+/// What a PromptArray does with the objects that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// These objects replace all others.
+    Set,
+    /// These objects join the others; one that exists is refined or replaced.
+    Add,
+    /// These objects go.
+    Remove,
+    /// All objects go.
+    Clear,
+}
+
+/// Prompts from one person or program; they are worked off strictly in order.
+#[derive(Debug)]
+pub enum Interaction {
+    /// A click on the current object.
+    Click { at: FrameRef, point: Point, persistence: Persistence },
+    /// A box for the current object.
+    Region { at: FrameRef, bbox: BoxPrompt, persistence: Persistence },
+    Prompts { at: FrameRef, operation: Operation, objects: Vec<ObjectPrompt>, persistence: Persistence },
+    /// The next click starts an object of its own.
+    NewObject,
+    /// Forget every object.
+    Clear,
+}
+
+/// Boxes of a detector, on the detector's own frame.
+#[derive(Debug)]
+pub struct Detections {
+    pub at: FrameRef,
+    pub boxes: Vec<DetectedBox>,
+}
+
+/// One self-contained question: an image or a stamp, and prompts. Touches none of the current objects.
+#[derive(Debug)]
+pub struct Segment {
+    pub on: SegmentOn,
+    pub objects: Vec<ObjectPrompt>,
+    /// Return every candidate, not the best one only.
+    pub all_candidates: bool,
+    pub reply: oneshot::Sender<Result<FrameResult, Refusal>>,
+}
+
+/// Where a [`Segment`] question is to be answered.
+#[derive(Debug)]
+pub enum SegmentOn {
+    Image(Frame),
+    Frame(FrameRef),
+}
+
+/// The mask of one object on one frame.
+#[derive(Debug, Clone)]
+pub struct ObjectResult {
+    pub id: u32,
+    pub class_id: String,
+    /// The detector's own name for the object, empty for others.
+    pub tag: String,
+    /// Predicted IoU of `mask`.
+    pub iou: f32,
+    /// Whether the object is there at all, a logit; `None` for families without such a head.
+    pub object_score: Option<f32>,
+    pub candidate_ious: Vec<f32>,
+    pub mask: Mask,
+    /// What pointed at it, for the overlay.
+    pub points: Vec<Point>,
+    pub bbox: Option<BoxPrompt>,
+    /// Fed back with the next click.
+    pub low_res: LowResLogits,
+}
+
+/// Milliseconds of one result.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StageMs {
+    /// Pixels of the camera to the network's input.
+    pub preprocess: f32,
+    pub encode: f32,
+    pub decode: f32,
+    /// Low-resolution logits to masks in the camera's image.
+    pub postprocess: f32,
+    /// From the image's arrival (or the prompt's, for a frame that was kept) to the masks.
+    pub total: f32,
+}
+
+/// Everything that is known about one frame at this time.
+#[derive(Debug, Clone)]
+pub struct FrameResult {
+    pub header: Header,
+    pub image: Arc<RgbImage>,
+    pub objects: Vec<Arc<ObjectResult>>,
+    /// Objects changed since the last result: even an empty answer says something (after a clear).
+    pub prompted: bool,
+    pub ms: StageMs,
+}
+
+/// Why an input was refused. One counter per kind in diagnostics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RefusalKind {
+    BadImage,
+    BadPrompt,
+    BadMessage,
+    FrameGone,
+    NoImage,
+    UnknownObject,
+    QueueFull,
+    ModelFailed,
+}
+
+impl RefusalKind {
+    /// The name in diagnostics.
+    pub fn name(self) -> &'static str {
+        match self {
+            RefusalKind::BadImage => "bad_image",
+            RefusalKind::BadPrompt => "bad_prompt",
+            RefusalKind::BadMessage => "bad_message",
+            RefusalKind::FrameGone => "frame_gone",
+            RefusalKind::NoImage => "no_image",
+            RefusalKind::UnknownObject => "unknown_object",
+            RefusalKind::QueueFull => "queue_full",
+            RefusalKind::ModelFailed => "model_failed",
+        }
+    }
+}
+
+/// An input that was refused: what was wrong with it and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Refusal { kind, message: message.into() }
+    }
+}
+
+/// What the engine tells its owner.
+#[derive(Debug)]
+pub enum Event {
+    Result(FrameResult),
+    Refused(Refusal),
+    /// A tracked object is not followed any more, or again.
+    Tracking { id: u32, lost: bool, reason: String },
+}

@@ -1,0 +1,524 @@
+//! The decoder's thread: prompts in, masks out. It owns the objects.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::debug_span;
+
+use super::command::{
+    DetectedBox, Detections, Event, FrameResult, Interaction, ObjectPrompt, ObjectResult, Operation, Persistence,
+    Refusal, RefusalKind, Segment, SegmentOn, StageMs,
+};
+use super::feedback;
+use super::frame::Stamp;
+use super::kept::KeptFrame;
+use super::objects::{Object, Objects};
+use super::state::{Batch, Queued, Resolved, Shared, State};
+use super::{Decode, EventSink, Settings};
+use crate::model::{DecodeOptions, Decoded};
+use crate::prompt::Prompt;
+
+/// Objects decoded in one go. Clicks are answered between two chunks of a large detection message.
+const CHUNK: usize = 32;
+
+/// Frames whose results are kept, to be published together with what is decoded on them later.
+const RESULT_FRAMES: usize = 4;
+
+/// While a prompt waits for a frame that never comes, how often its timeout is looked at.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Ids of a detector's boxes start above the ids that clicks get.
+const FIRST_DETECTION_ID: u32 = 1001;
+
+/// What the thread does next.
+enum Work {
+    Interaction(Interaction, Option<Arc<KeptFrame>>, Instant),
+    Detections(Arc<KeptFrame>, Detections, Instant),
+    Segment(Arc<KeptFrame>, Segment, Instant),
+    Fresh(Arc<KeptFrame>),
+    Refused(Refusal, Option<Segment>),
+    Stop,
+}
+
+/// The results on one frame so far, by object.
+struct FrameTable {
+    stamp: Stamp,
+    objects: BTreeMap<u32, Arc<ObjectResult>>,
+    /// Ids that a detector's boxes hold here.
+    detections: Vec<u32>,
+}
+
+pub(super) struct Worker<'a> {
+    shared: &'a Shared,
+    decoder: Box<dyn Decode>,
+    events: &'a EventSink,
+    settings: Settings,
+    objects: Objects,
+    tables: VecDeque<FrameTable>,
+}
+
+pub(super) fn run(shared: &Shared, decoder: Box<dyn Decode>, events: &EventSink) {
+    let settings = shared.lock().settings.clone();
+    let mut worker = Worker { shared, decoder, events, settings, objects: Objects::default(), tables: VecDeque::new() };
+    loop {
+        let work = worker.wait();
+        if matches!(work, Work::Stop) {
+            return;
+        }
+        worker.work(work);
+    }
+}
+
+impl Worker<'_> {
+    fn wait(&mut self) -> Work {
+        let mut state = self.shared.lock();
+        loop {
+            if state.stop {
+                return Work::Stop;
+            }
+            let encoder_had_work = state.wanted.len();
+            let work = next(&mut state);
+            if state.wanted.len() > encoder_had_work {
+                self.shared.encode.notify_all();
+            }
+            if let Some(work) = work {
+                self.settings.clone_from(&state.settings);
+                return work;
+            }
+            state = if state.interactions.is_empty() && state.batches.is_empty() {
+                self.shared.decode.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                self.shared.decode.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0
+            };
+        }
+    }
+
+    fn work(&mut self, work: Work) {
+        match work {
+            Work::Interaction(what, frame, since) => {
+                let _span = debug_span!("prompt").entered();
+                if let Err(refusal) = self.interact(what, frame, since) {
+                    self.refuse(refusal);
+                }
+            }
+            Work::Detections(frame, detections, since) => {
+                let _span = debug_span!("detections", boxes = detections.boxes.len()).entered();
+                self.detect(&frame, detections, since);
+            }
+            Work::Segment(frame, segment, since) => {
+                let _span = debug_span!("segment").entered();
+                let result = self.segment(&frame, segment.objects, segment.all_candidates, since);
+                if let Err(refusal) = &result {
+                    self.shared.lock().metrics.refuse(refusal.kind);
+                }
+                // Whoever asked may be gone by now.
+                let _ = segment.reply.send(result);
+            }
+            Work::Fresh(frame) => {
+                let _span = debug_span!("frame").entered();
+                self.decode_current(&frame);
+            }
+            Work::Refused(refusal, None) => self.refuse(refusal),
+            Work::Refused(refusal, Some(segment)) => {
+                self.shared.lock().metrics.refuse(refusal.kind);
+                let _ = segment.reply.send(Err(refusal));
+            }
+            Work::Stop => {}
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        self.shared.lock().metrics.refuse(refusal.kind);
+        (self.events)(Event::Refused(refusal));
+    }
+
+    fn interact(&mut self, what: Interaction, frame: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
+        let mut objects = self.objects.clone();
+        let changed = match what {
+            Interaction::NewObject => {
+                self.objects.new_object();
+                return Ok(());
+            }
+            Interaction::Clear => {
+                self.tables.clear();
+                objects.clear();
+                Vec::new()
+            }
+            Interaction::Click { point, persistence, .. } => vec![objects.click(point, persistence)],
+            Interaction::Region { bbox, persistence, .. } => vec![objects.region(bbox, persistence)],
+            Interaction::Prompts { operation, objects: mut asked, persistence, .. } => {
+                if let (Some(frame), Operation::Set | Operation::Add) = (&frame, operation) {
+                    for p in &mut asked {
+                        self.bring_mask_to_low_res(frame, p)?;
+                    }
+                }
+                if operation == Operation::Clear {
+                    self.tables.clear();
+                }
+                objects.apply(operation, asked, persistence)?
+            }
+        };
+        let Some(frame) = frame else {
+            self.objects = objects;
+            return Ok(());
+        };
+        let (width, height) = frame.embedding.image_size();
+        let mut prompts = Vec::with_capacity(changed.len());
+        for id in &changed {
+            let object = objects.get_mut(*id).ok_or_else(|| unknown(*id))?;
+            let refined = object.refined();
+            let checked = refined.check(width, height).map_err(|e| Refusal::new(RefusalKind::BadPrompt, e.to_string()))?;
+            object.prompt.points.clone_from(&checked.points);
+            object.prompt.bbox = checked.bbox;
+            prompts.push(checked);
+        }
+        // Objects that live on every frame but were not decoded on this one yet belong into the same answer.
+        let mut ids = changed.clone();
+        for object in objects.iter().filter(|o| o.persistence == Persistence::Hold && !changed.contains(&o.id)) {
+            let known = self.table(frame.header.stamp).is_some_and(|t| t.objects.contains_key(&object.id));
+            if let (false, Ok(checked)) = (known, object.prompt.check(width, height)) {
+                ids.push(object.id);
+                prompts.push(checked);
+            }
+        }
+        let (decoded, mut ms) = self.decode(&frame, &prompts, false)?;
+        for (i, (id, decoded)) in ids.iter().zip(decoded).enumerate() {
+            let Some(object) = objects.get_mut(*id) else { continue };
+            if i < changed.len() {
+                remember(object, &decoded);
+            }
+            let result = result_of(object, &object.prompt, decoded);
+            self.keep_result(frame.header.stamp, result, false);
+        }
+        self.objects = objects;
+        ms.total = since.elapsed().as_secs_f32() * 1e3;
+        self.publish(&frame, ms, true, changed.len());
+        let mut state = self.shared.lock();
+        if state.fresh.as_ref().is_some_and(|f| f.header.stamp == frame.header.stamp) && !self.tracks() {
+            state.fresh = None;
+        }
+        Ok(())
+    }
+
+    fn tracks(&self) -> bool {
+        self.objects.iter().any(|o| o.persistence == Persistence::Track)
+    }
+
+    /// The objects that live on, on a new frame of the camera.
+    fn decode_current(&mut self, frame: &Arc<KeptFrame>) {
+        let (width, height) = frame.embedding.image_size();
+        let mut ids = Vec::new();
+        let mut prompts = Vec::new();
+        for object in self.objects.iter() {
+            let known = self.table(frame.header.stamp).is_some_and(|t| t.objects.contains_key(&object.id));
+            let prompt = match object.persistence {
+                _ if known => None,
+                Persistence::Once => None,
+                Persistence::Hold => Some(object.prompt.clone()),
+                Persistence::Track => feedback::follow(object, &frame.embedding.geometry, self.decoder.mask_threshold()),
+            };
+            // A prompt that does not fit a camera that changed its size is silent here: it was said when it came.
+            if let Some(checked) = prompt.and_then(|p| p.check(width, height).ok()) {
+                ids.push(object.id);
+                prompts.push(checked);
+            }
+        }
+        let (decoded, mut ms) = match self.decode(frame, &prompts, false) {
+            Ok(done) => done,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        for ((id, prompt), decoded) in ids.iter().zip(&prompts).zip(decoded) {
+            let settings = self.settings.clone();
+            let Some(object) = self.objects.get_mut(*id) else { continue };
+            if object.persistence == Persistence::Track {
+                let lost = lost(object, &decoded, &settings);
+                if lost.is_some() != object.lost {
+                    object.lost = lost.is_some();
+                    let reason = lost.clone().unwrap_or_default();
+                    (self.events)(Event::Tracking { id: *id, lost: object.lost, reason });
+                }
+                if lost.is_some() {
+                    continue;
+                }
+                remember(object, &decoded);
+            }
+            let shown = if object.persistence == Persistence::Track { prompt } else { &object.prompt };
+            let result = result_of(object, shown, decoded);
+            self.keep_result(frame.header.stamp, result, false);
+        }
+        ms.total = frame.age_ms + ms.decode + ms.postprocess;
+        self.publish(frame, ms, !ids.is_empty(), ids.len());
+    }
+
+    fn detect(&mut self, frame: &Arc<KeptFrame>, detections: Detections, since: Instant) {
+        let (width, height) = frame.embedding.image_size();
+        let mut accepted: Vec<(DetectedBox, Prompt)> = Vec::new();
+        for item in detections.boxes {
+            let prompt = Prompt { bbox: Some(item.bbox), ..Prompt::default() };
+            match prompt.check(width, height) {
+                Ok(checked) => accepted.push((item, checked)),
+                Err(e) => self.refuse(Refusal::new(RefusalKind::BadPrompt, format!("detection: {e}"))),
+            }
+        }
+        if let Some(table) = self.tables.iter_mut().find(|t| t.stamp == frame.header.stamp) {
+            for id in table.detections.drain(..) {
+                table.objects.remove(&id);
+            }
+        }
+        let first = FIRST_DETECTION_ID.max(self.objects.max_id() + 1);
+        let mut total = StageMs::default();
+        for (i, chunk) in accepted.chunks(CHUNK).enumerate() {
+            let prompts: Vec<Prompt> = chunk.iter().map(|(_, p)| p.clone()).collect();
+            let (decoded, ms) = match self.decode(frame, &prompts, false) {
+                Ok(done) => done,
+                Err(refusal) => return self.refuse(refusal),
+            };
+            for (j, ((item, prompt), decoded)) in chunk.iter().zip(decoded).enumerate() {
+                let id = first + (i * CHUNK + j) as u32;
+                let result = ObjectResult {
+                    id,
+                    class_id: item.class_id.clone(),
+                    tag: item.tag.clone(),
+                    ..result_from(prompt, decoded)
+                };
+                self.keep_result(frame.header.stamp, result, true);
+            }
+            total = StageMs { decode: total.decode + ms.decode, postprocess: total.postprocess + ms.postprocess, ..ms };
+            self.answer_clicks();
+        }
+        total.total = since.elapsed().as_secs_f32() * 1e3;
+        self.publish(frame, total, true, accepted.len());
+    }
+
+    /// Between two chunks of a long batch: prompts of people that have become due.
+    fn answer_clicks(&mut self) {
+        loop {
+            let work = next_interaction(&mut self.shared.lock());
+            self.shared.encode.notify_all();
+            match work {
+                Some(work) => self.work(work),
+                None => return,
+            }
+        }
+    }
+
+    fn segment(
+        &mut self,
+        frame: &Arc<KeptFrame>,
+        asked: Vec<ObjectPrompt>,
+        all_candidates: bool,
+        since: Instant,
+    ) -> Result<FrameResult, Refusal> {
+        let bad = |message: String| Refusal::new(RefusalKind::BadPrompt, message);
+        if asked.is_empty() {
+            return Err(bad("no objects: give at least one object with a point, a box or a mask".into()));
+        }
+        let (width, height) = frame.embedding.image_size();
+        let mut objects = Objects::default();
+        let mut prompts = Vec::with_capacity(asked.len());
+        let mut asked = asked;
+        for p in &mut asked {
+            self.bring_mask_to_low_res(frame, p)?;
+        }
+        let ids = objects.apply(Operation::Set, asked, Persistence::Once)?;
+        for id in &ids {
+            let object = objects.get(*id).ok_or_else(|| unknown(*id))?;
+            prompts.push(object.prompt.check(width, height).map_err(|e| bad(format!("object {id}: {e}")))?);
+        }
+        let mut results = Vec::with_capacity(ids.len());
+        let mut total = StageMs::default();
+        for (ids, prompts) in ids.chunks(CHUNK).zip(prompts.chunks(CHUNK)) {
+            let (decoded, ms) = self.decode(frame, prompts, all_candidates)?;
+            total = StageMs { decode: total.decode + ms.decode, postprocess: total.postprocess + ms.postprocess, ..ms };
+            for (id, mut decoded) in ids.iter().zip(decoded) {
+                let Some(object) = objects.get(*id) else { continue };
+                let others = std::mem::take(&mut decoded.others);
+                let (ious, score) = (decoded.candidate_ious.clone(), decoded.object_score);
+                results.push(Arc::new(result_of(object, &object.prompt, decoded)));
+                for other in others {
+                    let decoded =
+                        Decoded { best: other, others: Vec::new(), candidate_ious: ious.clone(), object_score: score };
+                    results.push(Arc::new(result_of(object, &object.prompt, decoded)));
+                }
+            }
+            self.answer_clicks();
+        }
+        total.total = since.elapsed().as_secs_f32() * 1e3;
+        self.shared.lock().metrics.result(total, results.len());
+        Ok(FrameResult {
+            header: frame.header.clone(),
+            image: Arc::clone(&frame.image),
+            objects: results,
+            prompted: true,
+            ms: total,
+        })
+    }
+
+    fn bring_mask_to_low_res(&self, frame: &KeptFrame, asked: &mut ObjectPrompt) -> Result<(), Refusal> {
+        if let Some(mask) = asked.mask.take() {
+            let side = self.decoder.low_res_side();
+            asked.prompt.mask = Some(feedback::low_res(&mask, &frame.embedding.geometry, side)?);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, frame: &KeptFrame, prompts: &[Prompt], all: bool) -> Result<(Vec<Decoded>, StageMs), Refusal> {
+        let encoded = &frame.embedding.timings;
+        let mut ms = StageMs { preprocess: encoded.preprocess_ms as f32, encode: encoded.run_ms as f32, ..StageMs::default() };
+        let options = DecodeOptions {
+            candidates: self.settings.candidates,
+            all_masks: all,
+            logits: false,
+            stability_offset: self.settings.stability_offset,
+        };
+        let mut objects = Vec::with_capacity(prompts.len());
+        for chunk in prompts.chunks(CHUNK) {
+            let decoder = self.decoder.as_mut();
+            // As in the encoder: a panic loses this prompt, not the node.
+            let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode(&frame.embedding, chunk, &options)))
+                .unwrap_or_else(|_| Err("the mask decoder panicked".into()))
+                .map_err(|e| Refusal::new(RefusalKind::ModelFailed, e))?;
+            ms.decode += decoded.timings.run_ms as f32;
+            ms.postprocess += decoded.timings.postprocess_ms as f32;
+            objects.extend(decoded.objects);
+        }
+        Ok((objects, ms))
+    }
+
+    fn table(&self, stamp: Stamp) -> Option<&FrameTable> {
+        self.tables.iter().find(|t| t.stamp == stamp)
+    }
+
+    fn keep_result(&mut self, stamp: Stamp, result: ObjectResult, detection: bool) {
+        let index = self.tables.iter().position(|t| t.stamp == stamp).unwrap_or_else(|| {
+            if self.tables.len() >= RESULT_FRAMES {
+                self.tables.pop_front();
+            }
+            self.tables.push_back(FrameTable { stamp, objects: BTreeMap::new(), detections: Vec::new() });
+            self.tables.len() - 1
+        });
+        let table = &mut self.tables[index];
+        if detection {
+            table.detections.push(result.id);
+        }
+        table.objects.insert(result.id, Arc::new(result));
+    }
+
+    /// Hands out everything that is known about a frame now.
+    fn publish(&mut self, frame: &KeptFrame, ms: StageMs, prompted: bool, masks: usize) {
+        let stamp = frame.header.stamp;
+        let current = &self.objects;
+        let mut objects = Vec::new();
+        if let Some(table) = self.tables.iter_mut().find(|t| t.stamp == stamp) {
+            table.objects.retain(|id, _| current.contains(*id) || table.detections.contains(id));
+            objects.extend(table.objects.values().cloned());
+        }
+        self.shared.lock().metrics.result(ms, masks);
+        let (header, image) = (frame.header.clone(), Arc::clone(&frame.image));
+        (self.events)(Event::Result(FrameResult { header, image, objects, prompted, ms }));
+    }
+}
+
+/// The next thing to do: people first, then questions and detectors, then the camera's new frame.
+fn next(state: &mut State) -> Option<Work> {
+    next_interaction(state).or_else(|| next_batch(state)).or_else(|| state.fresh.take().map(Work::Fresh))
+}
+
+fn next_interaction(state: &mut State) -> Option<Work> {
+    let front = state.interactions.front()?;
+    let since = front.since;
+    let frame = match &front.item {
+        Interaction::NewObject => None,
+        Interaction::Clear => state.kept.newest().cloned(),
+        Interaction::Prompts { operation: Operation::Clear | Operation::Remove, .. } => state.kept.newest().cloned(),
+        Interaction::Click { at, .. } | Interaction::Region { at, .. } | Interaction::Prompts { at, .. } => {
+            let at = *at;
+            match state.resolve(at, since) {
+                Resolved::Ready(frame) => Some(frame),
+                Resolved::Wait => return None,
+                Resolved::Refused(refusal) => {
+                    state.interactions.pop_front();
+                    return Some(Work::Refused(refusal, None));
+                }
+            }
+        }
+    };
+    state.interactions.pop_front().map(|q| Work::Interaction(q.item, frame, q.since))
+}
+
+fn next_batch(state: &mut State) -> Option<Work> {
+    for i in 0..state.batches.len() {
+        let since = state.batches[i].since;
+        let at = match &state.batches[i].item {
+            Batch::OnOwnImage(..) => None,
+            Batch::Detections(d) => Some(d.at),
+            Batch::Segment(Segment { on: SegmentOn::Frame(at), .. }) => Some(*at),
+            // Questions with an image of their own come here as `OnOwnImage`.
+            Batch::Segment(_) => None,
+        };
+        let resolved = at.map(|at| state.resolve(at, since));
+        if matches!(resolved, Some(Resolved::Wait)) {
+            continue;
+        }
+        let Queued { item, since } = state.batches.remove(i)?;
+        return match (item, resolved) {
+            (Batch::OnOwnImage(frame, segment), _) => Some(Work::Segment(frame, segment, since)),
+            (Batch::Detections(d), Some(Resolved::Ready(frame))) => Some(Work::Detections(frame, d, since)),
+            (Batch::Segment(s), Some(Resolved::Ready(frame))) => Some(Work::Segment(frame, s, since)),
+            (Batch::Segment(s), Some(Resolved::Refused(refusal))) => Some(Work::Refused(refusal, Some(s))),
+            (_, Some(Resolved::Refused(refusal))) => Some(Work::Refused(refusal, None)),
+            (_, _) => None,
+        };
+    }
+    None
+}
+
+fn unknown(id: u32) -> Refusal {
+    Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}"))
+}
+
+fn remember(object: &mut Object, decoded: &Decoded) {
+    let mask = &decoded.best.mask;
+    object.previous = Some(decoded.best.low_res.clone());
+    object.previous_area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
+    object.lost = false;
+}
+
+/// Why a tracked object counts as lost on this frame; `None` when it is there.
+fn lost(object: &Object, decoded: &Decoded, settings: &Settings) -> Option<String> {
+    if let Some(score) = decoded.object_score.filter(|s| *s <= 0.0) {
+        return Some(format!("object score {score:.2} is not above 0"));
+    }
+    if decoded.best.iou < settings.track_min_iou {
+        return Some(format!("predicted IoU {:.2} is below {:.2}", decoded.best.iou, settings.track_min_iou));
+    }
+    let mask = &decoded.best.mask;
+    let area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
+    let jump = area / object.previous_area.max(f32::EPSILON);
+    let bound = settings.track_max_area_jump;
+    if object.previous_area > 0.0 && !(1.0 / bound..=bound).contains(&jump) {
+        return Some(format!("its area changed by a factor of {jump:.2} from one frame to the next"));
+    }
+    None
+}
+
+fn result_of(object: &Object, shown: &Prompt, decoded: Decoded) -> ObjectResult {
+    ObjectResult { id: object.id, class_id: object.class_id.clone(), ..result_from(shown, decoded) }
+}
+
+fn result_from(shown: &Prompt, decoded: Decoded) -> ObjectResult {
+    ObjectResult {
+        id: 0,
+        class_id: String::new(),
+        tag: String::new(),
+        iou: decoded.best.iou,
+        object_score: decoded.object_score,
+        candidate_ious: decoded.candidate_ious,
+        points: shown.points.clone(),
+        bbox: shown.bbox,
+        low_res: decoded.best.low_res,
+        mask: decoded.best.mask,
+    }
+}

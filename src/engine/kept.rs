@@ -1,0 +1,169 @@
+//! The frames that are kept: encoded ones for prompts, recent images for prompts that come late.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::frame::{Frame, Header, Stamp};
+use crate::model::Embedding;
+
+/// A frame that was encoded. A prompt on it costs the decoder only.
+#[derive(Debug)]
+pub struct KeptFrame {
+    pub header: Header,
+    /// What the overlay is drawn on.
+    pub image: Arc<RgbImage>,
+    pub embedding: Embedding,
+    /// Milliseconds from the arrival of the image to its embedding, waiting included.
+    pub age_ms: f32,
+}
+
+impl KeptFrame {
+    fn bytes(&self) -> usize {
+        self.embedding.bytes() + self.image.as_raw().len()
+    }
+}
+
+/// Bounds of what is kept. The newest frame is always kept, whatever the bounds say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepLimits {
+    /// Encoded frames.
+    pub frames: usize,
+    /// Bytes of the encoded frames: embeddings and images.
+    pub bytes: usize,
+    /// Images that were not encoded because a newer one came, kept for prompts that carry their stamp.
+    pub images: usize,
+}
+
+impl Default for KeepLimits {
+    fn default() -> Self {
+        KeepLimits { frames: 30, bytes: 512 << 20, images: 10 }
+    }
+}
+
+/// Encoded frames in order of arrival, bounded by count and bytes.
+#[derive(Debug, Default)]
+pub struct KeptFrames {
+    frames: VecDeque<Arc<KeptFrame>>,
+    bytes: usize,
+}
+
+impl KeptFrames {
+    /// Keeps a frame as the newest one; a frame of the same stamp is replaced, the oldest make room.
+    pub fn insert(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits) {
+        if let Some(i) = self.frames.iter().position(|f| f.header.stamp == frame.header.stamp) {
+            self.forget(i);
+        }
+        self.bytes += frame.bytes();
+        self.frames.push_back(frame);
+        while self.frames.len() > 1 && (self.frames.len() > limits.frames || self.bytes > limits.bytes) {
+            self.forget(0);
+        }
+    }
+
+    /// Keeps a frame that is older than the newest one: it was encoded for a prompt that came late.
+    pub fn insert_older(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits) {
+        let newest = self.frames.pop_back();
+        if let Some(f) = &newest {
+            self.bytes -= f.bytes();
+        }
+        self.insert(frame, limits);
+        if let Some(f) = newest {
+            self.insert(f, limits);
+        }
+    }
+
+    fn forget(&mut self, index: usize) {
+        if let Some(old) = self.frames.remove(index) {
+            self.bytes -= old.bytes();
+        }
+    }
+
+    pub fn newest(&self) -> Option<&Arc<KeptFrame>> {
+        self.frames.back()
+    }
+
+    pub fn at(&self, stamp: Stamp) -> Option<&Arc<KeptFrame>> {
+        self.frames.iter().rev().find(|f| f.header.stamp == stamp)
+    }
+
+    pub fn oldest_stamp(&self) -> Option<Stamp> {
+        self.frames.front().map(|f| f.header.stamp)
+    }
+
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// The last images that a newer one replaced before they were encoded, in order of arrival.
+#[derive(Debug, Default)]
+pub struct RecentImages(VecDeque<Arc<Frame>>);
+
+impl RecentImages {
+    pub fn push(&mut self, frame: Arc<Frame>, limit: usize) {
+        self.0.push_back(frame);
+        while self.0.len() > limit {
+            self.0.pop_front();
+        }
+    }
+
+    /// Takes the image of that stamp out: it is about to be encoded.
+    pub fn take(&mut self, stamp: Stamp) -> Option<Arc<Frame>> {
+        self.0.iter().rposition(|f| f.header.stamp == stamp).and_then(|i| self.0.remove(i))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::kept_frame;
+
+    fn stamps(kept: &KeptFrames) -> Vec<i32> {
+        kept.frames.iter().map(|f| f.header.stamp.sec).collect()
+    }
+
+    #[test]
+    fn the_oldest_frames_make_room_by_count() {
+        let mut kept = KeptFrames::default();
+        let limits = KeepLimits { frames: 3, ..KeepLimits::default() };
+        for sec in 1..=5 {
+            kept.insert(kept_frame(sec), &limits);
+        }
+        assert_eq!(stamps(&kept), [3, 4, 5]);
+        assert!(kept.at(Stamp { sec: 2, nanosec: 0 }).is_none());
+        assert_eq!(kept.oldest_stamp(), Some(Stamp { sec: 3, nanosec: 0 }));
+    }
+
+    #[test]
+    fn bytes_are_bounded_but_the_newest_frame_stays() {
+        let one = kept_frame(1).bytes();
+        let limits = KeepLimits { bytes: 2 * one, ..KeepLimits::default() };
+        let mut kept = KeptFrames::default();
+        for sec in 1..=5 {
+            kept.insert(kept_frame(sec), &limits);
+        }
+        assert_eq!((stamps(&kept), kept.bytes()), (vec![4, 5], 2 * one));
+        kept.insert(kept_frame(6), &KeepLimits { bytes: 1, ..limits });
+        assert_eq!((stamps(&kept), kept.bytes()), (vec![6], one));
+    }
+
+    #[test]
+    fn a_frame_of_the_same_stamp_is_replaced() {
+        let mut kept = KeptFrames::default();
+        for sec in [1, 2, 1] {
+            kept.insert(kept_frame(sec), &KeepLimits::default());
+        }
+        assert_eq!(stamps(&kept), [2, 1]);
+        assert_eq!(kept.bytes(), 2 * kept_frame(1).bytes());
+    }
+}

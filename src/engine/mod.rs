@@ -1,0 +1,248 @@
+//! The threads between a camera and its masks: encode once, prompt many, by stamp.
+//!
+//! * Two threads, one per ONNX session: a click on a kept frame never waits for the frame on the encoder.
+//! * The newest frame wins: [`Engine::push_frame`] replaces whatever the encoder did not start on yet.
+//! * Every encoded frame is kept for a while under its stamp ([`kept`]), and so are a few images that were passed
+//!   over: a prompt is decoded on its own frame, and what comes out carries that frame's header.
+//! * Memory is bounded whatever the camera, the detector or the user does: slots, rings and queues have a size, and
+//!   what does not fit is refused, said and counted ([`Metrics`]).
+
+mod command;
+mod decode;
+mod encode;
+mod feedback;
+mod frame;
+pub mod kept;
+mod metrics;
+mod objects;
+mod state;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use image::RgbImage;
+
+pub use command::{
+    DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, ObjectPrompt, ObjectResult, Operation,
+    Persistence, Refusal, RefusalKind, Segment, SegmentOn, StageMs,
+};
+pub use frame::{Frame, FramePixels, Header, Stamp};
+pub use kept::KeepLimits;
+pub use metrics::{Metrics, Percentiles};
+
+use crate::model::{Candidates, DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder};
+use state::{Batch, EncodeJob, Shared};
+
+/// Runs the image encoder. A trait, so that tests can put a fake in its place.
+pub trait Encode: Send {
+    /// # Errors
+    /// What the runtime says when it fails.
+    fn encode(&mut self, image: &RgbImage) -> Result<Embedding, String>;
+}
+
+/// Runs the mask decoder.
+pub trait Decode: Send {
+    /// # Errors
+    /// What the runtime says when it fails.
+    fn decode(&mut self, embedding: &Embedding, prompts: &[crate::prompt::Prompt], options: &DecodeOptions) -> Result<Decodes, String>;
+    /// Side of the square of low-resolution logits.
+    fn low_res_side(&self) -> usize;
+    /// Logits above this are inside.
+    fn mask_threshold(&self) -> f32;
+}
+
+impl Encode for ImageEncoder {
+    fn encode(&mut self, image: &RgbImage) -> Result<Embedding, String> {
+        ImageEncoder::encode(self, image).map_err(|e| e.to_string())
+    }
+}
+
+impl Decode for MaskDecoder {
+    fn decode(&mut self, embedding: &Embedding, prompts: &[crate::prompt::Prompt], options: &DecodeOptions) -> Result<Decodes, String> {
+        MaskDecoder::decode(self, embedding, prompts, options).map_err(|e| e.to_string())
+    }
+
+    fn low_res_side(&self) -> usize {
+        MaskDecoder::low_res_side(self)
+    }
+
+    fn mask_threshold(&self) -> f32 {
+        MaskDecoder::mask_threshold(self)
+    }
+}
+
+/// What can be changed while the engine runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub keep: KeepLimits,
+    /// How long a prompt waits for a frame that has not come yet.
+    pub prompt_timeout: Duration,
+    /// Which of the model's candidates is the answer.
+    pub candidates: Candidates,
+    /// Offset of the stability score, in logits.
+    pub stability_offset: f32,
+    /// A tracked object below this predicted IoU is lost.
+    pub track_min_iou: f32,
+    /// A tracked object whose area changes by more than this factor between two frames is lost.
+    pub track_max_area_jump: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            keep: KeepLimits::default(),
+            prompt_timeout: Duration::from_secs(1),
+            candidates: Candidates::Auto,
+            stability_offset: 1.0,
+            track_min_iou: 0.5,
+            track_max_area_jump: 3.0,
+        }
+    }
+}
+
+/// Where results go. Called from the engine's threads; while it blocks, the decoder waits (that is the back-pressure:
+/// newer frames replace each other meanwhile).
+pub type EventSink = Box<dyn Fn(Event) + Send + Sync>;
+
+/// The running engine. Dropping it stops the threads; a session that is running is waited for.
+pub struct Engine {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The operating system has no thread to give.
+    pub fn start(
+        encoder: Box<dyn Encode>,
+        decoder: Box<dyn Decode>,
+        settings: Settings,
+        events: EventSink,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::new(settings));
+        let events = Arc::new(events);
+        let mut engine = Engine { shared: Arc::clone(&shared), threads: Vec::new() };
+        let (s, e) = (Arc::clone(&shared), Arc::clone(&events));
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
+        engine.threads.push(spawn("encoder", Box::new(move || encode::run(&s, encoder, &e)))?);
+        engine.threads.push(spawn("decoder", Box::new(move || decode::run(&shared, decoder, &events)))?);
+        Ok(engine)
+    }
+
+    /// A frame of the camera. It replaces one that the encoder has not started on.
+    pub fn push_frame(&self, frame: Frame) {
+        let mut state = self.shared.lock();
+        state.metrics.frames_in += 1;
+        state.newest_stamp = Some(frame.header.stamp);
+        if let Some((passed_over, _)) = state.incoming.replace((Arc::new(frame), Instant::now())) {
+            state.metrics.frames_superseded += 1;
+            let limit = state.settings.keep.images;
+            state.recent.push(passed_over, limit);
+        }
+        drop(state);
+        self.shared.encode.notify_all();
+    }
+
+    /// A prompt of a person or a program, worked off in order.
+    ///
+    /// # Errors
+    /// Too many are waiting. It is counted.
+    pub fn interact(&self, what: Interaction) -> Result<(), Refusal> {
+        let mut state = self.shared.lock();
+        let queued = state.queue_interaction(what);
+        if let Err(refusal) = &queued {
+            state.metrics.refuse(refusal.kind);
+        }
+        drop(state);
+        self.shared.wake_all();
+        queued
+    }
+
+    /// Boxes of a detector.
+    ///
+    /// # Errors
+    /// Too many messages are waiting. It is counted.
+    pub fn detections(&self, detections: Detections) -> Result<(), Refusal> {
+        let mut state = self.shared.lock();
+        let queued = state.queue_batch(Batch::Detections(detections)).map_err(|(_, refusal)| refusal);
+        if let Err(refusal) = &queued {
+            state.metrics.refuse(refusal.kind);
+        }
+        drop(state);
+        self.shared.wake_all();
+        queued
+    }
+
+    /// A question with an answer. It is always answered, if only with a refusal, through `segment.reply`.
+    pub fn segment(&self, segment: Segment) {
+        let mut state = self.shared.lock();
+        let Segment { on, objects, all_candidates, reply } = segment;
+        let rejected = match on {
+            SegmentOn::Image(frame) => match state.room_to_encode() {
+                Ok(()) => {
+                    let on = SegmentOn::Frame(FrameRef::At(frame.header.stamp));
+                    let segment = Segment { on, objects, all_candidates, reply };
+                    state.wanted.push_back(EncodeJob::Own(frame, segment, Instant::now()));
+                    None
+                }
+                Err(refusal) => Some((reply, refusal)),
+            },
+            on @ SegmentOn::Frame(_) => {
+                match state.queue_batch(Batch::Segment(Segment { on, objects, all_candidates, reply })) {
+                    Err((Batch::Segment(s), refusal)) => Some((s.reply, refusal)),
+                    _ => None,
+                }
+            }
+        };
+        if let Some((reply, refusal)) = rejected {
+            state.metrics.refuse(refusal.kind);
+            // Whoever asked may be gone by now.
+            let _ = reply.send(Err(refusal));
+        }
+        drop(state);
+        self.shared.wake_all();
+    }
+
+    /// Counts an input that was refused before it came here.
+    pub fn count_refusal(&self, kind: RefusalKind) {
+        self.shared.lock().metrics.refuse(kind);
+    }
+
+    /// Changes what can be changed while the engine runs.
+    pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.shared.lock().settings);
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        self.shared.lock().metrics.clone()
+    }
+
+    /// Encoded frames that are kept, and their bytes.
+    pub fn kept(&self) -> (usize, usize) {
+        let state = self.shared.lock();
+        (state.kept.len(), state.kept.bytes())
+    }
+
+    /// Asks the threads to stop, without waiting for them.
+    pub fn stop(&self) {
+        self.shared.lock().stop = true;
+        self.shared.wake_all();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Fakes of the two sessions, for the engine's tests.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use image::RgbImage;
+
+use super::frame::{Frame, FramePixels, Header, Stamp};
+use super::kept::KeptFrame;
+use super::{Decode, Encode};
+use crate::model::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, Embedding};
+use crate::pixels::{Geometry, Resize, mask_from_low_res};
+use crate::prompt::{LowResLogits, Prompt};
+
+pub const WIDTH: u32 = 32;
+pub const HEIGHT: u32 = 24;
+const SIDE: usize = 8;
+
+pub fn stamp(sec: i32) -> Stamp {
+    Stamp { sec, nanosec: 0 }
+}
+
+pub fn header(sec: i32) -> Header {
+    Header { stamp: stamp(sec), frame_id: "camera".into() }
+}
+
+/// A frame whose every pixel is its second, so that a mask can tell which frame it was computed on.
+pub fn frame(sec: i32) -> Frame {
+    let image = RgbImage::from_pixel(WIDTH, HEIGHT, image::Rgb([sec as u8; 3]));
+    Frame { header: header(sec), pixels: FramePixels::Rgb(Arc::new(image)) }
+}
+
+fn embedding(value: f32) -> Embedding {
+    let geometry = Geometry::new(WIDTH, HEIGHT, 16, Resize::Letterbox);
+    Embedding::from_parts(vec![("image_embeddings".into(), vec![1, 1, 1, 1], vec![value])], geometry)
+        .expect("ORT_DYLIB_PATH names ONNX Runtime's library; ./dev shell sets it")
+}
+
+pub fn kept_frame(sec: i32) -> Arc<KeptFrame> {
+    let image = Arc::new(RgbImage::new(WIDTH, HEIGHT));
+    Arc::new(KeptFrame { header: header(sec), image, embedding: embedding(sec as f32), age_ms: 0.0 })
+}
+
+/// Encodes one frame for each permit it gets; reports the second of each frame that it starts on.
+pub struct GatedEncoder {
+    permits: Receiver<()>,
+    started: Sender<u8>,
+}
+
+/// The test's end of a [`GatedEncoder`].
+pub struct Gate {
+    permits: Sender<()>,
+    pub started: Receiver<u8>,
+}
+
+impl Gate {
+    pub fn open(&self, frames: usize) {
+        for _ in 0..frames {
+            self.permits.send(()).unwrap();
+        }
+    }
+}
+
+pub fn gated_encoder() -> (GatedEncoder, Gate) {
+    let ((permits, permitted), (starts, started)) = (channel(), channel());
+    (GatedEncoder { permits: permitted, started: starts }, Gate { permits, started })
+}
+
+impl Encode for GatedEncoder {
+    fn encode(&mut self, image: &RgbImage) -> Result<Embedding, String> {
+        let value = image.get_pixel(0, 0)[0];
+        let _ = self.started.send(value);
+        self.permits.recv().map_err(|_| "the test is over".to_owned())?;
+        Ok(embedding(f32::from(value)))
+    }
+}
+
+/// Answers with a full mask whose IoU is the frame's second / 100, and keeps what it was asked.
+#[derive(Default)]
+pub struct FakeDecoder {
+    pub asked: Arc<Mutex<Vec<Vec<Prompt>>>>,
+}
+
+impl Decode for FakeDecoder {
+    fn decode(&mut self, embedding: &Embedding, prompts: &[Prompt], _: &DecodeOptions) -> Result<Decodes, String> {
+        if !prompts.is_empty() {
+            self.asked.lock().unwrap().push(prompts.to_vec());
+        }
+        let second = embedding.tensor("image_embeddings").map_or(0.0, |(_, v)| v[0]);
+        if second == 66.0 {
+            panic!("a decoder that panics, on purpose");
+        }
+        let decoded = |_: &Prompt| {
+            let data: Arc<[f32]> = vec![5.0; SIDE * SIDE].into();
+            let mask = mask_from_low_res(&data, SIDE, &embedding.geometry, 0.0, 1.0);
+            let low_res = LowResLogits { side: SIDE, data };
+            let best = Candidate { index: 0, iou: second / 100.0, mask, low_res, logits: None };
+            Decoded { best, others: Vec::new(), candidate_ious: vec![second / 100.0], object_score: None }
+        };
+        Ok(Decodes { objects: prompts.iter().map(decoded).collect(), timings: DecodeTimings::default() })
+    }
+
+    fn low_res_side(&self) -> usize {
+        SIDE
+    }
+
+    fn mask_threshold(&self) -> f32 {
+        0.0
+    }
+}

@@ -1,0 +1,342 @@
+//! The engine with fake sessions: order, bounds and headers, without a model and without waiting for a clock.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::testing::{FakeDecoder, Gate, HEIGHT, WIDTH, frame, gated_encoder, stamp};
+use super::*;
+use crate::prompt::{BoxPrompt, Point, Prompt};
+
+/// Long enough for any machine; only a failing test waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Bench {
+    engine: Engine,
+    gate: Gate,
+    events: Receiver<Event>,
+    asked: Arc<Mutex<Vec<Vec<Prompt>>>>,
+}
+
+fn bench(settings: Settings) -> Bench {
+    let (encoder, gate) = gated_encoder();
+    let decoder = FakeDecoder::default();
+    let asked = Arc::clone(&decoder.asked);
+    let (sender, events) = channel();
+    let sender = Mutex::new(sender);
+    let sink: EventSink = Box::new(move |event| {
+        let _ = sender.lock().unwrap().send(event);
+    });
+    let engine = Engine::start(Box::new(encoder), Box::new(decoder), settings, sink).unwrap();
+    Bench { engine, gate, events, asked }
+}
+
+impl Bench {
+    /// Encodes a frame and waits until it is kept.
+    fn encode(&self, sec: i32) {
+        let before = self.engine.metrics().frames_encoded;
+        self.engine.push_frame(frame(sec));
+        self.gate.open(1);
+        until(|| self.engine.metrics().frames_encoded > before);
+    }
+
+    fn click(&self, at: FrameRef, x: f32, y: f32, persistence: Persistence) {
+        self.engine.interact(Interaction::Click { at, point: Point::foreground(x, y), persistence }).unwrap();
+    }
+
+    /// The next result that answers a prompt, or that carries objects.
+    fn result(&self) -> FrameResult {
+        loop {
+            match self.events.recv_timeout(PATIENCE).expect("a result") {
+                Event::Result(r) if r.prompted => return r,
+                Event::Result(_) | Event::Tracking { .. } => {}
+                Event::Refused(refusal) => panic!("refused: {refusal:?}"),
+            }
+        }
+    }
+
+    fn refusal(&self) -> Refusal {
+        loop {
+            match self.events.recv_timeout(PATIENCE).expect("a refusal") {
+                Event::Refused(refusal) => return refusal,
+                Event::Result(r) => assert!(!r.prompted || r.objects.is_empty(), "a result instead of a refusal"),
+                Event::Tracking { .. } => {}
+            }
+        }
+    }
+}
+
+fn until(condition: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < PATIENCE, "the condition did not come true");
+        std::thread::yield_now();
+    }
+}
+
+fn patient() -> Settings {
+    Settings { prompt_timeout: PATIENCE, ..Settings::default() }
+}
+
+#[test]
+fn a_prompt_is_decoded_on_the_frame_of_its_stamp_and_carries_its_header() {
+    let b = bench(patient());
+    for sec in 1..=3 {
+        b.encode(sec);
+    }
+    for (at, sec) in [(FrameRef::At(stamp(1)), 1), (FrameRef::Newest, 3), (FrameRef::At(stamp(2)), 2)] {
+        b.click(at, 4.0, 4.0, Persistence::Once);
+        let result = b.result();
+        assert_eq!((result.header, result.objects.len()), (testing::header(sec), 1));
+        assert_eq!(result.objects[0].iou, sec as f32 / 100.0);
+    }
+}
+
+#[test]
+fn the_newest_frame_wins_and_the_others_are_counted() {
+    let b = bench(patient());
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    for sec in 2..=100 {
+        b.engine.push_frame(frame(sec));
+    }
+    b.gate.open(2);
+    until(|| b.engine.metrics().frames_encoded == 2);
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(100));
+    let metrics = b.engine.metrics();
+    assert_eq!((metrics.frames_in, metrics.frames_superseded), (100, 98));
+    assert_eq!(b.engine.kept().0, 2);
+}
+
+#[test]
+fn a_click_on_a_kept_frame_does_not_wait_for_the_encoder() {
+    let b = bench(patient());
+    b.encode(1);
+    b.engine.push_frame(frame(2));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(2));
+    // The encoder holds frame 2 and gets no permit.
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.result().header.stamp, stamp(1));
+    b.gate.open(1);
+}
+
+#[test]
+fn a_prompt_that_comes_before_its_frame_waits_for_it() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::At(stamp(2)), 4.0, 4.0, Persistence::Once);
+    b.encode(2);
+    assert_eq!(b.result().header.stamp, stamp(2));
+}
+
+#[test]
+fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
+    let b = bench(patient());
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    b.engine.push_frame(frame(2));
+    b.engine.push_frame(frame(3));
+    let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+    let boxes = vec![DetectedBox { bbox, class_id: "cup".into(), tag: "t1".into() }; 2];
+    b.engine.detections(Detections { at: FrameRef::At(stamp(2)), boxes }).unwrap();
+    b.gate.open(3);
+    let result = loop {
+        let result = b.result();
+        if !result.objects.is_empty() {
+            break result;
+        }
+    };
+    assert_eq!(result.header.stamp, stamp(2));
+    let found: Vec<_> = result.objects.iter().map(|o| (o.id, o.class_id.as_str(), o.tag.as_str())).collect();
+    assert_eq!(found, [(1001, "cup", "t1"), (1002, "cup", "t1")]);
+    // The camera's newest frame is still the newest one, though it was encoded before.
+    until(|| b.engine.metrics().frames_encoded == 3);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.result().header.stamp, stamp(3));
+}
+
+#[test]
+fn a_frame_that_is_gone_is_said_with_what_is_kept() {
+    let b = bench(Settings { keep: KeepLimits { frames: 2, ..KeepLimits::default() }, ..patient() });
+    for sec in 1..=4 {
+        b.encode(sec);
+    }
+    b.click(FrameRef::At(stamp(1)), 4.0, 4.0, Persistence::Once);
+    let refusal = b.refusal();
+    assert_eq!(refusal.kind, RefusalKind::FrameGone);
+    assert!(refusal.message.contains("kept are 3.000000000 to 4.000000000"), "{}", refusal.message);
+    assert_eq!(b.engine.metrics().refused[&RefusalKind::FrameGone], 1);
+}
+
+#[test]
+fn without_any_image_a_click_is_refused_after_the_timeout() {
+    let b = bench(Settings { prompt_timeout: Duration::from_millis(1), ..Settings::default() });
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.refusal().kind, RefusalKind::NoImage);
+    b.click(FrameRef::At(stamp(9)), 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.refusal().kind, RefusalKind::FrameGone);
+}
+
+#[test]
+fn held_objects_are_decoded_on_every_new_frame_in_one_batch() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    b.engine.interact(Interaction::NewObject).unwrap();
+    b.click(FrameRef::Newest, 20.0, 20.0, Persistence::Hold);
+    until(|| b.asked.lock().unwrap().len() == 2);
+    b.encode(2);
+    let on_two = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(2)).unwrap();
+    assert_eq!(on_two.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(b.asked.lock().unwrap().last().unwrap().len(), 2);
+}
+
+#[test]
+fn an_object_of_one_frame_is_not_seen_on_the_next() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.result().objects.len(), 1);
+    b.encode(2);
+    until(|| b.engine.metrics().results == 3);
+    assert_eq!(b.asked.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_second_click_carries_the_first_and_its_logits() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Once);
+    until(|| b.asked.lock().unwrap().len() == 2);
+    let asked = b.asked.lock().unwrap();
+    assert_eq!((asked[0][0].points.len(), asked[0][0].mask.is_some()), (1, false));
+    assert_eq!((asked[1][0].points.len(), asked[1][0].mask.is_some()), (2, true));
+}
+
+#[test]
+fn a_tracked_object_is_prompted_by_its_last_mask() {
+    let b = bench(Settings { track_min_iou: 0.0, ..patient() });
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+    assert_eq!(b.result().objects.len(), 1);
+    b.encode(2);
+    until(|| b.asked.lock().unwrap().len() == 2);
+    let asked = b.asked.lock().unwrap();
+    let followed = &asked[1][0];
+    assert!(followed.mask.is_some() && followed.points.len() == 1);
+    let bbox = followed.bbox.unwrap();
+    assert_eq!((bbox.x_min, bbox.y_min, bbox.x_max, bbox.y_max), (0.0, 0.0, WIDTH as f32, HEIGHT as f32));
+}
+
+#[test]
+fn an_object_that_tracking_loses_is_said_once() {
+    let b = bench(Settings { track_min_iou: 0.02, ..patient() });
+    b.encode(3);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+    assert_eq!(b.result().objects.len(), 1);
+    for sec in [1, 1, 4] {
+        b.encode(sec);
+        let results = b.engine.metrics().results;
+        until(|| b.engine.metrics().results >= results);
+    }
+    let mut said = Vec::new();
+    while said.len() < 2 {
+        if let Event::Tracking { id, lost, .. } = b.events.recv_timeout(PATIENCE).expect("lost, then found") {
+            said.push((id, lost));
+        }
+    }
+    assert_eq!(said, [(1, true), (1, false)]);
+}
+
+#[test]
+fn a_bad_click_costs_nothing_that_was_there() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    assert_eq!(b.result().objects.len(), 1);
+    b.click(FrameRef::Newest, f32::NAN, 4.0, Persistence::Hold);
+    assert_eq!(b.refusal().kind, RefusalKind::BadPrompt);
+    b.click(FrameRef::Newest, 900.0, 4.0, Persistence::Hold);
+    assert_eq!(b.refusal().kind, RefusalKind::BadPrompt);
+    b.click(FrameRef::Newest, 5.0, 5.0, Persistence::Hold);
+    assert_eq!(b.result().objects[0].points.len(), 2);
+}
+
+#[test]
+fn one_bad_box_among_detections_is_refused_alone() {
+    let b = bench(patient());
+    b.encode(1);
+    let good = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+    let flat = BoxPrompt { y_max: 1.0, ..good };
+    let boxes = [good, flat].map(|bbox| DetectedBox { bbox, class_id: String::new(), tag: String::new() }).to_vec();
+    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    assert_eq!(b.refusal().kind, RefusalKind::BadPrompt);
+    assert_eq!(b.result().objects.len(), 1);
+}
+
+#[test]
+fn a_thousand_boxes_come_in_chunks_and_keep_little_memory() {
+    let b = bench(patient());
+    b.encode(1);
+    let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }; 1000];
+    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    assert_eq!(b.result().objects.len(), 1000);
+    assert!(b.asked.lock().unwrap().iter().all(|chunk| chunk.len() <= 32));
+}
+
+#[test]
+fn clear_empties_the_newest_frame() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    assert_eq!(b.result().objects.len(), 1);
+    b.engine.interact(Interaction::Clear).unwrap();
+    let result = b.result();
+    assert!(result.prompted && result.objects.is_empty());
+}
+
+#[test]
+fn a_question_on_its_own_image_is_answered_and_leaves_no_trace() {
+    let b = bench(patient());
+    b.encode(1);
+    let ask = |on| {
+        let (reply, answer) = oneshot::channel();
+        let object = ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() };
+        b.engine.segment(Segment { on, objects: vec![object], all_candidates: false, reply });
+        answer
+    };
+    b.gate.open(1);
+    let answer = ask(SegmentOn::Image(frame(42))).blocking_recv().unwrap().unwrap();
+    assert_eq!((answer.header.stamp, answer.objects[0].iou), (stamp(42), 0.42));
+    let answer = ask(SegmentOn::Frame(FrameRef::Newest)).blocking_recv().unwrap().unwrap();
+    assert_eq!(answer.header.stamp, stamp(1));
+    assert_eq!(b.engine.kept().0, 1);
+}
+
+#[test]
+fn a_decoder_that_panics_takes_nothing_down() {
+    let b = bench(patient());
+    b.encode(66);
+    let _ = b.events.recv_timeout(PATIENCE);
+    b.encode(1);
+    b.click(FrameRef::At(stamp(66)), 4.0, 4.0, Persistence::Once);
+    until(|| b.engine.metrics().refused.contains_key(&RefusalKind::ModelFailed));
+    b.click(FrameRef::At(stamp(1)), 4.0, 4.0, Persistence::Once);
+    let on_one = std::iter::repeat_with(|| b.events.recv_timeout(PATIENCE).unwrap())
+        .find(|e| matches!(e, Event::Result(r) if r.header.stamp == stamp(1) && !r.objects.is_empty()));
+    assert!(on_one.is_some());
+}
+
+#[test]
+fn a_flood_of_prompts_is_bounded_and_said() {
+    let b = bench(patient());
+    let click = || Interaction::Click { at: FrameRef::Newest, point: Point::foreground(1.0, 1.0), persistence: Persistence::Once };
+    let refused = (0..400).filter(|_| b.engine.interact(click()).is_err()).count();
+    assert_eq!(refused, 400 - 256);
+    assert_eq!(b.engine.metrics().refused[&RefusalKind::QueueFull], 144);
+}

@@ -1,0 +1,120 @@
+//! Subscriptions: each drains its stream at once (r2r keeps ten messages and drops the newest), converts and hands on.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use r2r::geometry_msgs::msg::{Point as PointMsg, PointStamped};
+use r2r::promptseg_msgs::msg::PromptArray;
+use r2r::qos::ReliabilityPolicy;
+use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
+use r2r::vision_msgs::msg::Detection2DArray;
+use r2r::{Node, QosProfile};
+
+use super::Shared;
+use super::convert;
+use super::parameters::Parameters;
+use crate::engine::{Detections, FrameRef, Interaction, Operation, Persistence, Refusal};
+use crate::prompt::{Label, Point};
+
+/// Subscribes to everything that the node listens to.
+///
+/// # Errors
+/// The middleware refuses a topic.
+pub fn start(node: &mut Node, shared: &Arc<Shared>, parameters: &Parameters) -> r2r::Result<()> {
+    // One message: a newer image replaces an older one anyway.
+    let mut camera = QosProfile { depth: 1, ..QosProfile::sensor_data() };
+    if parameters.text("image_reliability") == "reliable" {
+        camera.reliability = ReliabilityPolicy::Reliable;
+    }
+    match parameters.text("image_transport") {
+        "compressed" => {
+            let images = node.subscribe::<CompressedImage>("image/compressed", camera)?;
+            drain(images, shared, "image/compressed", |s, image| {
+                s.engine.push_frame(convert::compressed_frame(image));
+                Ok(())
+            });
+        }
+        _ => {
+            let images = node.subscribe::<Image>("image", camera)?;
+            drain(images, shared, "image", |s, image| {
+                s.engine.push_frame(convert::frame(image));
+                Ok(())
+            });
+        }
+    }
+    let qos = QosProfile::default();
+    let points = node.subscribe::<PointMsg>("point", qos.clone())?;
+    drain(points, shared, "point", |s, p| click(s, FrameRef::Newest, p.x, p.y));
+    let pixels = node.subscribe::<PointStamped>("pixel", qos.clone())?;
+    drain(pixels, shared, "pixel", |s, p| {
+        click(s, convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y)
+    });
+    let regions = node.subscribe::<RegionOfInterest>("region", qos.clone())?;
+    drain(regions, shared, "region", |s, roi| {
+        let persistence = persistence(s);
+        s.engine.interact(Interaction::Region { at: FrameRef::Newest, bbox: convert::region(&roi), persistence })
+    });
+    let detections = node.subscribe::<Detection2DArray>("detections", qos.clone())?;
+    drain(detections, shared, "detections", |s, message| {
+        let at = convert::stamp(&message.header.stamp).into();
+        s.engine.detections(Detections { at, boxes: convert::detections(&message) })
+    });
+    let prompts = node.subscribe::<PromptArray>("prompts", qos)?;
+    drain(prompts, shared, "prompts", prompt_array);
+    Ok(())
+}
+
+/// Handles every message of a stream on a task of its own; what is refused is counted and said.
+fn drain<T: Send + 'static>(
+    mut messages: impl Stream<Item = T> + Send + Unpin + 'static,
+    shared: &Arc<Shared>,
+    input: &'static str,
+    handle: impl Fn(&Shared, T) -> Result<(), Refusal> + Send + 'static,
+) {
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        while let Some(message) = messages.next().await {
+            if let Err(refusal) = handle(&shared, message) {
+                shared.refusals.say(input, &refusal);
+            }
+        }
+    });
+}
+
+fn persistence(shared: &Shared) -> Persistence {
+    shared.parameters().text("persistence").parse().unwrap_or_default()
+}
+
+fn click(shared: &Shared, at: FrameRef, x: f64, y: f64) -> Result<(), Refusal> {
+    let label = match shared.parameters().text("click_label") {
+        "background" => Label::Background,
+        _ => Label::Foreground,
+    };
+    let point = Point { x: x as f32, y: y as f32, label };
+    shared.engine.interact(Interaction::Click { at, point, persistence: persistence(shared) })
+}
+
+fn prompt_array(shared: &Shared, message: PromptArray) -> Result<(), Refusal> {
+    let parsed = convert::operation(&message).and_then(|operation| {
+        let objects = match operation {
+            // Only their ids count.
+            Operation::Remove | Operation::Clear => message
+                .objects
+                .iter()
+                .map(|o| crate::engine::ObjectPrompt { id: o.object_id, ..Default::default() })
+                .collect(),
+            Operation::Set | Operation::Add => convert::object_prompts(message.objects)?,
+        };
+        Ok((operation, objects))
+    });
+    match parsed {
+        Ok((operation, objects)) => {
+            let at = convert::stamp(&message.header.stamp).into();
+            shared.engine.interact(Interaction::Prompts { at, operation, objects, persistence: persistence(shared) })
+        }
+        Err(refusal) => {
+            shared.engine.count_refusal(refusal.kind);
+            Err(refusal)
+        }
+    }
+}

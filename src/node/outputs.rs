@@ -1,0 +1,191 @@
+//! Results of the engine to topics. Nothing is computed for a topic without a subscriber.
+
+use r2r::geometry_msgs::msg::PoseWithCovariance;
+use r2r::promptseg_msgs::msg as ours;
+use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
+use r2r::std_msgs::msg::Header as RosHeader;
+use r2r::vision_msgs::msg::{
+    BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose, Point2D, Pose2D,
+};
+use r2r::{Node, Publisher, QosProfile, WrappedTypesupport};
+
+use super::convert::ros_header;
+use crate::engine::{FrameResult, ObjectResult};
+use crate::pixels::{Mask, OverlayObject, PixelError, draw_overlay, encode_jpeg, label_image, union_mask};
+
+/// The node's publishers.
+pub struct Outputs {
+    mask: Publisher<Image>,
+    labels: Publisher<Image>,
+    masks: Publisher<ours::MaskArray>,
+    detections: Publisher<Detection2DArray>,
+    overlay: Publisher<Image>,
+    overlay_compressed: Publisher<CompressedImage>,
+    model: String,
+}
+
+/// Something went wrong on the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    #[error("publishing on {topic}: {source}")]
+    Publish { topic: &'static str, source: r2r::Error },
+    #[error("overlay: {0}")]
+    Overlay(#[from] PixelError),
+}
+
+impl Outputs {
+    /// # Errors
+    /// The middleware refuses a topic.
+    pub fn new(node: &mut Node, model: String) -> r2r::Result<Self> {
+        // Reliable and volatile: matches every subscriber's request but a latched one.
+        let qos = QosProfile::default();
+        Ok(Outputs {
+            mask: node.create_publisher("~/mask", qos.clone())?,
+            labels: node.create_publisher("~/labels", qos.clone())?,
+            masks: node.create_publisher("~/masks", qos.clone())?,
+            detections: node.create_publisher("~/detections", qos.clone())?,
+            overlay: node.create_publisher("~/overlay", qos.clone())?,
+            overlay_compressed: node.create_publisher("~/overlay/compressed", qos)?,
+            model,
+        })
+    }
+
+    /// Publishes what is known about a frame. Frames without objects only make an overlay, unless the objects have
+    /// just been cleared: then an empty mask says so.
+    ///
+    /// # Errors
+    /// Of the first topic that failed; the others are published all the same.
+    pub fn publish(&self, result: &FrameResult, overlay_quality: u8) -> Result<(), OutputError> {
+        let header = || ros_header(&result.header);
+        let (width, height) = result.image.dimensions();
+        let mut first_error = Ok(());
+        let mut keep = |outcome: Result<(), OutputError>| {
+            if first_error.is_ok() {
+                first_error = outcome;
+            }
+        };
+        if result.prompted || !result.objects.is_empty() {
+            keep(publish("~/mask", &self.mask, || Ok(mask_image(result, header()))));
+            keep(publish("~/labels", &self.labels, || Ok(labels(result, header()))));
+            keep(publish("~/masks", &self.masks, || Ok(mask_array(result, &self.model))));
+            keep(publish("~/detections", &self.detections, || {
+                let detections = result.objects.iter().filter_map(|o| detection(o, header())).collect();
+                Ok(Detection2DArray { header: header(), detections })
+            }));
+        }
+        if subscribed(&self.overlay) || subscribed(&self.overlay_compressed) {
+            let picture = overlay(result);
+            keep(publish("~/overlay/compressed", &self.overlay_compressed, || {
+                let data = encode_jpeg(&picture, overlay_quality)?;
+                Ok(CompressedImage { header: header(), format: "rgb8; jpeg compressed rgb8".into(), data })
+            }));
+            keep(publish("~/overlay", &self.overlay, || {
+                Ok(image(header(), width, height, "rgb8", 3, picture.into_raw()))
+            }));
+        }
+        first_error
+    }
+}
+
+fn subscribed<T: WrappedTypesupport + 'static>(publisher: &Publisher<T>) -> bool {
+    publisher.get_inter_process_subscription_count().is_ok_and(|n| n > 0)
+}
+
+fn publish<T: WrappedTypesupport + 'static>(
+    topic: &'static str,
+    publisher: &Publisher<T>,
+    message: impl FnOnce() -> Result<T, OutputError>,
+) -> Result<(), OutputError> {
+    if !subscribed(publisher) {
+        return Ok(());
+    }
+    publisher.publish(&message()?).map_err(|source| OutputError::Publish { topic, source })
+}
+
+fn image(header: RosHeader, width: u32, height: u32, encoding: &str, bytes: u32, data: Vec<u8>) -> Image {
+    Image { header, height, width, encoding: encoding.into(), is_bigendian: 0, step: width * bytes, data }
+}
+
+fn mask_image(result: &FrameResult, header: RosHeader) -> Image {
+    let (width, height) = result.image.dimensions();
+    let masks: Vec<&Mask> = result.objects.iter().map(|o| &o.mask).collect();
+    let data = if masks.is_empty() { vec![0; width as usize * height as usize] } else { union_mask(&masks) };
+    image(header, width, height, "mono8", 1, data)
+}
+
+fn labels(result: &FrameResult, header: RosHeader) -> Image {
+    let (width, height) = result.image.dimensions();
+    let masks: Vec<(u32, &Mask)> = result.objects.iter().map(|o| (o.id, &o.mask)).collect();
+    let data = match masks.is_empty() {
+        true => vec![0; width as usize * height as usize * 2],
+        false => label_image(&masks).into_iter().flat_map(u16::to_le_bytes).collect(),
+    };
+    image(header, width, height, "mono16", 2, data)
+}
+
+/// The answer as one message, for `~/masks` and for the services.
+pub fn mask_array(result: &FrameResult, model: &str) -> ours::MaskArray {
+    let (width, height) = result.image.dimensions();
+    ours::MaskArray {
+        header: ros_header(&result.header),
+        height,
+        width,
+        masks: result.objects.iter().map(|o| object_mask(o, ros_header(&result.header))).collect(),
+        model: model.to_owned(),
+        encode_ms: result.ms.preprocess + result.ms.encode,
+        decode_ms: result.ms.decode + result.ms.postprocess,
+    }
+}
+
+fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
+    let roi = object.mask.bbox.map_or_else(RegionOfInterest::default, |b| RegionOfInterest {
+        x_offset: b.x,
+        y_offset: b.y,
+        height: b.height,
+        width: b.width,
+        do_rectify: false,
+    });
+    ours::ObjectMask {
+        object_id: object.id,
+        class_id: object.class_id.clone(),
+        iou: object.iou,
+        stability: object.mask.stability,
+        // Families without an object score say "it is there" by giving a mask at all.
+        object_score: object.object_score.unwrap_or(f32::NAN),
+        candidate_ious: object.candidate_ious.clone(),
+        area: object.mask.area,
+        mask: image(header, roi.width, roi.height, "mono8", 1, object.mask.cropped.clone()),
+        roi,
+    }
+}
+
+fn detection(object: &ObjectResult, header: RosHeader) -> Option<Detection2D> {
+    let b = object.mask.bbox?;
+    let (width, height) = (f64::from(b.width), f64::from(b.height));
+    let position = Point2D { x: f64::from(b.x) + width / 2.0, y: f64::from(b.y) + height / 2.0 };
+    Some(Detection2D {
+        header,
+        results: vec![ObjectHypothesisWithPose {
+            hypothesis: ObjectHypothesis { class_id: object.class_id.clone(), score: f64::from(object.iou) },
+            pose: PoseWithCovariance::default(),
+        }],
+        bbox: BoundingBox2D { center: Pose2D { position, theta: 0.0 }, size_x: width, size_y: height },
+        id: if object.tag.is_empty() { object.id.to_string() } else { object.tag.clone() },
+    })
+}
+
+fn overlay(result: &FrameResult) -> image::RgbImage {
+    let objects: Vec<OverlayObject> = result
+        .objects
+        .iter()
+        .map(|o| OverlayObject {
+            mask: &o.mask,
+            id: o.id,
+            iou: o.iou,
+            class_id: &o.class_id,
+            points: &o.points,
+            bbox: o.bbox,
+        })
+        .collect();
+    draw_overlay(&result.image, &objects)
+}

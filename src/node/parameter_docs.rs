@@ -1,0 +1,80 @@
+//! `config/promptseg.yaml` and `docs/parameters.md`, written from the one table of parameters.
+
+use std::fmt::Write as _;
+
+use r2r::ParameterValue;
+
+use super::parameters::{Bounds, DEFINITIONS, Definition};
+
+/// The commented default parameter file.
+pub fn yaml() -> String {
+    let mut out = String::from(
+        "# All parameters of promptseg with their defaults. Made by `promptseg_node --parameters yaml`.\n\
+         /**:\n  ros__parameters:\n",
+    );
+    for d in DEFINITIONS {
+        let bounds = bounds(d).map_or_else(String::new, |b| format!(" {b}."));
+        let live = if d.live { "" } else { " Read at start." };
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(out, "    # {}{bounds}{live}\n    {}: {}", d.description, d.name, value(&d.default()));
+    }
+    out
+}
+
+/// The table of `docs/parameters.md`.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Parameters\n\nMade by `promptseg_node --parameters markdown`. *Live* parameters take effect at `ros2 param set`; \
+         the others are read when the node starts, and setting them is refused with that reason.\n\n\
+         | parameter | default | live | meaning |\n|---|---|---|---|\n",
+    );
+    for d in DEFINITIONS {
+        let bounds = bounds(d).map_or_else(String::new, |b| format!(" {b}."));
+        let live = if d.live { "yes" } else { "" };
+        let _ = writeln!(out, "| `{}` | `{}` | {live} | {}{bounds} |", d.name, value(&d.default()), d.description);
+    }
+    out
+}
+
+fn bounds(d: &Definition) -> Option<String> {
+    match d.bounds {
+        Bounds::Integer(low, high) => Some(format!("{low} to {high}")),
+        Bounds::Float(low, high) => Some(format!("{low:?} to {high:?}")),
+        // The description names the choices.
+        Bounds::OneOf(_) | Bounds::EachOneOf(_) | Bounds::Any => None,
+    }
+}
+
+fn value(value: &ParameterValue) -> String {
+    match value {
+        ParameterValue::Bool(v) => v.to_string(),
+        ParameterValue::Integer(v) => v.to_string(),
+        ParameterValue::Double(v) => format!("{v:?}"),
+        ParameterValue::StringArray(list) => format!("[{}]", list.join(", ")),
+        ParameterValue::String(s) if s.is_empty() => "\"\"".to_owned(),
+        ParameterValue::String(s) => s.clone(),
+        // No parameter of the table has another type.
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn current(file: &str, text: &str, how: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == text, "{file} is not current: cargo run --bin promptseg_node -- --parameters {how} > {file}");
+    }
+
+    #[test]
+    fn the_parameter_file_is_current() {
+        current("config/promptseg.yaml", &yaml(), "yaml");
+    }
+
+    #[test]
+    fn the_page_of_parameters_is_current() {
+        current("docs/parameters.md", &markdown(), "markdown");
+    }
+}

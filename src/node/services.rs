@@ -1,0 +1,232 @@
+//! The node's services: segment, new_object, clear, and the six of ROS parameters.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::{Stream, StreamExt};
+use r2r::rcl_interfaces::msg::{
+    ListParametersResult, Parameter, ParameterEvent, ParameterValue as ParameterValueMsg, SetParametersResult,
+};
+use r2r::rcl_interfaces::srv::{
+    DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters, SetParametersAtomically,
+};
+use r2r::promptseg_msgs::srv::Segment as SegmentSrv;
+use r2r::std_srvs::srv::Trigger;
+use r2r::{Node, ParameterValue, Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::convert;
+use super::outputs::mask_array;
+use super::parameters::{Parameters, descriptor, type_number};
+use crate::engine::{FrameRef, FrameResult, Interaction, Refusal, Segment, SegmentOn};
+
+type Requests<T> = Box<dyn Stream<Item = ServiceRequest<T>> + Send + Unpin>;
+
+fn create<T: WrappedServiceTypeSupport + 'static>(node: &mut Node, name: &str) -> r2r::Result<Requests<T>>
+where
+    T::Request: Send,
+{
+    Ok(Box::new(node.create_service::<T>(name, QosProfile::services_default())?))
+}
+
+/// Answers requests one after the other, on a task of its own.
+fn serve<T, F>(mut requests: Requests<T>, mut answer: F)
+where
+    T: WrappedServiceTypeSupport + 'static,
+    T::Request: Send,
+    T::Response: Send,
+    F: FnMut(&T::Request) -> T::Response + Send + 'static,
+{
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let response = answer(&request.message);
+            respond(request, response);
+        }
+    });
+}
+
+fn respond<T: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<T>, response: T::Response) {
+    if let Err(e) = request.respond(response) {
+        tracing::warn!("a service's answer could not be sent: {e}");
+    }
+}
+
+/// Creates `~/segment`, `~/new_object` and `~/clear`.
+///
+/// # Errors
+/// The middleware refuses a service.
+pub fn start(node: &mut Node, shared: &Arc<Shared>) -> r2r::Result<()> {
+    let mut segments: Requests<SegmentSrv::Service> = create(node, "~/segment")?;
+    let s = Arc::clone(shared);
+    tokio::spawn(async move {
+        while let Some(request) = segments.next().await {
+            // Each on a task of its own: a large image of one client does not hold up the others.
+            tokio::spawn(segment(Arc::clone(&s), request));
+        }
+    });
+    for (name, done, interaction) in [
+        ("~/new_object", "the next click starts a new object", (|| Interaction::NewObject) as fn() -> Interaction),
+        ("~/clear", "all objects are cleared", || Interaction::Clear),
+    ] {
+        let s = Arc::clone(shared);
+        serve::<Trigger::Service, _>(create(node, name)?, move |_| match s.engine.interact(interaction()) {
+            Ok(()) => Trigger::Response { success: true, message: done.into() },
+            Err(refusal) => Trigger::Response { success: false, message: refusal.message },
+        });
+    }
+    Ok(())
+}
+
+async fn segment(shared: Arc<Shared>, request: ServiceRequest<SegmentSrv::Service>) {
+    let answer = ask(&shared, &request.message).await;
+    let response = match answer {
+        Ok(result) => SegmentSrv::Response {
+            success: true,
+            message: String::new(),
+            result: mask_array(&result, &shared.model_name),
+        },
+        Err(refusal) => {
+            shared.refusals.say("~/segment", &refusal);
+            SegmentSrv::Response { success: false, message: refusal.message, ..SegmentSrv::Response::default() }
+        }
+    };
+    respond(request, response);
+}
+
+fn ask(shared: &Shared, request: &SegmentSrv::Request) -> impl Future<Output = Result<FrameResult, Refusal>> + use<> {
+    let (reply, answer) = oneshot::channel();
+    let objects = convert::object_prompts(request.objects.clone());
+    let refused = match objects {
+        Ok(objects) => {
+            let on = match convert::is_absent(&request.image) {
+                true => SegmentOn::Frame(FrameRef::from(convert::stamp(&request.stamp))),
+                false => SegmentOn::Image(convert::frame(request.image.clone())),
+            };
+            shared.engine.segment(Segment { on, objects, all_candidates: request.all_candidates, reply });
+            None
+        }
+        Err(refusal) => {
+            shared.engine.count_refusal(refusal.kind);
+            Some(refusal)
+        }
+    };
+    async move {
+        match refused {
+            Some(refusal) => Err(refusal),
+            None => answer.await.unwrap_or_else(|_| {
+                Err(Refusal::new(crate::engine::RefusalKind::ModelFailed, "the node is shutting down"))
+            }),
+        }
+    }
+}
+
+/// Creates the six parameter services; `changed` is called with the new values after each change.
+///
+/// # Errors
+/// The middleware refuses a service.
+pub fn start_parameters(
+    node: &mut Node,
+    parameters: &Arc<Mutex<Parameters>>,
+    events: Publisher<ParameterEvent>,
+    changed: impl Fn(&Parameters) + Send + Sync + 'static,
+) -> r2r::Result<()> {
+    let lock = |p: &Arc<Mutex<Parameters>>| p.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let node_name = node.fully_qualified_name()?;
+    let set_all = {
+        let parameters = Arc::clone(parameters);
+        // A publisher may move between threads, not be shared by them.
+        let events = Mutex::new(events);
+        Arc::new(move |asked: &[Parameter], atomically: bool| {
+            let mut values = parameters.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut next = values.clone();
+            let mut event = ParameterEvent { node: node_name.clone(), ..ParameterEvent::default() };
+            let mut results = Vec::with_capacity(asked.len());
+            for p in asked {
+                let value = value_of(&p.value);
+                results.push(match next.set(&p.name, &value) {
+                    Ok(()) => {
+                        event.changed_parameters.push(p.clone());
+                        SetParametersResult { successful: true, reason: String::new() }
+                    }
+                    Err(refused) => SetParametersResult { successful: false, reason: refused.to_string() },
+                });
+            }
+            if !(atomically && results.iter().any(|r| !r.successful)) && !event.changed_parameters.is_empty() {
+                *values = next;
+                changed(&values);
+                if let Err(e) = events.lock().unwrap_or_else(PoisonError::into_inner).publish(&event) {
+                    tracing::warn!("/parameter_events could not be published: {e}");
+                }
+            }
+            results
+        })
+    };
+    let set = Arc::clone(&set_all);
+    serve::<SetParameters::Service, _>(create(node, "~/set_parameters")?, move |request| SetParameters::Response {
+        results: set(&request.parameters, false),
+    });
+    serve::<SetParametersAtomically::Service, _>(create(node, "~/set_parameters_atomically")?, move |request| {
+        let results = set_all(&request.parameters, true);
+        let refused = results.into_iter().find(|r| !r.successful);
+        let ok = SetParametersResult { successful: true, reason: String::new() };
+        SetParametersAtomically::Response { result: refused.unwrap_or(ok) }
+    });
+    let p = Arc::clone(parameters);
+    serve::<GetParameters::Service, _>(create(node, "~/get_parameters")?, move |request| {
+        let values = lock(&p);
+        let value = |name: &String| values.get(name).map_or_else(ParameterValueMsg::default, message_of);
+        GetParameters::Response { values: request.names.iter().map(value).collect() }
+    });
+    let p = Arc::clone(parameters);
+    serve::<GetParameterTypes::Service, _>(create(node, "~/get_parameter_types")?, move |request| {
+        let values = lock(&p);
+        let type_of = |name: &String| values.get(name).map_or(0, type_number);
+        GetParameterTypes::Response { types: request.names.iter().map(type_of).collect() }
+    });
+    serve::<DescribeParameters::Service, _>(create(node, "~/describe_parameters")?, |request| {
+        DescribeParameters::Response { descriptors: request.names.iter().map(|name| descriptor(name)).collect() }
+    });
+    let p = Arc::clone(parameters);
+    serve::<ListParameters::Service, _>(create(node, "~/list_parameters")?, move |request| {
+        let values = lock(&p);
+        // No name has a dot: a prefix names a parameter itself or nothing.
+        let wanted = |name: &str| request.prefixes.is_empty() || request.prefixes.iter().any(|prefix| prefix == name);
+        let names = values.iter().map(|(name, _)| name.to_owned()).filter(|name| wanted(name)).collect();
+        ListParameters::Response { result: ListParametersResult { names, prefixes: Vec::new() } }
+    });
+    Ok(())
+}
+
+fn value_of(message: &ParameterValueMsg) -> ParameterValue {
+    let m = message.clone();
+    match m.type_ {
+        1 => ParameterValue::Bool(m.bool_value),
+        2 => ParameterValue::Integer(m.integer_value),
+        3 => ParameterValue::Double(m.double_value),
+        4 => ParameterValue::String(m.string_value),
+        5 => ParameterValue::ByteArray(m.byte_array_value),
+        6 => ParameterValue::BoolArray(m.bool_array_value),
+        7 => ParameterValue::IntegerArray(m.integer_array_value),
+        8 => ParameterValue::DoubleArray(m.double_array_value),
+        9 => ParameterValue::StringArray(m.string_array_value),
+        _ => ParameterValue::NotSet,
+    }
+}
+
+fn message_of(value: &ParameterValue) -> ParameterValueMsg {
+    let mut message = ParameterValueMsg { type_: type_number(value), ..ParameterValueMsg::default() };
+    match value.clone() {
+        ParameterValue::NotSet => {}
+        ParameterValue::Bool(v) => message.bool_value = v,
+        ParameterValue::Integer(v) => message.integer_value = v,
+        ParameterValue::Double(v) => message.double_value = v,
+        ParameterValue::String(v) => message.string_value = v,
+        ParameterValue::BoolArray(v) => message.bool_array_value = v,
+        ParameterValue::ByteArray(v) => message.byte_array_value = v,
+        ParameterValue::IntegerArray(v) => message.integer_array_value = v,
+        ParameterValue::DoubleArray(v) => message.double_array_value = v,
+        ParameterValue::StringArray(v) => message.string_array_value = v,
+    }
+    message
+}
