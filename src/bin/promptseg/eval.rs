@@ -1,0 +1,269 @@
+//! `promptseg eval`: a model on drawn scenes whose truth is known.
+//!
+//! Mean IoU over all objects of: the chosen mask after one click (`click1`), the best of its candidates
+//! (`click1_oracle`), a box (`box`), and two corrections after the click (`click3`), each where the error is widest, with the
+//! previous logits fed back. The same protocol as `train/evaluate.py`.
+
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use image::{GrayImage, RgbImage};
+use promptseg::model::{Candidate, Candidates, DecodeOptions, SessionOptions};
+use promptseg::pixels::decode_compressed;
+use promptseg::prompt::{Point, Prompt};
+use promptseg::segmenter::Segmenter;
+use serde::{Deserialize, Serialize};
+
+/// Threads that the times are quoted for.
+const THREADS: usize = 2;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Folder with NNN.png, NNN_truth.png and prompts.json.
+    #[arg(default_value = "tests/scenes")]
+    scenes: PathBuf,
+    /// Bundle or folder with two ONNX files; the built-in model without it.
+    #[arg(long, value_name = "PATH")]
+    model: Option<PathBuf>,
+}
+
+/// One entry of prompts.json.
+#[derive(Deserialize)]
+struct Object {
+    scene: String,
+    /// Its value in NNN_truth.png.
+    object: u8,
+    /// The innermost pixel.
+    click: [f32; 2],
+    /// x_min, y_min, x_max, y_max.
+    #[serde(rename = "box")]
+    bbox: [f32; 4],
+}
+
+/// The last line of the output.
+#[derive(Serialize)]
+struct Report {
+    click1: f64,
+    click1_oracle: f64,
+    #[serde(rename = "box")]
+    bbox: f64,
+    click3: f64,
+    encode_ms: f64,
+    decode_ms: f64,
+}
+
+#[derive(Default)]
+struct Scores {
+    click1: Vec<f64>,
+    oracle: Vec<f64>,
+    bbox: Vec<f64>,
+    click3: Vec<f64>,
+    encode_ms: Vec<f64>,
+    decode_ms: Vec<f64>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let list = arguments.scenes.join("prompts.json");
+    let text = std::fs::read(&list).map_err(|e| format!("{}: {e}; give the folder of the scenes", list.display()))?;
+    let objects: Vec<Object> = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", list.display()))?;
+    let options = SessionOptions::cpu(THREADS);
+    let model = match &arguments.model {
+        Some(path) => promptseg::model::Model::open(path, None, &options)?,
+        None => promptseg::model::Model::tiny(&options)?,
+    };
+    let name = model.info.name.clone();
+    let mut segmenter = Segmenter::new(model);
+    let mut scores = Scores::default();
+    let mut scene = String::new();
+    let mut truth = GrayImage::new(0, 0);
+    for (i, object) in objects.iter().enumerate() {
+        if scene != object.scene {
+            scene.clone_from(&object.scene);
+            let image = read(&arguments.scenes.join(format!("{scene}.png")))?;
+            truth = labels(&arguments.scenes.join(format!("{scene}_truth.png")))?;
+            if truth.dimensions() != image.dimensions() {
+                return Err(format!("scene {scene}: picture and truth differ in size").into());
+            }
+            let timings = segmenter.set_image(&image)?.timings;
+            scores.encode_ms.push(timings.preprocess_ms + timings.run_ms);
+        }
+        let inside: Vec<bool> = truth.pixels().map(|p| p.0[0] == object.object).collect();
+        measure(&mut segmenter, object, &inside, &mut scores)?;
+        progress(i + 1, objects.len());
+    }
+    let report = Report {
+        click1: mean(&scores.click1),
+        click1_oracle: mean(&scores.oracle),
+        bbox: mean(&scores.bbox),
+        click3: mean(&scores.click3),
+        encode_ms: median(&mut scores.encode_ms),
+        decode_ms: median(&mut scores.decode_ms),
+    };
+    println!("{name}: {} objects, mean IoU; median times on {THREADS} threads of the CPU", objects.len());
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+fn measure(segmenter: &mut Segmenter, object: &Object, truth: &[bool], scores: &mut Scores) -> Result<(), Box<dyn Error>> {
+    let mut decode = |prompt: &Prompt, options: &DecodeOptions| -> Result<Vec<Candidate>, Box<dyn Error>> {
+        let mut decodes = segmenter.predict_many(std::slice::from_ref(prompt), options)?;
+        scores.decode_ms.push(decodes.timings.run_ms + decodes.timings.postprocess_ms);
+        let decoded = decodes.objects.pop().ok_or("the model gave no mask")?;
+        Ok(std::iter::once(decoded.best).chain(decoded.others).collect())
+    };
+    let auto = DecodeOptions::default();
+    let multi = DecodeOptions { candidates: Candidates::Multi, all_masks: true, ..DecodeOptions::default() };
+
+    let [x, y] = object.click;
+    let mut prompt = Prompt::point(x, y);
+    let candidates = decode(&prompt, &multi)?;
+    scores.click1.push(iou(&candidates[0], truth));
+    scores.oracle.push(candidates.iter().map(|c| iou(c, truth)).fold(0.0, f64::max));
+
+    let [x_min, y_min, x_max, y_max] = object.bbox;
+    let boxed = decode(&Prompt::bbox(x_min, y_min, x_max, y_max), &auto)?;
+    scores.bbox.push(iou(&boxed[0], truth));
+
+    let mut current = candidates;
+    for _ in 0..2 {
+        let chosen = &current[0];
+        prompt = prompt.with_point(correction(&chosen.mask.full(), truth, chosen.mask.width as usize));
+        prompt.mask = Some(chosen.low_res.clone());
+        current = decode(&prompt, &auto)?;
+    }
+    scores.click3.push(iou(&current[0], truth));
+    Ok(())
+}
+
+fn iou(candidate: &Candidate, truth: &[bool]) -> f64 {
+    let mask = candidate.mask.full();
+    let both = mask.iter().zip(truth).filter(|(m, t)| **m != 0 && **t).count();
+    let either = mask.iter().zip(truth).filter(|(m, t)| **m != 0 || **t).count();
+    both as f64 / either.max(1) as f64
+}
+
+/// The next click of a person who sees mask and truth: the innermost pixel of what is missing, or of what is too much.
+fn correction(mask: &[u8], truth: &[bool], width: usize) -> Point {
+    let innermost = |wrong: &dyn Fn(bool, bool) -> bool| {
+        let region: Vec<bool> = mask.iter().zip(truth).map(|(m, t)| wrong(*m != 0, *t)).collect();
+        let distance = squared_distance(&region, width);
+        // The first of equals, as NumPy's argmax.
+        let best = (0..distance.len()).rev().max_by_key(|i| distance[*i]).unwrap_or(0);
+        (distance.get(best).copied().unwrap_or(0), best)
+    };
+    let missing = innermost(&|m, t| t && !m);
+    let surplus = innermost(&|m, t| m && !t);
+    let at = |i: usize| ((i % width) as f32, (i / width) as f32);
+    if missing.0 == 0 && surplus.0 == 0 {
+        // The mask is perfect: one more click inside changes nothing.
+        let (_, i) = innermost(&|_, t| t);
+        let (x, y) = at(i);
+        return Point::foreground(x, y);
+    }
+    if missing.0 >= surplus.0 {
+        let (x, y) = at(missing.1);
+        Point::foreground(x, y)
+    } else {
+        let (x, y) = at(surplus.1);
+        Point::background(x, y)
+    }
+}
+
+/// Squared Euclidean distance of every pixel of the region to the nearest pixel outside it; outside the image counts.
+/// Row by row, then the lower envelope along the columns, by plain search: scenes are small.
+fn squared_distance(region: &[bool], width: usize) -> Vec<u64> {
+    let height = region.len() / width.max(1);
+    let mut along_row = vec![0u64; region.len()];
+    for y in 0..height {
+        let row = &region[y * width..(y + 1) * width];
+        let out = &mut along_row[y * width..(y + 1) * width];
+        let mut run = 0;
+        for x in 0..width {
+            run = if row[x] { run + 1 } else { 0 };
+            out[x] = run;
+        }
+        run = 0;
+        for x in (0..width).rev() {
+            run = if row[x] { run + 1 } else { 0 };
+            out[x] = out[x].min(run);
+        }
+    }
+    let mut distance = vec![0; region.len()];
+    for (i, d) in distance.iter_mut().enumerate().filter(|(i, _)| region[*i]) {
+        let (x, y) = (i % width, i / width);
+        let border = (y + 1).min(height - y) as u64;
+        let mut best = (along_row[i]).min(border).pow(2);
+        for step in 1..border {
+            if step * step >= best {
+                break;
+            }
+            let up = along_row[(y - step as usize) * width + x];
+            let down = along_row[(y + step as usize) * width + x];
+            best = best.min(up.min(down).pow(2) + step * step);
+        }
+        *d = best;
+    }
+    distance
+}
+
+fn read(path: &Path) -> Result<RgbImage, String> {
+    let content = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    decode_compressed(&content, "png").map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The truth: one object label a pixel.
+fn labels(path: &Path) -> Result<GrayImage, String> {
+    image::open(path).map(|image| image.into_luma8()).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
+    (mean * 1e4).round() / 1e4
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.get(values.len() / 2).copied().unwrap_or_default();
+    (middle * 100.0).round() / 100.0
+}
+
+fn progress(done: usize, all: usize) {
+    let mut err = std::io::stderr();
+    if err.is_terminal() {
+        // A line that cannot be drawn is no reason to stop measuring.
+        let _ = write!(err, "\r{done} of {all} objects{}", if done == all { "\n" } else { "" });
+        let _ = err.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_euclidean_and_the_border_of_the_image_is_outside() {
+        let region = vec![true; 7 * 5];
+        let d = squared_distance(&region, 7);
+        assert_eq!((d[0], d[2 * 7 + 3], d[7 + 1]), (1, 9, 4));
+        let mut hole = vec![true; 9 * 9];
+        hole[4 * 9 + 4] = false;
+        let d = squared_distance(&hole, 9);
+        assert_eq!((d[4 * 9 + 4], d[5 * 9 + 5], d[2 * 9 + 2], d[9]), (0, 2, 8, 1));
+    }
+
+    #[test]
+    fn the_correction_goes_where_the_error_is_widest() {
+        let (width, mut truth, mut mask) = (12, vec![false; 144], vec![0u8; 144]);
+        for y in 1..6 {
+            for x in 1..6 {
+                truth[y * width + x] = true;
+            }
+        }
+        assert_eq!(correction(&mask, &truth, width), Point::foreground(3.0, 3.0));
+        for i in 0..144 {
+            mask[i] = 255;
+        }
+        assert_eq!(correction(&mask, &truth, width).label, promptseg::prompt::Label::Background);
+    }
+}
