@@ -1,0 +1,133 @@
+"""Makes tests/golden: a small SAM as a bundle and as the official fused export, photos, and what PyTorch says of them.
+
+    python -m promptseg_export.golden ../tests/golden
+
+The photos are parts of those that scikit-image and scikit-learn carry. `expected.safetensors` holds, for each case,
+SamPredictor's low-resolution logits (all four masks, every `STRIDE`th row and column) and predicted IoU, and for the
+prompt encoder the embeddings of PyTorch's PromptEncoder. Full-size masks are PNG files. `cases.json` has the prompts.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+from segment_anything import SamPredictor
+
+from . import graphs, sam
+
+SEED = 7
+STRIDE = 8
+
+
+def photos() -> dict:
+    """Landscape larger than the model's square, landscape smaller than it, portrait."""
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    return {
+        "flower": np.ascontiguousarray(load_sample_image("flower.jpg")[20:420, 20:620]),
+        "chelsea": np.ascontiguousarray(data.chelsea()[20:280, 60:400]),
+        "astronaut": np.ascontiguousarray(data.astronaut()[0:300, 120:320]),
+    }
+
+
+def cases(name: str, width: int, height: int, logits: np.ndarray) -> list:
+    """Prompts in pixels of the photo; `logits` is a mask prompt."""
+    w, h = width, height
+    click = [[round(0.4 * w), round(0.45 * h), 1]]
+    more = [[round(0.62 * w, 2), round(0.3 * h, 2), 1], [round(0.1 * w), round(0.85 * h), 0]]
+    box = [round(0.2 * w, 1), round(0.15 * h, 1), round(0.75 * w, 1), round(0.8 * h, 1)]
+    all_of_it = [
+        {"case": "point", "points": click},
+        {"case": "negative", "points": click + more},
+        {"case": "box", "box": box},
+        {"case": "point_box", "points": click, "box": box},
+        {"case": "point_mask", "points": click, "mask": f"{name}.mask_input"},
+        {"case": "box_mask", "box": box, "mask": f"{name}.mask_input"},
+    ]
+    return [{"photo": name, **case} for case in all_of_it]
+
+
+def several(name: str, width: int, height: int) -> list:
+    """Objects that are decoded together: three boxes."""
+    w, h = width, height
+    parts = [(0.05, 0.1, 0.4, 0.5), (0.3, 0.2, 0.95, 0.9), (0.5, 0.55, 0.8, 0.99)]
+    boxes = [[round(a * w, 1), round(b * h, 1), round(c * w, 1), round(d * h, 1)] for a, b, c, d in parts]
+    return [{"photo": name, "case": f"several_{i}", "box": box} for i, box in enumerate(boxes)]
+
+
+def predict(predictor: SamPredictor, case: dict, tensors: dict) -> tuple:
+    """All four masks, their IoU and low-resolution logits, as `SamPredictor.predict` gives them."""
+    points = np.array(case["points"], dtype=np.float32) if "points" in case else None
+    arguments = {
+        "point_coords": None if points is None else points[:, :2],
+        "point_labels": None if points is None else points[:, 2],
+        "box": np.array(case["box"], dtype=np.float32) if "box" in case else None,
+        "mask_input": tensors[case["mask"]][None] if "mask" in case else None,
+    }
+    single = predictor.predict(**arguments, multimask_output=False)
+    multi = predictor.predict(**arguments, multimask_output=True)
+    return tuple(np.concatenate([a, b]) for a, b in zip(single, multi))
+
+
+def prompt_encoder_cases(model: torch.nn.Module, tensors: dict) -> None:
+    """PyTorch's PromptEncoder on its own: points, boxes, both, negatives, several objects, mask input."""
+    side = model.image_encoder.img_size
+    generator = torch.Generator().manual_seed(3)
+    points = (torch.rand(3, 4, 2, generator=generator) * side).round(decimals=2)
+    labels = torch.tensor([[1, 0, 1, -1], [0, 1, 1, 0], [1, 1, 0, 0]])
+    boxes = (torch.rand(3, 4, generator=generator) * side).round(decimals=2)
+    mask = torch.randn(1, 1, side // 4, side // 4, generator=generator) * 5
+    encoder = model.prompt_encoder
+    keep = {"points": points, "labels": labels.float(), "boxes": boxes, "mask": mask}
+    keep["sparse_points"] = encoder(points=(points, labels), boxes=None, masks=None)[0]
+    keep["sparse_boxes"] = encoder(points=None, boxes=boxes, masks=None)[0]
+    keep["sparse_both"] = encoder(points=(points, labels), boxes=boxes, masks=None)[0]
+    keep["dense_no_mask"] = encoder(points=(points, labels), boxes=None, masks=None)[1][0, :, ::8, ::8]
+    keep["dense_mask"] = encoder(points=None, boxes=None, masks=mask)[1][0, :, ::2, ::2]
+    keep["dense_positions"] = encoder.get_dense_pe()[0, :, ::2, ::2]
+    for name, value in keep.items():
+        tensors[f"prompt_encoder.{name}"] = value.detach().numpy()
+
+
+@torch.no_grad()
+def make(out: Path) -> None:
+    model = sam.build("small", None, SEED)
+    sam.export(model, "sam_small", f"random weights, seed {SEED}", out / "sam")
+    (out / "official").mkdir(exist_ok=True)
+    graphs.export_official_decoder(model, out / "official" / "mask_decoder.onnx")
+
+    predictor, tensors, listed = SamPredictor(model), {}, []
+    prompt_encoder_cases(model, tensors)
+    for name, photo in photos().items():
+        height, width = photo.shape[:2]
+        Image.fromarray(photo).save(out / f"{name}.png", optimize=True)
+        predictor.set_image(photo)
+        tensors[f"{name}.embedding"] = predictor.features[0, :, ::STRIDE, ::STRIDE].numpy()
+        # The answer to a click, as it would be fed back.
+        _, iou, logits = predictor.predict(np.array([[width * 0.5, height * 0.6]]), np.array([1]), multimask_output=True)
+        tensors[f"{name}.mask_input"] = logits[iou.argmax()].astype(np.float16).astype(np.float32)
+        for case in cases(name, width, height, logits) + several(name, width, height):
+            masks, iou, low_res = predict(predictor, case, tensors)
+            key = f"{name}.{case['case']}"
+            tensors[f"{key}.low_res"], tensors[f"{key}.iou"] = low_res[:, ::STRIDE, ::STRIDE], iou
+            best = 1 + int(iou[1:].argmax())
+            for index in (0, best):
+                picture = Image.fromarray(masks[index].astype(np.uint8) * 255).convert("1")
+                picture.save(out / "masks" / f"{key}.{index}.png", optimize=True)
+            listed.append({**case, "masks": [0, best]})
+            print(f"{key:24} IoU {iou.round(4)}, area {masks.mean((1, 2)).round(3)}, logits +- {low_res.std():.2f}")
+    save_file({k: np.ascontiguousarray(v, dtype=np.float32) for k, v in tensors.items()}, out / "expected.safetensors")
+    (out / "expected.safetensors").chmod(0o644)
+    text = ",\n".join("  " + json.dumps(case) for case in listed)
+    (out / "cases.json").write_text(f"[\n{text}\n]\n")
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../tests/golden")
+    (folder / "masks").mkdir(parents=True, exist_ok=True)
+    make(folder)

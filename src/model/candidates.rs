@@ -1,0 +1,112 @@
+//! Which of a decoder's masks answer a prompt.
+//!
+//! SAM's decoder makes four masks: one for clear prompts, then three candidates (whole, part, subpart) for a single
+//! click, which says too little (Kirillov et al. 2023, section 3; segment_anything/modeling/mask_decoder.py).
+
+use std::ops::Range;
+
+use crate::prompt::Prompt;
+
+/// Which masks are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Candidates {
+    /// One click alone is ambiguous and gets the best of the candidates; anything clearer gets the single mask (or the
+    /// best candidate, where the model was trained so).
+    #[default]
+    Auto,
+    /// The mask for clear prompts: `multimask_output=False`.
+    Single,
+    /// The candidates: `multimask_output=True`.
+    Multi,
+}
+
+/// What a decoder puts out, for choosing among it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Available {
+    /// Masks per object.
+    pub masks: usize,
+    /// Whether the first of them is the one for clear prompts.
+    pub single_first: bool,
+    pub multimask_for_several_prompts: bool,
+}
+
+/// Indices of the masks that `prompt` is to be answered with.
+pub(super) fn considered(asked: Candidates, prompt: &Prompt, available: Available) -> Range<usize> {
+    let Available { masks, single_first, multimask_for_several_prompts } = available;
+    if masks <= 1 || !single_first {
+        return 0..masks;
+    }
+    let multi = match asked {
+        Candidates::Single => false,
+        Candidates::Multi => true,
+        Candidates::Auto => ambiguous(prompt) || multimask_for_several_prompts,
+    };
+    if multi { 1..masks } else { 0..1 }
+}
+
+/// One click and nothing else.
+fn ambiguous(prompt: &Prompt) -> bool {
+    prompt.points.len() == 1 && prompt.bbox.is_none() && prompt.mask.is_none()
+}
+
+/// Index of the highest predicted IoU within `range`; the first of equals, and never one that is not a number while
+/// there is another.
+pub(super) fn best(ious: &[f32], range: Range<usize>) -> usize {
+    let value = |i: usize| ious.get(i).copied().filter(|v| !v.is_nan()).unwrap_or(f32::NEG_INFINITY);
+    let start = range.start;
+    range.fold(start, |best, i| if value(i) > value(best) { i } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prompt::{LowResLogits, Point};
+
+    const SAM: Available = Available { masks: 4, single_first: true, multimask_for_several_prompts: false };
+
+    #[test]
+    fn one_click_alone_is_ambiguous_and_everything_else_is_clear() {
+        let click = Prompt::point(1.0, 2.0);
+        let mask = LowResLogits { side: 1, data: vec![0.0].into() };
+        assert_eq!(considered(Candidates::Auto, &click, SAM), 1..4);
+        for clear in [
+            click.clone().with_point(Point::background(5.0, 5.0)),
+            click.clone().with_mask(mask),
+            Prompt::bbox(0.0, 0.0, 4.0, 4.0),
+            Prompt::bbox(0.0, 0.0, 4.0, 4.0).with_point(Point::foreground(1.0, 1.0)),
+        ] {
+            assert_eq!(considered(Candidates::Auto, &clear, SAM), 0..1);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_wins_over_the_rule() {
+        assert_eq!(considered(Candidates::Single, &Prompt::point(1.0, 2.0), SAM), 0..1);
+        assert_eq!(considered(Candidates::Multi, &Prompt::bbox(0.0, 0.0, 4.0, 4.0), SAM), 1..4);
+    }
+
+    #[test]
+    fn a_model_may_answer_clear_prompts_with_its_candidates() {
+        let tiny = Available { multimask_for_several_prompts: true, ..SAM };
+        assert_eq!(considered(Candidates::Auto, &Prompt::bbox(0.0, 0.0, 4.0, 4.0), tiny), 1..4);
+        assert_eq!(considered(Candidates::Single, &Prompt::bbox(0.0, 0.0, 4.0, 4.0), tiny), 0..1);
+    }
+
+    #[test]
+    fn graphs_exported_with_one_or_three_masks_give_what_they_have() {
+        let one = Available { masks: 1, ..SAM };
+        let three = Available { masks: 3, single_first: false, ..SAM };
+        for asked in [Candidates::Auto, Candidates::Single, Candidates::Multi] {
+            assert_eq!(considered(asked, &Prompt::point(1.0, 2.0), one), 0..1);
+            assert_eq!(considered(asked, &Prompt::point(1.0, 2.0), three), 0..3);
+        }
+    }
+
+    #[test]
+    fn the_best_is_the_first_of_equals_and_a_number() {
+        assert_eq!(best(&[0.9, 0.2, 0.7, 0.7], 1..4), 2);
+        assert_eq!(best(&[0.9, 0.2, 0.7, 0.7], 0..1), 0);
+        assert_eq!(best(&[f32::NAN, 0.1, f32::NAN], 0..3), 1);
+        assert_eq!(best(&[f32::NAN, f32::NAN], 0..2), 0);
+    }
+}

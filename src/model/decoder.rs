@@ -1,0 +1,362 @@
+//! The mask decoder: prompts on an embedding to masks.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use ort::session::{Session, SessionInputValue};
+use ort::value::{DynValue, Tensor};
+
+use super::candidates::{self, Available, Candidates};
+use super::embedding::Embedding;
+use super::encoder::milliseconds;
+use super::layout::{DecoderLayout, PromptInput};
+use super::options::ProviderReport;
+use super::{Error, ModelInfo};
+use crate::pixels::{Geometry, Mask, MaskUpscaler};
+use crate::prompt::{LowResLogits, Prompt};
+use crate::prompt_encoder::{PromptEncoder, Token, tokens};
+
+/// What a decoding is to return.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodeOptions {
+    pub candidates: Candidates,
+    /// Return every candidate that was considered, not only the best.
+    pub all_masks: bool,
+    /// Return logits at the image's size too.
+    pub logits: bool,
+    /// Shift of the threshold, in logits, for the stability score; SAM's automatic mask generator uses 1.
+    pub stability_offset: f32,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        DecodeOptions { candidates: Candidates::Auto, all_masks: false, logits: false, stability_offset: 1.0 }
+    }
+}
+
+/// One mask of an object.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// Which of the decoder's masks it is; 0 is SAM's mask for clear prompts.
+    pub index: usize,
+    /// As the model predicts it.
+    pub iou: f32,
+    /// At the image's size.
+    pub mask: Mask,
+    /// To be fed back as a mask prompt on the same image.
+    pub low_res: LowResLogits,
+    /// `width * height` logits, row by row, where they were asked for.
+    pub logits: Option<Vec<f32>>,
+}
+
+/// The answer to one prompt.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The considered mask of the highest predicted IoU.
+    pub best: Candidate,
+    /// The other considered masks in the decoder's order, only with [`DecodeOptions::all_masks`].
+    pub others: Vec<Candidate>,
+    /// Predicted IoU of all considered masks, in the decoder's order.
+    pub candidate_ious: Vec<f32>,
+    /// Logit of the object being there at all, from families that predict it.
+    pub object_score: Option<f32>,
+}
+
+/// Where the time of a decoding went, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct DecodeTimings {
+    /// Prompt encoding and the decoder's session.
+    pub run_ms: f64,
+    /// Low-resolution logits to masks of the image's size.
+    pub postprocess_ms: f64,
+}
+
+/// The answers to a batch of prompts, in their order.
+#[derive(Debug, Clone)]
+pub struct Decodes {
+    pub objects: Vec<Decoded>,
+    pub timings: DecodeTimings,
+}
+
+/// The mask decoder of one model, with its own session. It belongs to one thread.
+pub struct MaskDecoder {
+    session: Session,
+    layout: DecoderLayout,
+    providers: ProviderReport,
+    info: ModelInfo,
+    /// Only for [`PromptInput::External`].
+    prompt_encoder: Option<PromptEncoder>,
+    /// The dense prompt of objects without a mask, `[1, C, h, w]`: the same for all, so made once.
+    no_mask: Option<DynValue>,
+    max_objects: usize,
+}
+
+/// What came out of one run for one object.
+struct Raw {
+    /// `[masks, side, side]`.
+    low_res: Vec<f32>,
+    ious: Vec<f32>,
+    object_score: Option<f32>,
+}
+
+impl MaskDecoder {
+    pub(super) fn new(
+        session: Session,
+        layout: DecoderLayout,
+        providers: ProviderReport,
+        info: ModelInfo,
+        prompt_encoder: Option<PromptEncoder>,
+        max_objects: usize,
+    ) -> Result<Self, Error> {
+        let no_mask = match &prompt_encoder {
+            Some(encoder) => {
+                let [c, h, w] = encoder.dense_shape();
+                let tensor = Tensor::from_array(([1, c, h, w], encoder.dense_without_mask()));
+                let failed = |e: ort::Error| Error::Session { file: info.decoder.file.clone(), reason: e.to_string() };
+                Some(tensor.map_err(failed)?.into_dyn())
+            }
+            None => None,
+        };
+        let max_objects = if layout.batched { max_objects.max(1) } else { 1 };
+        Ok(MaskDecoder { session, layout, providers, info, prompt_encoder, no_mask, max_objects })
+    }
+
+    /// Which execution provider runs it.
+    pub fn providers(&self) -> &ProviderReport {
+        &self.providers
+    }
+
+    /// Side of the square of low-resolution logits, in cells.
+    pub fn low_res_side(&self) -> usize {
+        self.info.low_res_size
+    }
+
+    /// Logits above this are inside.
+    pub fn mask_threshold(&self) -> f32 {
+        self.info.mask_threshold
+    }
+
+    /// Decodes one mask per prompt (or its candidates) on an embedding of the same model. Prompts are in pixels of the
+    /// encoded image and have passed [`Prompt::check`].
+    ///
+    /// Objects share a run where the graph allows it: those with equally many tokens, since padding an object with
+    /// not-a-point tokens would change its mask.
+    ///
+    /// # Errors
+    /// [`Error::PromptKind`] and [`Error::MaskSide`] for prompts that this model does not take,
+    /// [`Error::ForeignEmbedding`] for an embedding of another model, [`Error::Session`] when ONNX Runtime fails.
+    pub fn decode(
+        &mut self,
+        embedding: &Embedding,
+        prompts: &[Prompt],
+        options: &DecodeOptions,
+    ) -> Result<Decodes, Error> {
+        self.check(embedding, prompts)?;
+        let start = Instant::now();
+        let mut groups: BTreeMap<(usize, bool), Vec<(usize, Vec<Token>)>> = BTreeMap::new();
+        for (i, prompt) in prompts.iter().enumerate() {
+            let tokens = self.tokens(prompt, &embedding.geometry);
+            groups.entry((tokens.len(), prompt.mask.is_some())).or_default().push((i, tokens));
+        }
+        let mut raw: Vec<Option<Raw>> = prompts.iter().map(|_| None).collect();
+        for group in groups.values() {
+            for chunk in group.chunks(self.max_objects) {
+                let results = self.run(embedding, prompts, chunk)?;
+                for ((i, _), result) in chunk.iter().zip(results) {
+                    raw[*i] = Some(result);
+                }
+            }
+        }
+        let run_ms = milliseconds(start);
+        let start = Instant::now();
+        let upscaler = MaskUpscaler::new(self.info.low_res_size, &embedding.geometry);
+        let finish = |(prompt, raw): (&Prompt, Raw)| self.finish(prompt, raw, &upscaler, options);
+        let objects = prompts.iter().zip(raw.into_iter().flatten()).map(finish).collect();
+        Ok(Decodes { objects, timings: DecodeTimings { run_ms, postprocess_ms: milliseconds(start) } })
+    }
+
+    fn check(&self, embedding: &Embedding, prompts: &[Prompt]) -> Result<(), Error> {
+        let info = &self.info;
+        if let Some(missing) =
+            self.layout.embeddings.iter().find(|t| embedding.tensors.iter().all(|(n, _)| *n != t.name))
+        {
+            let made = embedding.tensors.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
+            let reason = format!("it holds {made}, {} takes {missing}", info.name);
+            return Err(Error::ForeignEmbedding { reason });
+        }
+        let refuse = |kind| Err(Error::PromptKind { model: info.name.clone(), kind });
+        for prompt in prompts {
+            if !prompt.points.is_empty() && !info.takes_points {
+                return refuse("point");
+            }
+            if prompt.bbox.is_some() && !info.takes_boxes {
+                return refuse("box");
+            }
+            if let Some(mask) = &prompt.mask {
+                if !info.takes_masks {
+                    return refuse("mask");
+                }
+                let (found, expected) = (mask.side, info.low_res_size);
+                if found != expected || mask.data.len() != expected * expected {
+                    return Err(Error::MaskSide { model: info.name.clone(), found, expected });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The sparse tokens of a prompt. Graphs with the prompt encoder inside cannot be given none, so that a mask alone
+    /// gets the pad point there.
+    fn tokens(&self, prompt: &Prompt, geometry: &Geometry) -> Vec<Token> {
+        let mut tokens = tokens(prompt, geometry);
+        if tokens.is_empty() && self.layout.prompts == PromptInput::Fused {
+            tokens.push(Token::PAD);
+        }
+        tokens
+    }
+
+    /// One run for objects with equally many tokens, all with a mask prompt or all without.
+    fn run(
+        &mut self,
+        embedding: &Embedding,
+        prompts: &[Prompt],
+        chunk: &[(usize, Vec<Token>)],
+    ) -> Result<Vec<Raw>, Error> {
+        let file = self.info.decoder.file.clone();
+        let failed = |e: ort::Error| Error::Session { file: file.clone(), reason: e.to_string() };
+        let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+        for spec in &self.layout.embeddings {
+            if let Some((name, value)) = embedding.tensors.iter().find(|(name, _)| *name == spec.name) {
+                inputs.push((Cow::Borrowed(name), SessionInputValue::from(value)));
+            }
+        }
+        match (&self.prompt_encoder, &self.no_mask) {
+            (Some(encoder), Some(no_mask)) => {
+                external_inputs(&mut inputs, encoder, no_mask, prompts, chunk).map_err(failed)?;
+            }
+            _ => {
+                let side = self.info.low_res_size;
+                fused_inputs(&mut inputs, &self.layout, side, &embedding.geometry, prompts, chunk).map_err(failed)?;
+            }
+        }
+        let outputs = self.session.run(inputs).map_err(failed)?;
+        let get = |name: &str| {
+            let value = outputs.get(name).ok_or_else(|| ort::Error::new(format!("no output `{name}`")));
+            value.and_then(|v| v.try_extract_tensor::<f32>()).map_err(failed)
+        };
+        let (shape, low_res) = get("low_res_masks")?;
+        let (_, ious) = get("iou_predictions")?;
+        let scores = match outputs.contains_key("object_score_logits") {
+            true => get("object_score_logits")?.1,
+            false => &[],
+        };
+        let (objects, side) = (chunk.len(), self.info.low_res_size);
+        let masks = shape.get(1).map_or(0, |&m| usize::try_from(m).unwrap_or(0));
+        if **shape != [objects as i64, masks as i64, side as i64, side as i64]
+            || masks == 0
+            || ious.len() != objects * masks
+        {
+            return Err(Error::Tensor {
+                file: file.clone(),
+                tensor: "low_res_masks".to_owned(),
+                found: format!("{:?} with {} predicted IoUs", &**shape, ious.len()),
+                expected: format!("[{objects}, masks, {side}, {side}] with an IoU for each mask"),
+            });
+        }
+        let cut = |i: usize| Raw {
+            low_res: low_res[i * masks * side * side..(i + 1) * masks * side * side].to_vec(),
+            ious: ious[i * masks..(i + 1) * masks].to_vec(),
+            object_score: scores.get(i).copied(),
+        };
+        Ok((0..objects).map(cut).collect())
+    }
+
+    fn finish(&self, prompt: &Prompt, raw: Raw, upscaler: &MaskUpscaler, options: &DecodeOptions) -> Decoded {
+        let (info, side) = (&self.info, self.info.low_res_size);
+        let available = Available {
+            masks: raw.ious.len(),
+            single_first: info.single_mask,
+            multimask_for_several_prompts: info.multimask_for_several_prompts,
+        };
+        let considered = candidates::considered(options.candidates, prompt, available);
+        let best = candidates::best(&raw.ious, considered.clone());
+        let candidate = |index: usize| {
+            let low_res = &raw.low_res[index * side * side..(index + 1) * side * side];
+            let mask = upscaler.mask(low_res, info.mask_threshold, options.stability_offset);
+            let logits = options.logits.then(|| upscaler.logits(low_res));
+            Candidate {
+                index,
+                iou: raw.ious[index],
+                mask,
+                low_res: LowResLogits { side, data: low_res.into() },
+                logits,
+            }
+        };
+        let others = match options.all_masks {
+            true => considered.clone().filter(|&i| i != best).map(candidate).collect(),
+            false => Vec::new(),
+        };
+        let candidate_ious = raw.ious[considered].to_vec();
+        Decoded { best: candidate(best), others, candidate_ious, object_score: raw.object_score }
+    }
+}
+
+type Inputs<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
+
+/// `sparse_prompt_embeddings` `[B, N, C]` and `dense_prompt_embeddings` `[1 or B, C, h, w]`, which broadcasts.
+fn external_inputs<'a>(
+    inputs: &mut Inputs<'a>,
+    encoder: &PromptEncoder,
+    no_mask: &'a DynValue,
+    prompts: &[Prompt],
+    chunk: &[(usize, Vec<Token>)],
+) -> ort::Result<()> {
+    let ([c, h, w], n) = (encoder.dense_shape(), chunk[0].1.len());
+    let sparse = chunk.iter().flat_map(|(_, tokens)| encoder.sparse(tokens)).collect::<Vec<f32>>();
+    inputs.push(("sparse_prompt_embeddings".into(), Tensor::from_array(([chunk.len(), n, c], sparse))?.into()));
+    let masks = chunk.iter().filter_map(|(i, _)| prompts[*i].mask.as_ref()).collect::<Vec<_>>();
+    let dense = if masks.is_empty() {
+        SessionInputValue::from(no_mask)
+    } else {
+        let dense = masks.iter().flat_map(|mask| encoder.dense(&mask.data)).collect::<Vec<f32>>();
+        Tensor::from_array(([masks.len(), c, h, w], dense))?.into()
+    };
+    inputs.push(("dense_prompt_embeddings".into(), dense));
+    Ok(())
+}
+
+/// `point_coords` `[B, N, 2]`, `point_labels` `[B, N]`, `mask_input` `[B, 1, L, L]`, `has_mask_input` `[B]`, and
+/// `orig_im_size` where it is wanted.
+fn fused_inputs(
+    inputs: &mut Inputs<'_>,
+    layout: &DecoderLayout,
+    side: usize,
+    geometry: &Geometry,
+    prompts: &[Prompt],
+    chunk: &[(usize, Vec<Token>)],
+) -> ort::Result<()> {
+    let (objects, n) = (chunk.len(), chunk[0].1.len());
+    let tokens = || chunk.iter().flat_map(|(_, tokens)| tokens);
+    let coords = tokens().flat_map(|t| [t.x, t.y]).collect::<Vec<f32>>();
+    let labels = tokens().map(|t| t.label.number()).collect::<Vec<f32>>();
+    inputs.push(("point_coords".into(), Tensor::from_array(([objects, n, 2], coords))?.into()));
+    inputs.push(("point_labels".into(), Tensor::from_array(([objects, n], labels))?.into()));
+    if layout.takes_mask {
+        let mut masks = vec![0.0_f32; objects * side * side];
+        let mut has_mask = vec![0.0_f32; objects];
+        for (slot, (i, _)) in chunk.iter().enumerate() {
+            if let Some(mask) = &prompts[*i].mask {
+                masks[slot * side * side..(slot + 1) * side * side].copy_from_slice(&mask.data);
+                has_mask[slot] = 1.0;
+            }
+        }
+        inputs.push(("mask_input".into(), Tensor::from_array(([objects, 1, side, side], masks))?.into()));
+        inputs.push(("has_mask_input".into(), Tensor::from_array(([objects], has_mask))?.into()));
+    }
+    if layout.orig_im_size {
+        let size = vec![geometry.image.1 as f32, geometry.image.0 as f32];
+        inputs.push(("orig_im_size".into(), Tensor::from_array(([2_usize], size))?.into()));
+    }
+    Ok(())
+}

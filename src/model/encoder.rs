@@ -1,0 +1,78 @@
+//! The image encoder: pixels to embedding.
+
+use std::time::Instant;
+
+use image::RgbImage;
+use ort::session::Session;
+use ort::value::{DynValue, TensorRef};
+
+use super::Error;
+use super::embedding::{Embedding, EncodeTimings};
+use super::layout::EncoderLayout;
+use super::options::ProviderReport;
+use crate::pixels::{InputSpec, Preprocessor};
+
+/// The image encoder of one model, with its own session and input buffer. It belongs to one thread.
+pub struct ImageEncoder {
+    session: Session,
+    layout: EncoderLayout,
+    providers: ProviderReport,
+    preprocessor: Preprocessor,
+    /// The normalised picture, `[3, side, side]`, used again for each image.
+    input: Vec<f32>,
+    side: usize,
+    file: String,
+}
+
+impl ImageEncoder {
+    pub(super) fn new(
+        session: Session,
+        layout: EncoderLayout,
+        providers: ProviderReport,
+        spec: InputSpec,
+        file: String,
+    ) -> Self {
+        let side = spec.side as usize;
+        let preprocessor = Preprocessor::new(spec);
+        ImageEncoder { session, layout, providers, preprocessor, input: vec![0.0; 3 * side * side], side, file }
+    }
+
+    /// Which execution provider runs it.
+    pub fn providers(&self) -> &ProviderReport {
+        &self.providers
+    }
+
+    /// Encodes an image of any size; [`Embedding::timings`] says how long its two parts took.
+    ///
+    /// # Errors
+    /// [`Error::Pixels`] for one without pixels, [`Error::Session`] when ONNX Runtime fails.
+    pub fn encode(&mut self, image: &RgbImage) -> Result<Embedding, Error> {
+        let start = Instant::now();
+        let geometry = self.preprocessor.run(image, &mut self.input)?;
+        let preprocess_ms = milliseconds(start);
+
+        let start = Instant::now();
+        let tensors = self.run()?;
+        let timings = EncodeTimings { preprocess_ms, run_ms: milliseconds(start) };
+        Ok(Embedding::new(tensors, geometry, timings))
+    }
+
+    fn run(&mut self) -> Result<Vec<(String, DynValue)>, Error> {
+        let failed = |e: ort::Error| Error::Session { file: self.file.clone(), reason: e.to_string() };
+        let shape = [1, 3, self.side, self.side];
+        let input = TensorRef::from_array_view((shape, self.input.as_slice())).map_err(failed)?;
+        let mut outputs = self.session.run(ort::inputs![self.layout.image.as_str() => input]).map_err(failed)?;
+        let take = |spec: &super::TensorSpec| {
+            let value = outputs.remove(&spec.name).ok_or_else(|| Error::Session {
+                file: self.file.clone(),
+                reason: format!("no output `{}`", spec.name),
+            })?;
+            Ok((spec.name.clone(), value))
+        };
+        self.layout.outputs.iter().map(take).collect()
+    }
+}
+
+pub(super) fn milliseconds(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,80 @@
+//! What can go wrong between a path and a mask: every variant says what was found and what was expected.
+
+use std::path::PathBuf;
+
+use thiserror::Error as ThisError;
+
+use crate::pixels::PixelError;
+
+/// Errors of loading and running a model. They are shown to people as they are: each names the file or the tensor.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+
+    #[error("{} is neither a bundle (no bundle.json) nor a known pair of ONNX files: {found}", path.display())]
+    NoModel { path: PathBuf, found: String },
+
+    #[error("{file}: not a bundle description: {reason}")]
+    BundleSyntax { file: String, reason: String },
+
+    #[error(
+        "{file}: bundle format {found}, this version reads up to {newest}; update promptseg or export the bundle again"
+    )]
+    NewerFormat { file: String, found: u64, newest: u64 },
+
+    #[error("{file}: {field} is {found}, expected {expected}")]
+    BundleField { file: String, field: &'static str, found: String, expected: String },
+
+    #[error("{file} is missing from the bundle, though bundle.json lists it")]
+    MissingFile { file: String },
+
+    #[error("{file}: {found} bytes, bundle.json says {expected}; the file is truncated or belongs to another bundle")]
+    FileSize { file: String, found: u64, expected: u64 },
+
+    #[error("{file}: SHA-256 {found}, bundle.json says {expected}; the file is damaged or belongs to another bundle")]
+    FileHash { file: String, found: String, expected: String },
+
+    #[error("{file}: tensor `{tensor}` is {found}, expected {expected}")]
+    Tensor { file: String, tensor: String, found: String, expected: String },
+
+    #[error("{file}: no tensor `{tensor}` of {expected}; there are {found}")]
+    MissingTensor { file: String, tensor: String, expected: String, found: String },
+
+    #[error("{file}: unknown layout.\nfound: {found}\nknown: {known}")]
+    UnknownLayout { file: String, found: String, known: String },
+
+    #[error("{file}: not a safetensors file: {reason}")]
+    Weights { file: String, reason: String },
+
+    /// Loading the ONNX Runtime library failed.
+    #[error(
+        "cannot load ONNX Runtime ({reason}). Two ways to get it: `pip install onnxruntime` and set ORT_DYLIB_PATH to its \
+         onnxruntime/capi/libonnxruntime.so.1.x, or set ORT_DYLIB_PATH to the libonnxruntime.so of your CUDA or Jetson \
+         build (1.20 or newer)"
+    )]
+    Runtime { reason: String },
+
+    #[error("no execution provider left for {file}: {refused}")]
+    NoProvider { file: String, refused: String },
+
+    #[error("unknown execution provider `{found}`, expected tensorrt, cuda or cpu")]
+    UnknownProvider { found: String },
+
+    /// ONNX Runtime refused a graph or failed while running it.
+    #[error("{file}: ONNX Runtime: {reason}")]
+    Session { file: String, reason: String },
+
+    #[error("the model {model} takes no {kind} prompts")]
+    PromptKind { model: String, kind: &'static str },
+
+    #[error("mask prompt of {found}x{found} logits, the model {model} takes {expected}x{expected}")]
+    MaskSide { model: String, found: usize, expected: usize },
+
+    #[error("the embedding was made by another model: {reason}")]
+    ForeignEmbedding { reason: String },
+
+    /// An image that cannot be encoded, for instance one without pixels.
+    #[error(transparent)]
+    Pixels(#[from] PixelError),
+}

@@ -1,0 +1,251 @@
+//! A small SAM of true architecture against PyTorch: from photos through our own pixels, prompt encoder and sessions to
+//! masks, in both layouts. `export/promptseg_export/golden.py` made the files.
+//! `cargo test --test golden_sam -- --nocapture` prints the table.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::{GrayImage, RgbImage};
+use promptseg::model::{Candidate, Candidates, DecodeOptions, Decoded, Model, SessionOptions};
+use promptseg::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
+use promptseg::segmenter::Segmenter;
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+/// Every `STRIDE`th row and column of embeddings and low-resolution logits is stored.
+const STRIDE: usize = 8;
+const LOW_RES: f32 = 1e-4;
+const IOU: f32 = 1e-5;
+const MASKS: f64 = 0.9999;
+
+#[derive(Deserialize)]
+struct Case {
+    photo: String,
+    case: String,
+    /// x, y, label.
+    points: Option<Vec<[f32; 3]>>,
+    #[serde(rename = "box")]
+    bbox: Option<[f32; 4]>,
+    /// Name of the mask prompt's tensor.
+    mask: Option<String>,
+    /// Which of the four masks are stored as pictures.
+    masks: [usize; 2],
+}
+
+impl Case {
+    fn prompt(&self, expected: &SafeTensors<'_>) -> Prompt {
+        let point = |p: &[f32; 3]| match p[2] {
+            0.0 => Point::background(p[0], p[1]),
+            _ => Point::foreground(p[0], p[1]),
+        };
+        let mask = |name: &String| {
+            let (shape, data) = tensor(expected, name);
+            LowResLogits { side: shape[0], data: data.into() }
+        };
+        Prompt {
+            points: self.points.iter().flatten().map(point).collect(),
+            bbox: self.bbox.map(|[x_min, y_min, x_max, y_max]| BoxPrompt { x_min, y_min, x_max, y_max }),
+            mask: self.mask.as_ref().map(mask),
+        }
+    }
+}
+
+/// Worst differences over the cases of one test.
+#[derive(Default)]
+struct Worst {
+    low_res: f32,
+    iou: f32,
+    disagreement: f64,
+}
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn tensor(tensors: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let view = tensors.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    (view.shape().to_vec(), values)
+}
+
+fn cases() -> Vec<Case> {
+    serde_json::from_slice(&std::fs::read(golden("cases.json")).unwrap()).unwrap()
+}
+
+fn photo(name: &str) -> RgbImage {
+    image::open(golden(&format!("{name}.png"))).unwrap().into_rgb8()
+}
+
+fn external() -> Segmenter {
+    Segmenter::new(Model::open(&golden("sam"), None, &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}")))
+}
+
+fn official() -> Segmenter {
+    let (encoder, decoder) = (golden("sam/image_encoder.onnx"), golden("official/mask_decoder.onnx"));
+    Segmenter::new(Model::open(&encoder, Some(&decoder), &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}")))
+}
+
+/// All four masks of an object: SamPredictor's with and without `multimask_output`.
+fn four(single: Decoded, multi: Decoded) -> Vec<Candidate> {
+    let mut all = vec![single.best, multi.best];
+    all.extend(multi.others);
+    all.sort_by_key(|c| c.index);
+    assert_eq!(all.iter().map(|c| c.index).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    all
+}
+
+fn compare(case: &Case, found: &[Candidate], expected: &SafeTensors<'_>, worst: &mut Worst) {
+    let key = format!("{}.{}", case.photo, case.case);
+    let (shape, low_res) = tensor(expected, &format!("{key}.low_res"));
+    let (_, ious) = tensor(expected, &format!("{key}.iou"));
+    let (rows, columns) = (shape[1], shape[2]);
+    for candidate in found {
+        let LowResLogits { side, data } = &candidate.low_res;
+        for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+            let difference = data[y * STRIDE * side + x * STRIDE] - low_res[(candidate.index * rows + y) * columns + x];
+            worst.low_res = worst.low_res.max(difference.abs());
+        }
+        worst.iou = worst.iou.max((candidate.iou - ious[candidate.index]).abs());
+        if case.masks.contains(&candidate.index) {
+            let picture = golden(&format!("masks/{key}.{}.png", candidate.index));
+            let truth: GrayImage = image::open(picture).unwrap().into_luma8();
+            assert_eq!(truth.dimensions(), (candidate.mask.width, candidate.mask.height));
+            let different = truth.as_raw().iter().zip(&candidate.mask.data).filter(|(a, b)| a != b).count();
+            worst.disagreement = worst.disagreement.max(different as f64 / truth.as_raw().len() as f64);
+        }
+    }
+}
+
+/// Every case, the several objects of a photo in one call.
+fn run(mut segmenter: Segmenter, layout: &str) {
+    let content = std::fs::read(golden("expected.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&content).unwrap();
+    let options = |candidates| DecodeOptions { candidates, all_masks: true, ..DecodeOptions::default() };
+    let cases = cases();
+    let mut all = Worst::default();
+    for name in ["flower", "chelsea", "astronaut"] {
+        let image = photo(name);
+        let embedding = segmenter.set_image(&image).unwrap();
+        let (shape, stored) = tensor(&expected, &format!("{name}.embedding"));
+        let (full, values) = embedding.tensor("image_embeddings").unwrap();
+        let side = full[2] as usize;
+        let mut embedding_difference = 0.0_f32;
+        for (i, v) in stored.iter().enumerate() {
+            let (c, y, x) = (i / (shape[1] * shape[2]), i / shape[2] % shape[1], i % shape[2]);
+            let found = values[(c * side + y * STRIDE) * side + x * STRIDE];
+            embedding_difference = embedding_difference.max((found - v).abs());
+        }
+        println!("{layout:18} {name:10} embedding    {embedding_difference:.1e}");
+        assert!(embedding_difference < LOW_RES, "embedding of {name}: {embedding_difference}");
+
+        let of_photo: Vec<&Case> = cases.iter().filter(|c| c.photo == name).collect();
+        assert_eq!(of_photo.len(), 9);
+        let prompts: Vec<Prompt> = of_photo.iter().map(|c| c.prompt(&expected)).collect();
+        // All nine kinds in one call: groups of equal token counts, with and without masks, come back in order.
+        let single = segmenter.predict_many(&prompts, &options(Candidates::Single)).unwrap();
+        let multi = segmenter.predict_many(&prompts, &options(Candidates::Multi)).unwrap();
+        for ((case, single), multi) in of_photo.iter().zip(single.objects).zip(multi.objects) {
+            let mut worst = Worst::default();
+            compare(case, &four(single, multi), &expected, &mut worst);
+            println!(
+                "{layout:18} {name:10} {:12} low-res {:.1e}  IoU {:.1e}  masks {:.6}",
+                case.case,
+                worst.low_res,
+                worst.iou,
+                1.0 - worst.disagreement
+            );
+            all.low_res = all.low_res.max(worst.low_res);
+            all.iou = all.iou.max(worst.iou);
+            all.disagreement = all.disagreement.max(worst.disagreement);
+        }
+    }
+    println!(
+        "{layout:18} worst      low-res {:.1e}  IoU {:.1e}  masks {:.6}",
+        all.low_res,
+        all.iou,
+        1.0 - all.disagreement
+    );
+    assert!(all.low_res < LOW_RES, "low-res logits differ by {}", all.low_res);
+    assert!(all.iou < IOU, "predicted IoU differs by {}", all.iou);
+    assert!(1.0 - all.disagreement >= MASKS, "masks agree by {}", 1.0 - all.disagreement);
+}
+
+#[test]
+fn our_bundle_equals_pytorch() {
+    run(external(), "promptseg external");
+}
+
+#[test]
+fn the_official_fused_export_equals_pytorch() {
+    run(official(), "official SAM");
+}
+
+#[test]
+fn one_object_alone_and_in_a_batch_are_the_same() {
+    let mut segmenter = external();
+    segmenter.set_image(&photo("astronaut")).unwrap();
+    let options = DecodeOptions::default();
+    let prompts =
+        [Prompt::bbox(10.0, 20.0, 90.0, 200.0), Prompt::point(100.0, 150.0), Prompt::bbox(30.0, 5.0, 150.0, 80.0)];
+    let together = segmenter.predict_many(&prompts, &options).unwrap().objects;
+    for (prompt, batched) in prompts.iter().zip(&together) {
+        let alone = segmenter.predict(prompt, &options).unwrap();
+        assert_eq!(alone.best.index, batched.best.index);
+        let difference = alone.best.low_res.data.iter().zip(batched.best.low_res.data.iter());
+        let difference = difference.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 1e-5, "{difference}");
+    }
+}
+
+#[test]
+fn an_ambiguous_click_gets_the_best_of_three_and_a_box_the_single_mask() {
+    let mut segmenter = external();
+    segmenter.set_image(&photo("chelsea")).unwrap();
+    let options = DecodeOptions { all_masks: true, logits: true, ..DecodeOptions::default() };
+    let click = segmenter.predict(&Prompt::point(100.0, 100.0), &options).unwrap();
+    assert_eq!((click.candidate_ious.len(), click.others.len()), (3, 2));
+    assert!(click.others.iter().all(|o| o.iou <= click.best.iou && o.index > 0));
+    let boxed = segmenter.predict(&Prompt::bbox(40.0, 40.0, 200.0, 180.0), &options).unwrap();
+    assert_eq!((boxed.best.index, boxed.candidate_ious.len(), boxed.others.len()), (0, 1, 0));
+    let logits = boxed.best.logits.unwrap();
+    let mask = &boxed.best.mask;
+    assert!(logits.iter().zip(&mask.data).all(|(l, m)| (*l > 0.0) == (*m == 255)), "logits and mask disagree");
+}
+
+#[test]
+fn a_mask_alone_is_a_prompt() {
+    for mut segmenter in [external(), official()] {
+        segmenter.set_image(&photo("chelsea")).unwrap();
+        let side = segmenter.info().low_res_size;
+        let data: Arc<[f32]> = (0..side * side).map(|i| if i % side < side / 2 { 6.0 } else { -6.0 }).collect();
+        let prompt = Prompt::default().with_mask(LowResLogits { side, data });
+        let decoded = segmenter.predict(&prompt, &DecodeOptions::default()).unwrap();
+        assert!(decoded.best.iou.is_finite());
+        assert_eq!(decoded.best.index, 0);
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_in_words() {
+    let mut segmenter = external();
+    let options = DecodeOptions::default();
+    let e = segmenter.predict(&Prompt::point(1.0, 1.0), &options).unwrap_err();
+    assert!(e.to_string().contains("set_image"), "{e}");
+    segmenter.set_image(&photo("chelsea")).unwrap();
+    let small = LowResLogits { side: 64, data: vec![0.0; 64 * 64].into() };
+    let e = segmenter.predict(&Prompt::point(1.0, 1.0).with_mask(small), &options).unwrap_err();
+    assert!(e.to_string().contains("64x64") && e.to_string().contains("128x128"), "{e}");
+    let e = segmenter.predict(&Prompt::point(4000.0, 1.0), &options).unwrap_err();
+    assert!(e.to_string().contains("outside"), "{e}");
+}
+
+#[test]
+fn two_models_do_not_share_embeddings() {
+    let mut tiny = Segmenter::new(Model::tiny(&SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}")));
+    let mut sam = external().into_model();
+    let embedding = sam.encoder.encode(&photo("chelsea")).unwrap();
+    let e = tiny.set_image(&photo("chelsea")).map(|_| ());
+    e.unwrap();
+    let e = tiny.into_model().decoder.decode(&embedding, &[Prompt::point(5.0, 5.0)], &DecodeOptions::default());
+    assert!(e.unwrap_err().to_string().contains("another model"));
+}
