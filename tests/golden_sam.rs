@@ -110,7 +110,7 @@ fn compare(case: &Case, found: &[Candidate], expected: &SafeTensors<'_>, worst: 
             let picture = golden(&format!("masks/{key}.{}.png", candidate.index));
             let truth: GrayImage = image::open(picture).unwrap().into_luma8();
             assert_eq!(truth.dimensions(), (candidate.mask.width, candidate.mask.height));
-            let different = truth.as_raw().iter().zip(&candidate.mask.data).filter(|(a, b)| a != b).count();
+            let different = truth.as_raw().iter().zip(&candidate.mask.full()).filter(|(a, b)| a != b).count();
             worst.disagreement = worst.disagreement.max(different as f64 / truth.as_raw().len() as f64);
         }
     }
@@ -209,7 +209,7 @@ fn an_ambiguous_click_gets_the_best_of_three_and_a_box_the_single_mask() {
     assert_eq!((boxed.best.index, boxed.candidate_ious.len(), boxed.others.len()), (0, 1, 0));
     let logits = boxed.best.logits.unwrap();
     let mask = &boxed.best.mask;
-    assert!(logits.iter().zip(&mask.data).all(|(l, m)| (*l > 0.0) == (*m == 255)), "logits and mask disagree");
+    assert!(logits.iter().zip(&mask.full()).all(|(l, m)| (*l > 0.0) == (*m == 255)), "logits and mask disagree");
 }
 
 #[test]

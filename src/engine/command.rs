@@ -89,10 +89,23 @@ pub enum Operation {
 #[derive(Debug)]
 pub enum Interaction {
     /// A click on the current object.
-    Click { at: FrameRef, point: Point, persistence: Persistence },
+    Click {
+        at: FrameRef,
+        point: Point,
+        persistence: Persistence,
+    },
     /// A box for the current object.
-    Region { at: FrameRef, bbox: BoxPrompt, persistence: Persistence },
-    Prompts { at: FrameRef, operation: Operation, objects: Vec<ObjectPrompt>, persistence: Persistence },
+    Region {
+        at: FrameRef,
+        bbox: BoxPrompt,
+        persistence: Persistence,
+    },
+    Prompts {
+        at: FrameRef,
+        operation: Operation,
+        objects: Vec<ObjectPrompt>,
+        persistence: Persistence,
+    },
     /// The next click starts an object of its own.
     NewObject,
     /// Forget every object.
@@ -215,5 +228,9 @@ pub enum Event {
     Result(FrameResult),
     Refused(Refusal),
     /// A tracked object is not followed any more, or again.
-    Tracking { id: u32, lost: bool, reason: String },
+    Tracking {
+        id: u32,
+        lost: bool,
+        reason: String,
+    },
 }

@@ -36,9 +36,9 @@ const FIRST_DETECTION_ID: u32 = 1001;
 enum Work {
     Interaction(Interaction, Option<Arc<KeptFrame>>, Instant),
     Detections(Arc<KeptFrame>, Detections, Instant),
-    Segment(Arc<KeptFrame>, Segment, Instant),
+    Segment(Arc<KeptFrame>, Box<Segment>, Instant),
     Fresh(Arc<KeptFrame>),
-    Refused(Refusal, Option<Segment>),
+    Refused(Refusal, Option<Box<Segment>>),
     Stop,
 }
 
@@ -169,7 +169,8 @@ impl Worker<'_> {
         for id in &changed {
             let object = objects.get_mut(*id).ok_or_else(|| unknown(*id))?;
             let refined = object.refined();
-            let checked = refined.check(width, height).map_err(|e| Refusal::new(RefusalKind::BadPrompt, e.to_string()))?;
+            let checked =
+                refined.check(width, height).map_err(|e| Refusal::new(RefusalKind::BadPrompt, e.to_string()))?;
             object.prompt.points.clone_from(&checked.points);
             object.prompt.bbox = checked.bbox;
             prompts.push(checked);
@@ -217,7 +218,9 @@ impl Worker<'_> {
                 _ if known => None,
                 Persistence::Once => None,
                 Persistence::Hold => Some(object.prompt.clone()),
-                Persistence::Track => feedback::follow(object, &frame.embedding.geometry, self.decoder.mask_threshold()),
+                Persistence::Track => {
+                    feedback::follow(object, &frame.embedding.geometry, self.decoder.mask_threshold())
+                }
             };
             // A prompt that does not fit a camera that changed its size is silent here: it was said when it came.
             if let Some(checked) = prompt.and_then(|p| p.check(width, height).ok()) {
@@ -366,7 +369,8 @@ impl Worker<'_> {
 
     fn decode(&mut self, frame: &KeptFrame, prompts: &[Prompt], all: bool) -> Result<(Vec<Decoded>, StageMs), Refusal> {
         let encoded = &frame.embedding.timings;
-        let mut ms = StageMs { preprocess: encoded.preprocess_ms as f32, encode: encoded.run_ms as f32, ..StageMs::default() };
+        let mut ms =
+            StageMs { preprocess: encoded.preprocess_ms as f32, encode: encoded.run_ms as f32, ..StageMs::default() };
         let options = DecodeOptions {
             candidates: self.settings.candidates,
             all_masks: all,
@@ -454,9 +458,11 @@ fn next_batch(state: &mut State) -> Option<Work> {
         let at = match &state.batches[i].item {
             Batch::OnOwnImage(..) => None,
             Batch::Detections(d) => Some(d.at),
-            Batch::Segment(Segment { on: SegmentOn::Frame(at), .. }) => Some(*at),
-            // Questions with an image of their own come here as `OnOwnImage`.
-            Batch::Segment(_) => None,
+            Batch::Segment(s) => match s.on {
+                SegmentOn::Frame(at) => Some(at),
+                // Questions with an image of their own come here as `OnOwnImage`.
+                SegmentOn::Image(_) => None,
+            },
         };
         let resolved = at.map(|at| state.resolve(at, since));
         if matches!(resolved, Some(Resolved::Wait)) {

@@ -82,7 +82,8 @@ mod tests {
     #[test]
     fn the_deepest_cell_is_far_from_the_border() {
         let side = 16;
-        let inside: Vec<bool> = (0..side * side).map(|i| (2..13).contains(&(i % side)) && (4..11).contains(&(i / side))).collect();
+        let inside: Vec<bool> =
+            (0..side * side).map(|i| (2..13).contains(&(i % side)) && (4..11).contains(&(i / side))).collect();
         let (x, y) = deepest(&inside, side).unwrap();
         assert!((5..=9).contains(&x) && y == 7, "{x} {y}");
         assert_eq!(deepest(&vec![false; side * side], side), None);

@@ -49,7 +49,12 @@ pub trait Encode: Send {
 pub trait Decode: Send {
     /// # Errors
     /// What the runtime says when it fails.
-    fn decode(&mut self, embedding: &Embedding, prompts: &[crate::prompt::Prompt], options: &DecodeOptions) -> Result<Decodes, String>;
+    fn decode(
+        &mut self,
+        embedding: &Embedding,
+        prompts: &[crate::prompt::Prompt],
+        options: &DecodeOptions,
+    ) -> Result<Decodes, String>;
     /// Side of the square of low-resolution logits.
     fn low_res_side(&self) -> usize;
     /// Logits above this are inside.
@@ -63,7 +68,12 @@ impl Encode for ImageEncoder {
 }
 
 impl Decode for MaskDecoder {
-    fn decode(&mut self, embedding: &Embedding, prompts: &[crate::prompt::Prompt], options: &DecodeOptions) -> Result<Decodes, String> {
+    fn decode(
+        &mut self,
+        embedding: &Embedding,
+        prompts: &[crate::prompt::Prompt],
+        options: &DecodeOptions,
+    ) -> Result<Decodes, String> {
         MaskDecoder::decode(self, embedding, prompts, options).map_err(|e| e.to_string())
     }
 
@@ -130,7 +140,8 @@ impl Engine {
         let events = Arc::new(events);
         let mut engine = Engine { shared: Arc::clone(&shared), threads: Vec::new() };
         let (s, e) = (Arc::clone(&shared), Arc::clone(&events));
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
+        let spawn =
+            |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
         engine.threads.push(spawn("encoder", Box::new(move || encode::run(&s, encoder, &e)))?);
         engine.threads.push(spawn("decoder", Box::new(move || decode::run(&shared, decoder, &events)))?);
         Ok(engine)
@@ -188,14 +199,15 @@ impl Engine {
             SegmentOn::Image(frame) => match state.room_to_encode() {
                 Ok(()) => {
                     let on = SegmentOn::Frame(FrameRef::At(frame.header.stamp));
-                    let segment = Segment { on, objects, all_candidates, reply };
+                    let segment = Box::new(Segment { on, objects, all_candidates, reply });
                     state.wanted.push_back(EncodeJob::Own(frame, segment, Instant::now()));
                     None
                 }
                 Err(refusal) => Some((reply, refusal)),
             },
             on @ SegmentOn::Frame(_) => {
-                match state.queue_batch(Batch::Segment(Segment { on, objects, all_candidates, reply })) {
+                let segment = Box::new(Segment { on, objects, all_candidates, reply });
+                match state.queue_batch(Batch::Segment(segment)) {
                     Err((Batch::Segment(s), refusal)) => Some((s.reply, refusal)),
                     _ => None,
                 }

@@ -26,15 +26,7 @@ pub struct Object {
 
 impl Object {
     fn new(id: u32, class_id: String, persistence: Persistence) -> Self {
-        Object {
-            id,
-            class_id,
-            prompt: Prompt::default(),
-            persistence,
-            previous: None,
-            previous_area: 0.0,
-            lost: false,
-        }
+        Object { id, class_id, prompt: Prompt::default(), persistence, previous: None, previous_area: 0.0, lost: false }
     }
 
     /// The prompt as the decoder gets it when the user has just said something more: with the previous logits, as

@@ -24,9 +24,9 @@ pub(super) struct Queued<T> {
 #[derive(Debug)]
 pub(super) enum Batch {
     Detections(Detections),
-    Segment(Segment),
+    Segment(Box<Segment>),
     /// A question on an image of its own, which is encoded now.
-    OnOwnImage(Arc<KeptFrame>, Segment),
+    OnOwnImage(Arc<KeptFrame>, Box<Segment>),
 }
 
 /// What the encoder is to do next.
@@ -37,7 +37,7 @@ pub(super) enum EncodeJob {
     /// A frame that was passed over, for a prompt that carries its stamp.
     Wanted(Arc<Frame>, Instant),
     /// An image that came with a question.
-    Own(Frame, Segment, Instant),
+    Own(Frame, Box<Segment>, Instant),
 }
 
 /// Whether a prompt's frame is there.
@@ -149,7 +149,10 @@ impl State {
     fn frame_gone(&self, stamp: Stamp, still_to_come: bool) -> Refusal {
         let message = match (self.kept.oldest_stamp(), self.newest_stamp) {
             (Some(oldest), Some(newest)) if still_to_come => {
-                format!("no image of stamp {stamp} came within {:?}; kept are {oldest} to {newest}", self.settings.prompt_timeout)
+                format!(
+                    "no image of stamp {stamp} came within {:?}; kept are {oldest} to {newest}",
+                    self.settings.prompt_timeout
+                )
             }
             (Some(oldest), Some(newest)) => format!(
                 "the image of stamp {stamp} is gone (kept are {oldest} to {newest}); \

@@ -335,7 +335,11 @@ fn a_decoder_that_panics_takes_nothing_down() {
 #[test]
 fn a_flood_of_prompts_is_bounded_and_said() {
     let b = bench(patient());
-    let click = || Interaction::Click { at: FrameRef::Newest, point: Point::foreground(1.0, 1.0), persistence: Persistence::Once };
+    let click = || Interaction::Click {
+        at: FrameRef::Newest,
+        point: Point::foreground(1.0, 1.0),
+        persistence: Persistence::Once,
+    };
     let refused = (0..400).filter(|_| b.engine.interact(click()).is_err()).count();
     assert_eq!(refused, 400 - 256);
     assert_eq!(b.engine.metrics().refused[&RefusalKind::QueueFull], 144);

@@ -92,6 +92,9 @@ pub struct MaskDecoder {
     max_objects: usize,
 }
 
+/// Objects of one run: index of the prompt, and its sparse tokens.
+type Group = Vec<(usize, Vec<Token>)>;
+
 /// What came out of one run for one object.
 struct Raw {
     /// `[masks, side, side]`.
@@ -154,7 +157,7 @@ impl MaskDecoder {
     ) -> Result<Decodes, Error> {
         self.check(embedding, prompts)?;
         let start = Instant::now();
-        let mut groups: BTreeMap<(usize, bool), Vec<(usize, Vec<Token>)>> = BTreeMap::new();
+        let mut groups: BTreeMap<(usize, bool), Group> = BTreeMap::new();
         for (i, prompt) in prompts.iter().enumerate() {
             let tokens = self.tokens(prompt, &embedding.geometry);
             groups.entry((tokens.len(), prompt.mask.is_some())).or_default().push((i, tokens));

@@ -7,9 +7,7 @@ use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
 use r2r::std_msgs::msg::Header as RosHeader;
 use r2r::vision_msgs::msg::{BoundingBox2D, Detection2D, Detection2DArray};
 
-use crate::engine::{
-    DetectedBox, Frame, FramePixels, Header, ObjectPrompt, Operation, Refusal, RefusalKind, Stamp,
-};
+use crate::engine::{DetectedBox, Frame, FramePixels, Header, ObjectPrompt, Operation, Refusal, RefusalKind, Stamp};
 use crate::pixels::{MaskInput, RawImage, decode_mask};
 use crate::prompt::{BoxPrompt, Label, Point, Prompt};
 
@@ -41,10 +39,7 @@ pub fn frame(image: Image) -> Frame {
 }
 
 pub fn compressed_frame(image: CompressedImage) -> Frame {
-    Frame {
-        header: header(&image.header),
-        pixels: FramePixels::Compressed { format: image.format, data: image.data },
-    }
+    Frame { header: header(&image.header), pixels: FramePixels::Compressed { format: image.format, data: image.data } }
 }
 
 /// Whether somebody left this image out of a request.

@@ -5,10 +5,18 @@ use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
 
 use super::Shared;
-use crate::engine::{Metrics, RefusalKind};
+use crate::engine::{Metrics, RefusalKind, StageMs};
+
+type Stage = fn(&StageMs) -> f32;
 
 /// Makes the message of one second out of the counters and those of the second before.
-pub fn status(shared: &Shared, node_name: &str, stamp: Time, before: &Metrics, seconds: f64) -> (DiagnosticArray, Metrics) {
+pub fn status(
+    shared: &Shared,
+    node_name: &str,
+    stamp: Time,
+    before: &Metrics,
+    seconds: f64,
+) -> (DiagnosticArray, Metrics) {
     let now = shared.engine.metrics();
     let rate = |new: u64, old: u64| (new - old) as f64 / seconds.max(1e-3);
     let frames_in = rate(now.frames_in, before.frames_in);
@@ -39,7 +47,7 @@ pub fn status(shared: &Shared, node_name: &str, stamp: Time, before: &Metrics, s
         pair("kept frames (MB)", format!("{:.1}", kept_bytes as f64 / 1e6)),
         pair("resident memory (MB)", resident_megabytes().map_or_else(|| "unknown".into(), |m| format!("{m:.0}"))),
     ];
-    let stages: [(&str, fn(&crate::engine::StageMs) -> f32); 5] = [
+    let stages: [(&str, Stage); 5] = [
         ("preprocess", |s| s.preprocess),
         ("encode", |s| s.encode),
         ("decode", |s| s.decode),
@@ -48,7 +56,8 @@ pub fn status(shared: &Shared, node_name: &str, stamp: Time, before: &Metrics, s
     ];
     for (name, stage) in stages {
         let p = now.latency(stage);
-        values.push(pair(&format!("{name} p50 / p95 / max (ms)"), format!("{:.1} / {:.1} / {:.1}", p.p50, p.p95, p.max)));
+        values
+            .push(pair(&format!("{name} p50 / p95 / max (ms)"), format!("{:.1} / {:.1} / {:.1}", p.p50, p.p95, p.max)));
     }
     for (kind, count) in &now.refused {
         values.push(pair(&format!("refused: {}", kind.name()), count));

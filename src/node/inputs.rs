@@ -46,9 +46,7 @@ pub fn start(node: &mut Node, shared: &Arc<Shared>, parameters: &Parameters) -> 
     let points = node.subscribe::<PointMsg>("point", qos.clone())?;
     drain(points, shared, "point", |s, p| click(s, FrameRef::Newest, p.x, p.y));
     let pixels = node.subscribe::<PointStamped>("pixel", qos.clone())?;
-    drain(pixels, shared, "pixel", |s, p| {
-        click(s, convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y)
-    });
+    drain(pixels, shared, "pixel", |s, p| click(s, convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y));
     let regions = node.subscribe::<RegionOfInterest>("region", qos.clone())?;
     drain(regions, shared, "region", |s, roi| {
         let persistence = persistence(s);

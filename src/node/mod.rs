@@ -101,7 +101,9 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
 
     let rosout = node.create_publisher("/rosout", rosout::qos())?;
     let (log_name, until) = (name.trim_start_matches('/').replace('/', "."), stopped.clone());
-    std::thread::Builder::new().name("rosout".into()).spawn(move || rosout::publish(&logs, &rosout, &log_name, until))?;
+    std::thread::Builder::new()
+        .name("rosout".into())
+        .spawn(move || rosout::publish(&logs, &rosout, &log_name, until))?;
 
     let parameters = read_parameters(&node)?;
     if parameters.flag("use_sim_time") {

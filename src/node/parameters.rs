@@ -203,11 +203,16 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::Unknown { name, nearest } => write!(f, "there is no parameter '{name}'; did you mean '{nearest}'?"),
+            Refused::Unknown { name, nearest } => {
+                write!(f, "there is no parameter '{name}'; did you mean '{nearest}'?")
+            }
             Refused::Type { name, found, expected } => write!(f, "'{name}' is a {expected}, found a {found}"),
             Refused::Value { name, found, expected } => write!(f, "'{name}' is {found}, expected {expected}"),
             Refused::NotLive { name } => {
-                write!(f, "'{name}' is read when the node starts: set it in the parameter file and start the node again")
+                write!(
+                    f,
+                    "'{name}' is read when the node starts: set it in the parameter file and start the node again"
+                )
             }
         }
     }

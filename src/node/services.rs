@@ -4,13 +4,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{Stream, StreamExt};
+use r2r::promptseg_msgs::srv::Segment as SegmentSrv;
 use r2r::rcl_interfaces::msg::{
     ListParametersResult, Parameter, ParameterEvent, ParameterValue as ParameterValueMsg, SetParametersResult,
 };
 use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters, SetParametersAtomically,
 };
-use r2r::promptseg_msgs::srv::Segment as SegmentSrv;
 use r2r::std_srvs::srv::Trigger;
 use r2r::{Node, ParameterValue, Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 use tokio::sync::oneshot;
@@ -152,7 +152,8 @@ pub fn start_parameters(
                     Err(refused) => SetParametersResult { successful: false, reason: refused.to_string() },
                 });
             }
-            if !(atomically && results.iter().any(|r| !r.successful)) && !event.changed_parameters.is_empty() {
+            let refused = atomically && results.iter().any(|r| !r.successful);
+            if !refused && !event.changed_parameters.is_empty() {
                 *values = next;
                 changed(&values);
                 if let Err(e) = events.lock().unwrap_or_else(PoisonError::into_inner).publish(&event) {

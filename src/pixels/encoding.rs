@@ -133,7 +133,7 @@ pub fn decode_raw(raw: &RawImage) -> Result<RgbImage, PixelError> {
             }
         }
         Layout::Packed422(order) => {
-            if raw.width % 2 != 0 {
+            if !raw.width.is_multiple_of(2) {
                 return Err(odd("width"));
             }
             let row_bytes = check_rows(raw, width * 2, height)?;
@@ -142,10 +142,10 @@ pub fn decode_raw(raw: &RawImage) -> Result<RgbImage, PixelError> {
             }
         }
         Layout::TwoPlanes { v_first, full } => {
-            if !full && raw.width % 2 != 0 {
+            if !full && !raw.width.is_multiple_of(2) {
                 return Err(odd("width"));
             }
-            if !full && raw.height % 2 != 0 {
+            if !full && !raw.height.is_multiple_of(2) {
                 return Err(odd("height"));
             }
             let row_bytes = check_rows(raw, width, if full { height * 3 } else { height * 3 / 2 })?;

@@ -105,7 +105,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn measure(segmenter: &mut Segmenter, object: &Object, truth: &[bool], scores: &mut Scores) -> Result<(), Box<dyn Error>> {
+fn measure(
+    segmenter: &mut Segmenter,
+    object: &Object,
+    truth: &[bool],
+    scores: &mut Scores,
+) -> Result<(), Box<dyn Error>> {
     let mut decode = |prompt: &Prompt, options: &DecodeOptions| -> Result<Vec<Candidate>, Box<dyn Error>> {
         let mut decodes = segmenter.predict_many(std::slice::from_ref(prompt), options)?;
         scores.decode_ms.push(decodes.timings.run_ms + decodes.timings.postprocess_ms);
@@ -254,16 +259,13 @@ mod tests {
 
     #[test]
     fn the_correction_goes_where_the_error_is_widest() {
-        let (width, mut truth, mut mask) = (12, vec![false; 144], vec![0u8; 144]);
+        let (width, mut truth) = (12, vec![false; 144]);
         for y in 1..6 {
             for x in 1..6 {
                 truth[y * width + x] = true;
             }
         }
-        assert_eq!(correction(&mask, &truth, width), Point::foreground(3.0, 3.0));
-        for i in 0..144 {
-            mask[i] = 255;
-        }
-        assert_eq!(correction(&mask, &truth, width).label, promptseg::prompt::Label::Background);
+        assert_eq!(correction(&[0; 144], &truth, width), Point::foreground(3.0, 3.0));
+        assert_eq!(correction(&[255; 144], &truth, width).label, promptseg::prompt::Label::Background);
     }
 }

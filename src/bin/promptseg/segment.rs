@@ -89,7 +89,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     }
     if arguments.json {
-        let list: Vec<_> = masks.iter().enumerate().map(|(i, c)| candidate_json(c, &numbered(&arguments.out, i))).collect();
+        let list: Vec<_> =
+            masks.iter().enumerate().map(|(i, c)| candidate_json(c, &numbered(&arguments.out, i))).collect();
         let ms = json!({
             "preprocess": encode.preprocess_ms,
             "encode": encode.run_ms,

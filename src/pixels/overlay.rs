@@ -1,0 +1,261 @@
+//! The picture that people look at: coloured masks with contours, prompts, scores.
+
+use image::RgbImage;
+
+use super::draw::{self, Area, CHARACTER, Rgb};
+use super::mask::Mask;
+use crate::prompt::{BoxPrompt, Label, Point};
+
+/// One object of the picture.
+#[derive(Debug, Clone, Copy)]
+pub struct OverlayObject<'a> {
+    /// In the image's size, else it is not drawn.
+    pub mask: &'a Mask,
+    /// Chooses the colour.
+    pub id: u32,
+    /// Predicted IoU, written on the label.
+    pub iou: f32,
+    /// Written on the label; may be empty.
+    pub class_id: &'a str,
+    pub points: &'a [Point],
+    pub bbox: Option<BoxPrompt>,
+}
+
+/// How much of the object's colour its mask takes.
+const FILL: f32 = 0.42;
+const WHITE: Rgb = [255; 3];
+const PLATE: Rgb = [18, 18, 22];
+const FOREGROUND: Rgb = [24, 160, 70];
+const BACKGROUND: Rgb = [214, 40, 40];
+/// Longest class name on a label, in characters.
+const LONGEST_NAME: usize = 24;
+
+/// Draws objects on a copy of the image, in order; contours, prompts and labels lie above all masks. Lines and text
+/// grow with the image's short side.
+pub fn draw_overlay(image: &RgbImage, objects: &[OverlayObject]) -> RgbImage {
+    let mut out = image.clone();
+    let (width, height) = image.dimensions();
+    let short = width.min(height) as f32;
+    let unit = (short / 480.0).max(0.4);
+    let drawn = |o: &&OverlayObject| (o.mask.width, o.mask.height) == (width, height);
+    for object in objects.iter().filter(drawn) {
+        paint_mask(&mut out, object.mask, object_colour(object.id), (1.5 * unit).round().max(1.0) as usize);
+    }
+    for object in objects {
+        if let Some(b) = &object.bbox {
+            let area = Area { left: b.x_min, top: b.y_min, right: b.x_max, bottom: b.y_max };
+            draw::frame(&mut out, area, 4.0 * unit, PLATE, 0.55);
+            draw::frame(&mut out, area, 2.0 * unit, object_colour(object.id), 1.0);
+        }
+        for point in object.points {
+            click(&mut out, point, 7.0 * unit);
+        }
+    }
+    let scale = (short / 300.0).round().clamp(1.0, 16.0) as u32;
+    let mut plates = Vec::with_capacity(objects.len());
+    for object in objects {
+        label(&mut out, object, scale, &mut plates);
+    }
+    out
+}
+
+/// A colour for an id: always the same, and far from those of the ids around it.
+pub fn object_colour(id: u32) -> Rgb {
+    // Multiples of the golden ratio on the circle of hues never come close to each other; the first is a blue.
+    let hue = (f64::from(id.wrapping_sub(1)) * 0.618_033_988_749_895 + 0.58).fract() * 6.0;
+    let saturation = if id.is_multiple_of(3) { 0.62 } else { 0.88 };
+    let channel = |offset: f64| {
+        let distance = ((hue + offset) % 6.0 - 3.0).abs() - 1.0;
+        let full = distance.clamp(0.0, 1.0);
+        (255.0 * (1.0 - saturation * (1.0 - full))) as u8
+    };
+    [channel(0.0), channel(4.0), channel(2.0)]
+}
+
+/// Fills the mask and draws its contour, `2 * radius + 1` pixels wide with soft borders. There is no contour where the
+/// object goes on behind the border of the image.
+fn paint_mask(image: &mut RgbImage, mask: &Mask, colour: Rgb, radius: usize) {
+    let Some(b) = mask.bbox else { return };
+    let (width, height) = (mask.width as usize, mask.height as usize);
+    let (left, right) = ((b.x as usize).saturating_sub(radius), (b.x as usize + b.width as usize + radius).min(width));
+    let (top, bottom) =
+        ((b.y as usize).saturating_sub(radius), (b.y as usize + b.height as usize + radius).min(height));
+    let columns = right - left;
+    // How many of the pixels around are inside, by sliding windows: along the row, then over the rows.
+    let window = 2 * radius + 1;
+    let inside = |x: usize, y: usize| mask.contains(x as u32, y as u32);
+    let row_sums = |y: isize| -> Vec<u16> {
+        let y = y.clamp(0, height as isize - 1) as usize;
+        let at = |x: isize| u16::from(inside(x.clamp(0, width as isize - 1) as usize, y));
+        let (start, reach) = (left as isize, radius as isize);
+        let mut sum = (start - reach..=start + reach).map(at).sum::<u16>();
+        let mut sums = Vec::with_capacity(columns);
+        for x in start..right as isize {
+            sums.push(sum);
+            sum = sum + at(x + reach + 1) - at(x - reach);
+        }
+        sums
+    };
+    let (first, reach) = (top as isize, radius as isize);
+    let mut kept: std::collections::VecDeque<Vec<u16>> = (first - reach..=first + reach).map(row_sums).collect();
+    let mut counts = vec![0u32; columns];
+    for row in &kept {
+        add(&mut counts, row);
+    }
+    let full = (window * window) as f32;
+    for y in top..bottom {
+        let pixels = &mut image.as_flat_samples_mut().samples[(y * width + left) * 3..][..columns * 3];
+        for ((pixel, x), count) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(left..).zip(&counts) {
+            if inside(x, y) {
+                draw::blend(pixel, colour, FILL);
+            }
+            let share = *count as f32 / full;
+            let contour = ((1.0 - (2.0 * share - 1.0).abs()) * 1.8).min(1.0);
+            if contour > 0.0 {
+                draw::blend(pixel, colour, contour);
+            }
+        }
+        if let Some(oldest) = kept.pop_front() {
+            for (count, own) in counts.iter_mut().zip(&oldest) {
+                *count -= u32::from(*own);
+            }
+        }
+        let next = row_sums(y as isize + reach + 1);
+        add(&mut counts, &next);
+        kept.push_back(next);
+    }
+}
+
+fn add(counts: &mut [u32], row: &[u16]) {
+    for (count, own) in counts.iter_mut().zip(row) {
+        *count += u32::from(*own);
+    }
+}
+
+/// A green plus or a red minus in a white ring.
+fn click(image: &mut RgbImage, point: &Point, radius: f32) {
+    // A click on pixel (3, 4) means its middle.
+    let (x, y) = (point.x + 0.5, point.y + 0.5);
+    let colour = if point.label == Label::Foreground { FOREGROUND } else { BACKGROUND };
+    draw::disc(image, (x, y), radius * 1.38, PLATE);
+    draw::disc(image, (x, y), radius * 1.25, WHITE);
+    draw::disc(image, (x, y), radius, colour);
+    let (long, thin) = (radius * 0.62, (radius * 0.17).max(0.5));
+    draw::fill(image, Area { left: x - long, right: x + long, top: y - thin, bottom: y + thin }, WHITE, 1.0);
+    if point.label == Label::Foreground {
+        draw::fill(image, Area { left: x - thin, right: x + thin, top: y - long, bottom: y - thin }, WHITE, 1.0);
+        draw::fill(image, Area { left: x - thin, right: x + thin, top: y + thin, bottom: y + long }, WHITE, 1.0);
+    }
+}
+
+/// `#3 cup 0.93` on a dark plate above the object, within the image, beside the plates that are already there.
+fn label(image: &mut RgbImage, object: &OverlayObject, scale: u32, plates: &mut Vec<Area>) {
+    let anchor = match (object.mask.bbox, &object.bbox, object.points.first()) {
+        (Some(b), ..) => (b.x as f32, b.y as f32),
+        (None, Some(b), _) => (b.x_min, b.y_min),
+        (None, None, Some(p)) => (p.x, p.y),
+        (None, None, None) => return,
+    };
+    if !anchor.0.is_finite() || !anchor.1.is_finite() {
+        return;
+    }
+    let (width, height) = (image.width() as f32, image.height() as f32);
+    let cell = (CHARACTER * scale) as f32;
+    let (margin, stripe) = ((scale * 2) as f32, (scale * 2) as f32);
+    let room = ((width - stripe - 2.0 * margin) / cell).max(0.0) as usize;
+    let words: String = label_text(object).chars().take(room).collect();
+    let plate_width = stripe + 2.0 * margin + cell * words.chars().count() as f32;
+    let plate_height = cell + 2.0 * margin;
+    let left = anchor.0.min(width - plate_width).max(0.0).floor();
+    let top = (anchor.1 - plate_height - margin).min(height - plate_height).max(0.0).floor();
+    let mut plate = Area { left, top, right: left + plate_width, bottom: top + plate_height };
+    // Every move passes one plate, so there are no more of them than plates.
+    for _ in 0..plates.len() {
+        let Some(other) = plates.iter().find(|p| p.meets(plate)) else { break };
+        plate = plate.moved(0.0, other.bottom + 1.0 - plate.top);
+    }
+    if plate.bottom > height {
+        plate = plate.moved(0.0, height - plate.bottom);
+    }
+    draw::fill(image, plate, PLATE, 0.78);
+    draw::fill(image, Area { right: plate.left + stripe, ..plate }, object_colour(object.id), 1.0);
+    let corner = ((plate.left + stripe + margin) as i64, (plate.top + margin) as i64);
+    draw::text(image, corner, scale, &words, WHITE);
+    plates.push(plate);
+}
+
+fn label_text(object: &OverlayObject) -> String {
+    let mut words = format!("#{}", object.id);
+    if !object.class_id.is_empty() {
+        words.push(' ');
+        words.extend(object.class_id.chars().take(LONGEST_NAME).map(|c| if c.is_control() { ' ' } else { c }));
+    }
+    if object.iou.is_finite() {
+        words.push_str(&format!(" {:.2}", object.iou));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn square(width: u32, height: u32, x: u32, y: u32, side: u32) -> Mask {
+        let inside = |px: u32, py: u32| (x..x + side).contains(&px) && (y..y + side).contains(&py);
+        let data: Vec<u8> = (0..width * height).map(|i| u8::from(inside(i % width, i / width))).collect();
+        Mask::from_data(width, height, &data).unwrap()
+    }
+
+    fn object(mask: &Mask) -> OverlayObject<'_> {
+        OverlayObject { mask, id: 1, iou: 0.934, class_id: "cup", points: &[], bbox: None }
+    }
+
+    #[test]
+    fn inside_is_tinted_the_contour_is_the_colour_and_far_away_nothing_changes() {
+        let image = RgbImage::from_pixel(640, 480, image::Rgb([100; 3]));
+        let mask = square(640, 480, 200, 200, 100);
+        let out = draw_overlay(&image, &[object(&mask)]);
+        let colour = object_colour(1);
+        assert_eq!(out.get_pixel(200, 250).0, colour);
+        let tinted = std::array::from_fn(|c| (100.0 + (f32::from(colour[c]) - 100.0) * FILL + 0.5) as u8);
+        assert_eq!(out.get_pixel(250, 250).0, tinted);
+        assert_eq!(out.get_pixel(400, 400).0, [100; 3]);
+        assert_eq!(image.get_pixel(250, 250).0, [100; 3]);
+    }
+
+    #[test]
+    fn colours_are_stable_and_apart() {
+        assert_eq!(object_colour(7), object_colour(7));
+        for a in 0..12u32 {
+            for b in 0..a {
+                let apart: u32 =
+                    object_colour(a).iter().zip(object_colour(b)).map(|(p, q)| u32::from(p.abs_diff(q))).sum();
+                assert!(apart > 40, "{a} {:?} and {b} {:?}", object_colour(a), object_colour(b));
+            }
+        }
+    }
+
+    #[test]
+    fn labels_say_what_is_known() {
+        let mask = square(4, 4, 0, 0, 1);
+        assert_eq!(label_text(&object(&mask)), "#1 cup 0.93");
+        assert_eq!(label_text(&OverlayObject { class_id: "", iou: f32::NAN, ..object(&mask) }), "#1");
+    }
+
+    #[test]
+    fn odd_sizes_and_absurd_prompts_do_not_panic() {
+        let points: Vec<Point> = [f32::NAN, f32::INFINITY, -1e30, 1e30, 3.0].map(|v| Point::foreground(v, v)).into();
+        for (w, h) in [(1, 1), (1, 300), (300, 2), (64, 48)] {
+            let image = RgbImage::new(w, h);
+            let (full, empty, other) = (square(w, h, 0, 0, 400), square(w, h, 9999, 0, 1), square(3, 3, 0, 0, 9));
+            for mask in [&full, &empty, &other] {
+                for bbox in [None, Some(BoxPrompt { x_min: f32::NAN, y_min: -5.0, x_max: 1e20, y_max: 2.0 })] {
+                    let class_id = "a very long name that fits nowhere, with\nbreaks";
+                    let object = OverlayObject { class_id, points: &points, bbox, ..object(mask) };
+                    assert_eq!(draw_overlay(&image, &[object; 5]).dimensions(), (w, h));
+                }
+            }
+        }
+        assert_eq!(draw_overlay(&RgbImage::new(0, 0), &[object(&square(1, 1, 0, 0, 1))]).dimensions(), (0, 0));
+    }
+}
