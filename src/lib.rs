@@ -13,13 +13,16 @@
 //! * [`prompt_encoder`]: SAM's prompt encoder, in Rust.
 //! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, mask decoder.
 //! * [`segmenter`]: what `SamPredictor` is in Python: set an image, predict masks.
-//! * `engine`: the threads: newest-frame slot, kept embeddings, jobs, metrics.
+//! * [`engine`]: the threads: newest-frame slot, kept embeddings, jobs, metrics.
 //! * `node`: the ROS 2 node, the only place that names r2r (cargo feature `ros`).
 //!
 //! Pixels are `(x, y)` with the origin in the top-left corner of the camera's image, in pixels of that image.
 //! Only `model` and `pixels::resize` know the square that a network wants.
 
+pub mod engine;
 pub mod model;
+#[cfg(feature = "ros")]
+pub mod node;
 pub mod pixels;
 pub mod prompt;
 pub mod prompt_encoder;
