@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import threading
+import time
 from collections import defaultdict
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -13,7 +14,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 STAGES = ("preprocess", "encode", "decode", "postprocess", "total")
-MAX_OVERLAYS = 2000
+MAX_KEPT = 2000
 
 Stamp = tuple[int, int]
 
@@ -29,6 +30,7 @@ class Recorder:
         self.model = ""
         self._masks: dict[Stamp, MaskArray] = {}
         self._overlays: dict[Stamp, bytes] = {}
+        self._came: dict[Stamp, list[float]] = {}  # the last masks and the last overlay of a frame, seconds
         self._ious: defaultdict[int, list[float]] = defaultdict(list)
         self._ms: dict[str, float] = {}
         self._steps: list[tuple[float, float]] = []
@@ -43,6 +45,7 @@ class Recorder:
     def _mask(self, array: MaskArray) -> None:
         with self._lock:
             self.model = array.model
+            self._came.setdefault(_stamp(array), [0.0, 0.0])[0] = time.monotonic()
             if array.masks:
                 self._masks[_stamp(array)] = array
                 self._steps.append((array.encode_ms, array.decode_ms))
@@ -52,8 +55,10 @@ class Recorder:
     def _overlay(self, picture: CompressedImage) -> None:
         with self._lock:
             self._overlays[_stamp(picture)] = bytes(picture.data)
-            if len(self._overlays) > MAX_OVERLAYS:
-                del self._overlays[next(iter(self._overlays))]
+            self._came.setdefault(_stamp(picture), [0.0, 0.0])[1] = time.monotonic()
+            for kept in (self._overlays, self._masks, self._came):
+                if len(kept) > MAX_KEPT:
+                    del kept[next(iter(kept))]
 
     def _diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:
@@ -80,8 +85,10 @@ class Recorder:
             return self._masks[max(self._masks)] if self._masks else None
 
     def overlay_at(self, stamp: Stamp) -> bytes | None:
+        """The overlay of a frame, once it shows the frame's last masks: it is drawn after they are published."""
         with self._lock:
-            return self._overlays.get(stamp)
+            masks, overlay = self._came.get(stamp, (0.0, 0.0))
+            return self._overlays.get(stamp) if overlay >= masks else None
 
     def overlays(self) -> list[tuple[Stamp, bytes]]:
         """All overlays in the order of their frames; of a frame that was drawn again, the last one."""

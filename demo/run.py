@@ -51,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="stop after so many seconds (default: when the work is done)")
     parser.add_argument("--frames", type=int, help="stop after so many camera images")
     parser.add_argument("--rate", type=float, help="camera images a second (default: 15; 5 with --image)")
+    parser.add_argument("--track", action="store_true", help="masks follow their things (persistence 'track')")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
     parser.add_argument("--node", type=Path, help="the node's executable (default: what was built last)")
     parser.add_argument("--model", help="a model bundle instead of the built-in one")
@@ -106,8 +107,9 @@ class Demo:
         if path is None or not path.is_file():
             raise Failed(f"no node{f' at {path}' if path else ''}: build it with ./dev build, or name it with --node")
         parameters = {
-            # Things drift on the table; on a still picture the same prompts hold.
-            "persistence": "hold" if self.args.image else "track",
+            "persistence": "track" if self.args.track else "hold",
+            # For a detector that takes its time, on a machine that does not encode every image.
+            "keep_images": "60",
             "image_reliability": "reliable",
             "image_transport": "compressed" if self._compressed() else "raw",
             "overlay_quality": "92",
@@ -178,8 +180,12 @@ class Demo:
 
     def _take_moments(self, recorder: Recorder, now: float) -> None:
         while self._events and self._events[0][0] <= now:
-            event = self._events.popleft()[1]
-            if jpeg := recorder.overlay_at((event["stamp"][0], event["stamp"][1])):
+            due, event = self._events[0]
+            jpeg = recorder.overlay_at((event["stamp"][0], event["stamp"][1]))
+            if not jpeg and now < due + 3.0:
+                return
+            self._events.popleft()
+            if jpeg:
                 true = "" if event["true_iou"] is None else f", true {event['true_iou']:.2f}"
                 detail = (
                     f"object {event['object']}: IoU {event['iou']:.2f}{true}; {event['area']} px; {event['ms']:.0f} ms"

@@ -122,7 +122,8 @@ def test_two_cameras_after_each_other(robot: Robot, scene: Scene) -> None:
     robot.show(scene.rgb)
     robot.set_clock_back()
     stamp = robot.show(scene.rgb)
+    before = robot.masks.mark()
     robot.send_click(*scene.shapes[0].centre)
-    assert robot.masks.wait("masks", lambda m: m.masks).header.stamp == stamp
+    assert robot.masks.wait("masks", lambda m: m.masks, before).header.stamp == stamp
     grey = np.full((48, 64, 3), 90, np.uint8)
     robot.show(grey)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from statistics import median
 
 from promptseg_msgs.msg import PromptArray
 
@@ -45,6 +46,7 @@ class FastCamera:
 
 def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     ages: list[float] = []
+    steps: list[float] = []
     with FastCamera(robot, rate=1000) as camera:
         robot.overlay.wait("a first frame", since=robot.overlay.mark())
         robot.peer.publish("prompts", prompts(PromptArray.SET, prompt(object_id=1, box=BOX)))
@@ -56,7 +58,9 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
         while (elapsed := time.monotonic() - began) < SECONDS:
             new = robot.masks.all(seen)
             seen += len(new)
-            ages += [time.time() - (m.header.stamp.sec + m.header.stamp.nanosec * 1e-9) for m in new[-1:]]
+            for m in new[-1:]:
+                ages.append(time.time() - (m.header.stamp.sec + m.header.stamp.nanosec * 1e-9))
+                steps.append((m.encode_ms + m.decode_ms) / 1e3)
             if new:
                 robot.peer.publish("detections", detections(new[0].header.stamp, detection(BOX, "disk", "1")))
             if settled is None and elapsed > SECONDS / 2:
@@ -69,7 +73,9 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     assert camera.published > int(values["images encoded"]), "the camera was not fast enough for this test"
     assert int(values["images superseded by a newer one"]) > 0
     assert int(values["kept frames"]) <= 3
-    # Results keep coming, and they are of now.
-    assert len(ages) > 20
-    assert sorted(ages)[len(ages) // 2] < 0.5, ages
-    assert max(ages[len(ages) // 2 :]) < 2.0, ages
+    # Results keep coming, as fast as the model is on this machine, and they are of now: an image waits for the one on
+    # the encoder, its embedding for the one on the decoder. A queue would make them older and older.
+    assert len(ages) >= 4
+    assert median(ages) < 0.5 + 4 * median(steps), (ages, steps)
+    half = len(ages) // 2
+    assert median(ages[half:]) < 2 * median(ages[:half]) + 0.5, ages

@@ -116,4 +116,6 @@ def test_prompts_of_a_stopped_program_cost_nothing(robot: Robot, scene: Scene) -
     stamp = robot.show(scene.rgb)
     robot.add(prompt(object_id=5, box=scene.shapes[0].box), stamp=stamp)
     robot.peer.publish("prompts", prompts(PromptArray.ADD, stamp=stamp))
-    assert ids(robot.add(prompt(object_id=6, box=scene.shapes[1].box), stamp=stamp)) == [5, 6]
+    more = prompts(PromptArray.ADD, prompt(object_id=6, box=scene.shapes[1].box), stamp=stamp)
+    answer = robot.ask(lambda: robot.peer.publish("prompts", more), stamp, lambda m: 6 in ids(m))
+    assert ids(answer) == [5, 6]
