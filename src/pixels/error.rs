@@ -36,8 +36,6 @@ pub enum PixelError {
     MaskNotFinite { x: u32, y: u32 },
     #[error("buffer of {found} values, expected {expected} (3 x {side} x {side})")]
     OutputSize { found: usize, expected: usize, side: u32 },
-    #[error("cannot resize: {0}")]
-    Resize(String),
     #[error("cannot encode as JPEG: {0}")]
     Encode(String),
 }

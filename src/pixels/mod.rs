@@ -12,6 +12,7 @@ mod jpeg;
 mod labels;
 mod mask;
 mod overlay;
+mod pillow;
 mod preprocess;
 mod prompt_mask;
 mod resize;

@@ -1,12 +1,10 @@
 //! An image becomes the encoder's input tensor.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::error::{PixelError, check_size};
+use super::pillow::PillowResizer;
 use super::resize::{Geometry, Resize};
 use super::stretch::Stretcher;
 
@@ -22,17 +20,14 @@ pub struct InputSpec {
     pub std: [f32; 3],
 }
 
-/// Resizes and normalises. Owns its scratch memory: frames of one size cost no allocation after the first (but for
-/// the few kB of coefficients that the letterbox's resize library makes for each call).
+/// Resizes and normalises. Owns its scratch memory: frames of one size cost no allocation after the first.
 #[derive(Debug)]
 pub struct Preprocessor {
     spec: InputSpec,
     /// `(level - mean) / std` for each level, by channel.
     normalised: Box<[[f32; 256]; 3]>,
-    resizer: Resizer,
-    /// The image after the horizontal pass.
-    narrow: Vec<u8>,
-    /// The image after both passes.
+    resizer: PillowResizer,
+    /// The resized image.
     content: Vec<u8>,
     stretcher: Stretcher,
 }
@@ -45,8 +40,8 @@ impl Preprocessor {
                 *value = (level as f32 - mean) / std;
             }
         }
-        let (narrow, content) = (Vec::new(), Vec::new());
-        Preprocessor { spec, normalised, resizer: Resizer::new(), narrow, content, stretcher: Stretcher::default() }
+        let (resizer, stretcher) = (PillowResizer::default(), Stretcher::default());
+        Preprocessor { spec, normalised, resizer, content: Vec::new(), stretcher }
     }
 
     pub fn spec(&self) -> &InputSpec {
@@ -71,45 +66,23 @@ impl Preprocessor {
         }
         let geometry = Geometry::new(width, height, self.spec.side, self.spec.resize);
         match self.spec.resize {
-            Resize::Letterbox => self.letterbox(image, &geometry, out)?,
+            Resize::Letterbox => self.letterbox(image, &geometry, out),
             Resize::Stretch => self.stretcher.run(image, &self.spec, out),
         }
         Ok(geometry)
     }
 
-    fn letterbox(&mut self, image: &RgbImage, geometry: &Geometry, out: &mut [f32]) -> Result<(), PixelError> {
-        let ((width, height), (new_width, new_height)) = (geometry.image, geometry.content);
-        let Preprocessor { resizer, narrow, content, normalised, .. } = self;
-        // Two calls, because Pillow does the horizontal pass first and the library, asked for both, the vertical one:
-        // with the rounding in between, the order can be seen in the result.
-        let mut pixels: &[u8] = image.as_raw();
-        if new_width != width {
-            narrow.resize(new_width as usize * height as usize * 3, 0);
-            resize_u8(resizer, pixels, (width, height), narrow, (new_width, height))?;
-            pixels = narrow;
-        }
-        if new_height != height {
-            content.resize(new_width as usize * new_height as usize * 3, 0);
-            resize_u8(resizer, pixels, (new_width, height), content, (new_width, new_height))?;
-            pixels = content;
-        }
-        normalise(pixels, new_width as usize, normalised, out, geometry.side as usize);
-        Ok(())
+    fn letterbox(&mut self, image: &RgbImage, geometry: &Geometry, out: &mut [f32]) {
+        let size = |(width, height): (u32, u32)| (width as usize, height as usize);
+        let (from, to) = (size(geometry.image), size(geometry.content));
+        let pixels = if from == to {
+            image.as_raw()
+        } else {
+            self.resizer.run(image.as_raw(), from, &mut self.content, to);
+            &self.content
+        };
+        normalise(pixels, to.0, &self.normalised, out, geometry.side as usize);
     }
-}
-
-fn resize_u8(
-    resizer: &mut Resizer,
-    pixels: &[u8],
-    (width, height): (u32, u32),
-    out: &mut [u8],
-    (new_width, new_height): (u32, u32),
-) -> Result<(), PixelError> {
-    let failed = |e: &dyn std::fmt::Display| PixelError::Resize(e.to_string());
-    let source = TypedImageRef::<U8x3>::from_buffer(width, height, pixels).map_err(|e| failed(&e))?;
-    let mut target = TypedImage::<U8x3>::from_buffer(new_width, new_height, out).map_err(|e| failed(&e))?;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    resizer.resize_typed(&source, &mut target, &options).map_err(|e| failed(&e))
 }
 
 /// Interleaved levels in rows of `width` pixels to normalised planes of `side` x `side`, the rest 0.
