@@ -104,7 +104,7 @@ impl Golden {
 #[test]
 fn letterbox_is_sams_bit_by_bit() {
     let golden = Golden::load();
-    let (mut other, mut all, mut worst) = (0, 0, 0.0f32);
+    let (mut all, mut worst) = (0, 0.0f32);
     for case in golden.cases.inputs.iter().filter(|c| c.resize == Resize::Letterbox) {
         let ours = preprocess(case, SAM_MEAN, SAM_STD);
         let plane = (case.side * case.side) as usize;
