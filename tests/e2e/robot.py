@@ -32,6 +32,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "prompt_timeout": 1.0,
     "candidates": "auto",
     "overlay_quality": 85,
+    "track_min_iou": 0.5,
 }
 CAMERA_QOS = QoSProfile(depth=5)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from promptseg_msgs.msg import MaskArray
 
 from messages import detection, ids, image, whole_mask
@@ -52,14 +51,20 @@ def test_track_follows_a_thing_that_moves(robot: Robot) -> None:
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.6
 
 
-def test_a_tracked_thing_that_vanishes_is_said_to_be_lost(robot: Robot, scene: Scene) -> None:
+def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> None:
+    """What counts as lost is a parameter: with a limit that no mask reaches, everything is."""
     robot.set(persistence="track")
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
     before = robot.rosout.mark()
-    for _ in range(3):
-        robot.show(np.full_like(scene.rgb, 128))
-    assert robot.rosout.wait("a warning", lambda m: m.level == 30, before).msg.startswith("object 1 is lost")
+    robot.set(track_min_iou=1.0)
+    assert ids(masks_on_next_frame(robot, scene)) == []
+    robot.rosout.wait(
+        "a warning", lambda m: m.level == 30 and m.msg.startswith("object 1 is lost: predicted IoU"), before
+    )
+    robot.set(track_min_iou=0.0)
+    assert ids(masks_on_next_frame(robot, scene)) == [1]
+    robot.rosout.wait("a message", lambda m: m.msg.startswith("object 1 is found again"), before)
 
 
 def test_the_persistence_of_the_click_counts_not_of_the_frame(robot: Robot, scene: Scene) -> None:
