@@ -67,7 +67,7 @@ class Demo:
         self.node_ready = False
         self.size = self._check_image()
         self._events: deque[tuple[float, dict[str, Any]]] = deque()
-        self._detections: deque[dict[str, Any]] = deque()
+        self._detections: deque[tuple[float, dict[str, Any]]] = deque()
         self.moments: list[Moment] = []
         self.detected: Moment | None = None
 
@@ -95,7 +95,7 @@ class Demo:
         if line.startswith("{"):
             event = json.loads(line)
             if who == "detector":
-                self._detections.append(event)
+                self._detections.append((time.monotonic(), event))
                 return
             # The overlay of this answer is on its way.
             self._events.append((time.monotonic() + 0.25, event))
@@ -156,7 +156,7 @@ class Demo:
         while True:
             now = time.monotonic()
             self._take_moments(recorder, now)
-            self._tell_detections(recorder)
+            self._tell_detections(recorder, now)
             seconds = now - began
             newest = recorder.newest_array()
             shown = "  ".join(f"{m.object_id}: {m.iou:.2f}" for m in newest.masks) if newest else "none yet"
@@ -192,20 +192,18 @@ class Demo:
                 )
                 self.moments.append(Moment(jpeg, event["prompt"], detail))
 
-    def _tell_detections(self, recorder: Recorder) -> None:
-        while self._detections:
-            event = self._detections[0]
+    def _tell_detections(self, recorder: Recorder, now: float) -> None:
+        waiting = list(self._detections)
+        self._detections.clear()
+        for heard_at, event in waiting:
             stamp = (event["stamp"][0], event["stamp"][1])
-            array = recorder.array_at(stamp)
+            array, jpeg = recorder.array_at(stamp), recorder.overlay_at(stamp)
             found = [m for m in array.masks if m.object_id >= FIRST_DETECTION_ID] if array else []
-            jpeg = recorder.overlay_at(stamp)
-            if not found or jpeg is None:
-                # Not answered yet; given up when the next one is there.
-                if len(self._detections) < 2:
-                    return
-                self._detections.popleft()
+            if not found or not jpeg:
+                # Not answered yet, or refused: the node says so.
+                if now < heard_at + 10.0:
+                    self._detections.append((heard_at, event))
                 continue
-            self._detections.popleft()
             title = f"boxes of a detector, {event['age']:.2f} s old"
             detail = ", ".join(f"{m.class_id} IoU {m.iou:.2f}" for m in found)
             self.terminal.said("detector", f"{title:<36} {detail}", COLOURS["detector"])
