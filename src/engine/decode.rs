@@ -1,6 +1,5 @@
 //! The decoder's thread: prompts in, masks out. It owns the objects.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,22 +8,19 @@ use tracing::debug_span;
 
 use super::command::{
     DetectedBox, Detections, Event, FrameResult, Interaction, ObjectPrompt, ObjectResult, Operation, Persistence,
-    Refusal, RefusalKind, Segment, SegmentOn, StageMs,
+    Refusal, RefusalKind, StageMs,
 };
-use super::feedback;
-use super::frame::Stamp;
 use super::kept::KeptFrame;
-use super::objects::{Object, Objects};
-use super::state::{Batch, Queued, Resolved, Shared, State};
-use super::{Decode, EventSink, Settings};
+use super::objects::Objects;
+use super::results::{RecentResults, lost, remember, result_from, result_of};
+use super::schedule::{Work, next, next_interaction};
+use super::state::Shared;
+use super::{Decode, EventSink, Settings, feedback};
 use crate::model::{DecodeOptions, Decoded};
 use crate::prompt::Prompt;
 
 /// Objects decoded in one go. Clicks are answered between two chunks of a large detection message.
 const CHUNK: usize = 32;
-
-/// Frames whose results are kept, to be published together with what is decoded on them later.
-const RESULT_FRAMES: usize = 4;
 
 /// While a prompt waits for a frame that never comes, how often its timeout is looked at.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -32,36 +28,19 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// Ids of a detector's boxes start above the ids that clicks get.
 const FIRST_DETECTION_ID: u32 = 1001;
 
-/// What the thread does next.
-enum Work {
-    Interaction(Interaction, Option<Arc<KeptFrame>>, Instant),
-    Detections(Arc<KeptFrame>, Detections, Instant),
-    Segment(Arc<KeptFrame>, Box<Segment>, Instant),
-    Fresh(Arc<KeptFrame>),
-    Refused(Refusal, Option<Box<Segment>>),
-    Stop,
-}
-
-/// The results on one frame so far, by object.
-struct FrameTable {
-    stamp: Stamp,
-    objects: BTreeMap<u32, Arc<ObjectResult>>,
-    /// Ids that a detector's boxes hold here.
-    detections: Vec<u32>,
-}
-
 pub(super) struct Worker<'a> {
     shared: &'a Shared,
     decoder: Box<dyn Decode>,
     events: &'a EventSink,
     settings: Settings,
     objects: Objects,
-    tables: VecDeque<FrameTable>,
+    results: RecentResults,
 }
 
 pub(super) fn run(shared: &Shared, decoder: Box<dyn Decode>, events: &EventSink) {
     let settings = shared.lock().settings.clone();
-    let mut worker = Worker { shared, decoder, events, settings, objects: Objects::default(), tables: VecDeque::new() };
+    let mut worker =
+        Worker { shared, decoder, events, settings, objects: Objects::default(), results: RecentResults::default() };
     loop {
         let work = worker.wait();
         if matches!(work, Work::Stop) {
@@ -142,7 +121,7 @@ impl Worker<'_> {
                 return Ok(());
             }
             Interaction::Clear => {
-                self.tables.clear();
+                self.results.clear();
                 objects.clear();
                 Vec::new()
             }
@@ -155,7 +134,7 @@ impl Worker<'_> {
                     }
                 }
                 if operation == Operation::Clear {
-                    self.tables.clear();
+                    self.results.clear();
                 }
                 objects.apply(operation, asked, persistence)?
             }
@@ -178,7 +157,7 @@ impl Worker<'_> {
         // Objects that live on every frame but were not decoded on this one yet belong into the same answer.
         let mut ids = changed.clone();
         for object in objects.iter().filter(|o| o.persistence == Persistence::Hold && !changed.contains(&o.id)) {
-            let known = self.table(frame.header.stamp).is_some_and(|t| t.objects.contains_key(&object.id));
+            let known = self.results.contains(frame.header.stamp, object.id);
             if let (false, Ok(checked)) = (known, object.prompt.check(width, height)) {
                 ids.push(object.id);
                 prompts.push(checked);
@@ -191,7 +170,7 @@ impl Worker<'_> {
                 remember(object, &decoded);
             }
             let result = result_of(object, &object.prompt, decoded);
-            self.keep_result(frame.header.stamp, result, false);
+            self.results.keep(frame.header.stamp, result);
         }
         self.objects = objects;
         ms.total = since.elapsed().as_secs_f32() * 1e3;
@@ -213,7 +192,7 @@ impl Worker<'_> {
         let mut ids = Vec::new();
         let mut prompts = Vec::new();
         for object in self.objects.iter() {
-            let known = self.table(frame.header.stamp).is_some_and(|t| t.objects.contains_key(&object.id));
+            let known = self.results.contains(frame.header.stamp, object.id);
             let prompt = match object.persistence {
                 _ if known => None,
                 Persistence::Once => None,
@@ -249,7 +228,7 @@ impl Worker<'_> {
             }
             let shown = if object.persistence == Persistence::Track { prompt } else { &object.prompt };
             let result = result_of(object, shown, decoded);
-            self.keep_result(frame.header.stamp, result, false);
+            self.results.keep(frame.header.stamp, result);
         }
         ms.total = frame.age_ms + ms.decode + ms.postprocess;
         self.publish(frame, ms, !ids.is_empty(), ids.len());
@@ -265,11 +244,7 @@ impl Worker<'_> {
                 Err(e) => self.refuse(Refusal::new(RefusalKind::BadPrompt, format!("detection: {e}"))),
             }
         }
-        if let Some(table) = self.tables.iter_mut().find(|t| t.stamp == frame.header.stamp) {
-            for id in table.detections.drain(..) {
-                table.objects.remove(&id);
-            }
-        }
+        self.results.drop_detections(frame.header.stamp);
         let first = FIRST_DETECTION_ID.max(self.objects.max_id() + 1);
         let mut total = StageMs::default();
         for (i, chunk) in accepted.chunks(CHUNK).enumerate() {
@@ -286,7 +261,7 @@ impl Worker<'_> {
                     tag: item.tag.clone(),
                     ..result_from(prompt, decoded)
                 };
-                self.keep_result(frame.header.stamp, result, true);
+                self.results.keep_detection(frame.header.stamp, result);
             }
             total = StageMs { decode: total.decode + ms.decode, postprocess: total.postprocess + ms.postprocess, ..ms };
             self.answer_clicks();
@@ -391,140 +366,15 @@ impl Worker<'_> {
         Ok((objects, ms))
     }
 
-    fn table(&self, stamp: Stamp) -> Option<&FrameTable> {
-        self.tables.iter().find(|t| t.stamp == stamp)
-    }
-
-    fn keep_result(&mut self, stamp: Stamp, result: ObjectResult, detection: bool) {
-        let index = self.tables.iter().position(|t| t.stamp == stamp).unwrap_or_else(|| {
-            if self.tables.len() >= RESULT_FRAMES {
-                self.tables.pop_front();
-            }
-            self.tables.push_back(FrameTable { stamp, objects: BTreeMap::new(), detections: Vec::new() });
-            self.tables.len() - 1
-        });
-        let table = &mut self.tables[index];
-        if detection {
-            table.detections.push(result.id);
-        }
-        table.objects.insert(result.id, Arc::new(result));
-    }
-
     /// Hands out everything that is known about a frame now.
     fn publish(&mut self, frame: &KeptFrame, ms: StageMs, prompted: bool, masks: usize) {
-        let stamp = frame.header.stamp;
-        let current = &self.objects;
-        let mut objects = Vec::new();
-        if let Some(table) = self.tables.iter_mut().find(|t| t.stamp == stamp) {
-            table.objects.retain(|id, _| current.contains(*id) || table.detections.contains(id));
-            objects.extend(table.objects.values().cloned());
-        }
+        let objects = self.results.of(frame.header.stamp, &self.objects);
         self.shared.lock().metrics.result(ms, masks);
         let (header, image) = (frame.header.clone(), Arc::clone(&frame.image));
         (self.events)(Event::Result(FrameResult { header, image, objects, prompted, ms }));
     }
 }
 
-/// The next thing to do: people first, then questions and detectors, then the camera's new frame.
-fn next(state: &mut State) -> Option<Work> {
-    next_interaction(state).or_else(|| next_batch(state)).or_else(|| state.fresh.take().map(Work::Fresh))
-}
-
-fn next_interaction(state: &mut State) -> Option<Work> {
-    let front = state.interactions.front()?;
-    let since = front.since;
-    let frame = match &front.item {
-        Interaction::NewObject => None,
-        Interaction::Clear => state.kept.newest().cloned(),
-        Interaction::Prompts { operation: Operation::Clear | Operation::Remove, .. } => state.kept.newest().cloned(),
-        Interaction::Click { at, .. } | Interaction::Region { at, .. } | Interaction::Prompts { at, .. } => {
-            let at = *at;
-            match state.resolve(at, since) {
-                Resolved::Ready(frame) => Some(frame),
-                Resolved::Wait => return None,
-                Resolved::Refused(refusal) => {
-                    state.interactions.pop_front();
-                    return Some(Work::Refused(refusal, None));
-                }
-            }
-        }
-    };
-    state.interactions.pop_front().map(|q| Work::Interaction(q.item, frame, q.since))
-}
-
-fn next_batch(state: &mut State) -> Option<Work> {
-    for i in 0..state.batches.len() {
-        let since = state.batches[i].since;
-        let at = match &state.batches[i].item {
-            Batch::OnOwnImage(..) => None,
-            Batch::Detections(d) => Some(d.at),
-            Batch::Segment(s) => match s.on {
-                SegmentOn::Frame(at) => Some(at),
-                // Questions with an image of their own come here as `OnOwnImage`.
-                SegmentOn::Image(_) => None,
-            },
-        };
-        let resolved = at.map(|at| state.resolve(at, since));
-        if matches!(resolved, Some(Resolved::Wait)) {
-            continue;
-        }
-        let Queued { item, since } = state.batches.remove(i)?;
-        return match (item, resolved) {
-            (Batch::OnOwnImage(frame, segment), _) => Some(Work::Segment(frame, segment, since)),
-            (Batch::Detections(d), Some(Resolved::Ready(frame))) => Some(Work::Detections(frame, d, since)),
-            (Batch::Segment(s), Some(Resolved::Ready(frame))) => Some(Work::Segment(frame, s, since)),
-            (Batch::Segment(s), Some(Resolved::Refused(refusal))) => Some(Work::Refused(refusal, Some(s))),
-            (_, Some(Resolved::Refused(refusal))) => Some(Work::Refused(refusal, None)),
-            (_, _) => None,
-        };
-    }
-    None
-}
-
 fn unknown(id: u32) -> Refusal {
     Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}"))
-}
-
-fn remember(object: &mut Object, decoded: &Decoded) {
-    let mask = &decoded.best.mask;
-    object.previous = Some(decoded.best.low_res.clone());
-    object.previous_area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
-    object.lost = false;
-}
-
-/// Why a tracked object counts as lost on this frame; `None` when it is there.
-fn lost(object: &Object, decoded: &Decoded, settings: &Settings) -> Option<String> {
-    if let Some(score) = decoded.object_score.filter(|s| *s <= 0.0) {
-        return Some(format!("object score {score:.2} is not above 0"));
-    }
-    if decoded.best.iou < settings.track_min_iou {
-        return Some(format!("predicted IoU {:.2} is below {:.2}", decoded.best.iou, settings.track_min_iou));
-    }
-    let mask = &decoded.best.mask;
-    let area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
-    let jump = area / object.previous_area.max(f32::EPSILON);
-    let bound = settings.track_max_area_jump;
-    if object.previous_area > 0.0 && !(1.0 / bound..=bound).contains(&jump) {
-        return Some(format!("its area changed by a factor of {jump:.2} from one frame to the next"));
-    }
-    None
-}
-
-fn result_of(object: &Object, shown: &Prompt, decoded: Decoded) -> ObjectResult {
-    ObjectResult { id: object.id, class_id: object.class_id.clone(), ..result_from(shown, decoded) }
-}
-
-fn result_from(shown: &Prompt, decoded: Decoded) -> ObjectResult {
-    ObjectResult {
-        id: 0,
-        class_id: String::new(),
-        tag: String::new(),
-        iou: decoded.best.iou,
-        object_score: decoded.object_score,
-        candidate_ious: decoded.candidate_ious,
-        points: shown.points.clone(),
-        bbox: shown.bbox,
-        low_res: decoded.best.low_res,
-        mask: decoded.best.mask,
-    }
 }

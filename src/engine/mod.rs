@@ -15,6 +15,8 @@ mod frame;
 pub mod kept;
 mod metrics;
 mod objects;
+mod results;
+mod schedule;
 mod state;
 #[cfg(test)]
 mod testing;

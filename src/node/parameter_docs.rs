@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use r2r::ParameterValue;
 
-use super::parameters::{Bounds, DEFINITIONS, Definition};
+use super::parameter_table::{Bounds, DEFINITIONS, Definition};
 
 /// The commented default parameter file.
 pub fn yaml() -> String {

@@ -1,4 +1,4 @@
-//! The node's parameters: one table defines them, with type, default, bounds and whether they change while it runs.
+//! The values of the node's parameters: checked when they come in, said why when they are refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,190 +6,7 @@ use std::fmt;
 use r2r::ParameterValue;
 use r2r::rcl_interfaces::msg::{FloatingPointRange, IntegerRange, ParameterDescriptor};
 
-/// What a value must satisfy.
-#[derive(Debug, Clone, Copy)]
-pub enum Bounds {
-    Any,
-    Integer(i64, i64),
-    Float(f64, f64),
-    OneOf(&'static [&'static str]),
-    /// Every element of a list.
-    EachOneOf(&'static [&'static str]),
-}
-
-/// One parameter.
-pub struct Definition {
-    pub name: &'static str,
-    pub description: &'static str,
-    pub bounds: Bounds,
-    /// Takes effect at once when set; the others are read when the node starts.
-    pub live: bool,
-    default: fn() -> ParameterValue,
-}
-
-impl Definition {
-    pub fn default(&self) -> ParameterValue {
-        (self.default)()
-    }
-}
-
-fn text(s: &str) -> ParameterValue {
-    ParameterValue::String(s.to_owned())
-}
-
-const YES_LIVE: bool = true;
-const AT_START: bool = false;
-
-/// All parameters, in the order of `config/promptseg.yaml`.
-pub const DEFINITIONS: &[Definition] = &[
-    Definition {
-        name: "model",
-        description: "Bundle folder, folder with two ONNX files, or the image encoder's ONNX file; 'tiny' is built in.",
-        bounds: Bounds::Any,
-        live: AT_START,
-        default: || text("tiny"),
-    },
-    Definition {
-        name: "decoder",
-        description: "The mask decoder's ONNX file, when 'model' is an image encoder's file; empty otherwise.",
-        bounds: Bounds::Any,
-        live: AT_START,
-        default: || text(""),
-    },
-    Definition {
-        name: "providers",
-        description: "ONNX Runtime execution providers, asked for in this order; the first that can be had runs.",
-        bounds: Bounds::EachOneOf(&["tensorrt", "cuda", "cpu"]),
-        live: AT_START,
-        default: || ParameterValue::StringArray(["tensorrt", "cuda", "cpu"].map(str::to_owned).to_vec()),
-    },
-    Definition {
-        name: "device_id",
-        description: "Number of the GPU for TensorRT and CUDA.",
-        bounds: Bounds::Integer(0, 63),
-        live: AT_START,
-        default: || ParameterValue::Integer(0),
-    },
-    Definition {
-        name: "threads",
-        description: "Threads of one ONNX session on the CPU; 0 lets ONNX Runtime choose (one per core).",
-        bounds: Bounds::Integer(0, 1024),
-        live: AT_START,
-        default: || ParameterValue::Integer(0),
-    },
-    Definition {
-        name: "fp16",
-        description: "Half precision where the provider chooses it itself (TensorRT).",
-        bounds: Bounds::Any,
-        live: AT_START,
-        default: || ParameterValue::Bool(false),
-    },
-    Definition {
-        name: "engine_cache",
-        description: "Folder for TensorRT engines, which take minutes to build; empty builds them at each start.",
-        bounds: Bounds::Any,
-        live: AT_START,
-        default: || text(""),
-    },
-    Definition {
-        name: "image_transport",
-        description: "'raw' subscribes to 'image', 'compressed' to 'image/compressed' (JPEG, PNG).",
-        bounds: Bounds::OneOf(&["raw", "compressed"]),
-        live: AT_START,
-        default: || text("raw"),
-    },
-    Definition {
-        name: "image_reliability",
-        description: "'best_effort' receives from every camera; 'reliable' only from reliable publishers, without loss.",
-        bounds: Bounds::OneOf(&["best_effort", "reliable"]),
-        live: AT_START,
-        default: || text("best_effort"),
-    },
-    Definition {
-        name: "keep_frames",
-        description: "Encoded frames that are kept by stamp for prompts that come later.",
-        bounds: Bounds::Integer(1, 10_000),
-        live: YES_LIVE,
-        default: || ParameterValue::Integer(30),
-    },
-    Definition {
-        name: "keep_megabytes",
-        description: "Most memory of the kept encoded frames, in MB; the newest one is kept whatever this says.",
-        bounds: Bounds::Integer(1, 1 << 20),
-        live: YES_LIVE,
-        default: || ParameterValue::Integer(512),
-    },
-    Definition {
-        name: "keep_images",
-        description: "Images that a newer one replaced before they were encoded, kept for prompts with their stamp.",
-        bounds: Bounds::Integer(0, 1000),
-        live: YES_LIVE,
-        default: || ParameterValue::Integer(10),
-    },
-    Definition {
-        name: "prompt_timeout",
-        description: "Seconds that a prompt waits for the frame of its stamp.",
-        bounds: Bounds::Float(0.0, 60.0),
-        live: YES_LIVE,
-        default: || ParameterValue::Double(1.0),
-    },
-    Definition {
-        name: "candidates",
-        description: "Which mask answers: 'auto' (a lone click gets the best of three, clearer prompts the single mask), 'single', 'multi' (always the best of three).",
-        bounds: Bounds::OneOf(&["auto", "single", "multi"]),
-        live: YES_LIVE,
-        default: || text("auto"),
-    },
-    Definition {
-        name: "stability_offset",
-        description: "Offset of the stability score, in logits: area above threshold + offset over area above threshold - offset.",
-        bounds: Bounds::Float(0.0, 100.0),
-        live: YES_LIVE,
-        default: || ParameterValue::Double(1.0),
-    },
-    Definition {
-        name: "persistence",
-        description: "How long an object lives: 'once' (its own frame), 'hold' (same prompts on every frame), 'track' (its mask prompts the next frame).",
-        bounds: Bounds::OneOf(&["once", "hold", "track"]),
-        live: YES_LIVE,
-        default: || text("hold"),
-    },
-    Definition {
-        name: "click_label",
-        description: "What clicks on 'point' and 'pixel' say: 'foreground' (the object is here) or 'background' (it is not).",
-        bounds: Bounds::OneOf(&["foreground", "background"]),
-        live: YES_LIVE,
-        default: || text("foreground"),
-    },
-    Definition {
-        name: "track_min_iou",
-        description: "With persistence 'track': below this predicted IoU an object is lost.",
-        bounds: Bounds::Float(0.0, 1.0),
-        live: YES_LIVE,
-        default: || ParameterValue::Double(0.5),
-    },
-    Definition {
-        name: "track_max_area_jump",
-        description: "With persistence 'track': an object whose area changes by more than this factor in one frame is lost.",
-        bounds: Bounds::Float(1.0, 1000.0),
-        live: YES_LIVE,
-        default: || ParameterValue::Double(3.0),
-    },
-    Definition {
-        name: "overlay_quality",
-        description: "JPEG quality of '~/overlay/compressed'.",
-        bounds: Bounds::Integer(1, 100),
-        live: YES_LIVE,
-        default: || ParameterValue::Integer(85),
-    },
-    Definition {
-        name: "use_sim_time",
-        description: "Time from '/clock' instead of the system's clock.",
-        bounds: Bounds::Any,
-        live: AT_START,
-        default: || ParameterValue::Bool(false),
-    },
-];
+use super::parameter_table::{Bounds, DEFINITIONS, Definition};
 
 /// Why a value was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -401,6 +218,10 @@ pub fn type_number(value: &ParameterValue) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn text(s: &str) -> ParameterValue {
+        ParameterValue::String(s.to_owned())
+    }
 
     #[test]
     fn every_default_passes_its_own_check() {

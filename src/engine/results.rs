@@ -1,0 +1,122 @@
+//! From what the decoder says to what the engine hands out, and the results of the last frames.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::Settings;
+use super::command::ObjectResult;
+use super::frame::Stamp;
+use super::objects::{Object, Objects};
+use crate::model::Decoded;
+use crate::prompt::Prompt;
+
+/// Frames whose results are kept, to be published together with what is decoded on them later.
+const FRAMES: usize = 4;
+
+/// The results on one frame so far, by object.
+struct FrameResults {
+    stamp: Stamp,
+    objects: BTreeMap<u32, Arc<ObjectResult>>,
+    /// Ids that a detector's boxes hold here.
+    detections: Vec<u32>,
+}
+
+/// The results on the last few frames.
+#[derive(Default)]
+pub(super) struct RecentResults(VecDeque<FrameResults>);
+
+impl RecentResults {
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether the object was decoded on the frame already.
+    pub fn contains(&self, stamp: Stamp, id: u32) -> bool {
+        self.0.iter().any(|f| f.stamp == stamp && f.objects.contains_key(&id))
+    }
+
+    pub fn keep(&mut self, stamp: Stamp, result: ObjectResult) {
+        let id = result.id;
+        self.frame(stamp).objects.insert(id, Arc::new(result));
+    }
+
+    /// As [`RecentResults::keep`], for a detector's box: it is no current object and lives on this frame only.
+    pub fn keep_detection(&mut self, stamp: Stamp, result: ObjectResult) {
+        self.frame(stamp).detections.push(result.id);
+        self.keep(stamp, result);
+    }
+
+    /// Forgets a detector's earlier boxes on the frame.
+    pub fn drop_detections(&mut self, stamp: Stamp) {
+        let frame = self.frame(stamp);
+        for id in frame.detections.drain(..) {
+            frame.objects.remove(&id);
+        }
+    }
+
+    /// Everything known about the frame, but for objects that are gone by now.
+    pub fn of(&mut self, stamp: Stamp, current: &Objects) -> Vec<Arc<ObjectResult>> {
+        let frame = self.frame(stamp);
+        frame.objects.retain(|id, _| current.contains(*id) || frame.detections.contains(id));
+        frame.objects.values().cloned().collect()
+    }
+
+    fn frame(&mut self, stamp: Stamp) -> &mut FrameResults {
+        let known = self.0.iter().position(|f| f.stamp == stamp);
+        let index = known.unwrap_or_else(|| {
+            if self.0.len() >= FRAMES {
+                self.0.pop_front();
+            }
+            self.0.push_back(FrameResults { stamp, objects: BTreeMap::new(), detections: Vec::new() });
+            self.0.len() - 1
+        });
+        &mut self.0[index]
+    }
+}
+
+/// Keeps what the next prompt of the object needs of its newest mask.
+pub(super) fn remember(object: &mut Object, decoded: &Decoded) {
+    let mask = &decoded.best.mask;
+    object.previous = Some(decoded.best.low_res.clone());
+    object.previous_area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
+    object.lost = false;
+}
+
+/// Why a tracked object counts as lost on this frame; `None` when it is there.
+pub(super) fn lost(object: &Object, decoded: &Decoded, settings: &Settings) -> Option<String> {
+    if let Some(score) = decoded.object_score.filter(|s| *s <= 0.0) {
+        return Some(format!("object score {score:.2} is not above 0"));
+    }
+    if decoded.best.iou < settings.track_min_iou {
+        return Some(format!("predicted IoU {:.2} is below {:.2}", decoded.best.iou, settings.track_min_iou));
+    }
+    let mask = &decoded.best.mask;
+    let area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
+    let jump = area / object.previous_area.max(f32::EPSILON);
+    let bound = settings.track_max_area_jump;
+    if object.previous_area > 0.0 && !(1.0 / bound..=bound).contains(&jump) {
+        return Some(format!("its area changed by a factor of {jump:.2} from one frame to the next"));
+    }
+    None
+}
+
+/// The result of a current object; `shown` is what the overlay draws.
+pub(super) fn result_of(object: &Object, shown: &Prompt, decoded: Decoded) -> ObjectResult {
+    ObjectResult { id: object.id, class_id: object.class_id.clone(), ..result_from(shown, decoded) }
+}
+
+/// A result whose id, class and tag are still to be filled in.
+pub(super) fn result_from(shown: &Prompt, decoded: Decoded) -> ObjectResult {
+    ObjectResult {
+        id: 0,
+        class_id: String::new(),
+        tag: String::new(),
+        iou: decoded.best.iou,
+        object_score: decoded.object_score,
+        candidate_ious: decoded.candidate_ious,
+        points: shown.points.clone(),
+        bbox: shown.bbox,
+        low_res: decoded.best.low_res,
+        mask: decoded.best.mask,
+    }
+}
