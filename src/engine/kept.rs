@@ -30,7 +30,7 @@ impl KeptFrame {
 pub struct KeepLimits {
     /// Encoded frames.
     pub frames: usize,
-    /// Bytes of the encoded frames: embeddings and images.
+    /// Bytes of the encoded frames (embeddings and images), and as many again of images that were not encoded.
     pub bytes: usize,
     /// Images that were not encoded because a newer one came, kept for prompts that carry their stamp.
     pub images: usize,
@@ -38,7 +38,7 @@ pub struct KeepLimits {
 
 impl Default for KeepLimits {
     fn default() -> Self {
-        KeepLimits { frames: 30, bytes: 512 << 20, images: 10 }
+        KeepLimits { frames: 30, bytes: 512 << 20, images: 30 }
     }
 }
 
@@ -105,14 +105,15 @@ impl KeptFrames {
     }
 }
 
-/// The last images that a newer one replaced before they were encoded, in order of arrival.
+/// The last images that a newer one replaced before they were encoded, in order of arrival, bounded by count and bytes.
 #[derive(Debug, Default)]
 pub struct RecentImages(VecDeque<Arc<Frame>>);
 
 impl RecentImages {
-    pub fn push(&mut self, frame: Arc<Frame>, limit: usize) {
+    pub fn push(&mut self, frame: Arc<Frame>, limits: &KeepLimits) {
         self.0.push_back(frame);
-        while self.0.len() > limit {
+        let bytes = |frames: &VecDeque<Arc<Frame>>| frames.iter().map(|f| f.bytes()).sum::<usize>();
+        while self.0.len() > limits.images || (!self.0.is_empty() && bytes(&self.0) > limits.bytes) {
             self.0.pop_front();
         }
     }
@@ -126,7 +127,7 @@ impl RecentImages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::testing::kept_frame;
+    use crate::engine::testing::{frame, kept_frame};
 
     fn stamps(kept: &KeptFrames) -> Vec<i32> {
         kept.frames.iter().map(|f| f.header.stamp.sec).collect()
@@ -155,6 +156,21 @@ mod tests {
         assert_eq!((stamps(&kept), kept.bytes()), (vec![4, 5], 2 * one));
         kept.insert(kept_frame(6), &KeepLimits { bytes: 1, ..limits });
         assert_eq!((stamps(&kept), kept.bytes()), (vec![6], one));
+    }
+
+    #[test]
+    fn images_are_bounded_by_count_and_bytes() {
+        let bytes = frame(1).bytes();
+        for (limits, left) in [
+            (KeepLimits { images: 2, ..KeepLimits::default() }, 2),
+            (KeepLimits { bytes: 3 * bytes, ..KeepLimits::default() }, 3),
+            (KeepLimits { images: 0, ..KeepLimits::default() }, 0),
+        ] {
+            let mut recent = RecentImages::default();
+            (1..=9).for_each(|sec| recent.push(Arc::new(frame(sec)), &limits));
+            assert_eq!(recent.0.len(), left);
+            assert_eq!(recent.take(Stamp { sec: 9, nanosec: 0 }).is_some(), left > 0);
+        }
     }
 
     #[test]

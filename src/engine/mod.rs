@@ -156,8 +156,8 @@ impl Engine {
         state.newest_stamp = Some(frame.header.stamp);
         if let Some((passed_over, _)) = state.incoming.replace((Arc::new(frame), Instant::now())) {
             state.metrics.frames_superseded += 1;
-            let limit = state.settings.keep.images;
-            state.recent.push(passed_over, limit);
+            let limits = state.settings.keep;
+            state.recent.push(passed_over, &limits);
         }
         drop(state);
         self.shared.encode.notify_all();

@@ -110,7 +110,7 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "keep_megabytes",
-        description: "Most memory of the kept encoded frames, in MB; the newest one is kept whatever this says.",
+        description: "Most memory of the kept encoded frames, in MB, and as much again for images; the newest frame is always kept.",
         bounds: Bounds::Integer(1, 1 << 20),
         live: YES_LIVE,
         default: || ParameterValue::Integer(512),
@@ -120,7 +120,7 @@ pub const DEFINITIONS: &[Definition] = &[
         description: "Images that a newer one replaced before they were encoded, kept for prompts with their stamp.",
         bounds: Bounds::Integer(0, 1000),
         live: YES_LIVE,
-        default: || ParameterValue::Integer(10),
+        default: || ParameterValue::Integer(30),
     },
     Definition {
         name: "prompt_timeout",
