@@ -8,6 +8,7 @@ which 0 keeps a dimension.
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -112,6 +113,15 @@ def export(model: nn.Module, inputs: dict, outputs: list, dynamic: dict, path: P
         )
 
 
+def declare(path: Path, output: str, shape: list) -> None:
+    """Writes down the shape of an output, which the exporter does not always follow through a reshape."""
+    model = onnx.load(path)
+    for value in model.graph.output:
+        if value.name == output:
+            value.CopyFrom(onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, shape))
+    onnx.save(model, path)
+
+
 def export_encoder(encoder: nn.Module, side: int, path: Path) -> None:
     export(encoder, {"image": torch.zeros(1, 3, side, side)}, ["image_embeddings"], {}, path)
 
@@ -132,6 +142,8 @@ def export_decoder(sam: nn.Module, path: Path) -> None:
         "iou_predictions": {0: "objects"},
     }
     export(Decoder(sam.mask_decoder, pe), inputs, ["low_res_masks", "iou_predictions"], dynamic, path)
+    masks = sam.mask_decoder.num_mask_tokens
+    declare(path, "low_res_masks", ["objects", masks, 4 * h, 4 * w])
 
 
 def export_official_decoder(sam: nn.Module, path: Path) -> None:

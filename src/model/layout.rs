@@ -243,3 +243,7 @@ pub fn check_pair(encoder: &Signature, decoder: &Signature, layout: &DecoderLayo
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "layout_tests.rs"]
+mod tests;

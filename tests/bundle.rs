@@ -1,0 +1,197 @@
+//! Bundles and pairs that are damaged, incomplete or of another model: each is refused in words, with both values.
+
+use std::path::{Path, PathBuf};
+
+use promptseg::model::{Bundle, Error, Model, Provider, SessionOptions};
+use serde_json::{Value, json};
+
+/// A copy of the small SAM's bundle that can be damaged.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn new(name: &str) -> Copy {
+        let folder = std::env::temp_dir().join(format!("promptseg-bundle-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for entry in std::fs::read_dir(golden("sam")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+        Copy(folder)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn describe(&self, change: impl FnOnce(&mut Value)) {
+        let path = self.file("bundle.json");
+        let mut description: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut description);
+        std::fs::write(&path, description.to_string()).unwrap();
+    }
+
+    /// The message of opening it as a model.
+    fn refusal(&self) -> String {
+        refusal(&self.0, None)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn refusal(path: &Path, decoder: Option<&Path>) -> String {
+    match Model::open(path, decoder, &SessionOptions::cpu(1)) {
+        Ok(_) => panic!("{} was accepted", path.display()),
+        Err(e) => e.to_string(),
+    }
+}
+
+fn assert_says(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}
+
+#[test]
+fn a_whole_bundle_is_read() {
+    let bundle = Bundle::open(&golden("sam")).unwrap();
+    assert_eq!((bundle.manifest.name.as_str(), bundle.manifest.image_size), ("sam_small", 512));
+    assert!(bundle.bytes() > 1_000_000);
+}
+
+#[test]
+fn a_damaged_file_is_named_with_both_hashes() {
+    let copy = Copy::new("hash");
+    let mut content = std::fs::read(copy.file("mask_decoder.onnx")).unwrap();
+    content[1000] ^= 1;
+    std::fs::write(copy.file("mask_decoder.onnx"), content).unwrap();
+    let Err(Error::FileHash { file, found, expected }) = Bundle::open(&copy.0) else { panic!("no hash error") };
+    assert!(file.ends_with("mask_decoder.onnx") && found != expected && found.len() == 64);
+    assert_says(&copy.refusal(), &["mask_decoder.onnx", &found, &expected]);
+}
+
+#[test]
+fn a_truncated_file_is_named_with_both_sizes() {
+    let copy = Copy::new("size");
+    let content = std::fs::read(copy.file("image_encoder.onnx")).unwrap();
+    std::fs::write(copy.file("image_encoder.onnx"), &content[..1000]).unwrap();
+    assert_says(&copy.refusal(), &["image_encoder.onnx", "1000 bytes", &content.len().to_string()]);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let copy = Copy::new("missing");
+    std::fs::remove_file(copy.file("prompt_encoder.safetensors")).unwrap();
+    assert_says(&copy.refusal(), &["prompt_encoder.safetensors", "missing"]);
+    copy.describe(|d| {
+        d["files"].as_object_mut().unwrap().remove("prompt_encoder.safetensors");
+    });
+    assert_says(&copy.refusal(), &["bundle.json", "files", "prompt_encoder.safetensors"]);
+}
+
+#[test]
+fn a_newer_format_is_refused_whatever_else_it_says() {
+    let copy = Copy::new("format");
+    std::fs::write(copy.file("bundle.json"), r#"{"format": 2, "everything": "else"}"#).unwrap();
+    assert_says(&copy.refusal(), &["bundle.json", "format 2", "up to 1"]);
+    std::fs::write(copy.file("bundle.json"), "not json").unwrap();
+    assert_says(&copy.refusal(), &["bundle.json", "not a bundle description"]);
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    let copy = Copy::new("fields");
+    copy.describe(|d| d["mood"] = json!("good"));
+    assert!(Bundle::open(&copy.0).is_ok());
+}
+
+#[test]
+fn fields_that_cannot_be_are_refused() {
+    for (field, value, parts) in [
+        ("resize", json!("crop"), &["resize", "crop", "letterbox or stretch"][..]),
+        ("prompt_encoder", json!("inside"), &["prompt_encoder", "inside", "external or fused"]),
+        ("image_size", json!(0), &["image_size", "0", "16 to 8192"]),
+        ("std", json!([1.0, 0.0, 1.0]), &["std", "0.0"]),
+        ("embedding_shape", json!([32, 32]), &["embedding_shape", "[32, 32]", "[1, C, h, w]"]),
+    ] {
+        let copy = Copy::new(field);
+        copy.describe(|d| d[field] = value);
+        assert_says(&copy.refusal(), parts);
+    }
+    let copy = Copy::new("escape");
+    copy.describe(|d| d["files"]["../secret"] = json!({"sha256": "", "bytes": 0}));
+    assert_says(&copy.refusal(), &["../secret", "plain file names"]);
+}
+
+#[test]
+fn graphs_that_do_not_fit_what_is_declared_are_refused_with_both() {
+    for (field, value, parts) in [
+        ("image_size", json!(1024), &["image_encoder.onnx", "[1, 3, 512, 512]", "[1, 3, 1024, 1024]"][..]),
+        ("low_res_size", json!(256), &["mask_decoder.onnx", "128 a side", "256 logits a side"]),
+        ("embedding_shape", json!([1, 64, 32, 32]), &["prompt_encoder.safetensors", "F32[2, 16]", "F32[2, 32]"]),
+        ("embedding_shape", json!([1, 32, 16, 32]), &["image_encoder.onnx", "[1,32,32,32]", "[1, 32, 16, 32]"]),
+        ("candidates", json!(2), &["mask_decoder.onnx", "4 masks", "3 as"]),
+    ] {
+        let copy = Copy::new(&format!("declared-{field}"));
+        copy.describe(|d| d[field] = value);
+        assert_says(&copy.refusal(), parts);
+    }
+}
+
+#[test]
+fn paths_that_are_no_model_are_refused() {
+    assert_says(&refusal(Path::new("/no/such/place"), None), &["/no/such/place", "no such file"]);
+    assert_says(&refusal(&golden("masks"), None), &["no ONNX file"]);
+    assert_says(&refusal(&golden("cases.json"), None), &["cases.json", "not an ONNX file"]);
+    let copy = Copy::new("garbage");
+    std::fs::remove_file(copy.file("bundle.json")).unwrap();
+    std::fs::write(copy.file("mask_decoder.onnx"), b"not a graph").unwrap();
+    assert_says(&copy.refusal(), &["mask_decoder.onnx", "ONNX Runtime"]);
+}
+
+#[test]
+fn a_decoder_for_prompt_embeddings_needs_its_bundle() {
+    let (encoder, decoder) = (golden("sam/image_encoder.onnx"), golden("sam/mask_decoder.onnx"));
+    assert_says(&refusal(&encoder, Some(&decoder)), &["prompt encoder", "bundle"]);
+}
+
+#[test]
+fn a_pair_in_one_folder_is_told_apart_by_its_tensors() {
+    let copy = Copy::new("pair");
+    for name in ["bundle.json", "mask_decoder.onnx", "prompt_encoder.safetensors"] {
+        std::fs::remove_file(copy.file(name)).unwrap();
+    }
+    // The decoder comes first in the alphabet.
+    std::fs::copy(golden("official/mask_decoder.onnx"), copy.file("a.onnx")).unwrap();
+    let model = Model::open(&copy.0, None, &SessionOptions::cpu(1)).unwrap();
+    assert_eq!((model.info.layout, model.info.image_size, model.info.low_res_size), ("official SAM", 512, 128));
+    let swapped = refusal(&copy.file("a.onnx"), Some(&copy.file("image_encoder.onnx")));
+    assert_says(&swapped, &["unknown layout", "image f32[1,3,512,512]"]);
+}
+
+#[test]
+fn the_embedded_model_opens_and_says_which_provider_runs_it() {
+    let options = SessionOptions { threads: 1, ..SessionOptions::default() };
+    let model = Model::tiny(&options).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(model.info.name, "tiny");
+    let report = model.encoder.providers();
+    // On a machine with a GPU build of ONNX Runtime it is another one, and fewer are refused.
+    assert_eq!(report.used, options.providers[report.refused.len()]);
+    assert!(report.refused.iter().all(|(_, reason)| !reason.is_empty()));
+}
+
+#[test]
+fn a_list_without_the_cpu_is_an_error_where_nothing_else_is() {
+    let options = SessionOptions { providers: vec![Provider::Tensorrt], ..SessionOptions::cpu(1) };
+    match Model::tiny(&options) {
+        Err(e) => assert_says(&e.to_string(), &["no execution provider left", "tensorrt: "]),
+        Ok(model) => assert_eq!(model.encoder.providers().used, Provider::Tensorrt),
+    }
+}
