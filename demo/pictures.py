@@ -73,7 +73,7 @@ def animation(
     film = Image.new("RGB", (width, frames[0].height * len(some)))
     for i, frame in enumerate(some):
         film.paste(frame, (0, i * frame.height))
-    palette = film.quantize(96, Image.Quantize.MEDIANCUT)
+    palette = film.quantize(200, Image.Quantize.MEDIANCUT, kmeans=4)
     flat = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
     flat[0].save(path, save_all=True, append_images=flat[1:], duration=round(1000 / per_second), loop=0, optimize=False)
 
