@@ -119,16 +119,18 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let loading = tokio::task::spawn_blocking(move || load(&p, &w));
     let model = tokio::select! {
         loaded = loading => loaded.map_err(|e| NodeError::Threads(std::io::Error::other(e)))??,
-        _ = interrupt.recv() => return Ok(()),
-        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => leave(),
+        _ = terminate.recv() => leave(),
     };
     let (encoder_provider, decoder_provider) =
         (model.encoder.providers().to_string(), model.decoder.providers().to_string());
     let model_name = model.info.name.clone();
-    info!(
-        "{name}: model '{model_name}' in {:.1} s; encoder on {encoder_provider}; decoder on {decoder_provider}",
-        since.elapsed().as_secs_f32()
-    );
+    let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
+    let took = since.elapsed().as_secs_f32();
+    info!("{name}: model '{model_name}' in {took:.1} s; encoder on {}, decoder on {}", encoder.used, decoder.used);
+    for (provider, reason) in &encoder.refused {
+        info!("{name}: not on {provider}: {reason}");
+    }
 
     let (results, publishing) = sync_channel::<Event>(RESULTS);
     let sink = Box::new(move |event| {
@@ -178,17 +180,27 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     info!("{name}: stopping");
     stop.store(true, Ordering::Relaxed);
     shared.engine.stop();
-    finish(shared, [spinning, publisher]);
+    if !finish(shared, [spinning, publisher]) {
+        leave();
+    }
     Ok(())
 }
 
-/// Waits for the threads, but not for a session that takes its time.
-fn finish(shared: Arc<Shared>, threads: [std::thread::JoinHandle<()>; 2]) {
+/// Ends the process while a thread is still within a session: its destructors would run beside it.
+fn leave() -> ! {
+    // SAFETY: takes no memory of ours and does not return; nothing is left to be written.
+    unsafe { libc::_exit(0) }
+}
+
+/// Waits for the threads, but not for a session that takes its time: then it says false.
+fn finish(shared: Arc<Shared>, threads: [std::thread::JoinHandle<()>; 2]) -> bool {
     drop(shared);
     let since = Instant::now();
-    while since.elapsed() < STOP_WITHIN && !threads.iter().all(std::thread::JoinHandle::is_finished) {
+    let finished = || threads.iter().all(std::thread::JoinHandle::is_finished);
+    while since.elapsed() < STOP_WITHIN && !finished() {
         std::thread::sleep(Duration::from_millis(5));
     }
+    finished()
 }
 
 fn publish(shared: &Shared, outputs: &Outputs, event: Event) {
