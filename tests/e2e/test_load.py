@@ -47,7 +47,7 @@ class FastCamera:
 def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     ages: list[float] = []
     steps: list[float] = []
-    with FastCamera(robot, rate=1000) as camera:
+    with FastCamera(robot, rate=300) as camera:
         robot.overlay.wait("a first frame", since=robot.overlay.mark())
         robot.peer.publish("prompts", prompts(PromptArray.SET, prompt(object_id=1, box=BOX)))
         robot.masks.wait("masks", lambda m: m.masks, robot.masks.mark())
@@ -76,6 +76,5 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     # Results keep coming, as fast as the model is on this machine, and they are of now: an image waits for the one on
     # the encoder, its embedding for the one on the decoder. A queue would make them older and older.
     assert len(ages) >= 4
-    assert median(ages) < 0.5 + 4 * median(steps), (ages, steps)
     half = len(ages) // 2
-    assert median(ages[half:]) < 2 * median(ages[:half]) + 0.5, ages
+    assert median(ages[half:]) < 0.5 + 4 * median(steps[half:]), (ages, steps)
