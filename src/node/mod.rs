@@ -14,6 +14,7 @@ mod refusals;
 mod rosout;
 mod services;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -152,7 +153,11 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let s = Arc::clone(&shared);
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         while let Ok(event) = publishing.recv() {
-            publish(&s, &outputs, event);
+            // A panic while drawing or converting loses this answer, not the ones after it.
+            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &outputs, event)));
+            if published.is_err() {
+                error!("publishing a result panicked; the result is lost");
+            }
         }
     })?;
 
