@@ -14,7 +14,7 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from PIL import Image as Picture
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
@@ -74,14 +74,14 @@ class Runner:
         self.node = Node(name)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
+        # Not spin(): ending that from another thread pulls the ground from under a callback that runs.
+        while not self._closing.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
 
     def sleep(self, seconds: float) -> None:
         if self.stopping.wait(max(0.0, seconds)):
@@ -96,8 +96,9 @@ class Runner:
         return True
 
     def close(self) -> None:
+        self._closing.set()
+        self._thread.join(timeout=2.0)
         self._executor.shutdown(timeout_sec=1.0)
-        self._thread.join(timeout=1.0)
         self.node.destroy_node()
         rclpy.try_shutdown()
 

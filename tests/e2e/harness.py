@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -166,16 +166,16 @@ class Peer:
         self.node = Node(name, context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
         self._publishers: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
 
     def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            pass
+        # Not spin(): ending that from another thread pulls the ground from under a callback that runs.
+        while not self._closing.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
 
     def subscribe(self, kind: type, topic: str, qos: QoSProfile | int = 50) -> Inbox:
         inbox = Inbox()
@@ -205,8 +205,9 @@ class Peer:
         return future.result()
 
     def close(self) -> None:
+        self._closing.set()
+        self._thread.join(timeout=2.0)
         self._executor.shutdown(timeout_sec=1.0)
-        self._thread.join(timeout=1.0)
         self.node.destroy_node()
         rclpy.try_shutdown(context=self._context)
 

@@ -41,7 +41,7 @@ def test_a_signal_ends_a_node_at_work(start_robot: Callable[..., Robot], scene: 
 
     def camera() -> None:
         while not stop.wait(0.005):
-            robot.publish_image(image(scene.rgb, robot.stamp()))
+            robot.peer.publish("image", image(scene.rgb, robot.stamp()), wait=False)
 
     thread = threading.Thread(target=camera, daemon=True)
     thread.start()
