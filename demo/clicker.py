@@ -170,11 +170,11 @@ class SceneWork:
         self.tell(name, f"{'click' if foreground else 'background click'} for the {name} at {x},{y}", answer)
 
     def run(self) -> None:
-        for name in ("cup", "ball"):
+        for name in ("cup", "book"):
             self.click(name)
             if not self.good(name):
                 self.correct(name)
-        for name in ("banana", "parcel"):
+        for name in ("banana", "ball"):
             self.box(name)
         # What is still too much of one of them is clicked away.
         self.correct(max(self.answers, key=lambda n: np.count_nonzero(self.errors(n)[1])), only_background=True)

@@ -24,7 +24,7 @@ from scene import Scene, tight_box
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--epoch", type=float, required=True, help="time (s) at which the scene began")
-    parser.add_argument("--things", nargs="+", default=["book", "apple"], help="what it can detect")
+    parser.add_argument("--things", nargs="+", default=["parcel", "apple"], help="what it can detect")
     parser.add_argument("--latency", type=float, default=0.35, help="seconds it needs for an image")
     parser.add_argument("--rate", type=float, default=1.0, help="images a second it looks at")
     parser.add_argument("--error", type=float, default=2.0, help="pixels by which the sides of its boxes are off")

@@ -47,7 +47,7 @@ def _lit(base: Array, nx: Array, ny: Array, nz: Array, shine: float = 0.35, hard
 
 
 def ball(radius: float = 58) -> Image.Image:
-    """A striped beach ball."""
+    """A striped ball."""
 
     def painter(x: Array, y: Array) -> tuple[Array, Array]:
         nx, ny = x / radius, y / radius
@@ -55,7 +55,7 @@ def ball(radius: float = 58) -> Image.Image:
         nz = np.sqrt(np.clip(1 - r2, 0.0, 1))
         # Two turned stripes: great circles of the sphere.
         across = 0.80 * nx - 0.45 * ny + 0.40 * nz
-        base = _mix(_colour(226, 92, 32), _colour(246, 236, 220), (np.abs(across) < 0.20).astype(np.float32))
+        base = _mix(_colour(232, 98, 34), _colour(250, 168, 84), (np.abs(across) < 0.16).astype(np.float32))
         return _lit(base, nx, ny, nz, 0.45, 40), r2 <= 1
 
     side = int(2 * radius) + 6
@@ -78,7 +78,7 @@ def cup() -> Image.Image:
         nz = np.sqrt(1 - nx * nx)
         glaze = _colour(38, 128, 138)
         band = ((y > 2 + bend * 0.9) & (y < 18 + bend * 0.9)).astype(np.float32)
-        colour = _lit(_mix(glaze, _colour(238, 226, 196), band), nx, np.zeros_like(nx), nz, 0.30, 14)
+        colour = _lit(_mix(glaze, _colour(120, 190, 186), band), nx, np.zeros_like(nx), nz, 0.30, 14)
         tube = (ring - 0.8) / 0.2
         on_handle = _lit(
             glaze, tube * hx / (ring + 1e-6), tube * hy / (ring + 1e-6), np.sqrt(np.clip(1 - tube**2, 0, 1))
