@@ -57,19 +57,22 @@ in_prefixes() {
     done
 }
 
-# The interpreter: with a sourced ROS the one that has rclpy, else any CPython that the wheels of ROS are made for.
+# The interpreter: with a sourced ROS the one that has rclpy, else any CPython that the wheels of ROS are made for; the
+# one that was used before, if it is still there, so that another `python3` on the PATH does not start all over.
 python=''
 find_python() {
     [[ -z $python ]] || return 0
-    local candidate check='import sys; v = sys.version_info; assert (3, 10) <= v < (3, 14); print(sys.executable)'
-    local wanted="CPython 3.10 to 3.13"
+    local candidate wanted="CPython 3.10 to 3.13"
+    local check='import sys; v = sys.version_info; assert (3, 10) <= v < (3, 14); print(sys._base_executable)'
+    local candidates=("$dev/ros/bin/python" python3 python3.12 python3.11 python3.13 python3.10 /usr/bin/python3)
     if [[ ${1:-} == rclpy ]]; then
-        check='import sys, rclpy; print(sys.executable)'
         wanted="an interpreter that can import rclpy (ROS 2 $ROS_DISTRO is sourced)"
+        check='import sys, rclpy; print(sys._base_executable)'
+        candidates=(python3 /usr/bin/python3)
     fi
-    for candidate in ${PYTHON:-python3 python3.12 python3.11 python3.13 python3.10 /usr/bin/python3}; do
-        # our own environments are no place to make another one from
-        python=$(PATH=${PATH//"$dev"\/ros\/bin:/} "$candidate" -c "$check" 2>/dev/null) && return 0
+    [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
+        python=$("$candidate" -c "$check" 2>/dev/null) && return 0
     done
     die "no suitable Python found: $wanted is needed" \
         "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: PYTHON=/path/to/python3 ./dev ..."
