@@ -32,7 +32,7 @@ from report import Terminal, answer_line
 from ros import Runner, Stopped, mask_in_picture
 
 NODE_START = 60.0
-LONGEST = 60.0
+LONGEST = 150.0
 # Pictures above this many pixels travel as JPEG.
 RAW_PIXELS = 1_500_000
 COLOURS = {"node": "blue", "camera": "cyan", "operator": "green", "detector": "yellow"}
