@@ -11,7 +11,7 @@ use super::command::{
     Refusal, RefusalKind, StageMs,
 };
 use super::kept::KeptFrame;
-use super::objects::Objects;
+use super::objects::{Object, Objects};
 use super::results::{RecentResults, lost, remember, result_from, result_of};
 use super::schedule::{Work, next, next_interaction};
 use super::state::Shared;
@@ -154,13 +154,11 @@ impl Worker<'_> {
             object.prompt.bbox = checked.bbox;
             prompts.push(checked);
         }
-        // Objects that live on every frame but were not decoded on this one yet belong into the same answer.
         let mut ids = changed.clone();
-        for object in objects.iter().filter(|o| o.persistence == Persistence::Hold && !changed.contains(&o.id)) {
-            let known = self.results.contains(frame.header.stamp, object.id);
-            if let (false, Ok(checked)) = (known, object.prompt.check(width, height)) {
-                ids.push(object.id);
-                prompts.push(checked);
+        for (id, prompt) in held_elsewhere(&objects, &self.results, &frame) {
+            if !changed.contains(&id) {
+                ids.push(id);
+                prompts.push(prompt);
             }
         }
         let (decoded, mut ms) = self.decode(&frame, &prompts, false)?;
@@ -189,24 +187,14 @@ impl Worker<'_> {
     /// The objects that live on, on a new frame of the camera.
     fn decode_current(&mut self, frame: &Arc<KeptFrame>) {
         let (width, height) = frame.embedding.image_size();
-        let mut ids = Vec::new();
-        let mut prompts = Vec::new();
-        for object in self.objects.iter() {
-            let known = self.results.contains(frame.header.stamp, object.id);
-            let prompt = match object.persistence {
-                _ if known => None,
-                Persistence::Once => None,
-                Persistence::Hold => Some(object.prompt.clone()),
-                Persistence::Track => {
-                    feedback::follow(object, &frame.embedding.geometry, self.decoder.mask_threshold())
-                }
-            };
-            // A prompt that does not fit a camera that changed its size is silent here: it was said when it came.
-            if let Some(checked) = prompt.and_then(|p| p.check(width, height).ok()) {
-                ids.push(object.id);
-                prompts.push(checked);
+        let mut due = held_elsewhere(&self.objects, &self.results, frame);
+        for object in self.objects.iter().filter(|o| o.persistence == Persistence::Track) {
+            if !self.results.contains(frame.header.stamp, object.id) {
+                let follow = feedback::follow(object, &frame.embedding.geometry, self.decoder.mask_threshold());
+                due.extend(follow.and_then(|p| p.check(width, height).ok()).map(|prompt| (object.id, prompt)));
             }
         }
+        let (ids, prompts): (Vec<u32>, Vec<Prompt>) = due.into_iter().unzip();
         let (decoded, mut ms) = match self.decode(frame, &prompts, false) {
             Ok(done) => done,
             Err(refusal) => return self.refuse(refusal),
@@ -245,6 +233,18 @@ impl Worker<'_> {
             }
         }
         self.results.drop_detections(frame.header.stamp);
+        let (ids, held): (Vec<u32>, Vec<Prompt>) =
+            held_elsewhere(&self.objects, &self.results, frame).into_iter().unzip();
+        match self.decode(frame, &held, false) {
+            Ok((decoded, _)) => {
+                for (id, decoded) in ids.iter().zip(decoded) {
+                    let Some(object) = self.objects.get(*id) else { continue };
+                    let result = result_of(object, &object.prompt, decoded);
+                    self.results.keep(frame.header.stamp, result);
+                }
+            }
+            Err(refusal) => return self.refuse(refusal),
+        }
         let first = FIRST_DETECTION_ID.max(self.objects.max_id() + 1);
         let mut total = StageMs::default();
         for (i, chunk) in accepted.chunks(CHUNK).enumerate() {
@@ -373,6 +373,15 @@ impl Worker<'_> {
         let (header, image) = (frame.header.clone(), Arc::clone(&frame.image));
         (self.events)(Event::Result(FrameResult { header, image, objects, prompted, ms }));
     }
+}
+
+/// Objects that live on every frame but were not decoded on this one yet: they belong into any answer on it.
+fn held_elsewhere(objects: &Objects, results: &RecentResults, frame: &KeptFrame) -> Vec<(u32, Prompt)> {
+    let (width, height) = frame.embedding.image_size();
+    let missing = |o: &&Object| o.persistence == Persistence::Hold && !results.contains(frame.header.stamp, o.id);
+    // A prompt that does not fit a camera that changed its size is silent here: it was said when it came.
+    let checked = |o: &Object| o.prompt.check(width, height).ok().map(|prompt| (o.id, prompt));
+    objects.iter().filter(missing).filter_map(checked).collect()
 }
 
 fn unknown(id: u32) -> Refusal {

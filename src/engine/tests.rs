@@ -267,6 +267,23 @@ fn a_bad_click_costs_nothing_that_was_there() {
 }
 
 #[test]
+fn held_objects_are_in_a_detectors_answer_on_an_older_frame() {
+    let b = bench(patient());
+    b.encode(1);
+    b.encode(2);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    assert_eq!(b.result().header.stamp, stamp(2));
+    let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }];
+    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    let on_one = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(1)).unwrap();
+    assert_eq!(on_one.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 1001]);
+    b.engine.interact(Interaction::Clear).unwrap();
+    let cleared = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(2)).unwrap();
+    assert!(cleared.objects.is_empty());
+}
+
+#[test]
 fn one_bad_box_among_detections_is_refused_alone() {
     let b = bench(patient());
     b.encode(1);
