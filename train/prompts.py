@@ -35,7 +35,7 @@ def tight_box(mask):
 
 def sloppy_box(mask, rng, jitter=0.1):
     box = tight_box(mask)
-    if rng.random() < 0.2:
+    if rng.random() < 0.35:
         return box
     size = np.maximum(box[1] - box[0], 4)
     shift = np.clip(rng.normal(0, jitter / 2, (2, 2)), -jitter, jitter) * size
@@ -45,7 +45,7 @@ def sloppy_box(mask, rng, jitter=0.1):
 def sample_prompt(mask, slots, rng):
     """A random prompt for the mask: points [slots,2] and labels [slots], the rest padding."""
     points, labels = [], []
-    kind = rng.choice(["click", "box", "clicks"], p=[0.42, 0.33, 0.25])
+    kind = rng.choice(["click", "box", "clicks"], p=[0.35, 0.45, 0.2])
     if kind == "box":
         if slots >= 3 and rng.random() < 0.2:
             points.append(random_click(mask, rng))
