@@ -19,6 +19,7 @@
 //! Pixels are `(x, y)` with the origin in the top-left corner of the camera's image, in pixels of that image.
 //! Only `model` and `pixels::resize` know the square that a network wants.
 
+pub mod camera;
 pub mod engine;
 pub mod model;
 #[cfg(feature = "ros")]

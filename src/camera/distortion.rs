@@ -1,0 +1,174 @@
+//! Lens distortion: from the ideal image plane at z = 1 to the one that the sensor sees. No units: metres per metre.
+//!
+//! The formulas are OpenCV's, of `projectPoints` (modules/calib3d/src/calibration.cpp and distortion_model.hpp) and of
+//! `fisheye::projectPoints` (fisheye.cpp); the names are those of sensor_msgs/distortion_models.hpp.
+
+use nalgebra::{Matrix3, Vector3};
+
+use super::ProjectError;
+
+const KNOWN: &str = "plumb_bob, rational_polynomial, equidistant, or none (empty)";
+const POLYNOMIAL_COUNTS: &str = "0, 4, 5, 8, 12 or 14";
+/// The valid range is sought in steps of this angle (radians) and refined by bisection.
+const RANGE_STEP: f64 = 1e-3;
+
+/// How a lens bends rays.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Distortion {
+    None,
+    Polynomial(Box<Polynomial>),
+    Equidistant(Equidistant),
+}
+
+/// plumb_bob and rational_polynomial, with OpenCV's thin prism and tilted sensor.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Polynomial {
+    k: [f64; 6],
+    p: [f64; 2],
+    s: [f64; 4],
+    tilt: Option<Matrix3<f64>>,
+    /// Radius on the plane up to which the image moves outwards with the ray.
+    limit: f64,
+}
+
+/// OpenCV's fisheye (Kannala-Brandt).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Equidistant {
+    k: [f64; 4],
+    /// Angle off the axis, in radians, up to which the image moves outwards with the ray.
+    limit: f64,
+}
+
+impl Distortion {
+    /// From the name and the coefficients of a `CameraInfo`. An unknown name is accepted while it does nothing, all of
+    /// its coefficients being zero: simulators publish such.
+    pub(super) fn new(model: &str, d: &[f64]) -> Result<Distortion, ProjectError> {
+        if let Some(value) = d.iter().find(|v| !v.is_finite()) {
+            return Err(ProjectError::BadCalibration { what: "D", value: *value });
+        }
+        let zero = d.iter().all(|v| *v == 0.0);
+        match model {
+            "equidistant" | "fisheye" => Ok(Distortion::Equidistant(Equidistant::new(model, d)?)),
+            _ if zero => Ok(Distortion::None),
+            "plumb_bob" | "rational_polynomial" => Ok(Distortion::Polynomial(Box::new(Polynomial::new(model, d)?))),
+            _ => Err(ProjectError::UnknownDistortion { model: model.to_owned(), known: KNOWN }),
+        }
+    }
+
+    /// Where the ray through `(x, y, 1)` meets the plane of the sensor. Refused where the polynomial has folded back:
+    /// such a ray would land on a pixel that shows something else.
+    pub(super) fn distort(&self, x: f64, y: f64) -> Result<(f64, f64), ProjectError> {
+        let radius = x.hypot(y);
+        let beyond = |limit: f64| {
+            Err(ProjectError::BeyondDistortion { angle: radius.atan().to_degrees(), limit: limit.to_degrees() })
+        };
+        match self {
+            Distortion::None => Ok((x, y)),
+            Distortion::Polynomial(polynomial) if radius > polynomial.limit => beyond(polynomial.limit.atan()),
+            Distortion::Polynomial(polynomial) => Ok(polynomial.distort(x, y)),
+            Distortion::Equidistant(fisheye) if radius.atan() > fisheye.limit => beyond(fisheye.limit),
+            Distortion::Equidistant(fisheye) => Ok(fisheye.distort(x, y)),
+        }
+    }
+}
+
+impl Polynomial {
+    fn new(model: &str, d: &[f64]) -> Result<Polynomial, ProjectError> {
+        if !matches!(d.len(), 4 | 5 | 8 | 12 | 14) {
+            let (model, found) = (model.to_owned(), d.len());
+            return Err(ProjectError::CoefficientCount { model, found, expected: POLYNOMIAL_COUNTS });
+        }
+        let c = |i: usize| d.get(i).copied().unwrap_or(0.0);
+        let tilt = (c(12) != 0.0 || c(13) != 0.0).then(|| tilt(c(12), c(13)));
+        let mut polynomial = Polynomial {
+            k: [c(0), c(1), c(4), c(5), c(6), c(7)],
+            p: [c(2), c(3)],
+            s: [c(8), c(9), c(10), c(11)],
+            tilt,
+            limit: f64::INFINITY,
+        };
+        let limit = first_failure(|angle| polynomial.grows(angle.tan()));
+        polynomial.limit = limit.map_or(f64::INFINITY, f64::tan);
+        Ok(polynomial)
+    }
+
+    /// Whether the image at this radius moves outwards with the ray, by the sign of the derivative of
+    /// `r (1 + k1 r2 + k2 r4 + k3 r6) / (1 + k4 r2 + k5 r4 + k6 r6)`, and before any pole.
+    fn grows(&self, radius: f64) -> bool {
+        let [k1, k2, k3, k4, k5, k6] = self.k;
+        let s = radius * radius;
+        let above = 1.0 + s * (k1 + s * (k2 + s * k3));
+        let below = 1.0 + s * (k4 + s * (k5 + s * k6));
+        let above_slope = 1.0 + s * (3.0 * k1 + s * (5.0 * k2 + s * 7.0 * k3));
+        let below_slope = s * (2.0 * k4 + s * (4.0 * k5 + s * 6.0 * k6));
+        below > 0.0 && above_slope * below - above * below_slope > 0.0
+    }
+
+    fn distort(&self, x: f64, y: f64) -> (f64, f64) {
+        let [k1, k2, k3, k4, k5, k6] = self.k;
+        let ([p1, p2], [s1, s2, s3, s4]) = (self.p, self.s);
+        let r2 = x * x + y * y;
+        let radial = (1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1.0 + r2 * (k4 + r2 * (k5 + r2 * k6)));
+        let (xy, xx, yy) = (2.0 * x * y, r2 + 2.0 * x * x, r2 + 2.0 * y * y);
+        let dx = x * radial + p1 * xy + p2 * xx + r2 * (s1 + r2 * s2);
+        let dy = y * radial + p1 * yy + p2 * xy + r2 * (s3 + r2 * s4);
+        let Some(tilt) = &self.tilt else { return (dx, dy) };
+        let v = tilt * Vector3::new(dx, dy, 1.0);
+        if v.z == 0.0 { (v.x, v.y) } else { (v.x / v.z, v.y / v.z) }
+    }
+}
+
+/// Projection onto a sensor that is tilted by these angles (radians) about x and y: `computeTiltProjectionMatrix`.
+fn tilt(about_x: f64, about_y: f64) -> Matrix3<f64> {
+    let ((sx, cx), (sy, cy)) = (about_x.sin_cos(), about_y.sin_cos());
+    let rotation =
+        Matrix3::new(cy, 0.0, -sy, 0.0, 1.0, 0.0, sy, 0.0, cy) * Matrix3::new(1.0, 0.0, 0.0, 0.0, cx, sx, 0.0, -sx, cx);
+    let (r02, r12, r22) = (rotation[(0, 2)], rotation[(1, 2)], rotation[(2, 2)]);
+    Matrix3::new(r22, 0.0, -r02, 0.0, r22, -r12, 0.0, 0.0, 1.0) * rotation
+}
+
+impl Equidistant {
+    fn new(model: &str, d: &[f64]) -> Result<Equidistant, ProjectError> {
+        let (k, rest) = d.split_at(d.len().min(4));
+        let complete = k.len() == 4 || k.is_empty();
+        if !complete || rest.iter().any(|v| *v != 0.0) {
+            let (model, found) = (model.to_owned(), d.len());
+            return Err(ProjectError::CoefficientCount { model, found, expected: "4 (or none)" });
+        }
+        let c = |i: usize| k.get(i).copied().unwrap_or(0.0);
+        let mut fisheye = Equidistant { k: [c(0), c(1), c(2), c(3)], limit: f64::INFINITY };
+        fisheye.limit = first_failure(|angle| fisheye.grows(angle)).unwrap_or(f64::INFINITY);
+        Ok(fisheye)
+    }
+
+    /// Whether the image at this angle moves outwards with the ray.
+    fn grows(&self, angle: f64) -> bool {
+        let [k1, k2, k3, k4] = self.k;
+        let s = angle * angle;
+        1.0 + s * (3.0 * k1 + s * (5.0 * k2 + s * (7.0 * k3 + s * 9.0 * k4))) > 0.0
+    }
+
+    fn distort(&self, x: f64, y: f64) -> (f64, f64) {
+        let radius = x.hypot(y);
+        if radius <= 1e-8 {
+            return (x, y);
+        }
+        let [k1, k2, k3, k4] = self.k;
+        let angle = radius.atan();
+        let s = angle * angle;
+        let scale = angle * (1.0 + s * (k1 + s * (k2 + s * (k3 + s * k4)))) / radius;
+        (x * scale, y * scale)
+    }
+}
+
+/// The first angle off the axis (radians, below a right angle) at which `holds` no longer does.
+fn first_failure(holds: impl Fn(f64) -> bool) -> Option<f64> {
+    let steps = (std::f64::consts::FRAC_PI_2 / RANGE_STEP) as u32;
+    let failed = (0..=steps).map(|i| f64::from(i) * RANGE_STEP).find(|angle| !holds(*angle))?;
+    let (mut good, mut bad) = ((failed - RANGE_STEP).max(0.0), failed);
+    for _ in 0..30 {
+        let middle = (good + bad) / 2.0;
+        if holds(middle) { good = middle } else { bad = middle }
+    }
+    Some(good)
+}

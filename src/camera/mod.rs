@@ -1,0 +1,23 @@
+//! From a point in metres, in any frame of TF, to a pixel of the camera's image.
+//!
+//! ```text
+//! point in any frame ──> Transforms::lookup ──> point in the optical frame ──> CameraModel::project ──> (x, y)
+//! ```
+//!
+//! Optical frames are those of REP-103: x right, y down, z forward, metres. Stamps are nanoseconds since the epoch of
+//! whichever clock stamps the messages. Nothing here knows ROS: the node fills [`CameraInfo`] and [`StampedTransform`]
+//! from its messages. Nothing panics on what a message may hold, and memory is bounded whatever is inserted.
+
+mod distortion;
+mod edge;
+mod info;
+mod model;
+mod project_error;
+mod transform_error;
+mod transforms;
+
+pub use info::{CameraInfo, RegionOfInterest};
+pub use model::CameraModel;
+pub use project_error::ProjectError;
+pub use transform_error::{Nanoseconds, TransformError};
+pub use transforms::{MAX_FRAMES, StampedTransform, Transforms};

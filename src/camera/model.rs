@@ -1,0 +1,130 @@
+//! Projection into the image as it is published: pinhole, distortion, rectification, region of interest, binning.
+
+use nalgebra::{Matrix3, Matrix3x4, Point3};
+
+use super::distortion::Distortion;
+use super::{CameraInfo, ProjectError};
+
+/// A camera that is ready to project. Built once per calibration, not per point: it seeks the range in which the
+/// distortion is valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CameraModel {
+    lens: Lens,
+    /// Pixels of the full image that were cut off at the left and at the top.
+    offset: (f64, f64),
+    /// Pixels of the full image per pixel of the published one.
+    binning: (f64, f64),
+    size: (u32, u32),
+}
+
+/// From the optical frame to pixels of the full image.
+#[derive(Debug, Clone, PartialEq)]
+enum Lens {
+    /// OpenCV's pinhole: focal lengths and principal point in pixels; skew is ignored, as OpenCV does.
+    Raw { focal: (f64, f64), centre: (f64, f64), distortion: Distortion },
+    /// `P [R X; 1]`, as sensor_msgs/CameraInfo defines it.
+    Rectified { rotation: Matrix3<f64>, projection: Matrix3x4<f64> },
+}
+
+impl CameraModel {
+    /// `rectified`: whether the image was rectified (`image_rect`, by P and R) or comes from the sensor (`image_raw`, by
+    /// K and D).
+    ///
+    /// K, D, R and P are for the full image (REP-104), so that a pixel of the published one is
+    /// `(full - roi offset) / binning`, as in image_geometry. An R of zeros is taken for no rotation.
+    pub fn new(info: &CameraInfo, rectified: bool) -> Result<CameraModel, ProjectError> {
+        let binning = (info.binning_x.max(1), info.binning_y.max(1));
+        let or_all = |part: u32, all: u32| if part == 0 { all } else { part };
+        let width = or_all(info.roi.width, info.width) / binning.0;
+        let height = or_all(info.roi.height, info.height) / binning.1;
+        if width == 0 || height == 0 {
+            return Err(ProjectError::NoSize { width, height });
+        }
+        Ok(CameraModel {
+            lens: if rectified { Lens::rectified(info)? } else { Lens::raw(info)? },
+            offset: (f64::from(info.roi.x_offset), f64::from(info.roi.y_offset)),
+            binning: (f64::from(binning.0), f64::from(binning.1)),
+            size: (width, height),
+        })
+    }
+
+    /// Width and height of the published image, in pixels.
+    pub fn image_size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// The pixel `(x, y)` of the published image on which a point of the optical frame (metres) falls. Whole numbers are
+    /// the middle of a pixel, so that the image reaches from -0.5 to its size - 0.5.
+    pub fn project(&self, point: &Point3<f64>) -> Result<(f64, f64), ProjectError> {
+        let Point3 { coords } = point;
+        let (x, y, z) = (coords.x, coords.y, coords.z);
+        if ![x, y, z].iter().all(|v| v.is_finite()) {
+            return Err(ProjectError::NotFinite { x, y, z });
+        }
+        if z <= 0.0 {
+            return Err(ProjectError::BehindCamera { x, y, z });
+        }
+        let (u, v) = self.lens.project(point)?;
+        let (x, y) = ((u - self.offset.0) / self.binning.0, (v - self.offset.1) / self.binning.1);
+        let (width, height) = self.size;
+        let inside = |v: f64, side: u32| v >= -0.5 && v < f64::from(side) - 0.5;
+        if !inside(x, width) || !inside(y, height) {
+            return Err(ProjectError::OutsideImage { x, y, width, height });
+        }
+        Ok((x, y))
+    }
+}
+
+impl Lens {
+    fn raw(info: &CameraInfo) -> Result<Lens, ProjectError> {
+        check_matrix("K", &info.k, 0, 4)?;
+        let distortion = Distortion::new(&info.distortion_model, &info.d)?;
+        let k = &info.k;
+        Ok(Lens::Raw { focal: (k[0], k[4]), centre: (k[2], k[5]), distortion })
+    }
+
+    fn rectified(info: &CameraInfo) -> Result<Lens, ProjectError> {
+        check_matrix("P", &info.p, 0, 5)?;
+        if let Some(value) = info.r.iter().find(|v| !v.is_finite()) {
+            return Err(ProjectError::BadCalibration { what: "R", value: *value });
+        }
+        let given = info.r.iter().any(|v| *v != 0.0);
+        let rotation = if given { Matrix3::from_row_slice(&info.r) } else { Matrix3::identity() };
+        Ok(Lens::Rectified { rotation, projection: Matrix3x4::from_row_slice(&info.p) })
+    }
+
+    fn project(&self, point: &Point3<f64>) -> Result<(f64, f64), ProjectError> {
+        match self {
+            Lens::Raw { focal, centre, distortion } => {
+                let (x, y) = distortion.distort(point.x / point.z, point.y / point.z)?;
+                Ok((focal.0 * x + centre.0, focal.1 * y + centre.1))
+            }
+            Lens::Rectified { rotation, projection } => {
+                let turned = rotation * point;
+                let image = projection * turned.to_homogeneous();
+                if turned.z <= 0.0 || image.z <= 0.0 {
+                    return Err(ProjectError::BehindCamera { x: turned.x, y: turned.y, z: turned.z });
+                }
+                Ok((image.x / image.z, image.y / image.z))
+            }
+        }
+    }
+}
+
+/// Both focal lengths, at `fx` and `fy`, must be positive, and everything finite.
+fn check_matrix(what: &'static str, matrix: &[f64], fx: usize, fy: usize) -> Result<(), ProjectError> {
+    if matrix.iter().all(|v| *v == 0.0) {
+        return Err(ProjectError::Uncalibrated { matrix: what });
+    }
+    if let Some(value) = matrix.iter().find(|v| !v.is_finite()) {
+        return Err(ProjectError::BadCalibration { what, value: *value });
+    }
+    match [matrix[fx], matrix[fy]].iter().find(|v| **v <= 0.0) {
+        Some(value) => Err(ProjectError::BadCalibration { what, value: *value }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

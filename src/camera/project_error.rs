@@ -1,0 +1,36 @@
+//! Why a point has no pixel: what was found, and what to do about it.
+
+use thiserror::Error;
+
+/// Why a calibration or a point was refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ProjectError {
+    #[error(
+        "the camera is not calibrated: {matrix} of camera_info is all zero; calibrate it (camera_calibration) or give \
+         its driver a camera_info_url"
+    )]
+    Uncalibrated { matrix: &'static str },
+    #[error("{what} of camera_info holds {value}, which no camera has; calibrate the camera again")]
+    BadCalibration { what: &'static str, value: f64 },
+    #[error("camera_info says an image of {width}x{height} pixels; its publisher must fill in the size")]
+    NoSize { width: u32, height: u32 },
+    #[error("unknown distortion model \"{model}\"; known: {known}; or use the rectified image")]
+    UnknownDistortion { model: String, known: &'static str },
+    #[error("distortion model \"{model}\" with {found} coefficients; expected {expected}")]
+    CoefficientCount { model: String, found: usize, expected: &'static str },
+    #[error("point ({x}, {y}, {z}) is not finite")]
+    NotFinite { x: f64, y: f64, z: f64 },
+    #[error(
+        "point ({x:.3}, {y:.3}, {z:.3}) m in the optical frame is not in front of the camera; its z must be positive"
+    )]
+    BehindCamera { x: f64, y: f64, z: f64 },
+    #[error(
+        "point is {angle:.1} degrees off the optical axis, and the distortion is only good for {limit:.1}; click nearer \
+         to the middle of the view"
+    )]
+    BeyondDistortion { angle: f64, limit: f64 },
+    #[error(
+        "point falls on pixel ({x:.1}, {y:.1}), outside the image of {width}x{height} pixels; the camera does not see it"
+    )]
+    OutsideImage { x: f64, y: f64, width: u32, height: u32 },
+}

@@ -1,0 +1,199 @@
+//! Projection against OpenCV, transforms against NumPy. `export/golden_camera.py` made the files.
+//! `cargo test --test golden_camera -- --nocapture` prints the figures.
+
+use std::path::PathBuf;
+
+use nalgebra::{Matrix3x4, Point3};
+use promptseg::camera::{CameraInfo, CameraModel, ProjectError, RegionOfInterest};
+use promptseg::camera::{StampedTransform, TransformError, Transforms};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Pixels.
+const PIXEL_TOLERANCE: f64 = 1e-3;
+/// Metres, and entries of rotation matrices; the files hold ten digits.
+const TRANSFORM_TOLERANCE: f64 = 1e-8;
+
+#[derive(Deserialize)]
+struct Golden<T> {
+    cases: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Camera {
+    model: String,
+    width: u32,
+    height: u32,
+    k: [f64; 9],
+    d: Vec<f64>,
+    r: [f64; 9],
+    p: [f64; 12],
+    binning: u32,
+    roi: [u32; 4],
+    points: Vec<f64>,
+    folded: Vec<u8>,
+    raw: Vec<f64>,
+    rectified: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Tree {
+    edges: Vec<TreeEdge>,
+    lookups: Vec<Lookup>,
+}
+
+#[derive(Deserialize)]
+struct TreeEdge {
+    child: usize,
+    parent: usize,
+    #[serde(rename = "static")]
+    is_static: bool,
+    samples: Vec<Sample>,
+}
+
+#[derive(Deserialize)]
+struct Sample {
+    stamp: i64,
+    translation: [f64; 3],
+    rotation: [f64; 4],
+}
+
+#[derive(Deserialize)]
+struct Lookup {
+    target: usize,
+    source: usize,
+    time: Option<i64>,
+    latest: Option<i64>,
+    outside: Option<Vec<String>>,
+    matrix: Option<[f64; 12]>,
+}
+
+fn golden<T: DeserializeOwned>(name: &str) -> Vec<T> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/camera").join(name);
+    serde_json::from_slice::<Golden<T>>(&std::fs::read(path).unwrap()).unwrap().cases
+}
+
+impl Camera {
+    fn info(&self) -> CameraInfo {
+        let [x_offset, y_offset, width, height] = self.roi;
+        CameraInfo {
+            width: self.width,
+            height: self.height,
+            distortion_model: self.model.clone(),
+            d: self.d.clone(),
+            k: self.k,
+            r: self.r,
+            p: self.p,
+            binning_x: self.binning,
+            binning_y: self.binning,
+            roi: RegionOfInterest { x_offset, y_offset, width, height, do_rectify: width != 0 },
+        }
+    }
+
+    fn points(&self) -> impl Iterator<Item = Point3<f64>> {
+        self.points.chunks_exact(3).map(|p| Point3::new(p[0], p[1], p[2]))
+    }
+}
+
+/// Largest difference in pixels, over the points inside of the image and those outside of it, whose pixel is in the error.
+fn difference(model: &CameraModel, points: &[Point3<f64>], expected: &[f64], inside: &mut usize) -> f64 {
+    let (width, height) = model.image_size();
+    let mut worst: f64 = 0.0;
+    for (point, pixel) in points.iter().zip(expected.chunks_exact(2)) {
+        let (x, y) = match model.project(point) {
+            Ok((x, y)) => {
+                *inside += 1;
+                assert!(x < f64::from(width) && y < f64::from(height), "{x} {y}");
+                (x, y)
+            }
+            Err(ProjectError::OutsideImage { x, y, .. }) => (x, y),
+            Err(e) => panic!("{point}: {e}"),
+        };
+        // Far outside, only relative precision is left in the file.
+        let scale = (pixel[0].abs().max(pixel[1].abs()) / 1e4).max(1.0);
+        worst = worst.max((x - pixel[0]).hypot(y - pixel[1]) / scale);
+    }
+    worst
+}
+
+#[test]
+fn raw_pixels_are_those_of_opencv() {
+    let (mut inside, mut folded) = (0, 0);
+    for camera in golden::<Camera>("cameras.json") {
+        let model = CameraModel::new(&camera.info(), false).unwrap();
+        let (mut points, mut expected) = (Vec::new(), Vec::new());
+        for ((point, pixel), fold) in camera.points().zip(camera.raw.chunks_exact(2)).zip(&camera.folded) {
+            if *fold == 1 {
+                folded += 1;
+                let answer = model.project(&point);
+                assert!(matches!(answer, Err(ProjectError::BeyondDistortion { .. })), "{point}: {answer:?}");
+            } else {
+                points.push(point);
+                expected.extend_from_slice(pixel);
+            }
+        }
+        let worst = difference(&model, &points, &expected, &mut inside);
+        println!("{:20} {:2} coefficients {:3} points {worst:.1e} px", camera.model, camera.d.len(), points.len());
+        assert!(worst < PIXEL_TOLERANCE, "{} {:?}: {worst} px", camera.model, camera.d);
+    }
+    println!("{inside} points inside of the image, {folded} beyond the range of the distortion");
+    assert!(inside > 200 && folded > 20, "{inside} {folded}");
+}
+
+#[test]
+fn rectified_pixels_are_those_of_opencv() {
+    let (mut inside, mut overall): (usize, f64) = (0, 0.0);
+    for camera in golden::<Camera>("cameras.json") {
+        let model = CameraModel::new(&camera.info(), true).unwrap();
+        let points: Vec<_> = camera.points().collect();
+        let worst = difference(&model, &points, &camera.rectified, &mut inside);
+        overall = overall.max(worst);
+        assert!(worst < PIXEL_TOLERANCE, "{worst} px");
+    }
+    println!("rectified: {inside} points inside of the image, {overall:.1e} px");
+    assert!(inside > 150, "{inside}");
+}
+
+fn name(frame: usize) -> String {
+    format!("frame_{frame}")
+}
+
+#[test]
+fn transforms_are_those_of_numpy() {
+    let (mut worst, mut compared, mut refused): (f64, _, _) = (0.0, 0, 0);
+    for tree in golden::<Tree>("transforms.json") {
+        let mut transforms = Transforms::new();
+        for edge in &tree.edges {
+            // Late ones first: order of arrival must not matter.
+            for s in edge.samples.iter().rev() {
+                let (parent, child) = (name(edge.parent), name(edge.child));
+                let (stamp, translation, rotation) = (s.stamp, s.translation, s.rotation);
+                let transform = StampedTransform { parent, child, stamp, translation, rotation };
+                transforms.insert(&transform, edge.is_static).unwrap();
+            }
+        }
+        for lookup in &tree.lookups {
+            let (target, source) = (name(lookup.target), name(lookup.source));
+            assert_eq!(transforms.latest_common_time(&target, &source), Ok(lookup.latest), "{target} {source}");
+            let found = transforms.lookup(&target, &source, lookup.time);
+            if let Some(ways) = &lookup.outside {
+                let way = match found.unwrap_err() {
+                    TransformError::Future { .. } => "future",
+                    TransformError::Past { .. } => "past",
+                    other => panic!("{target} {source}: {other}"),
+                };
+                assert!(ways.iter().any(|w| w == way), "{target} {source}: {way}, expected {ways:?}");
+                refused += 1;
+            } else {
+                let found = found.unwrap().to_homogeneous();
+                let expected = Matrix3x4::from_row_slice(&lookup.matrix.unwrap());
+                let difference = (found.fixed_view::<3, 4>(0, 0) - expected).abs().max();
+                assert!(difference < TRANSFORM_TOLERANCE, "{target} {source}: {difference}");
+                worst = worst.max(difference);
+                compared += 1;
+            }
+        }
+    }
+    println!("{compared} transforms, largest difference {worst:.1e}; {refused} outside of what is known");
+    assert!(compared > 100 && refused > 20);
+}
