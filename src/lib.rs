@@ -14,6 +14,7 @@
 //! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, mask decoder.
 //! * [`segmenter`]: what `SamPredictor` is in Python: set an image, predict masks.
 //! * [`engine`]: the threads: newest-frame slot, kept embeddings, jobs, metrics.
+//! * [`camera`]: pinhole and fisheye projection, a TF buffer; the node does not use them yet.
 //! * `node`: the ROS 2 node, the only place that names r2r (cargo feature `ros`).
 //!
 //! Pixels are `(x, y)` with the origin in the top-left corner of the camera's image, in pixels of that image.
