@@ -108,6 +108,8 @@ class Demo:
             raise Failed(f"no node{f' at {path}' if path else ''}: build it with ./dev build, or name it with --node")
         parameters = {
             "persistence": "track" if self.args.track else "hold",
+            # For an operator who corrects an answer of some seconds ago.
+            "keep_frames": "100",
             # For a detector that takes its time, on a machine that does not encode every image.
             "keep_images": "60",
             "image_reliability": "reliable",

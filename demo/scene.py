@@ -65,12 +65,12 @@ class Thing:
 def all_things() -> list[Thing]:
     """From the back of the table to its front: later ones hide earlier ones."""
     return [
-        Thing("book", things.book(), Path(104, 190, 22, 8, 9, 0.5, 0.10)),
+        Thing("book", things.book(), Path(104, 190, 10, 5, 9, 0.5, 0.08)),
         Thing("apple", things.apple(), Path(272, 160, 62, 6, 8, 2.0)),
         Thing("parcel", things.parcel(), Path(508, 176, 8, 4, 13, 1.0)),
-        Thing("cup", things.cup(), Path(406, 322, 16, 8, 12, 4.0)),
-        Thing("ball", things.ball(), Path(190, 348, 24, 8, 10, 3.6)),
-        Thing("banana", things.banana(), Path(546, 408, 8, 5, 12, 0.0, 0.10)),
+        Thing("cup", things.cup(), Path(406, 322, 9, 5, 12, 4.0)),
+        Thing("ball", things.ball(), Path(190, 348, 7, 4, 10, 3.6)),
+        Thing("banana", things.banana(), Path(546, 408, 6, 4, 12, 0.0, 0.06)),
     ]
 
 

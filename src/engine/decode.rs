@@ -152,6 +152,7 @@ impl Worker<'_> {
                 refined.check(width, height).map_err(|e| Refusal::new(RefusalKind::BadPrompt, e.to_string()))?;
             object.prompt.points.clone_from(&checked.points);
             object.prompt.bbox = checked.bbox;
+            object.held.clone_from(&checked);
             prompts.push(checked);
         }
         let mut ids = changed.clone();
@@ -380,7 +381,7 @@ fn held_elsewhere(objects: &Objects, results: &RecentResults, frame: &KeptFrame)
     let (width, height) = frame.embedding.image_size();
     let missing = |o: &&Object| o.persistence == Persistence::Hold && !results.contains(frame.header.stamp, o.id);
     // A prompt that does not fit a camera that changed its size is silent here: it was said when it came.
-    let checked = |o: &Object| o.prompt.check(width, height).ok().map(|prompt| (o.id, prompt));
+    let checked = |o: &Object| o.held.check(width, height).ok().map(|prompt| (o.id, prompt));
     objects.iter().filter(missing).filter_map(checked).collect()
 }
 

@@ -15,6 +15,9 @@ pub struct Object {
     pub class_id: String,
     /// Everything the user said about it so far, in pixels of the image.
     pub prompt: Prompt,
+    /// What its last prompt was decoded with: `prompt` and the logits that were fed back. Held objects are decoded with
+    /// the same on every frame, so that a mask does not change where the picture does not.
+    pub held: Prompt,
     pub persistence: Persistence,
     /// The low-resolution logits of its last mask.
     pub previous: Option<LowResLogits>,
@@ -26,7 +29,8 @@ pub struct Object {
 
 impl Object {
     fn new(id: u32, class_id: String, persistence: Persistence) -> Self {
-        Object { id, class_id, prompt: Prompt::default(), persistence, previous: None, previous_area: 0.0, lost: false }
+        let (prompt, held) = (Prompt::default(), Prompt::default());
+        Object { id, class_id, prompt, held, persistence, previous: None, previous_area: 0.0, lost: false }
     }
 
     /// The prompt as the decoder gets it when the user has just said something more: with the previous logits, as

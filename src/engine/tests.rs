@@ -195,6 +195,20 @@ fn held_objects_are_decoded_on_every_new_frame_in_one_batch() {
 }
 
 #[test]
+fn a_held_object_is_decoded_with_what_its_last_click_was_decoded_with() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Hold);
+    until(|| b.asked.lock().unwrap().len() == 2);
+    b.encode(2);
+    until(|| b.asked.lock().unwrap().len() == 3);
+    let asked = b.asked.lock().unwrap();
+    assert!(asked[1][0].mask.is_some());
+    assert_eq!(asked[1], asked[2]);
+}
+
+#[test]
 fn an_object_of_one_frame_is_not_seen_on_the_next() {
     let b = bench(patient());
     b.encode(1);

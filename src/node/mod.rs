@@ -183,29 +183,30 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
         _ = terminate.recv() => {}
     }
     info!("{name}: stopping");
-    stop.store(true, Ordering::Relaxed);
     shared.engine.stop();
-    if !finish(shared, [spinning, publisher]) {
+    drop(shared);
+    // First what publishes, then what owns the publishers.
+    let since = Instant::now();
+    let published = finished(&publisher, since);
+    stop.store(true, Ordering::Relaxed);
+    if !published || !finished(&spinning, since) {
         leave();
     }
     Ok(())
+}
+
+/// Waits for a thread, but not for a session that takes its time.
+fn finished(thread: &std::thread::JoinHandle<()>, since: Instant) -> bool {
+    while since.elapsed() < STOP_WITHIN && !thread.is_finished() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    thread.is_finished()
 }
 
 /// Ends the process while a thread is still within a session: its destructors would run beside it.
 fn leave() -> ! {
     // SAFETY: takes no memory of ours and does not return; nothing is left to be written.
     unsafe { libc::_exit(0) }
-}
-
-/// Waits for the threads, but not for a session that takes its time: then it says false.
-fn finish(shared: Arc<Shared>, threads: [std::thread::JoinHandle<()>; 2]) -> bool {
-    drop(shared);
-    let since = Instant::now();
-    let finished = || threads.iter().all(std::thread::JoinHandle::is_finished);
-    while since.elapsed() < STOP_WITHIN && !finished() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    finished()
 }
 
 fn publish(shared: &Shared, outputs: &Outputs, event: Event) {
