@@ -169,6 +169,14 @@ pub struct StageMs {
     pub total: f32,
 }
 
+impl StageMs {
+    /// This and a further decoding on the same frame: decoding adds up, the frame was encoded once.
+    pub(super) fn then(self, next: StageMs) -> StageMs {
+        let (decode, postprocess) = (self.decode + next.decode, self.postprocess + next.postprocess);
+        StageMs { decode, postprocess, ..next }
+    }
+}
+
 /// Everything that is known about one frame at this time.
 #[derive(Debug, Clone)]
 pub struct FrameResult {

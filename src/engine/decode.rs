@@ -201,10 +201,9 @@ impl Worker<'_> {
             Err(refusal) => return self.refuse(refusal),
         };
         for ((id, prompt), decoded) in ids.iter().zip(&prompts).zip(decoded) {
-            let settings = self.settings.clone();
             let Some(object) = self.objects.get_mut(*id) else { continue };
             if object.persistence == Persistence::Track {
-                let lost = lost(object, &decoded, &settings);
+                let lost = lost(object, &decoded, &self.settings);
                 if lost.is_some() != object.lost {
                     object.lost = lost.is_some();
                     let reason = lost.clone().unwrap_or_default();
@@ -264,7 +263,7 @@ impl Worker<'_> {
                 };
                 self.results.keep_detection(frame.header.stamp, result);
             }
-            total = StageMs { decode: total.decode + ms.decode, postprocess: total.postprocess + ms.postprocess, ..ms };
+            total = total.then(ms);
             self.answer_clicks();
         }
         total.total = since.elapsed().as_secs_f32() * 1e3;
@@ -310,7 +309,7 @@ impl Worker<'_> {
         let mut total = StageMs::default();
         for (ids, prompts) in ids.chunks(CHUNK).zip(prompts.chunks(CHUNK)) {
             let (decoded, ms) = self.decode(frame, prompts, all_candidates)?;
-            total = StageMs { decode: total.decode + ms.decode, postprocess: total.postprocess + ms.postprocess, ..ms };
+            total = total.then(ms);
             for (id, mut decoded) in ids.iter().zip(decoded) {
                 let Some(object) = objects.get(*id) else { continue };
                 let others = std::mem::take(&mut decoded.others);
