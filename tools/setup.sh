@@ -195,9 +195,13 @@ ensure_messages() {
     done
 }
 
+message_packages="tf2_msgs vision_msgs yolo_msgs promptseg_msgs"
+
 lacking_messages() {
     local package
-    for package in tf2_msgs vision_msgs promptseg_msgs; do
+    for package in $message_packages; do
+        # A robot without yolo_ros needs no yolo_msgs: it is there for the tests.
+        [[ $ros_kind == wheels || $package != yolo_msgs ]] || continue
         if [[ $ros_kind == wheels || -z $(in_prefixes "share/$package/package.xml") ]]; then echo "$package"; fi
     done
 }
@@ -296,7 +300,7 @@ python_packages() {
 }
 
 idl_packages() { sed -n 's/^IDL_PACKAGE_FILTER = "\(.*\)"$/\1/p' "$root/.cargo/config.toml"; }
-messages_hash() { for package in tf2_msgs vision_msgs promptseg_msgs; do message_files "$package"; done | xargs cat | hash_of; }
+messages_hash() { for package in $message_packages; do message_files "$package"; done | xargs cat | hash_of; }
 
 use_env() { eval "$(env_text)"; }
 

@@ -156,6 +156,7 @@ fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
         area: object.mask.area,
         mask: image(header, roi.width, roi.height, "mono8", 1, object.mask.cropped.clone()),
         roi,
+        ..ours::ObjectMask::default()
     }
 }
 
