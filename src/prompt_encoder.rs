@@ -52,14 +52,23 @@ impl Token {
     pub const PAD: Token = Token { x: 0.0, y: 0.0, label: TokenLabel::Pad };
 }
 
-/// The sparse tokens of a prompt, as `SamPredictor.predict_torch` makes them: the points, then the corners of the box,
-/// or a pad token where there are points and no box. A mask alone has none.
-pub fn tokens(prompt: &Prompt, geometry: &Geometry) -> Vec<Token> {
+/// The sparse tokens of a prompt. A mask alone has none.
+///
+/// SAM (`SamPredictor.predict_torch`): the points, then the corners of the box, or a pad token where there is no box.
+/// SAM 2 (`box_as_points`, `SAM2ImagePredictor._predict`): the corners of the box, then the points, then always a pad
+/// token.
+pub fn tokens(prompt: &Prompt, geometry: &Geometry, box_as_points: bool) -> Vec<Token> {
     let token = |x: f32, y: f32, label: TokenLabel| {
         let (x, y) = geometry.to_model(x, y);
         Token { x, y, label }
     };
-    let mut tokens = Vec::with_capacity(prompt.points.len() + 2);
+    let corners = prompt
+        .bbox
+        .map(|b| [token(b.x_min, b.y_min, TokenLabel::TopLeft), token(b.x_max, b.y_max, TokenLabel::BottomRight)]);
+    let mut tokens = Vec::with_capacity(prompt.points.len() + 3);
+    if box_as_points {
+        tokens.extend(corners.into_iter().flatten());
+    }
     for p in &prompt.points {
         let label = match p.label {
             Label::Background => TokenLabel::Background,
@@ -67,13 +76,10 @@ pub fn tokens(prompt: &Prompt, geometry: &Geometry) -> Vec<Token> {
         };
         tokens.push(token(p.x, p.y, label));
     }
-    match prompt.bbox {
-        Some(b) => {
-            tokens.push(token(b.x_min, b.y_min, TokenLabel::TopLeft));
-            tokens.push(token(b.x_max, b.y_max, TokenLabel::BottomRight));
-        }
-        None if !tokens.is_empty() => tokens.push(Token::PAD),
-        None => {}
+    match corners {
+        Some(corners) if !box_as_points => tokens.extend(corners),
+        _ if !tokens.is_empty() => tokens.push(Token::PAD),
+        _ => {}
     }
     tokens
 }
@@ -232,5 +238,35 @@ impl<'a> Weights<'a> {
     fn rows(&self, name: &str) -> Option<usize> {
         let view = self.tensors.tensor(name).or_else(|_| self.tensors.tensor(&format!("prompt_encoder.{name}")));
         view.ok().and_then(|v| v.shape().first().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixels::Resize;
+    use crate::prompt::Point;
+
+    #[test]
+    fn the_order_of_tokens_is_that_of_the_family() {
+        use TokenLabel::{Background as B, BottomRight as Br, Foreground as F, Pad, TopLeft as Tl};
+        let geometry = Geometry::new(200, 100, 1000, Resize::Stretch);
+        let clicks = Prompt::point(20.0, 10.0).with_point(Point::background(50.0, 60.0));
+        let boxed = Prompt::bbox(10.0, 20.0, 30.0, 40.0);
+        let both = Prompt { bbox: boxed.bbox, ..clicks.clone() };
+        let labels = |prompt: &Prompt, box_as_points| {
+            tokens(prompt, &geometry, box_as_points).iter().map(|t| t.label).collect::<Vec<_>>()
+        };
+        for (prompt, sam, sam2) in [
+            (&clicks, vec![F, B, Pad], vec![F, B, Pad]),
+            (&boxed, vec![Tl, Br], vec![Tl, Br, Pad]),
+            (&both, vec![F, B, Tl, Br], vec![Tl, Br, F, B, Pad]),
+            (&Prompt::default(), vec![], vec![]),
+        ] {
+            assert_eq!(labels(prompt, false), sam);
+            assert_eq!(labels(prompt, true), sam2);
+        }
+        let corner = tokens(&boxed, &geometry, true)[1];
+        assert_eq!((corner.x, corner.y), (150.0, 400.0));
     }
 }

@@ -120,6 +120,9 @@ fn fields_that_cannot_be_are_refused() {
         ("image_size", json!(0), &["image_size", "0", "16 to 8192"]),
         ("std", json!([1.0, 0.0, 1.0]), &["std", "0.0"]),
         ("embedding_shape", json!([32, 32]), &["embedding_shape", "[32, 32]", "[1, C, h, w]"]),
+        ("dynamic_multimask", json!({"delta": 0.05, "threshold": 1.5}), &["dynamic_multimask", "1.5", "0 to 1"]),
+        ("dynamic_multimask", json!({"delta": 0.05}), &["bundle.json", "threshold"]),
+        ("low_res_limit", json!(0), &["low_res_limit", "0.0", "positive"]),
     ] {
         let copy = Copy::new(field);
         copy.describe(|d| d[field] = value);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::candidates::DynamicMultimask;
 use crate::pixels::Resize;
 
 /// The newest `format` that this version reads.
@@ -57,6 +58,15 @@ pub struct Manifest {
     /// Whether the best candidate answers clear prompts too, in place of the single mask.
     #[serde(default)]
     pub multimask_for_several_prompts: bool,
+    /// SAM 2: the best candidate replaces a single mask that is not stable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic_multimask: Option<DynamicMultimask>,
+    /// SAM 2: the corners of a box come before the points, and a pad token ends every list.
+    #[serde(default)]
+    pub box_as_points: bool,
+    /// SAM 2: the low-resolution logits that are handed out are clamped to this, on either side of 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_res_limit: Option<f32>,
     /// `point`, `box`, `mask`.
     pub prompts: Vec<String>,
     /// `external` (in Rust, weights in `prompt_encoder.safetensors`) or `fused` (in the decoder's graph).
@@ -215,6 +225,21 @@ impl Manifest {
         }
         if self.candidates == 0 && !self.single_mask {
             return field("candidates", "0 without a single mask".to_owned(), "at least one mask");
+        }
+        if let Some(rule) = self.dynamic_multimask {
+            if !(rule.delta.is_finite() && rule.delta >= 0.0 && (0.0..=1.0).contains(&rule.threshold)) {
+                return field("dynamic_multimask", rule.to_string(), "a delta from 0 and a threshold from 0 to 1");
+            }
+            if !self.single_mask || self.candidates == 0 {
+                let found = format!("{} candidates, single mask: {}", self.candidates, self.single_mask);
+                return field("dynamic_multimask", found, "a single mask and candidates to replace it");
+            }
+        }
+        if self.low_res_limit.is_some_and(|limit| !(limit.is_finite() && limit > 0.0)) {
+            return field("low_res_limit", format!("{:?}", self.low_res_limit), "a positive number");
+        }
+        if self.box_as_points && !self.external() {
+            return field("box_as_points", "with prompts fused into the decoder".to_owned(), "prompt_encoder external");
         }
         let mut needed = vec![ENCODER, DECODER];
         if self.external() {

@@ -3,7 +3,10 @@
 //! SAM's decoder makes four masks: one for clear prompts, then three candidates (whole, part, subpart) for a single
 //! click, which says too little (Kirillov et al. 2023, section 3; segment_anything/modeling/mask_decoder.py).
 
+use std::fmt;
 use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
 
 use crate::prompt::Prompt;
 
@@ -28,6 +31,32 @@ pub(super) struct Available {
     /// Whether the first of them is the one for clear prompts.
     pub single_first: bool,
     pub multimask_for_several_prompts: bool,
+}
+
+/// SAM 2 does not trust a single mask that hangs on the exact threshold, and takes the best candidate instead
+/// (`_dynamic_multimask_via_stability` of sam2/modeling/sam/mask_decoder.py).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DynamicMultimask {
+    /// Shift of the threshold, in logits.
+    pub delta: f32,
+    /// Least part of the cells above `-delta` that must be above `delta`.
+    pub threshold: f32,
+}
+
+impl DynamicMultimask {
+    /// Whether the low-resolution logits of a single mask are stable. Counted cell by cell before up-sampling, unlike
+    /// the stability score of [`crate::pixels::Mask`]; the logit 0 is the middle whatever the mask threshold is.
+    pub(super) fn is_stable(self, low_res: &[f32]) -> bool {
+        let above = |level: f32| low_res.iter().filter(|v| **v > level).count() as f32;
+        let (surely, perhaps) = (above(self.delta), above(-self.delta));
+        perhaps == 0.0 || surely / perhaps >= self.threshold
+    }
+}
+
+impl fmt::Display for DynamicMultimask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "delta {}, threshold {}", self.delta, self.threshold)
+    }
 }
 
 /// Indices of the masks that `prompt` is to be answered with.
@@ -90,6 +119,20 @@ mod tests {
         let tiny = Available { multimask_for_several_prompts: true, ..SAM };
         assert_eq!(considered(Candidates::Auto, &Prompt::bbox(0.0, 0.0, 4.0, 4.0), tiny), 1..4);
         assert_eq!(considered(Candidates::Single, &Prompt::bbox(0.0, 0.0, 4.0, 4.0), tiny), 0..1);
+    }
+
+    #[test]
+    fn a_single_mask_is_stable_when_few_cells_hang_on_the_threshold() {
+        let rule = DynamicMultimask { delta: 0.05, threshold: 0.98 };
+        let cells = |sure: usize, near: usize| {
+            let far = std::iter::repeat_n(-7.0, 100);
+            far.chain(std::iter::repeat_n(3.0, sure)).chain(std::iter::repeat_n(0.04, near)).collect::<Vec<f32>>()
+        };
+        assert!(rule.is_stable(&cells(98, 2)));
+        assert!(!rule.is_stable(&cells(97, 3)));
+        assert!(rule.is_stable(&cells(0, 0)), "an empty mask is stable");
+        // A logit of exactly delta is not above it, one of exactly -delta neither.
+        assert!(!rule.is_stable(&[0.05, 1.0]) && rule.is_stable(&[-0.05, 1.0]));
     }
 
     #[test]

@@ -212,7 +212,7 @@ impl MaskDecoder {
     /// The sparse tokens of a prompt. Graphs with the prompt encoder inside cannot be given none, so that a mask alone
     /// gets the pad point there.
     fn tokens(&self, prompt: &Prompt, geometry: &Geometry) -> Vec<Token> {
-        let mut tokens = tokens(prompt, geometry);
+        let mut tokens = tokens(prompt, geometry, self.info.box_as_points);
         if tokens.is_empty() && self.layout.prompts == PromptInput::Fused {
             tokens.push(Token::PAD);
         }
@@ -282,19 +282,22 @@ impl MaskDecoder {
             single_first: info.single_mask,
             multimask_for_several_prompts: info.multimask_for_several_prompts,
         };
-        let considered = candidates::considered(options.candidates, prompt, available);
+        let mut considered = candidates::considered(options.candidates, prompt, available);
+        let single = &raw.low_res[..side * side];
+        if considered == (0..1) && available.masks > 1 && info.dynamic_multimask.is_some_and(|r| !r.is_stable(single)) {
+            considered = 1..available.masks;
+        }
         let best = candidates::best(&raw.ious, considered.clone());
         let candidate = |index: usize| {
             let low_res = &raw.low_res[index * side * side..(index + 1) * side * side];
             let mask = upscaler.mask(low_res, info.mask_threshold, options.stability_offset);
             let logits = options.logits.then(|| upscaler.logits(low_res));
-            Candidate {
-                index,
-                iou: raw.ious[index],
-                mask,
-                low_res: LowResLogits { side, data: low_res.into() },
-                logits,
-            }
+            // The mask is made of the logits as they are, only what is fed back is bounded.
+            let data = match info.low_res_limit {
+                Some(limit) => low_res.iter().map(|v| v.clamp(-limit, limit)).collect(),
+                None => low_res.into(),
+            };
+            Candidate { index, iou: raw.ious[index], mask, low_res: LowResLogits { side, data }, logits }
         };
         let others = match options.all_masks {
             true => considered.clone().filter(|&i| i != best).map(candidate).collect(),

@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::bundle::{Bundle, Manifest};
+use super::candidates::DynamicMultimask;
 use super::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature};
 use crate::pixels::{InputSpec, Resize};
 
@@ -39,6 +40,12 @@ pub struct ModelInfo {
     pub single_mask: bool,
     /// Whether clear prompts are answered by the best candidate too.
     pub multimask_for_several_prompts: bool,
+    /// SAM 2: when the best candidate replaces the single mask.
+    pub dynamic_multimask: Option<DynamicMultimask>,
+    /// SAM 2: the corners of a box come before the points, and a pad token ends every list.
+    pub box_as_points: bool,
+    /// SAM 2: bound of the low-resolution logits that are handed out.
+    pub low_res_limit: Option<f32>,
     pub takes_points: bool,
     pub takes_boxes: bool,
     pub takes_masks: bool,
@@ -81,6 +88,9 @@ impl ModelInfo {
             candidates: m.candidates,
             single_mask: m.single_mask,
             multimask_for_several_prompts: m.multimask_for_several_prompts,
+            dynamic_multimask: m.dynamic_multimask,
+            box_as_points: m.box_as_points,
+            low_res_limit: m.low_res_limit,
             takes_points: takes("point"),
             takes_boxes: takes("box"),
             takes_masks: takes("mask") && layout.takes_mask,
@@ -129,6 +139,9 @@ impl ModelInfo {
             candidates: if masks == 1 { 0 } else { masks.min(3) },
             single_mask: masks != 3,
             multimask_for_several_prompts: false,
+            dynamic_multimask: None,
+            box_as_points: false,
+            low_res_limit: None,
             takes_points: true,
             takes_boxes: true,
             takes_masks: layout.takes_mask,

@@ -18,7 +18,7 @@ pub mod runtime;
 mod session;
 
 pub use bundle::{Bundle, Manifest};
-pub use candidates::Candidates;
+pub use candidates::{Candidates, DynamicMultimask};
 pub use decoder::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, MaskDecoder};
 pub use embedding::{Embedding, EncodeTimings};
 pub use encoder::ImageEncoder;
