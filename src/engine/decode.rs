@@ -15,7 +15,7 @@ use super::objects::{Object, Objects};
 use super::results::{RecentResults, lost, remember, result_from, result_of};
 use super::schedule::{Work, next, next_interaction};
 use super::state::Shared;
-use super::{Decode, EventSink, Settings, feedback};
+use super::{Decode, EventSink, Session, Settings, feedback};
 use crate::model::{DecodeOptions, Decoded};
 use crate::prompt::Prompt;
 
@@ -30,17 +30,24 @@ const FIRST_DETECTION_ID: u32 = 1001;
 
 pub(super) struct Worker<'a> {
     shared: &'a Shared,
-    decoder: Box<dyn Decode>,
+    decoder: &'a Session<dyn Decode>,
+    /// Side of the square of low-resolution logits.
+    low_res_side: usize,
+    mask_threshold: f32,
     events: &'a EventSink,
     settings: Settings,
     objects: Objects,
     results: RecentResults,
 }
 
-pub(super) fn run(shared: &Shared, decoder: Box<dyn Decode>, events: &EventSink) {
+pub(super) fn run(shared: &Shared, decoder: &Session<dyn Decode>, events: &EventSink) {
     let settings = shared.lock().settings.clone();
-    let mut worker =
-        Worker { shared, decoder, events, settings, objects: Objects::default(), results: RecentResults::default() };
+    let (low_res_side, mask_threshold) = {
+        let decoder = decoder.blocking_lock();
+        (decoder.low_res_side(), decoder.mask_threshold())
+    };
+    let (objects, results) = (Objects::default(), RecentResults::default());
+    let mut worker = Worker { shared, decoder, low_res_side, mask_threshold, events, settings, objects, results };
     loop {
         let work = worker.wait();
         if matches!(work, Work::Stop) {
@@ -191,7 +198,7 @@ impl Worker<'_> {
         let mut due = held_elsewhere(&self.objects, &self.results, frame);
         for object in self.objects.iter().filter(|o| o.persistence == Persistence::Track) {
             if !self.results.contains(frame.header.stamp, object.id) {
-                let follow = feedback::follow(object, &frame.embedding.geometry, self.decoder.mask_threshold());
+                let follow = feedback::follow(object, &frame.embedding.geometry, self.mask_threshold);
                 due.extend(follow.and_then(|p| p.check(width, height).ok()).map(|prompt| (object.id, prompt)));
             }
         }
@@ -336,8 +343,7 @@ impl Worker<'_> {
 
     fn bring_mask_to_low_res(&self, frame: &KeptFrame, asked: &mut ObjectPrompt) -> Result<(), Refusal> {
         if let Some(mask) = asked.mask.take() {
-            let side = self.decoder.low_res_side();
-            asked.prompt.mask = Some(feedback::low_res(&mask, &frame.embedding.geometry, side)?);
+            asked.prompt.mask = Some(feedback::low_res(&mask, &frame.embedding.geometry, self.low_res_side)?);
         }
         Ok(())
     }
@@ -354,7 +360,8 @@ impl Worker<'_> {
         };
         let mut objects = Vec::with_capacity(prompts.len());
         for chunk in prompts.chunks(CHUNK) {
-            let decoder = self.decoder.as_mut();
+            // One chunk is one turn: a click on another camera goes between two chunks of this one.
+            let mut decoder = self.decoder.blocking_lock();
             // As in the encoder: a panic loses this prompt, not the node.
             let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode(&frame.embedding, chunk, &options)))
                 .unwrap_or_else(|_| Err("the mask decoder panicked".into()))

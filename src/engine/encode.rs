@@ -10,31 +10,19 @@ use super::command::{Event, Refusal, RefusalKind};
 use super::frame::Frame;
 use super::kept::KeptFrame;
 use super::state::{Batch, EncodeJob, Queued, Shared};
-use super::{Encode, EventSink};
+use super::{Encode, EventSink, Session};
 
-pub(super) fn run(shared: &Shared, mut encoder: Box<dyn Encode>, events: &EventSink) {
-    loop {
-        let job = {
-            let mut state = shared.lock();
-            loop {
-                if state.stop {
-                    return;
-                }
-                if let Some(job) = state.next_encode_job() {
-                    state.encoding = match &job {
-                        EncodeJob::Newest(f, _) | EncodeJob::Wanted(f, _) => Some(f.header.stamp),
-                        EncodeJob::Own(..) => None,
-                    };
-                    break job;
-                }
-                state = shared.encode.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
-            }
-        };
+pub(super) fn run(shared: &Shared, encoder: &Session<dyn Encode>, events: &EventSink) {
+    while wait(shared) {
+        // The frame is chosen when it is this engine's turn: what came while another one encoded is newer.
+        let mut encoder = encoder.blocking_lock();
+        let Some(job) = start_job(shared) else { continue };
         let (frame, since) = match &job {
             EncodeJob::Newest(f, since) | EncodeJob::Wanted(f, since) => (f.as_ref(), *since),
             EncodeJob::Own(f, _, since) => (f, *since),
         };
-        let encoded = encode(encoder.as_mut(), frame, since);
+        let encoded = encode(&mut *encoder, frame, since);
+        drop(encoder);
         let mut state = shared.lock();
         state.encoding = None;
         match (encoded, job) {
@@ -66,6 +54,29 @@ pub(super) fn run(shared: &Shared, mut encoder: Box<dyn Encode>, events: &EventS
         }
         shared.decode.notify_all();
     }
+}
+
+/// Sleeps until there is something to encode; false when the engine stops.
+fn wait(shared: &Shared) -> bool {
+    let mut state = shared.lock();
+    while !state.stop && !state.has_encode_job() {
+        state = shared.encode.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+    !state.stop
+}
+
+/// `None` when the engine was stopped while it waited for its turn.
+fn start_job(shared: &Shared) -> Option<EncodeJob> {
+    let mut state = shared.lock();
+    if state.stop {
+        return None;
+    }
+    let job = state.next_encode_job()?;
+    state.encoding = match &job {
+        EncodeJob::Newest(f, _) | EncodeJob::Wanted(f, _) => Some(f.header.stamp),
+        EncodeJob::Own(..) => None,
+    };
+    Some(job)
 }
 
 fn encode(encoder: &mut dyn Encode, frame: &Frame, since: Instant) -> Result<KeptFrame, Refusal> {

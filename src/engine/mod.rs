@@ -1,6 +1,7 @@
 //! The threads between a camera and its masks: encode once, prompt many, by stamp.
 //!
 //! * Two threads, one per ONNX session: a click on a kept frame never waits for the frame on the encoder.
+//! * Several engines, one per camera, share the two sessions: they take turns, first come, first served ([`Session`]).
 //! * The newest frame wins: [`Engine::push_frame`] replaces whatever the encoder did not start on yet.
 //! * Every encoded frame is kept for a while under its stamp ([`kept`]), and so are a few images that were passed
 //!   over: a prompt is decoded on its own frame, and what comes out carries that frame's header.
@@ -88,6 +89,10 @@ impl Decode for MaskDecoder {
     }
 }
 
+/// An ONNX session that several engines may share. tokio's mutex is fair: whoever waits longest is next, so no camera
+/// starves another.
+pub type Session<S> = Arc<tokio::sync::Mutex<S>>;
+
 /// What can be changed while the engine runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -133,8 +138,8 @@ impl Engine {
     /// # Errors
     /// The operating system has no thread to give.
     pub fn start(
-        encoder: Box<dyn Encode>,
-        decoder: Box<dyn Decode>,
+        encoder: Session<dyn Encode>,
+        decoder: Session<dyn Decode>,
         settings: Settings,
         events: EventSink,
     ) -> std::io::Result<Self> {
@@ -144,8 +149,8 @@ impl Engine {
         let (s, e) = (Arc::clone(&shared), Arc::clone(&events));
         let spawn =
             |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
-        engine.threads.push(spawn("encoder", Box::new(move || encode::run(&s, encoder, &e)))?);
-        engine.threads.push(spawn("decoder", Box::new(move || decode::run(&shared, decoder, &events)))?);
+        engine.threads.push(spawn("encoder", Box::new(move || encode::run(&s, &encoder, &e)))?);
+        engine.threads.push(spawn("decoder", Box::new(move || decode::run(&shared, &decoder, &events)))?);
         Ok(engine)
     }
 

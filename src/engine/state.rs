@@ -96,6 +96,10 @@ impl State {
         full(self.wanted.len())
     }
 
+    pub fn has_encode_job(&self) -> bool {
+        self.incoming.is_some() || !self.wanted.is_empty()
+    }
+
     /// The next job of the encoder: frames somebody waits for and the camera's newest one take turns.
     pub fn next_encode_job(&mut self) -> Option<EncodeJob> {
         let newest_first = self.last_was_wanted || self.wanted.is_empty();

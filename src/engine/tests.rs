@@ -29,8 +29,12 @@ fn bench(settings: Settings) -> Bench {
     let sink: EventSink = Box::new(move |event| {
         let _ = sender.lock().unwrap().send(event);
     });
-    let engine = Engine::start(Box::new(encoder), Box::new(decoder), settings, sink).unwrap();
+    let engine = Engine::start(session(encoder), session(decoder), settings, sink).unwrap();
     Bench { engine, gate, events, asked }
+}
+
+fn session<S>(session: S) -> Arc<tokio::sync::Mutex<S>> {
+    Arc::new(tokio::sync::Mutex::new(session))
 }
 
 impl Bench {

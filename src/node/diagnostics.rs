@@ -1,27 +1,56 @@
 //! `/diagnostics` at 1 Hz: rates, latencies, drops by reason, what is kept, which provider runs.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use r2r::builtin_interfaces::msg::Time;
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
+use r2r::{Clock, Publisher};
 
-use super::Shared;
+use super::camera::Shared;
 use crate::engine::{Metrics, RefusalKind, StageMs};
 
 type Stage = fn(&StageMs) -> f32;
 
-/// Makes the message of one second out of the counters and those of the second before.
-pub fn status(
-    shared: &Shared,
-    node_name: &str,
-    stamp: Time,
-    before: &Metrics,
-    seconds: f64,
-) -> (DiagnosticArray, Metrics) {
-    let now = shared.engine.metrics();
+/// Publishes once a second until the publisher is gone.
+pub async fn report(
+    cameras: Vec<Arc<Shared>>,
+    node_name: String,
+    publisher: Publisher<DiagnosticArray>,
+    clock: Arc<Mutex<Clock>>,
+) {
+    let mut before: Vec<Metrics> = cameras.iter().map(|c| c.engine.metrics()).collect();
+    let mut since = Instant::now();
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.tick().await;
+    loop {
+        second.tick().await;
+        let seconds = since.elapsed().as_secs_f64();
+        since = Instant::now();
+        let now: Vec<Metrics> = cameras.iter().map(|c| c.engine.metrics()).collect();
+        let each = cameras.iter().zip(&before).zip(&now);
+        let status = each.map(|((camera, before), now)| status(camera, &node_name, before, now, seconds)).collect();
+        before = now;
+        let header = Header { stamp: stamp(&clock), frame_id: String::new() };
+        if publisher.publish(&DiagnosticArray { header, status }).is_err() {
+            // Only while the node goes away.
+            return;
+        }
+    }
+}
+
+fn stamp(clock: &Mutex<Clock>) -> Time {
+    let time = clock.lock().unwrap_or_else(PoisonError::into_inner).get_now().unwrap_or_default();
+    Clock::to_builtin_time(&time)
+}
+
+/// The status of one second out of the counters and those of the second before.
+fn status(camera: &Shared, node_name: &str, before: &Metrics, now: &Metrics, seconds: f64) -> DiagnosticStatus {
     let rate = |new: u64, old: u64| (new - old) as f64 / seconds.max(1e-3);
     let frames_in = rate(now.frames_in, before.frames_in);
     let refused_now: u64 = now.refused.values().sum::<u64>() - before.refused.values().sum::<u64>();
-    let failing = count(&now, RefusalKind::ModelFailed) > count(before, RefusalKind::ModelFailed);
+    let failing = count(now, RefusalKind::ModelFailed) > count(before, RefusalKind::ModelFailed);
     let (level, message) = if failing {
         (DiagnosticStatus::ERROR as u8, "the model fails".to_owned())
     } else if now.frames_in == before.frames_in {
@@ -31,11 +60,11 @@ pub fn status(
     } else {
         (DiagnosticStatus::OK as u8, format!("{frames_in:.1} images/s"))
     };
-    let (kept, kept_bytes) = shared.engine.kept();
+    let (kept, kept_bytes) = camera.engine.kept();
     let mut values = vec![
-        pair("model", &shared.model_name),
-        pair("encoder provider", &shared.encoder_provider),
-        pair("decoder provider", &shared.decoder_provider),
+        pair("model", &camera.model.name),
+        pair("encoder provider", &camera.model.encoder_provider),
+        pair("decoder provider", &camera.model.decoder_provider),
         pair("images in (1/s)", format!("{frames_in:.1}")),
         pair("images encoded (1/s)", format!("{:.1}", rate(now.frames_encoded, before.frames_encoded))),
         pair("results (1/s)", format!("{:.1}", rate(now.results, before.results))),
@@ -62,14 +91,15 @@ pub fn status(
     for (kind, count) in &now.refused {
         values.push(pair(&format!("refused: {}", kind.name()), count));
     }
-    let status = DiagnosticStatus {
+    let task =
+        if camera.camera.is_empty() { "segmentation".into() } else { format!("segmentation of {}", camera.camera) };
+    DiagnosticStatus {
         level,
-        name: format!("{}: segmentation", node_name.trim_start_matches('/')),
+        name: format!("{}: {task}", node_name.trim_start_matches('/')),
         message,
         hardware_id: String::new(),
         values,
-    };
-    (DiagnosticArray { header: Header { stamp, frame_id: String::new() }, status: vec![status] }, now)
+    }
 }
 
 fn count(metrics: &Metrics, kind: RefusalKind) -> u64 {

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
+use r2r::QosProfile;
 use r2r::geometry_msgs::msg::{Point as PointMsg, PointStamped};
 use r2r::promptseg_msgs::msg::PromptArray;
 use r2r::qos::ReliabilityPolicy;
 use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
 use r2r::vision_msgs::msg::Detection2DArray;
-use r2r::{Node, QosProfile};
 
-use super::Shared;
-use super::convert;
-use super::parameters::Parameters;
+use super::camera::Shared;
+use super::topics::{Messages, Topics};
+use super::{NodeError, convert};
 use crate::engine::{Detections, FrameRef, Interaction, Operation, Persistence, Refusal};
 use crate::prompt::{Label, Point};
 
@@ -20,7 +20,8 @@ use crate::prompt::{Label, Point};
 ///
 /// # Errors
 /// The middleware refuses a topic.
-pub fn start(node: &mut Node, shared: &Arc<Shared>, parameters: &Parameters) -> r2r::Result<()> {
+pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError> {
+    let parameters = shared.parameters();
     // One message: a newer image replaces an older one anyway.
     let mut camera = QosProfile { depth: 1, ..QosProfile::sensor_data() };
     if parameters.text("image_reliability") == "reliable" {
@@ -28,14 +29,14 @@ pub fn start(node: &mut Node, shared: &Arc<Shared>, parameters: &Parameters) -> 
     }
     match parameters.text("image_transport") {
         "compressed" => {
-            let images = node.subscribe::<CompressedImage>("image/compressed", camera)?;
+            let images = topics.subscribe::<CompressedImage>("image/compressed", camera)?;
             drain(images, shared, "image/compressed", |s, image| {
                 s.engine.push_frame(convert::compressed_frame(image));
                 Ok(())
             });
         }
         _ => {
-            let images = node.subscribe::<Image>("image", camera)?;
+            let images = topics.subscribe::<Image>("image", camera)?;
             drain(images, shared, "image", |s, image| {
                 s.engine.push_frame(convert::frame(image));
                 Ok(())
@@ -43,28 +44,28 @@ pub fn start(node: &mut Node, shared: &Arc<Shared>, parameters: &Parameters) -> 
         }
     }
     let qos = QosProfile::default();
-    let points = node.subscribe::<PointMsg>("point", qos.clone())?;
+    let points = topics.subscribe::<PointMsg>("point", qos.clone())?;
     drain(points, shared, "point", |s, p| click(s, FrameRef::Newest, p.x, p.y));
-    let pixels = node.subscribe::<PointStamped>("pixel", qos.clone())?;
+    let pixels = topics.subscribe::<PointStamped>("pixel", qos.clone())?;
     drain(pixels, shared, "pixel", |s, p| click(s, convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y));
-    let regions = node.subscribe::<RegionOfInterest>("region", qos.clone())?;
+    let regions = topics.subscribe::<RegionOfInterest>("region", qos.clone())?;
     drain(regions, shared, "region", |s, roi| {
         let persistence = persistence(s);
         s.engine.interact(Interaction::Region { at: FrameRef::Newest, bbox: convert::region(&roi), persistence })
     });
-    let detections = node.subscribe::<Detection2DArray>("detections", qos.clone())?;
+    let detections = topics.subscribe::<Detection2DArray>("detections", qos.clone())?;
     drain(detections, shared, "detections", |s, message| {
         let at = convert::stamp(&message.header.stamp).into();
         s.engine.detections(Detections { at, boxes: convert::detections(&message) })
     });
-    let prompts = node.subscribe::<PromptArray>("prompts", qos)?;
+    let prompts = topics.subscribe::<PromptArray>("prompts", qos)?;
     drain(prompts, shared, "prompts", prompt_array);
     Ok(())
 }
 
 /// Handles every message of a stream on a task of its own; what is refused is counted and said.
 fn drain<T: Send + 'static>(
-    mut messages: impl Stream<Item = T> + Send + Unpin + 'static,
+    mut messages: Messages<T>,
     shared: &Arc<Shared>,
     input: &'static str,
     handle: impl Fn(&Shared, T) -> Result<(), Refusal> + Send + 'static,

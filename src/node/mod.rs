@@ -3,6 +3,7 @@
 //! One thread spins r2r; its streams are drained by tasks; one thread publishes what the engine computes. `image` in,
 //! prompts in, `~/masks` out: see `docs/interfaces.md` for the whole list.
 
+mod camera;
 mod convert;
 mod diagnostics;
 mod inputs;
@@ -13,31 +14,25 @@ mod parameters;
 mod refusals;
 mod rosout;
 mod services;
+mod topics;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use r2r::builtin_interfaces::msg::Time;
-use r2r::{Clock, Context, Node, QosProfile};
+use r2r::{Context, Node, QosProfile};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::engine::{Engine, Event, KeepLimits, Settings};
-use crate::model::{Candidates, Model, SessionOptions};
-use outputs::Outputs;
+use crate::model::{Model, SessionOptions};
+use camera::{Camera, Shared, SharedModel, settings};
 use parameters::Parameters;
-use refusals::Refusals;
+use topics::Topics;
 
 /// How long the node waits for its threads after Ctrl-C; a session that still runs then is abandoned.
 const STOP_WITHIN: Duration = Duration::from_millis(600);
-
-/// Results that wait to be published. While it is full the decoder waits, and newer frames replace older ones.
-const RESULTS: usize = 4;
 
 /// Why the node did not start.
 #[derive(Debug, Error)]
@@ -52,22 +47,6 @@ pub enum NodeError {
     Model(#[from] crate::model::Error),
     #[error("starting threads: {0}")]
     Threads(#[from] std::io::Error),
-}
-
-/// What the inputs, services and outputs share.
-pub(crate) struct Shared {
-    pub engine: Engine,
-    pub refusals: Refusals,
-    pub model_name: String,
-    pub encoder_provider: String,
-    pub decoder_provider: String,
-    parameters: Arc<Mutex<Parameters>>,
-}
-
-impl Shared {
-    pub fn parameters(&self) -> Parameters {
-        self.parameters.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 /// Runs the node until SIGINT or SIGTERM. ROS arguments (`--ros-args ...`) are read from the command line.
@@ -123,8 +102,6 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
         _ = interrupt.recv() => leave(),
         _ = terminate.recv() => leave(),
     };
-    let (encoder_provider, decoder_provider) =
-        (model.encoder.providers().to_string(), model.decoder.providers().to_string());
     let model_name = model.info.name.clone();
     let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
     let took = since.elapsed().as_secs_f32();
@@ -133,44 +110,24 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
         info!("{name}: not on {provider}: {reason}");
     }
 
-    let (results, publishing) = sync_channel::<Event>(RESULTS);
-    let sink = Box::new(move |event| {
-        // The publisher is gone while the node stops.
-        let _ = results.send(event);
-    });
-    let engine = Engine::start(Box::new(model.encoder), Box::new(model.decoder), settings(&parameters), sink)?;
+    let model = Arc::new(SharedModel::new(model));
+    let clock = node.get_ros_clock();
     let parameters = Arc::new(Mutex::new(parameters));
-    let shared = Arc::new(Shared {
-        engine,
-        refusals: Refusals::default(),
-        model_name: model_name.clone(),
-        encoder_provider,
-        decoder_provider,
-        parameters: Arc::clone(&parameters),
-    });
-
-    let outputs = Outputs::new(&mut node, model_name)?;
-    let s = Arc::clone(&shared);
-    let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
-        while let Ok(event) = publishing.recv() {
-            // A panic while drawing or converting loses this answer, not the ones after it.
-            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &outputs, event)));
-            if published.is_err() {
-                error!("publishing a result panicked; the result is lost");
-            }
+    let mut topics = Topics::new(node);
+    let cameras = [camera::start(&mut topics, "", &model, &parameters)?];
+    topics.of_camera("");
+    let events = topics.publisher("/parameter_events", QosProfile::parameter_events())?;
+    let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
+    services::start_parameters(&mut topics, &name, &parameters, events, move |values| {
+        for camera in &engines {
+            camera.engine.configure(|current| *current = settings(values));
         }
     })?;
+    let diagnostics = topics.publisher("/diagnostics", QosProfile::default())?;
+    let engines = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
+    tokio::spawn(diagnostics::report(engines, name.clone(), diagnostics, clock));
 
-    services::start(&mut node, &shared)?;
-    let events = node.create_publisher("/parameter_events", QosProfile::parameter_events())?;
-    let s = Arc::clone(&shared);
-    services::start_parameters(&mut node, &parameters, events, move |values| {
-        s.engine.configure(|current| *current = settings(values));
-    })?;
-    let diagnostics = node.create_publisher("/diagnostics", QosProfile::default())?;
-    tokio::spawn(report(Arc::clone(&shared), name.clone(), diagnostics, node.get_ros_clock()));
-    inputs::start(&mut node, &shared, &shared.parameters())?;
-
+    let mut node = topics.into_node();
     let until = stopped;
     let spinning = std::thread::Builder::new().name("spin".into()).spawn(move || {
         while !until() {
@@ -183,11 +140,13 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
         _ = terminate.recv() => {}
     }
     info!("{name}: stopping");
-    shared.engine.stop();
-    drop(shared);
+    for Camera { shared, .. } in &cameras {
+        shared.engine.stop();
+    }
+    let publishers = cameras.map(|c| c.publisher);
     // First what publishes, then what owns the publishers.
     let since = Instant::now();
-    let published = finished(&publisher, since);
+    let published = publishers.iter().all(|p| finished(p, since));
     stop.store(true, Ordering::Relaxed);
     if !published || !finished(&spinning, since) {
         leave();
@@ -207,47 +166,6 @@ fn finished(thread: &std::thread::JoinHandle<()>, since: Instant) -> bool {
 fn leave() -> ! {
     // SAFETY: takes no memory of ours and does not return; nothing is left to be written.
     unsafe { libc::_exit(0) }
-}
-
-fn publish(shared: &Shared, outputs: &Outputs, event: Event) {
-    match event {
-        Event::Result(result) => {
-            let quality = shared.parameters().integer("overlay_quality").clamp(1, 100) as u8;
-            if let Err(e) = outputs.publish(&result, quality) {
-                warn!("{e}");
-            }
-        }
-        Event::Refused(refusal) => shared.refusals.say("input", &refusal),
-        Event::Tracking { id, lost: true, reason } => warn!("object {id} is lost: {reason}"),
-        Event::Tracking { id, lost: false, .. } => info!("object {id} is found again"),
-    }
-}
-
-async fn report(
-    shared: Arc<Shared>,
-    name: String,
-    publisher: r2r::Publisher<r2r::diagnostic_msgs::msg::DiagnosticArray>,
-    clock: Arc<Mutex<Clock>>,
-) {
-    let mut before = shared.engine.metrics();
-    let mut since = Instant::now();
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.tick().await;
-    loop {
-        second.tick().await;
-        let stamp = now(&clock);
-        let (message, metrics) = diagnostics::status(&shared, &name, stamp, &before, since.elapsed().as_secs_f64());
-        (before, since) = (metrics, Instant::now());
-        if publisher.publish(&message).is_err() {
-            // Only while the node goes away.
-            return;
-        }
-    }
-}
-
-fn now(clock: &Mutex<Clock>) -> Time {
-    let time = clock.lock().unwrap_or_else(PoisonError::into_inner).get_now().unwrap_or_default();
-    Clock::to_builtin_time(&time)
 }
 
 fn read_parameters(node: &Node) -> Result<Parameters, NodeError> {
@@ -280,24 +198,4 @@ fn load(parameters: &Parameters, what: &str) -> Result<Model, NodeError> {
     let decoder = parameters.text("decoder");
     let decoder = (!decoder.is_empty()).then(|| Path::new(decoder));
     Ok(Model::open(Path::new(what), decoder, &options)?)
-}
-
-fn settings(parameters: &Parameters) -> Settings {
-    let count = |name: &str| parameters.integer(name).max(0) as usize;
-    Settings {
-        keep: KeepLimits {
-            frames: count("keep_frames"),
-            bytes: count("keep_megabytes") * 1_000_000,
-            images: count("keep_images"),
-        },
-        prompt_timeout: Duration::from_secs_f64(parameters.float("prompt_timeout").clamp(0.0, 60.0)),
-        candidates: match parameters.text("candidates") {
-            "single" => Candidates::Single,
-            "multi" => Candidates::Multi,
-            _ => Candidates::Auto,
-        },
-        stability_offset: parameters.float("stability_offset") as f32,
-        track_min_iou: parameters.float("track_min_iou") as f32,
-        track_max_area_jump: parameters.float("track_max_area_jump") as f32,
-    }
 }

@@ -7,13 +7,15 @@ use r2r::std_msgs::msg::Header as RosHeader;
 use r2r::vision_msgs::msg::{
     BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose, Point2D, Pose2D,
 };
-use r2r::{Node, Publisher, QosProfile, WrappedTypesupport};
+use r2r::{Publisher, QosProfile, WrappedTypesupport};
 
+use super::NodeError;
 use super::convert::ros_header;
+use super::topics::Topics;
 use crate::engine::{FrameResult, ObjectResult};
 use crate::pixels::{Mask, OverlayObject, PixelError, draw_overlay, encode_jpeg, label_image, union_mask};
 
-/// The node's publishers.
+/// The publishers of a camera.
 pub struct Outputs {
     mask: Publisher<Image>,
     labels: Publisher<Image>,
@@ -36,16 +38,16 @@ pub enum OutputError {
 impl Outputs {
     /// # Errors
     /// The middleware refuses a topic.
-    pub fn new(node: &mut Node, model: String) -> r2r::Result<Self> {
+    pub fn new(topics: &mut Topics, model: String) -> Result<Self, NodeError> {
         // Reliable and volatile: matches every subscriber's request but a latched one.
         let qos = QosProfile::default();
         Ok(Outputs {
-            mask: node.create_publisher("~/mask", qos.clone())?,
-            labels: node.create_publisher("~/labels", qos.clone())?,
-            masks: node.create_publisher("~/masks", qos.clone())?,
-            detections: node.create_publisher("~/detections", qos.clone())?,
-            overlay: node.create_publisher("~/overlay", qos.clone())?,
-            overlay_compressed: node.create_publisher("~/overlay/compressed", qos)?,
+            mask: topics.publisher("~/mask", qos.clone())?,
+            labels: topics.publisher("~/labels", qos.clone())?,
+            masks: topics.publisher("~/masks", qos.clone())?,
+            detections: topics.publisher("~/detections", qos.clone())?,
+            overlay: topics.publisher("~/overlay", qos.clone())?,
+            overlay_compressed: topics.publisher("~/overlay/compressed", qos)?,
             model,
         })
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use r2r::promptseg_msgs::srv::Segment as SegmentSrv;
 use r2r::rcl_interfaces::msg::{
     ListParametersResult, Parameter, ParameterEvent, ParameterValue as ParameterValueMsg, SetParametersResult,
@@ -12,23 +12,15 @@ use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters, SetParametersAtomically,
 };
 use r2r::std_srvs::srv::Trigger;
-use r2r::{Node, ParameterValue, Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
+use r2r::{ParameterValue, Publisher, ServiceRequest, WrappedServiceTypeSupport};
 use tokio::sync::oneshot;
 
-use super::Shared;
-use super::convert;
+use super::camera::Shared;
 use super::outputs::mask_array;
 use super::parameters::{Parameters, descriptor, type_number};
+use super::topics::{Requests, Topics};
+use super::{NodeError, convert};
 use crate::engine::{FrameRef, FrameResult, Interaction, Refusal, Segment, SegmentOn};
-
-type Requests<T> = Box<dyn Stream<Item = ServiceRequest<T>> + Send + Unpin>;
-
-fn create<T: WrappedServiceTypeSupport + 'static>(node: &mut Node, name: &str) -> r2r::Result<Requests<T>>
-where
-    T::Request: Send,
-{
-    Ok(Box::new(node.create_service::<T>(name, QosProfile::services_default())?))
-}
 
 /// Answers requests one after the other, on a task of its own.
 fn serve<T, F>(mut requests: Requests<T>, mut answer: F)
@@ -56,8 +48,8 @@ fn respond<T: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<T>, r
 ///
 /// # Errors
 /// The middleware refuses a service.
-pub fn start(node: &mut Node, shared: &Arc<Shared>) -> r2r::Result<()> {
-    let mut segments: Requests<SegmentSrv::Service> = create(node, "~/segment")?;
+pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError> {
+    let mut segments: Requests<SegmentSrv::Service> = topics.service("~/segment")?;
     let s = Arc::clone(shared);
     tokio::spawn(async move {
         while let Some(request) = segments.next().await {
@@ -70,7 +62,7 @@ pub fn start(node: &mut Node, shared: &Arc<Shared>) -> r2r::Result<()> {
         ("~/clear", "all objects are cleared", || Interaction::Clear),
     ] {
         let s = Arc::clone(shared);
-        serve::<Trigger::Service, _>(create(node, name)?, move |_| match s.engine.interact(interaction()) {
+        serve::<Trigger::Service, _>(topics.service(name)?, move |_| match s.engine.interact(interaction()) {
             Ok(()) => Trigger::Response { success: true, message: done.into() },
             Err(refusal) => Trigger::Response { success: false, message: refusal.message },
         });
@@ -84,7 +76,7 @@ async fn segment(shared: Arc<Shared>, request: ServiceRequest<SegmentSrv::Servic
         Ok(result) => SegmentSrv::Response {
             success: true,
             message: String::new(),
-            result: mask_array(&result, &shared.model_name),
+            result: mask_array(&result, &shared.model.name),
         },
         Err(refusal) => {
             shared.refusals.say("~/segment", &refusal);
@@ -126,13 +118,14 @@ fn ask(shared: &Shared, request: &SegmentSrv::Request) -> impl Future<Output = R
 /// # Errors
 /// The middleware refuses a service.
 pub fn start_parameters(
-    node: &mut Node,
+    topics: &mut Topics,
+    node_name: &str,
     parameters: &Arc<Mutex<Parameters>>,
     events: Publisher<ParameterEvent>,
     changed: impl Fn(&Parameters) + Send + Sync + 'static,
-) -> r2r::Result<()> {
+) -> Result<(), NodeError> {
     let lock = |p: &Arc<Mutex<Parameters>>| p.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let node_name = node.fully_qualified_name()?;
+    let node_name = node_name.to_owned();
     let set_all = {
         let parameters = Arc::clone(parameters);
         // A publisher may move between threads, not be shared by them.
@@ -164,32 +157,32 @@ pub fn start_parameters(
         })
     };
     let set = Arc::clone(&set_all);
-    serve::<SetParameters::Service, _>(create(node, "~/set_parameters")?, move |request| SetParameters::Response {
+    serve::<SetParameters::Service, _>(topics.service("~/set_parameters")?, move |request| SetParameters::Response {
         results: set(&request.parameters, false),
     });
-    serve::<SetParametersAtomically::Service, _>(create(node, "~/set_parameters_atomically")?, move |request| {
+    serve::<SetParametersAtomically::Service, _>(topics.service("~/set_parameters_atomically")?, move |request| {
         let results = set_all(&request.parameters, true);
         let refused = results.into_iter().find(|r| !r.successful);
         let ok = SetParametersResult { successful: true, reason: String::new() };
         SetParametersAtomically::Response { result: refused.unwrap_or(ok) }
     });
     let p = Arc::clone(parameters);
-    serve::<GetParameters::Service, _>(create(node, "~/get_parameters")?, move |request| {
+    serve::<GetParameters::Service, _>(topics.service("~/get_parameters")?, move |request| {
         let values = lock(&p);
         let value = |name: &String| values.get(name).map_or_else(ParameterValueMsg::default, message_of);
         GetParameters::Response { values: request.names.iter().map(value).collect() }
     });
     let p = Arc::clone(parameters);
-    serve::<GetParameterTypes::Service, _>(create(node, "~/get_parameter_types")?, move |request| {
+    serve::<GetParameterTypes::Service, _>(topics.service("~/get_parameter_types")?, move |request| {
         let values = lock(&p);
         let type_of = |name: &String| values.get(name).map_or(0, type_number);
         GetParameterTypes::Response { types: request.names.iter().map(type_of).collect() }
     });
-    serve::<DescribeParameters::Service, _>(create(node, "~/describe_parameters")?, |request| {
+    serve::<DescribeParameters::Service, _>(topics.service("~/describe_parameters")?, |request| {
         DescribeParameters::Response { descriptors: request.names.iter().map(|name| descriptor(name)).collect() }
     });
     let p = Arc::clone(parameters);
-    serve::<ListParameters::Service, _>(create(node, "~/list_parameters")?, move |request| {
+    serve::<ListParameters::Service, _>(topics.service("~/list_parameters")?, move |request| {
         let values = lock(&p);
         // No name has a dot: a prefix names a parameter itself or nothing.
         let wanted = |name: &str| request.prefixes.is_empty() || request.prefixes.iter().any(|prefix| prefix == name);

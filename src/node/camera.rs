@@ -1,0 +1,139 @@
+//! One camera: its engine, its topics and services, and the thread that publishes its results.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::outputs::Outputs;
+use super::parameters::Parameters;
+use super::refusals::Refusals;
+use super::topics::Topics;
+use super::{NodeError, inputs, services};
+use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings};
+use crate::model::{Candidates, Model};
+
+/// Results that wait to be published. While it is full the decoder waits, and newer frames replace older ones.
+const RESULTS: usize = 4;
+
+/// The model that all cameras share.
+pub struct SharedModel {
+    pub name: String,
+    pub encoder_provider: String,
+    pub decoder_provider: String,
+    encoder: Session<dyn Encode>,
+    decoder: Session<dyn Decode>,
+}
+
+impl SharedModel {
+    pub fn new(model: Model) -> Self {
+        SharedModel {
+            name: model.info.name.clone(),
+            encoder_provider: model.encoder.providers().to_string(),
+            decoder_provider: model.decoder.providers().to_string(),
+            encoder: Arc::new(tokio::sync::Mutex::new(model.encoder)),
+            decoder: Arc::new(tokio::sync::Mutex::new(model.decoder)),
+        }
+    }
+}
+
+/// What the inputs, services and outputs of one camera share.
+pub struct Shared {
+    /// Empty for the only camera of a node.
+    pub camera: String,
+    pub engine: Engine,
+    pub refusals: Refusals,
+    pub model: Arc<SharedModel>,
+    parameters: Arc<Mutex<Parameters>>,
+}
+
+impl Shared {
+    pub fn parameters(&self) -> Parameters {
+        self.parameters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A camera at work.
+pub struct Camera {
+    pub shared: Arc<Shared>,
+    pub publisher: JoinHandle<()>,
+}
+
+/// Starts the engine of a camera and makes its topics and services.
+///
+/// # Errors
+/// The middleware refuses a topic or a service; the system has no thread to give.
+pub fn start(
+    topics: &mut Topics,
+    camera: &str,
+    model: &Arc<SharedModel>,
+    parameters: &Arc<Mutex<Parameters>>,
+) -> Result<Camera, NodeError> {
+    let (results, publishing) = sync_channel::<Event>(RESULTS);
+    let sink = Box::new(move |event| {
+        // The publisher is gone while the node stops.
+        let _ = results.send(event);
+    });
+    let settings = settings(&parameters.lock().unwrap_or_else(PoisonError::into_inner));
+    let engine = Engine::start(Arc::clone(&model.encoder), Arc::clone(&model.decoder), settings, sink)?;
+    let shared = Arc::new(Shared {
+        camera: camera.to_owned(),
+        engine,
+        refusals: Refusals::default(),
+        model: Arc::clone(model),
+        parameters: Arc::clone(parameters),
+    });
+    topics.of_camera(camera);
+    let outputs = Outputs::new(topics, model.name.clone())?;
+    services::start(topics, &shared)?;
+    inputs::start(topics, &shared)?;
+    let s = Arc::clone(&shared);
+    let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
+        while let Ok(event) = publishing.recv() {
+            // A panic while drawing or converting loses this answer, not the ones after it.
+            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &outputs, event)));
+            if published.is_err() {
+                error!("publishing a result panicked; the result is lost");
+            }
+        }
+    })?;
+    Ok(Camera { shared, publisher })
+}
+
+fn publish(shared: &Shared, outputs: &Outputs, event: Event) {
+    match event {
+        Event::Result(result) => {
+            let quality = shared.parameters().integer("overlay_quality").clamp(1, 100) as u8;
+            if let Err(e) = outputs.publish(&result, quality) {
+                warn!("{e}");
+            }
+        }
+        Event::Refused(refusal) => shared.refusals.say("input", &refusal),
+        Event::Tracking { id, lost: true, reason } => warn!("object {id} is lost: {reason}"),
+        Event::Tracking { id, lost: false, .. } => info!("object {id} is found again"),
+    }
+}
+
+/// The parameters that concern the engine.
+pub fn settings(parameters: &Parameters) -> Settings {
+    let count = |name: &str| parameters.integer(name).max(0) as usize;
+    Settings {
+        keep: KeepLimits {
+            frames: count("keep_frames"),
+            bytes: count("keep_megabytes") * 1_000_000,
+            images: count("keep_images"),
+        },
+        prompt_timeout: Duration::from_secs_f64(parameters.float("prompt_timeout").clamp(0.0, 60.0)),
+        candidates: match parameters.text("candidates") {
+            "single" => Candidates::Single,
+            "multi" => Candidates::Multi,
+            _ => Candidates::Auto,
+        },
+        stability_offset: parameters.float("stability_offset") as f32,
+        track_min_iou: parameters.float("track_min_iou") as f32,
+        track_max_area_jump: parameters.float("track_max_area_jump") as f32,
+    }
+}
