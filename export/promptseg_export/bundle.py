@@ -9,6 +9,12 @@ DESCRIPTION = "bundle.json"
 ENCODER = "image_encoder.onnx"
 DECODER = "mask_decoder.onnx"
 PROMPT_ENCODER = "prompt_encoder.safetensors"
+SUFFIXES = (".onnx", ".data", ".safetensors", ".json")
+
+
+def variant_of(name: str, precision: str) -> str:
+    """The file name of a graph in a precision."""
+    return name if precision == "fp32" else name.replace(".onnx", f".{precision}.onnx")
 
 
 def entry(path: Path) -> dict:
@@ -20,7 +26,23 @@ def entry(path: Path) -> dict:
 
 
 def write_description(folder: Path, fields: dict) -> None:
-    """Writes bundle.json last, so that a folder with one is complete."""
-    files = {name: entry(folder / name) for name in (ENCODER, DECODER, PROMPT_ENCODER) if (folder / name).exists()}
+    files = {path.name: entry(path) for path in sorted(folder.iterdir()) if path.name != DESCRIPTION}
     text = json.dumps({"format": FORMAT, **fields, "files": files}, indent=2)
     (folder / DESCRIPTION).write_text(text + "\n")
+
+
+def move(made: Path, out: Path) -> None:
+    """Puts a finished bundle where it belongs, in place of one that is there; bundle.json is the first to go and the
+    last to come, so that a folder with one is complete."""
+    out.mkdir(parents=True, exist_ok=True)
+    old = out / DESCRIPTION
+    if old.is_file():
+        names = json.loads(old.read_text()).get("files", {})
+        old.unlink()
+        for name in names:
+            if Path(name).name == name:
+                (out / name).unlink(missing_ok=True)
+    for path in sorted(made.iterdir(), key=lambda p: p.name == DESCRIPTION):
+        path.chmod(0o644)
+        path.replace(out / path.name)
+    made.rmdir()

@@ -1,9 +1,40 @@
 """`promptseg-export FAMILY ... OUT`: one command per family."""
 
 import argparse
+import os
 import sys
 import time
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A family as the command line knows it. Its module is imported when it is asked for: PyTorch takes seconds."""
+
+    name: str
+    module: str
+    models: tuple
+    help: str
+    extra: str = ""
+    """What of pyproject.toml's extras has its package."""
+
+
+FAMILIES = (
+    Listing("sam", "sam", ("vit_b", "vit_l", "vit_h", "small"), "SAM"),
+    Listing("sam-hq", "sam_hq", ("vit_b", "vit_l", "vit_h", "vit_tiny", "small"), "SAM-HQ", "hq"),
+    Listing("mobile-sam", "mobile_sam", ("vit_tiny", "small"), "MobileSAM", "hq"),
+)
+
+
+def precisions(text: str) -> tuple:
+    asked = tuple(part for part in text.split(",") if part)
+    if unknown := [part for part in asked if part not in PRECISIONS]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not of {', '.join(PRECISIONS)}")
+    return asked
 
 
 def parser() -> argparse.ArgumentParser:
@@ -12,15 +43,24 @@ def parser() -> argparse.ArgumentParser:
         description="Turn a checkpoint of the Segment Anything family into a promptseg bundle, and prove it equal.",
     )
     families = top.add_subparsers(dest="family", required=True, metavar="FAMILY")
-    sam = families.add_parser("sam", help="SAM (ViT-B, ViT-L, ViT-H)")
-    sam.add_argument("--model", choices=("vit_b", "vit_l", "vit_h", "small"), required=True)
-    weights = sam.add_mutually_exclusive_group(required=True)
-    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="the published .pth file")
-    weights.add_argument("--random-weights", type=int, metavar="SEED", help="for tests and benchmarks")
-    sam.add_argument("--image-size", type=int, default=512, help="of the model `small`, a multiple of 16 (512)")
-    sam.add_argument("--name", help="name in bundle.json (sam_MODEL)")
-    sam.add_argument("--source", help="where the weights come from, for bundle.json")
-    sam.add_argument("out", type=Path, metavar="OUT", help="folder of the bundle, made if it is not there")
+    for listing in FAMILIES:
+        family = families.add_parser(listing.name, help=f"{listing.help}: {', '.join(listing.models)}")
+        default = {"default": listing.models[0]} if len(listing.models) == 2 else {"required": True}
+        family.add_argument("--model", choices=listing.models, help="`small` is for tests", **default)
+        weights = family.add_mutually_exclusive_group(required=True)
+        weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="the published file of weights")
+        weights.add_argument("--random-weights", type=int, metavar="SEED", help="for tests and benchmarks")
+        family.add_argument(
+            "--variants",
+            type=precisions,
+            default=PRECISIONS,
+            metavar="LIST",
+            help="of fp32 (always made), fp16 (GPUs) and int8 (CPUs), with commas between (all three)",
+        )
+        family.add_argument("--image-size", type=int, metavar="S", help="of the model `small`, a multiple of 16 (512)")
+        family.add_argument("--name", help="in bundle.json (FAMILY_MODEL)")
+        family.add_argument("--source", help="where the weights come from, for bundle.json (the file's name)")
+        family.add_argument("out", type=Path, metavar="OUT", help="folder of the bundle, made if it is not there")
     return top
 
 
@@ -31,20 +71,41 @@ def main(arguments: list | None = None) -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - start:6.1f} s] {text}", file=sys.stderr, flush=True)
 
-    if args.checkpoint is not None and not args.checkpoint.is_file():
-        print(f"promptseg-export: there is no checkpoint {args.checkpoint}", file=sys.stderr)
-        return 2
-    # PyTorch takes seconds to import, `--help` should not.
-    from . import parity, sam
+    def fail(text: str, code: int) -> int:
+        print(f"promptseg-export: {text}", file=sys.stderr)
+        return code
 
+    listing = next(f for f in FAMILIES if f.name == args.family)
+    if args.checkpoint is not None and not args.checkpoint.is_file():
+        return fail(f"there is no checkpoint {args.checkpoint}", 2)
+    if args.image_size is not None and (args.model != "small" or args.image_size % 16 or args.image_size < 64):
+        return fail(f"--image-size {args.image_size}: it is for the model `small`, a multiple of 16, at least 64", 2)
+    if args.out.exists() and not args.out.is_dir():
+        return fail(f"{args.out} is a file, expected a folder to write or a name that is free", 2)
     random = args.random_weights is not None
-    say(f"SAM {args.model} with {'random weights' if random else args.checkpoint} ...")
-    model = sam.build(args.model, args.checkpoint, args.random_weights, args.image_size)
-    made_of = f"random weights, seed {args.random_weights}" if random else args.checkpoint.name
+    say(f"{listing.help} {args.model} with {'random weights' if random else args.checkpoint} ...")
     try:
-        worst = sam.export(model, args.name or f"sam_{args.model}", args.source or made_of, args.out, say)
+        import torch
+
+        from . import checkpoints, export, parity
+
+        module = import_module(f".{listing.module}", __package__)
+    except ModuleNotFoundError as e:
+        extra = f"[{listing.extra}]" if listing.extra else ""
+        return fail(f"{e.name} is not installed; pip install './export{extra}'", 1)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    try:
+        family = module.build(args.model, args.checkpoint, args.random_weights, args.image_size)
+        name = args.name or f"{listing.name}_{args.model}".replace("-", "_")
+        source = args.source or (f"random weights, seed {args.random_weights}" if random else args.checkpoint.name)
+        measured = export.export(family, name, source, args.out, args.variants, say)
+    except checkpoints.CheckpointError as e:
+        return fail(str(e), 1)
     except parity.Mismatch as e:
-        print(f"promptseg-export: not equal to PyTorch, no bundle written: {e}", file=sys.stderr)
-        return 1
-    say(f"{args.out}: equal to PyTorch within {worst['low_res']:.1e} of the range of its logits")
+        return fail(f"not equal to PyTorch, no bundle written: {e}", 1)
+    except export.Unfit as e:
+        return fail(f"not a graph for TensorRT, no bundle written: {e}", 1)
+    except OSError as e:
+        return fail(f"cannot write {args.out}: {e}", 1)
+    say(f"{args.out}: equal to PyTorch within {measured['fp32'].low_res:.1e} of the range of its logits")
     return 0

@@ -18,9 +18,11 @@ from safetensors.numpy import save_file
 from segment_anything import SamPredictor
 
 from . import graphs, sam
+from .export import export
 
 SEED = 7
 STRIDE = 8
+MADE_OF = f"random weights, seed {SEED}"
 
 
 def photos() -> dict:
@@ -94,12 +96,35 @@ def prompt_encoder_cases(model: torch.nn.Module, tensors: dict) -> None:
         tensors[f"prompt_encoder.{name}"] = value.detach().numpy()
 
 
+def export_official_decoder(sam: torch.nn.Module, path: Path) -> None:
+    """The official export, with the prompt encoder fused in (scripts/export_onnx_model.py of segment-anything)."""
+    from segment_anything.utils.onnx import SamOnnxModel
+
+    c = sam.prompt_encoder.embed_dim
+    h, w = sam.prompt_encoder.image_embedding_size
+    inputs = {
+        "image_embeddings": torch.randn(1, c, h, w),
+        "point_coords": torch.randint(0, sam.image_encoder.img_size, (1, 5, 2)).float(),
+        "point_labels": torch.randint(0, 4, (1, 5)).float(),
+        "mask_input": torch.randn(1, 1, 4 * h, 4 * w),
+        "has_mask_input": torch.tensor([1.0]),
+        "orig_im_size": torch.tensor([1500.0, 2250.0]),
+    }
+    dynamic = {"point_coords": {1: "num_points"}, "point_labels": {1: "num_points"}}
+    model = SamOnnxModel(sam, return_single_mask=False)
+    graphs.trace(model, inputs, ("masks", "iou_predictions", "low_res_masks"), dynamic, path)
+
+
 @torch.no_grad()
 def make(out: Path) -> None:
-    model = sam.build("small", None, SEED)
-    sam.export(model, "sam_small", f"random weights, seed {SEED}", out / "sam")
+    family = sam.build("small", None, SEED)
+    model = family.network
+    export(family, "sam_small", MADE_OF, out / "sam")
     (out / "official").mkdir(exist_ok=True)
-    graphs.export_official_decoder(model, out / "official" / "mask_decoder.onnx")
+    export_official_decoder(model, out / "official" / "mask_decoder.onnx")
+    # All precisions, as small as it gets.
+    smallest = sam.build("small", None, SEED, image_size=128, width=32)
+    export(smallest, "sam_variants", MADE_OF, out / "variants", ("fp32", "fp16", "int8"))
 
     predictor, tensors, listed = SamPredictor(model), {}, []
     prompt_encoder_cases(model, tensors)

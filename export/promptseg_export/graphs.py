@@ -1,18 +1,24 @@
-"""SAM's modules as ONNX graphs that every execution provider takes.
+"""PyTorch modules to ONNX graphs that every execution provider takes: what is true of all families.
 
-The mask decoder gets prompt embeddings instead of prompts. Objects and sparse tokens are its only dynamic axes, and no
-shape is computed from an input: where PyTorch writes `x.reshape(b, n, ...)`, the graph has a Reshape by a constant in
-which 0 keeps a dimension.
+Encoders have fixed shapes, and torch.export turns all that is computed from them into constants. Decoders are traced:
+their wrappers reshape by constants in which 0 keeps a dimension, so that no shape is computed from an input.
 """
 
+import logging
 import warnings
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 OPSET = 17
+INLINE = 1_800_000_000
+"""Bytes of weights up to which they are in the graph's own file: protobuf ends at 2 GiB."""
 
 
 class _Reshape(torch.autograd.Function):
@@ -29,83 +35,66 @@ class _Reshape(torch.autograd.Function):
         return g.op("Reshape", x, g.op("Constant", value_t=torch.tensor(shape, dtype=torch.int64))).setType(kind)
 
 
-def _reshape(x: Tensor, *shape: int) -> Tensor:
+def reshape(x: Tensor, *shape: int) -> Tensor:
+    """For decoders; 0 keeps a dimension."""
     return _Reshape.apply(x, shape)
 
 
-def _attention(attention: nn.Module, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """`Attention.forward` of segment_anything/modeling/transformer.py. Batches of 1 and of B broadcast: the image side
-    of the first layer is computed once for all objects that have no mask prompt."""
-    heads = attention.num_heads
-    depth = attention.internal_dim // heads
-
-    def separate(x: Tensor) -> Tensor:
-        return _reshape(x, 0, -1, heads, depth).transpose(1, 2)
-
-    q, k, v = separate(attention.q_proj(q)), separate(attention.k_proj(k)), separate(attention.v_proj(v))
-    weights = torch.softmax((q @ k.transpose(-1, -2)) / depth**0.5, dim=-1)
-    return attention.out_proj(_reshape((weights @ v).transpose(1, 2), 0, -1, attention.internal_dim))
+def _channel_norm(norm: nn.Module, x: Tensor) -> Tensor:
+    x = x.permute(0, 2, 3, 1)
+    return nn.functional.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps).permute(0, 3, 1, 2)
 
 
-def _layer(layer: nn.Module, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor):
-    """`TwoWayAttentionBlock.forward`."""
-    if layer.skip_first_layer_pe:
-        queries = _attention(layer.self_attn, queries, queries, queries)
-    else:
-        q = queries + query_pe
-        queries = queries + _attention(layer.self_attn, q, q, queries)
-    queries = layer.norm1(queries)
-    attended = _attention(layer.cross_attn_token_to_image, queries + query_pe, keys + key_pe, keys)
-    queries = layer.norm2(queries + attended)
-    queries = layer.norm3(queries + layer.mlp(queries))
-    attended = _attention(layer.cross_attn_image_to_token, keys + key_pe, queries + query_pe, queries)
-    return queries, layer.norm4(keys + attended)
+@contextmanager
+def channel_norms(*modules: nn.Module):
+    """Within it, LayerNorm over channels is one operator: written out, its squares overflow in half precision, and no
+    provider can tell what they are part of."""
+    changed = {m for module in modules for m in module.modules() if type(m).__name__ == "LayerNorm2d"}
+    for norm in changed:
+        norm.forward = partial(_channel_norm, norm)
+    try:
+        yield
+    finally:
+        for norm in changed:
+            del norm.forward
 
 
-class Decoder(nn.Module):
-    """`MaskDecoder.predict_masks` on prompt embeddings, with the dense positional encoding as a constant.
-
-    image_embeddings [1, C, h, w], sparse_prompt_embeddings [B, N, C], dense_prompt_embeddings [1 or B, C, h, w]
-    -> low_res_masks [B, 4, 4h, 4w], iou_predictions [B, 4]
-    """
-
-    def __init__(self, decoder: nn.Module, image_pe: Tensor):
-        super().__init__()
-        self.decoder = decoder
-        self.channels, self.h, self.w = image_pe.shape[1:]
-        self.register_buffer("key_pe", image_pe.flatten(2).permute(0, 2, 1).contiguous())
-        self.register_buffer("output_tokens", torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])[None])
-
-    def forward(self, image_embeddings: Tensor, sparse: Tensor, dense: Tensor):
-        d, c, h, w = self.decoder, self.channels, self.h, self.w
-        # One copy of the output tokens for each object, without asking for the batch's size.
-        per_object = self.output_tokens + 0.0 * sparse.sum(dim=1, keepdim=True)
-        tokens = torch.cat([per_object, sparse], dim=1)
-        keys = _reshape(image_embeddings + dense, -1, c, h * w).permute(0, 2, 1)
-        queries = tokens
-        for layer in d.transformer.layers:
-            queries, keys = _layer(layer, queries, keys, tokens, self.key_pe)
-        final = d.transformer.final_attn_token_to_image
-        attended = _attention(final, queries + tokens, keys + self.key_pe, keys)
-        queries = d.transformer.norm_final_attn(queries + attended)
-
-        upscaled = d.output_upscaling(_reshape(keys.transpose(1, 2), -1, c, h, w))
-        weights = [mlp(queries[:, 1 + i]) for i, mlp in enumerate(d.output_hypernetworks_mlps)]
-        masks = torch.stack(weights, dim=1) @ _reshape(upscaled, -1, c // 8, 16 * h * w)
-        masks = _reshape(masks, -1, d.num_mask_tokens, 4 * h, 4 * w)
-        return masks, d.iou_prediction_head(queries[:, 0])
+def export_encoder(module: nn.Module, side: int, outputs: tuple, path: Path) -> None:
+    """image [1, 3, S, S] -> `outputs`, all of fixed shape."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    image = torch.zeros(1, 3, side, side)
+    with warnings.catch_warnings(), torch.no_grad(), channel_norms(module):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module.eval(),
+            (image,),
+            input_names=["image"],
+            output_names=list(outputs),
+            opset_version=18,  # the lowest that it writes
+            dynamo=True,
+            verbose=False,
+        )
+    weights = sum(p.numel() * p.element_size() for p in module.parameters())
+    program.save(str(path), external_data=weights > INLINE)
+    del program
+    rewrite(path)
 
 
-def export(model: nn.Module, inputs: dict, outputs: list, dynamic: dict, path: Path) -> None:
-    """Writes one graph with the TorchScript exporter: the newer one keeps its weights beside the graph."""
+def export_decoder(module: nn.Module, inputs: dict, outputs: tuple, dynamic: dict, path: Path) -> None:
+    with channel_norms(module):
+        trace(module, inputs, outputs, dynamic, path)
+    rewrite(path)
+
+
+def trace(module: nn.Module, inputs: dict, outputs: tuple, dynamic: dict, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model.eval(),
+            module.eval(),
             tuple(inputs.values()),
             str(path),
             input_names=list(inputs),
-            output_names=outputs,
+            output_names=list(outputs),
             dynamic_axes=dynamic,
             opset_version=OPSET,
             do_constant_folding=True,
@@ -122,44 +111,85 @@ def declare(path: Path, output: str, shape: list) -> None:
     onnx.save(model, path)
 
 
-def export_encoder(encoder: nn.Module, side: int, path: Path) -> None:
-    export(encoder, {"image": torch.zeros(1, 3, side, side)}, ["image_embeddings"], {}, path)
+def output_shapes(path: Path) -> dict[str, list[int]]:
+    """Of a graph whose outputs have fixed shapes."""
+    graph = onnx.load(path, load_external_data=False).graph
+    return {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim] for value in graph.output}
 
 
-def export_decoder(sam: nn.Module, path: Path) -> None:
-    """The decoder of a promptseg bundle with an external prompt encoder."""
-    pe = sam.prompt_encoder.get_dense_pe()
-    _, c, h, w = pe.shape
-    inputs = {
-        "image_embeddings": torch.zeros(1, c, h, w),
-        "sparse_prompt_embeddings": torch.zeros(2, 3, c),
-        "dense_prompt_embeddings": torch.zeros(2, c, h, w),
-    }
-    dynamic = {
-        "sparse_prompt_embeddings": {0: "objects", 1: "tokens"},
-        "dense_prompt_embeddings": {0: "dense_objects"},
-        "low_res_masks": {0: "objects"},
-        "iou_predictions": {0: "objects"},
-    }
-    export(Decoder(sam.mask_decoder, pe), inputs, ["low_res_masks", "iou_predictions"], dynamic, path)
-    masks = sam.mask_decoder.num_mask_tokens
-    declare(path, "low_res_masks", ["objects", masks, 4 * h, 4 * w])
+def rewrite(path: Path) -> None:
+    """Brings a written graph to opset 17, indices to int32, and drops what the exporter says of this machine."""
+    # Weights beside the graph stay where they are.
+    model = onnx.load(path, load_external_data=False)
+    for item in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info,
+                 *model.graph.initializer, model.graph, model]:
+        del item.metadata_props[:]
+        item.doc_string = ""
+    lower_opset(model)
+    narrow_indices(model)
+    onnx.save(model, path)
 
 
-def export_official_decoder(sam: nn.Module, path: Path) -> None:
-    """The official export, with the prompt encoder fused in (scripts/export_onnx_model.py of segment-anything)."""
-    from segment_anything.utils.onnx import SamOnnxModel
+def constants(graph: onnx.GraphProto) -> dict:
+    """Name -> function that gives the value, of all constants of a graph."""
+    found = {t.name: partial(numpy_helper.to_array, t) for t in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            found[node.output[0]] = partial(numpy_helper.to_array, node.attribute[0].t)
+    return found
 
-    c = sam.prompt_encoder.embed_dim
-    h, w = sam.prompt_encoder.image_embedding_size
-    inputs = {
-        "image_embeddings": torch.randn(1, c, h, w),
-        "point_coords": torch.randint(0, sam.image_encoder.img_size, (1, 5, 2)).float(),
-        "point_labels": torch.randint(0, 4, (1, 5)).float(),
-        "mask_input": torch.randn(1, 1, 4 * h, 4 * w),
-        "has_mask_input": torch.tensor([1.0]),
-        "orig_im_size": torch.tensor([1500.0, 2250.0]),
-    }
-    dynamic = {"point_coords": {1: "num_points"}, "point_labels": {1: "num_points"}}
-    model = SamOnnxModel(sam, return_single_mask=False)
-    export(model, inputs, ["masks", "iou_predictions", "low_res_masks"], dynamic, path)
+
+def lower_opset(model: onnx.ModelProto) -> None:
+    """From opset 18, the lowest that torch.export writes, to 17, which TensorRT 8 reads too."""
+    (default,) = [o for o in model.opset_import if o.domain in ("", "ai.onnx")]
+    if default.version <= OPSET:
+        return
+    values = constants(model.graph)
+    for node in model.graph.node:
+        then, now = (onnx.defs.get_schema(node.op_type, v).since_version for v in (OPSET, default.version))
+        if then == now:
+            continue
+        if node.op_type.startswith("Reduce"):
+            # The axes were an attribute.
+            axes = values[node.input.pop(1)]().tolist() if len(node.input) > 1 else None
+            kept = [a for a in node.attribute if a.name != "noop_with_empty_axes"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+            if axes is not None:
+                node.attribute.append(onnx.helper.make_attribute("axes", axes))
+        elif node.op_type == "Split":
+            kept = [a for a in node.attribute if a.name != "num_outputs"]
+            if len(kept) < len(node.attribute) and len(node.input) < 2:
+                del node.attribute[:]
+                node.attribute.extend(kept)
+        elif node.op_type not in ("Pad", "Resize"):  # they only gained options
+            raise NotImplementedError(f"{node.op_type} of opset {default.version} in opset {OPSET}")
+    default.version = OPSET
+
+
+def narrow_indices(model: onnx.ModelProto) -> None:
+    """Constant indices of Gather as int32."""
+    graph, values = model.graph, constants(model.graph)
+    for number, node in enumerate(graph.node):
+        if node.op_type in ("Gather", "GatherElements") and node.input[1] in values:
+            indices = values[node.input[1]]()
+            if indices.dtype == np.int64:
+                name = f"{node.output[0]}_indices_{number}"
+                graph.initializer.append(numpy_helper.from_array(indices.astype(np.int32), name))
+                node.input[1] = name
+    drop_unused(graph)
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Removes nodes and constants that nothing uses any more."""
+    needed, kept = {value.name for value in graph.output}, []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    kept.reverse()
+    if len(kept) < len(graph.node):
+        del graph.node[:]
+        graph.node.extend(kept)
+    for tensor in [t for t in graph.initializer if t.name not in needed]:
+        graph.initializer.remove(tensor)

@@ -3,24 +3,86 @@
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import save_file
-from segment_anything import sam_model_registry
+from segment_anything import SamPredictor, sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import Tensor, nn
 
-from . import bundle, graphs, parity
-
-MODELS = ("vit_b", "vit_l", "vit_h", "small")
-MEAN = [123.675, 116.28, 103.53]
-STD = [58.395, 57.12, 57.375]
+from . import checkpoints
+from .family import MEAN, STD, Family, Prompts
+from .sam_decoder import Decoder
 
 
-def small(image_size: int = 512, embed_dim: int = 64, prompt_embed_dim: int = 32) -> Sam:
-    """SAM's own classes with little in them: 0.6 MB of encoder and 0.4 MB of decoder at 512 pixels."""
+class SamFamily(Family):
+    """SAM, and what differs only in its image encoder."""
+
+    family, licence = "sam", "Apache-2.0"
+    predictor_class = SamPredictor
+
+    def __init__(self, network: nn.Module):
+        self.network = network.eval()
+        self.predictor = self.predictor_class(network)
+        self.encoder = network.image_encoder
+        self.decoder = self.make_decoder()
+        self.side = network.image_encoder.img_size
+        h, w = network.prompt_encoder.image_embedding_size
+        self.embedding_shape = (1, network.prompt_encoder.embed_dim, h, w)
+        self.low_res = 4 * h
+        self.fields = {"mask_threshold": float(network.mask_threshold)}
+
+    def make_decoder(self) -> nn.Module:
+        return Decoder(self.network.mask_decoder, self.network.prompt_encoder.get_dense_pe())
+
+    def prompt_weights(self) -> dict[str, Tensor]:
+        return {f"prompt_encoder.{k}": v for k, v in self.network.prompt_encoder.state_dict().items()}
+
+    def set_image(self, photo: np.ndarray) -> np.ndarray:
+        self.predictor.set_image(photo)
+        resized = self.predictor.transform.apply_image(photo)
+        return self.network.preprocess(torch.as_tensor(resized).permute(2, 0, 1)[None].float()).numpy()
+
+    def transformed(self, prompts: Prompts) -> tuple:
+        """Points, labels, boxes and masks as `predict_torch` takes them."""
+        transform, size = self.predictor.transform, self.predictor.original_size
+
+        def tensor(values, kind=torch.float):
+            return None if values is None else torch.as_tensor(values, dtype=kind)
+
+        points = None if prompts.points is None else transform.apply_coords(prompts.points, size)
+        boxes = None if prompts.boxes is None else transform.apply_boxes(prompts.boxes, size)
+        return tensor(points), tensor(prompts.labels, torch.int), tensor(boxes), tensor(prompts.masks)
+
+    @torch.no_grad()
+    def predict(self, prompts: Prompts, multimask: bool) -> tuple[np.ndarray, np.ndarray]:
+        _, iou, low_res = self.predictor.predict_torch(*self.transformed(prompts), multimask_output=multimask)
+        return low_res.numpy(), iou.numpy()
+
+    @torch.no_grad()
+    def embed(self, prompts: Prompts) -> tuple[np.ndarray, np.ndarray]:
+        points, labels, boxes, masks = self.transformed(prompts)
+        points = None if points is None else (points, labels)
+        sparse, dense = self.network.prompt_encoder(points=points, boxes=boxes, masks=masks)
+        # Without masks the dense embeddings of all objects are the same, and one is enough.
+        return sparse.numpy(), (dense if masks is not None else dense[:1]).numpy()
+
+
+def small_parts(image_size: int, prompt_embed_dim: int = 32) -> tuple:
+    """Prompt encoder and transformer of the small configurations."""
     grid = image_size // 16
-    encoder = ImageEncoderViT(
+    prompts = PromptEncoder(
+        embed_dim=prompt_embed_dim,
+        image_embedding_size=(grid, grid),
+        input_image_size=(image_size, image_size),
+        mask_in_chans=16,
+    )
+    return prompts, TwoWayTransformer(depth=2, embedding_dim=prompt_embed_dim, mlp_dim=128, num_heads=4)
+
+
+def small_vit(image_size: int, encoder=ImageEncoderViT, width: int = 64) -> nn.Module:
+    return encoder(
         depth=2,
-        embed_dim=embed_dim,
+        embed_dim=width,
         img_size=image_size,
         mlp_ratio=2,
         norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
@@ -30,63 +92,84 @@ def small(image_size: int = 512, embed_dim: int = 64, prompt_embed_dim: int = 32
         use_rel_pos=True,
         global_attn_indexes=[1],
         window_size=14,
-        out_chans=prompt_embed_dim,
+        out_chans=32,
     )
-    prompts = PromptEncoder(
-        embed_dim=prompt_embed_dim,
-        image_embedding_size=(grid, grid),
-        input_image_size=(image_size, image_size),
-        mask_in_chans=16,
-    )
-    transformer = TwoWayTransformer(depth=2, embedding_dim=prompt_embed_dim, mlp_dim=128, num_heads=4)
-    decoder = MaskDecoder(
+
+
+def small_decoder(transformer: nn.Module, decoder=MaskDecoder, **more) -> nn.Module:
+    return decoder(
         num_multimask_outputs=3,
         transformer=transformer,
-        transformer_dim=prompt_embed_dim,
+        transformer_dim=32,
         iou_head_depth=3,
-        iou_head_hidden_dim=prompt_embed_dim,
+        iou_head_hidden_dim=32,
+        **more,
     )
-    return Sam(encoder, prompts, decoder, pixel_mean=MEAN, pixel_std=STD)
 
 
-def build(model: str, checkpoint: Path | None, seed: int | None, image_size: int = 512) -> Sam:
-    """The PyTorch model, from a checkpoint or with random weights of `seed`."""
+def small(image_size: int, width: int = 64) -> Sam:
+    """SAM's own classes with little in them: 0.6 MB of encoder and 0.4 MB of decoder at 512 pixels."""
+    encoder = small_vit(image_size, width=width)
+    prompts, transformer = small_parts(image_size)
+    return Sam(encoder, prompts, small_decoder(transformer), pixel_mean=MEAN, pixel_std=STD)
+
+
+def weights(network: nn.Module, checkpoint: Path | None, seed: int | None) -> None:
+    """Loads the checkpoint, or makes the network's initial weights random ones that say something."""
+    if checkpoint is not None:
+        checkpoints.load(network, checkpoint)
+    # Some buffers are computed from the weights when a network is put into evaluation mode.
+    network.train().eval()
+    if seed is not None:
+        randomise(network)
+        network.train().eval()
+
+
+def build(
+    model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, width: int = 64
+) -> SamFamily:
+    """From a checkpoint, or with random weights of `seed`; `width` is of the small configuration."""
     if seed is not None:
         torch.manual_seed(seed)
-    if model == "small":
-        sam = small(image_size)
-        if checkpoint is not None:
-            sam.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True))
-    else:
-        sam = sam_model_registry[model](checkpoint=None if checkpoint is None else str(checkpoint))
-    if seed is not None:
-        randomise(sam)
-    return sam.eval()
+    network = small(image_size or 512, width) if model == "small" else sam_model_registry[model](checkpoint=None)
+    weights(network, checkpoint, seed)
+    return SamFamily(network)
 
 
 @torch.no_grad()
-def randomise(sam: Sam) -> None:
+def randomise(sam: nn.Module) -> None:
     """Random weights that say something: what starts as zero or one is varied too, so that leaving it out is seen, and
     logits and IoU are spread as a trained model's are."""
     for name, p in sam.named_parameters():
         if name.endswith("pos_embed"):
             p.normal_(std=0.3)
-        elif "rel_pos" in name:
+        elif "rel_pos" in name or name.endswith("attention_biases"):
             p.normal_(std=0.1)
         elif p.ndim == 1:
             p.add_(0.1 * torch.randn_like(p))
+    for name, b in sam.named_buffers():
+        if name.endswith("running_mean"):
+            b.normal_(std=0.1)
+        elif name.endswith("running_var"):
+            b.uniform_(0.7, 1.4)
     size = sam.image_encoder.img_size
     embedding = sam.image_encoder(torch.randn(1, 3, size, size))
-    points = torch.rand(8, 2, 2) * size, torch.tensor([[1, -1]]).repeat(8, 1)
-    sparse, dense = sam.prompt_encoder(points=points, boxes=None, masks=None)
     decoder, pe = sam.mask_decoder, sam.prompt_encoder.get_dense_pe()
+    points = torch.rand(8, 2, 2) * size, torch.tensor([[1, -1]]).repeat(8, 1)
+    arguments = [pe, *sam.prompt_encoder(points=points, boxes=None, masks=None)]
+    mlps = list(decoder.output_hypernetworks_mlps)
+    if hasattr(decoder, "hf_mlp"):
+        mlps.append(decoder.hf_mlp)
+        embedding, early = embedding
+        early = decoder.compress_vit_feat(early[0].permute(0, 3, 1, 2))
+        arguments.append(decoder.embedding_encoder(embedding) + early)
 
     def run():
-        return decoder.predict_masks(embedding, pe, sparse, dense)
+        return decoder.predict_masks(embedding, *arguments)
 
     # Spread the logits to a standard deviation of 2, and IoU to 0.7 with one of 0.1.
     masks, _ = run()
-    for i, mlp in enumerate(decoder.output_hypernetworks_mlps):
+    for i, mlp in enumerate(mlps):
         scale = 2.0 / masks[:, i].std()
         mlp.layers[-1].weight.mul_(scale)
         mlp.layers[-1].bias.mul_(scale)
@@ -96,48 +179,3 @@ def randomise(sam: Sam) -> None:
     head.weight.mul_(scale)
     head.bias.mul_(scale)
     head.bias.add_(0.7 - run()[1].mean())
-
-
-def export(sam: Sam, name: str, source: str, out: Path, say=print) -> dict:
-    """Writes the bundle to `out` and proves it.
-
-    Returns the measured differences. Raises `parity.Mismatch`, and leaves no bundle.json, when they are too large.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / bundle.DESCRIPTION).unlink(missing_ok=True)
-    side = sam.image_encoder.img_size
-    say(f"image encoder, {side} x {side} ...")
-    graphs.export_encoder(sam.image_encoder, side, out / bundle.ENCODER)
-    say("mask decoder ...")
-    graphs.export_decoder(sam, out / bundle.DECODER)
-    say("prompt encoder ...")
-    weights = {f"prompt_encoder.{k}": v.contiguous() for k, v in sam.prompt_encoder.state_dict().items()}
-    save_file(weights, out / bundle.PROMPT_ENCODER)
-    (out / bundle.PROMPT_ENCODER).chmod(0o644)
-    say("PyTorch against ONNX Runtime ...")
-    differences = parity.check(sam, out, say)
-    c = sam.prompt_encoder.embed_dim
-    h, w = sam.prompt_encoder.image_embedding_size
-    bundle.write_description(
-        out,
-        {
-            "name": name,
-            "family": "sam",
-            "source": source,
-            "licence": "Apache-2.0",
-            "image_size": side,
-            "resize": "letterbox",
-            "mean": MEAN,
-            "std": STD,
-            "embedding_shape": [1, c, h, w],
-            "low_res_size": 4 * h,
-            "mask_threshold": float(sam.mask_threshold),
-            "candidates": 3,
-            "single_mask": True,
-            "multimask_for_several_prompts": False,
-            "prompts": ["point", "box", "mask"],
-            "prompt_encoder": "external",
-            "parity": differences,
-        },
-    )
-    return differences

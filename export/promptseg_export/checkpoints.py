@@ -1,0 +1,84 @@
+"""Loading published checkpoints: nothing is executed, and what does not fit is named."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+class CheckpointError(Exception):
+    """The file is not a checkpoint of the model that was asked for."""
+
+
+def load(network: nn.Module, path: Path, unwrap: str | None = None) -> None:
+    """Loads the weights of `path` into `network`; `unwrap` is the key under which some families keep them."""
+    state = read(path)
+    if unwrap is not None and isinstance(state.get(unwrap), dict):
+        state = state[unwrap]
+    fit(network, state, path)
+
+
+def read(path: Path) -> dict:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as e:
+        reason = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} is not a PyTorch checkpoint that can be read without running its code: {reason}") from e
+    if not isinstance(state, dict) or not state:
+        raise CheckpointError(f"{path} holds {type(state).__name__}, expected a dictionary of tensors")
+    return state
+
+
+def fit(network: nn.Module, state: dict, path: Path) -> None:
+    """`load_state_dict`, with what is missing, unexpected or of another shape in the error."""
+    expected = network.state_dict()
+    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    problems = []
+    for what, keys in (
+        ("missing", [k for k in expected if k not in tensors]),
+        ("not known", [k for k in state if k not in expected]),
+        (
+            "of another shape",
+            [
+                f"{k} {list(tensors[k].shape)} for {list(v.shape)}"
+                for k, v in expected.items()
+                if k in tensors and tensors[k].shape != v.shape
+            ],
+        ),
+    ):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            problems.append(f"{len(keys)} of its tensors are {what}: {', '.join(keys[:3])}{more}")
+    if problems:
+        guess = looks_like(tensors)
+        hint = f"; it looks like {guess}" if guess else "; it looks like no model that is known here"
+        raise CheckpointError(f"{path} does not fit: {'; '.join(problems)}{hint}")
+    network.load_state_dict(tensors)
+
+
+def looks_like(state: dict) -> str | None:
+    """Which model a checkpoint seems to be of: the options that would fit it."""
+    if isinstance(state.get("model"), dict):
+        state = state["model"]
+    keys = set(state)
+
+    def width(key: str) -> int | None:
+        return state[key].shape[0] if key in keys else None
+
+    blocks = {int(k.split(".")[3]) for k in keys if k.startswith("image_encoder.trunk.blocks.")}
+    if blocks:
+        embed = width("image_encoder.trunk.patch_embed.proj.weight")
+        sizes = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
+        version = "2.1" if any(k.startswith("obj_ptr_tpos_proj") for k in keys) else "2"
+        return f"SAM {version} {sizes.get((embed, len(blocks)), 'of an unknown size')}"
+    if any(k.startswith("spatial_perceiver.") for k in keys):
+        return "EdgeTAM"
+    tiny = any(k.startswith("image_encoder.patch_embed.seq.") for k in keys)
+    vit = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}.get(width("image_encoder.patch_embed.proj.weight"))
+    hq = any(k.startswith("mask_decoder.hf_token") for k in keys)
+    if tiny:
+        return "sam-hq --model vit_tiny" if hq else "mobile-sam"
+    if vit:
+        return f"{'sam-hq' if hq else 'sam'} --model {vit}"
+    return None

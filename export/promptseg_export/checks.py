@@ -1,0 +1,171 @@
+"""What a graph must not have so that TensorRT builds it, in fp32 and in fp16: needs `onnx` and `numpy` only.
+
+    python -m promptseg_export.checks GRAPH.onnx...
+
+prints the violations. The exporter runs it on all that it writes, and a test on all that is in the repository.
+"""
+
+import sys
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+
+BANNED = {
+    "OneHot": "TensorRT has no such layer for it",
+    "Shape": "a shape is computed from a tensor",
+    "Size": "a shape is computed from a tensor",
+    "ConstantOfShape": "a tensor is made of a computed shape",
+    "Range": "a tensor of computed length",
+    "NonZero": "the output's shape depends on data",
+    "Unique": "the output's shape depends on data",
+    "Compress": "the output's shape depends on data",
+    "Loop": "control flow",
+    "If": "control flow",
+    "Scan": "control flow",
+    "RandomNormal": "two runs differ",
+    "RandomNormalLike": "two runs differ",
+    "RandomUniform": "two runs differ",
+    "RandomUniformLike": "two runs differ",
+}
+"""Operators, and why not."""
+
+SHAPES = {
+    "Reshape": (1,),
+    "Expand": (1,),
+    "Tile": (1,),
+    "Slice": (1, 2, 3, 4),
+    "Pad": (1, 3),
+    "Resize": (1, 2, 3),
+    "Split": (1,),
+    "Squeeze": (1,),
+    "Unsqueeze": (1,),
+    "ReduceSum": (1,),
+    "ReduceMean": (1,),
+    "ReduceMax": (1,),
+    "ReduceMin": (1,),
+    "TopK": (1,),
+    "CumSum": (1,),
+}
+"""Inputs that say a shape or an axis: constants, and the only int64 that there is."""
+
+DYNAMIC = {
+    "sparse_prompt_embeddings": {0, 1},
+    "dense_prompt_embeddings": {0},
+    "point_coords": {0, 1},
+    "point_labels": {0, 1},
+    "mask_input": {0},
+    "has_mask_input": {0},
+}
+"""Axes of inputs that may be dynamic: the number of objects, and that of tokens or points."""
+
+FP32_ONLY = {"Softmax", "LogSoftmax", "LayerNormalization", "ReduceMean", "InstanceNormalization", "Exp", "Pow"}
+"""Operators whose intermediate values leave the range of half precision."""
+
+
+def violations(model: onnx.ModelProto) -> list[str]:
+    """What is wrong with a graph, one line each; nothing for a good one. Weights beside the graph are not needed."""
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    graph = inferred.graph
+    types = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info, *graph.output)}
+    constants = {t.name: t.data_type for t in graph.initializer}
+    types.update(constants)
+    for node in graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = types.get(node.output[0], TensorProto.UNDEFINED)
+    found = [*opset(inferred), *inputs(graph), *decomposed_norms(graph)]
+    for node in graph.node:
+        found += [f"{node.op_type} {node.output[0]}: {problem}" for problem in of_node(node, types, constants)]
+    return found
+
+
+def opset(model: onnx.ModelProto) -> list[str]:
+    versions = {o.domain: o.version for o in model.opset_import if o.domain in ("", "ai.onnx")}
+    version = max(versions.values(), default=0)
+    used = {n.domain for n in model.graph.node} - {"", "ai.onnx"}
+    found = [f"operators of the domain {domain}, which only one runtime has" for domain in sorted(used)]
+    return found if version >= 17 else [f"opset {version}, at least 17 is needed", *found]
+
+
+def inputs(graph: onnx.GraphProto) -> list[str]:
+    found, weights = [], {t.name for t in graph.initializer}
+    for value in graph.input:
+        if value.name in weights:
+            continue
+        kind = value.type.tensor_type
+        for axis, dim in enumerate(kind.shape.dim):
+            if not dim.HasField("dim_value") and axis not in DYNAMIC.get(value.name, set()):
+                found.append(f"input {value.name}: axis {axis} is dynamic; objects and tokens only may be")
+        if kind.elem_type != TensorProto.FLOAT:
+            found.append(f"input {value.name}: {TensorProto.DataType.Name(kind.elem_type)}, float is what callers have")
+    for value in graph.output:
+        if value.type.tensor_type.elem_type != TensorProto.FLOAT:
+            found.append(f"output {value.name}: not float")
+    return found
+
+
+def decomposed_norms(graph: onnx.GraphProto) -> list[str]:
+    """A mean of squares under a root: a norm that is not one operator, and overflows in half precision."""
+    makers = {name: node for node in graph.node for name in node.output}
+
+    def made_by(name: str, kinds: tuple) -> onnx.NodeProto | None:
+        node = makers.get(name)
+        return node if node is not None and node.op_type in kinds else None
+
+    found = []
+    for root in graph.node:
+        if root.op_type != "Sqrt":
+            continue
+        mean = made_by(root.input[0], ("ReduceMean",))
+        total = made_by(root.input[0], ("Add",))
+        if total is not None:
+            mean = next((m for m in (made_by(i, ("ReduceMean",)) for i in total.input) if m is not None), None)
+        if mean is None:
+            continue
+        square = made_by(mean.input[0], ("Pow", "Mul"))
+        if square is not None and (square.op_type == "Pow" or square.input[0] == square.input[1]):
+            found.append(f"Sqrt {root.output[0]}: a LayerNorm written out; half precision needs LayerNormalization")
+    return found
+
+
+def of_node(node: onnx.NodeProto, types: dict, constants: dict) -> list[str]:
+    found = []
+    if node.op_type in BANNED:
+        found.append(BANNED[node.op_type])
+    shapes = SHAPES.get(node.op_type, ())
+    for i, name in enumerate(node.input):
+        if not name:
+            continue
+        if i in shapes and name not in constants:
+            found.append(f"its input {i} ({name}) is computed")
+        wide = types.get(name) in (TensorProto.INT64, TensorProto.DOUBLE, TensorProto.UINT64)
+        if wide and not (i in shapes and name in constants):
+            found.append(f"input {name} is {TensorProto.DataType.Name(types[name])}")
+    if node.op_type in FP32_ONLY and any(types.get(n) == TensorProto.FLOAT16 for n in node.input):
+        found.append("computed in half precision, which it overflows")
+    if node.op_type != "Constant":
+        for name in node.output:
+            if types.get(name) in (TensorProto.INT64, TensorProto.DOUBLE):
+                found.append(f"puts out {TensorProto.DataType.Name(types[name])}")
+            if name and name not in types:
+                found.append(f"the type of {name} is not known")
+    return found
+
+
+def of_file(path: Path) -> list[str]:
+    return violations(onnx.load(path, load_external_data=False))
+
+
+def main(paths: list[str]) -> int:
+    bad = 0
+    for path in paths:
+        found = of_file(Path(path))
+        bad += len(found)
+        print(f"{path}: {'good' if not found else f'{len(found)} violations'}")
+        for line in found:
+            print(f"  {line}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

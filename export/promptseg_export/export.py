@@ -1,0 +1,124 @@
+"""From a family to a proven bundle."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from . import bundle, checks, graphs, variants
+from .family import Family
+from .parity import Mismatch, Parity, Proof
+
+PROVIDERS = {"fp32": ["tensorrt", "cuda", "cpu"], "fp16": ["tensorrt", "cuda"], "int8": ["cpu"]}
+"""Which execution providers a precision is for, the quickest first."""
+
+
+class Unfit(Exception):
+    """A graph that TensorRT would not build."""
+
+
+def export(family: Family, name: str, source: str, out: Path, precisions=("fp32",), say=print) -> dict[str, Parity]:
+    """Writes the bundle to `out` once it is proven; returns what was measured, by precision.
+
+    Raises `Mismatch` when fp32 is not equal to PyTorch, and leaves `out` as it was. Other precisions that are beyond
+    their limits are left out.
+    """
+    made = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    try:
+        measured = write(family, name, source, made, precisions, say)
+        bundle.move(made, out)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return measured
+
+
+def write(family: Family, name: str, source: str, folder: Path, precisions, say) -> dict[str, Parity]:
+    encoder, decoder = folder / bundle.ENCODER, folder / bundle.DECODER
+    say(f"image encoder, {family.side} x {family.side} ...")
+    graphs.export_encoder(family.encoder, family.side, family.encoder_outputs, encoder)
+    check(encoder)
+    say("mask decoder ...")
+    write_decoder(family, graphs.output_shapes(encoder), decoder)
+    check(decoder)
+    weights = {k: v.detach().float().contiguous() for k, v in family.prompt_weights().items()}
+    save_file(weights, folder / bundle.PROMPT_ENCODER)
+    say(f"{family.family} in PyTorch, on a photo ...")
+    proof = Proof(family)
+    say("fp32 in ONNX Runtime ...")
+    measured = {"fp32": proof.compare(encoder, decoder, say)}
+    if problem := measured["fp32"].problem("fp32"):
+        raise Mismatch(problem)
+    listed = [variant("fp32", bundle.ENCODER, bundle.DECODER, measured["fp32"])]
+    for precision in ("fp16", "int8"):
+        if precision not in precisions:
+            continue
+        say(f"{precision} ...")
+        files = {"fp16": write_half, "int8": write_int8}[precision](folder, proof, say)
+        for file in files:
+            if file != bundle.DECODER:
+                check(folder / file)
+        measured[precision] = proof.compare(*(folder / file for file in files), say)
+        if problem := measured[precision].problem(precision):
+            say(f"{precision} is left out: {problem}")
+            for file in files:
+                if file != bundle.DECODER:
+                    (folder / file).unlink()
+        else:
+            listed.append(variant(precision, *files, measured[precision]))
+    fields = {"name": name, "source": source, **family.description(), "variants": listed}
+    bundle.write_description(folder, fields)
+    return measured
+
+
+def variant(precision: str, encoder: str, decoder: str, parity: Parity) -> dict:
+    return {
+        "precision": precision,
+        "encoder": encoder,
+        "decoder": decoder,
+        "providers": PROVIDERS[precision],
+        "parity": parity.fields(),
+    }
+
+
+def write_decoder(family: Family, features: dict, path: Path) -> None:
+    """Objects and sparse tokens are the only dynamic axes."""
+    _, c, h, w = family.embedding_shape
+    inputs = {name: torch.zeros(features[name]) for name in family.decoder_features}
+    inputs["sparse_prompt_embeddings"] = torch.zeros(2, 3, c)
+    inputs["dense_prompt_embeddings"] = torch.zeros(2, c, h, w)
+    dynamic = {
+        "sparse_prompt_embeddings": {0: "objects", 1: "tokens"},
+        "dense_prompt_embeddings": {0: "dense_objects"},
+        **{name: {0: "objects"} for name in family.decoder_outputs},
+    }
+    graphs.export_decoder(family.decoder, inputs, family.decoder_outputs, dynamic, path)
+    with torch.no_grad():
+        shapes = [tuple(t.shape) for t in family.decoder(*inputs.values())]
+    for output, shape in zip(family.decoder_outputs, shapes):
+        graphs.declare(path, output, ["objects", *shape[1:]])
+
+
+def write_half(folder: Path, proof: Proof, say) -> tuple[str, str]:
+    feeds = proof.feeds(folder / bundle.ENCODER)
+    for graph, given in ((bundle.ENCODER, [{"image": proof.image}]), (bundle.DECODER, feeds)):
+        kept = variants.half(folder / graph, folder / bundle.variant_of(graph, "fp16"), given)
+        if kept:
+            say(f"  {graph}: {len(kept)} operators stay in fp32, their values are too large for half precision")
+    return bundle.variant_of(bundle.ENCODER, "fp16"), bundle.variant_of(bundle.DECODER, "fp16")
+
+
+def write_int8(folder: Path, proof: Proof, say) -> tuple[str, str]:
+    """The encoder only: the decoder is small, and its error would come on top."""
+    target = bundle.variant_of(bundle.ENCODER, "int8")
+    variants.int8(folder / bundle.ENCODER, folder / target)
+    return target, bundle.DECODER
+
+
+def check(path: Path) -> None:
+    found = checks.of_file(path)
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        raise Unfit(f"{path.name}: {'; '.join(found[:3])}{more}")

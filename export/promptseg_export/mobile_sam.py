@@ -1,0 +1,46 @@
+"""MobileSAM (Zhang et al. 2023): SAM with TinyViT for image encoder. The package of SAM-HQ has it as its baseline."""
+
+from pathlib import Path
+
+import torch
+from segment_anything.modeling import MaskDecoder, Sam
+from torch import nn
+
+from . import sam
+from .family import MEAN, STD
+from .sam_hq import sam_model_registry_baseline, tiny_vit_sam
+
+
+class MobileSam(sam.SamFamily):
+    family, licence = "mobile-sam", "Apache-2.0"
+
+
+def small_tiny_vit() -> nn.Module:
+    """TinyViT with little in it. Its 1024 pixels and the widths after the last stride are fixed in the class."""
+    encoder = tiny_vit_sam.TinyViT(
+        img_size=1024, num_classes=1, embed_dims=[8, 16, 24, 32], depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2],
+        window_sizes=[7, 7, 14, 7], mlp_ratio=2.0, drop_path_rate=0.0,
+    )  # fmt: skip
+    # Only the widths of the published models have no stride here.
+    encoder.layers[2].downsample.conv2 = tiny_vit_sam.Conv2d_BN(32, 32, 3, 1, 1, groups=32)
+    norm = tiny_vit_sam.LayerNorm2d
+    encoder.neck = nn.Sequential(
+        nn.Conv2d(32, 32, 1, bias=False), norm(32), nn.Conv2d(32, 32, 3, padding=1, bias=False), norm(32)
+    )
+    return encoder
+
+
+def small() -> Sam:
+    prompts, transformer = sam.small_parts(1024)
+    decoder = sam.small_decoder(transformer, MaskDecoder)
+    return Sam(small_tiny_vit(), prompts, decoder, pixel_mean=MEAN, pixel_std=STD)
+
+
+def build(model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None) -> MobileSam:
+    if seed is not None:
+        torch.manual_seed(seed)
+    network = small() if model == "small" else sam_model_registry_baseline[model](checkpoint=None)
+    # TinyViT also returns early features, which only SAM-HQ uses.
+    network.image_encoder.register_forward_hook(lambda module, image, output: output[0])
+    sam.weights(network, checkpoint, seed)
+    return MobileSam(network)

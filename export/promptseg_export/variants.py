@@ -1,0 +1,85 @@
+"""Half precision and 8-bit graphs from those in fp32."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
+
+from .checks import FP32_ONLY
+from .parity import session
+
+HALF_LIMIT = 65504 / 8
+"""Activations above it on the photo are kept in fp32: other pictures make larger ones."""
+
+
+def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
+    """Weights and activations in half precision, inputs and outputs f32, and in fp32 what would overflow: LayerNorm,
+    softmax, and every operator that saw values above `HALF_LIMIT` with `feeds`. Returns the names of the latter."""
+    large = {name for name, value in largest(source, feeds).items() if not value <= HALF_LIMIT}
+    model = onnx.load(source)
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"node_{number}"
+    kept = [n.name for n in model.graph.node if large.intersection((*n.input, *n.output))]
+    # Its shape inference would need the whole graph in 2 GiB; it works on a file in any case.
+    if model.ByteSize() > 1_800_000_000:
+        named = source.with_name(f"named.{source.name}")
+        onnx.save(model, named, save_as_external_data=True, location=f"{named.name}.data", size_threshold=1024)
+        model = str(named)
+    logging.getLogger("onnxruntime.transformers.float16").setLevel(logging.ERROR)
+    converted = convert_float_to_float16(
+        model,
+        keep_io_types=True,
+        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *sorted(FP32_ONLY)],
+        node_block_list=kept,
+    )
+    if isinstance(model, str):
+        for part in (named, named.with_name(f"{named.name}.data")):
+            part.unlink()
+    # It leaves the types of before, and its casts at the end.
+    del converted.graph.value_info[:]
+    OnnxModel.graph_topological_sort(converted.graph)
+    onnx.save(converted, target)
+    return kept
+
+
+def largest(source: Path, feeds: list[dict]) -> dict[str, float]:
+    """The largest magnitude of every activation of a graph, over runs with `feeds`."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(source, load_external_data=False))
+    graph = model.graph
+    types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.output, *graph.input)}
+    watched = [name for node in graph.node for name in node.output if types.get(name) == TensorProto.FLOAT]
+    for number, name in enumerate(watched):
+        graph.node.append(helper.make_node("Abs", [name], [f"abs_{number}"]))
+        graph.node.append(helper.make_node("ReduceMax", [f"abs_{number}"], [f"largest_{number}"], keepdims=0))
+        graph.output.append(helper.make_tensor_value_info(f"largest_{number}", TensorProto.FLOAT, []))
+    # Beside the source, whose weights it may share.
+    watching = source.with_name(f"watching.{source.name}")
+    onnx.save(model, watching)
+    try:
+        runner = session(watching)
+        names = [f"largest_{number}" for number in range(len(watched))]
+        runs = [runner.run(names, feed) for feed in feeds]
+    finally:
+        watching.unlink()
+    values = np.array(runs, dtype=np.float64).max(0)
+    return dict(zip(watched, values.tolist()))
+
+
+def int8(source: Path, target: Path) -> None:
+    """MatMul and Gemm with weights of 8 bits, one scale for each channel, and activations quantised as they come."""
+    logging.getLogger().setLevel(logging.ERROR)
+    quantize_dynamic(
+        source,
+        target,
+        op_types_to_quantize=["MatMul", "Gemm"],
+        per_channel=True,
+        # Sums of 16 bits overflow with 8-bit weights on processors without VNNI.
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        extra_options={"MatMulConstBOnly": True},
+    )
