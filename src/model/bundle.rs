@@ -1,7 +1,8 @@
 //! The bundle: one folder with everything that one model needs, described by `bundle.json` and verified by hash.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -9,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Error;
 use super::candidates::DynamicMultimask;
+use super::variant::{Precision, Variant};
+use super::{Error, Provider, file};
 use crate::pixels::Resize;
 
 /// The newest `format` that this version reads.
@@ -19,6 +21,12 @@ pub const DESCRIPTION: &str = "bundle.json";
 pub const ENCODER: &str = "image_encoder.onnx";
 pub const DECODER: &str = "mask_decoder.onnx";
 pub const PROMPT_ENCODER: &str = "prompt_encoder.safetensors";
+
+/// Side of the encoder's square: larger ones are a mistake, and would take gigabytes.
+pub(super) const MAX_IMAGE_SIZE: usize = 8192;
+const MAX_CHANNELS: usize = 4096;
+const MAX_CELLS: usize = 1024;
+const MAX_CANDIDATES: usize = 64;
 
 /// Size and hash of one file of the bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +79,12 @@ pub struct Manifest {
     pub prompts: Vec<String>,
     /// `external` (in Rust, weights in `prompt_encoder.safetensors`) or `fused` (in the decoder's graph).
     pub prompt_encoder: String,
+    /// As the exporter measured it against PyTorch, for bundles without variants.
+    #[serde(default)]
+    parity: BTreeMap<String, f64>,
+    /// fp32 among them. Where the description names none, it is fp32 alone, in [`ENCODER`] and [`DECODER`].
+    #[serde(default)]
+    pub variants: Vec<Variant>,
     pub files: BTreeMap<String, FileEntry>,
 }
 
@@ -81,24 +95,36 @@ enum Source {
     Memory(&'static [(&'static str, &'static [u8])]),
 }
 
-/// A bundle whose description was read and whose files were verified.
+/// A bundle whose description was read and whose files are there, with the sizes that it says. Hashes are checked when
+/// a file is used: of several variants one runs.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     pub manifest: Manifest,
     source: Source,
+    /// Files whose hash was found right.
+    verified: RefCell<BTreeSet<String>>,
 }
 
 impl Bundle {
-    /// Reads `folder/bundle.json` and verifies every file that it lists.
+    /// Reads `folder/bundle.json` and looks for every file that it lists.
     ///
     /// # Errors
-    /// Names the file and the two values when a file is missing, has another size or hash, or when the description is
-    /// of a newer format or contradicts itself.
+    /// Names the file and the two values when a file is missing or has another size, or when the description is of a
+    /// newer format or contradicts itself.
     pub fn open(folder: &Path) -> Result<Bundle, Error> {
+        let bundle = Self::describe(folder)?;
+        for (name, entry) in &bundle.manifest.files {
+            bundle.check_size(name, entry)?;
+        }
+        Ok(bundle)
+    }
+
+    /// Reads `folder/bundle.json` without a look at the files.
+    pub fn describe(folder: &Path) -> Result<Bundle, Error> {
         let path = folder.join(DESCRIPTION);
-        let text = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let text = file::read(&path, file::MAX_DESCRIPTION)?;
         let manifest = Manifest::parse(&text, &path.display().to_string())?;
-        Self::verified(manifest, Source::Folder(folder.to_owned()))
+        Ok(Bundle { manifest, source: Source::Folder(folder.to_owned()), verified: RefCell::default() })
     }
 
     /// A bundle that is part of the executable: name and content of each file.
@@ -106,38 +132,54 @@ impl Bundle {
         let text = files.iter().find(|(name, _)| *name == DESCRIPTION).map(|(_, content)| *content);
         let text = text.ok_or_else(|| Error::MissingFile { file: format!("embedded {DESCRIPTION}") })?;
         let manifest = Manifest::parse(text, &format!("embedded {DESCRIPTION}"))?;
-        Self::verified(manifest, Source::Memory(files))
+        Ok(Bundle { manifest, source: Source::Memory(files), verified: RefCell::default() })
     }
 
-    fn verified(manifest: Manifest, source: Source) -> Result<Bundle, Error> {
-        let bundle = Bundle { manifest, source };
-        for (name, entry) in &bundle.manifest.files {
-            bundle.verify(name, entry)?;
+    /// Checks size and hash of a file, and of the weights beside it (`NAME.*`) where it is a graph. Once only.
+    ///
+    /// # Errors
+    /// Names the file and the two values.
+    pub fn verify(&self, name: &str) -> Result<(), Error> {
+        let belongs = |file: &str| file.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        for (file, entry) in self.manifest.files.iter().filter(|(file, _)| belongs(file)) {
+            if !self.verified.borrow().contains(file) {
+                self.check_size(file, entry)?;
+                self.check_hash(file, entry)?;
+                self.verified.borrow_mut().insert(file.clone());
+            }
         }
-        Ok(bundle)
+        Ok(())
     }
 
-    /// The path of a file where the bundle is a folder: ONNX Runtime maps it instead of copying it.
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
+    /// The folder, or none where the bundle is part of the executable.
+    pub fn folder(&self) -> Option<&Path> {
         match &self.source {
-            Source::Folder(folder) => Some(folder.join(name)),
+            Source::Folder(folder) => Some(folder),
             Source::Memory(_) => None,
         }
     }
 
-    /// The content of a file.
+    /// The path of a file where the bundle is a folder: ONNX Runtime reads it itself, with the weights beside it.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.folder().map(|folder| folder.join(name))
+    }
+
+    /// The verified content of a file.
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, Error> {
+        self.verify(name)?;
         match &self.source {
-            Source::Folder(folder) => {
-                let path = folder.join(name);
-                std::fs::read(&path).map(Cow::Owned).map_err(|source| Error::Read { path, source })
-            }
-            Source::Memory(files) => files
-                .iter()
-                .find(|(file, _)| *file == name)
-                .map(|(_, content)| Cow::Borrowed(*content))
-                .ok_or_else(|| Error::MissingFile { file: self.label(name) }),
+            Source::Folder(folder) => file::read(&folder.join(name), file::limit(name)).map(Cow::Owned),
+            Source::Memory(files) => self.embedded_file(files, name).map(Cow::Borrowed),
         }
+    }
+
+    fn embedded_file(
+        &self,
+        files: &'static [(&'static str, &'static [u8])],
+        name: &str,
+    ) -> Result<&'static [u8], Error> {
+        let found = files.iter().find(|(file, _)| *file == name).map(|(_, content)| *content);
+        found.ok_or_else(|| Error::MissingFile { file: self.label(name) })
     }
 
     /// How messages call a file of this bundle.
@@ -153,22 +195,31 @@ impl Bundle {
         self.manifest.files.values().map(|f| f.bytes).sum()
     }
 
-    fn verify(&self, name: &str, entry: &FileEntry) -> Result<(), Error> {
-        let file = self.label(name);
-        let (found, digest) = match &self.source {
-            Source::Folder(folder) => hash_file(&folder.join(name), &file, entry.bytes)?,
-            Source::Memory(_) => {
-                let content = self.read(name)?;
-                (content.len() as u64, hex(&Sha256::digest(&content)))
-            }
+    fn check_size(&self, name: &str, entry: &FileEntry) -> Result<(), Error> {
+        let found = match &self.source {
+            Source::Folder(folder) => file::size(&folder.join(name)).map_err(|e| match e {
+                Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                    Error::MissingFile { file: self.label(name) }
+                }
+                other => other,
+            })?,
+            Source::Memory(files) => self.embedded_file(files, name)?.len() as u64,
         };
-        if found != entry.bytes {
-            return Err(Error::FileSize { file, found, expected: entry.bytes });
+        if found == entry.bytes {
+            return Ok(());
         }
-        if !digest.eq_ignore_ascii_case(&entry.sha256) {
-            return Err(Error::FileHash { file, found: digest, expected: entry.sha256.clone() });
+        Err(Error::FileSize { file: self.label(name), found, expected: entry.bytes })
+    }
+
+    fn check_hash(&self, name: &str, entry: &FileEntry) -> Result<(), Error> {
+        let found = match &self.source {
+            Source::Folder(folder) => hash_file(&folder.join(name))?,
+            Source::Memory(files) => hex(&Sha256::digest(self.embedded_file(files, name)?)),
+        };
+        if found.eq_ignore_ascii_case(&entry.sha256) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::FileHash { file: self.label(name), found, expected: entry.sha256.clone() })
     }
 }
 
@@ -185,7 +236,16 @@ impl Manifest {
         if found > FORMAT {
             return Err(Error::NewerFormat { file: file.to_owned(), found, newest: FORMAT });
         }
-        let manifest: Manifest = serde_json::from_value(any).map_err(syntax)?;
+        let mut manifest: Manifest = serde_json::from_value(any).map_err(syntax)?;
+        if manifest.variants.is_empty() {
+            manifest.variants.push(Variant {
+                precision: Precision::Fp32,
+                encoder: ENCODER.to_owned(),
+                decoder: DECODER.to_owned(),
+                providers: vec![Provider::Tensorrt, Provider::Cuda, Provider::Cpu],
+                parity: manifest.parity.clone(),
+            });
+        }
         manifest.check(file)?;
         Ok(manifest)
     }
@@ -198,12 +258,21 @@ impl Manifest {
         self.prompt_encoder == "external"
     }
 
+    /// In which precision a graph is stored: variants may share one.
+    pub fn precision_of(&self, graph: &str) -> Option<Precision> {
+        let uses = |v: &&Variant| v.encoder == graph || v.decoder == graph;
+        self.variants.iter().filter(uses).map(|v| v.precision).max()
+    }
+
     fn check(&self, file: &str) -> Result<(), Error> {
         let field = |field: &'static str, found: String, expected: &str| {
             Err(Error::BundleField { file: file.to_owned(), field, found, expected: expected.to_owned() })
         };
-        if !(16..=8192).contains(&self.image_size) {
-            return field("image_size", self.image_size.to_string(), "16 to 8192");
+        if !(16..=MAX_IMAGE_SIZE).contains(&self.image_size) {
+            return field("image_size", self.image_size.to_string(), &format!("16 to {MAX_IMAGE_SIZE}"));
+        }
+        if !self.mask_threshold.is_finite() {
+            return field("mask_threshold", self.mask_threshold.to_string(), "a finite number");
         }
         if !["letterbox", "stretch"].contains(&self.resize.as_str()) {
             return field("resize", self.resize.clone(), "letterbox or stretch");
@@ -217,9 +286,10 @@ impl Manifest {
         if self.std.iter().any(|v| !v.is_finite() || *v <= 0.0) {
             return field("std", format!("{:?}", self.std), "three positive numbers");
         }
-        if self.embedding_shape.len() != 4 || self.embedding_shape[0] != 1 || self.embedding_shape.contains(&0) {
-            return field("embedding_shape", format!("{:?}", self.embedding_shape), "[1, C, h, w]");
-        }
+        let [1, 1..=MAX_CHANNELS, 1..=MAX_CELLS, 1..=MAX_CELLS] = self.embedding_shape[..] else {
+            let expected = format!("[1, C, h, w], C up to {MAX_CHANNELS}, h and w up to {MAX_CELLS}");
+            return field("embedding_shape", format!("{:?}", self.embedding_shape), &expected);
+        };
         if !(1..=4096).contains(&self.low_res_size) {
             return field("low_res_size", self.low_res_size.to_string(), "1 to 4096");
         }
@@ -241,43 +311,56 @@ impl Manifest {
         if self.box_as_points && !self.external() {
             return field("box_as_points", "with prompts fused into the decoder".to_owned(), "prompt_encoder external");
         }
-        let mut needed = vec![ENCODER, DECODER];
-        if self.external() {
-            needed.push(PROMPT_ENCODER);
+        if self.candidates > MAX_CANDIDATES {
+            return field("candidates", self.candidates.to_string(), &format!("at most {MAX_CANDIDATES}"));
         }
-        for name in needed {
+        if !self.prompts.iter().any(|kind| ["point", "box", "mask"].contains(&kind.as_str())) {
+            return field("prompts", format!("{:?}", self.prompts), "one or more of point, box, mask");
+        }
+        // A name with a folder in it could lead out of the bundle.
+        if let Some(name) = self.files.keys().find(|name| name.contains(['/', '\\']) || name.starts_with('.')) {
+            return field("files", format!("`{name}`"), "plain file names");
+        }
+        let variants = &self.variants;
+        for (i, variant) in variants.iter().enumerate() {
+            if variants[..i].iter().any(|earlier| earlier.precision == variant.precision) {
+                return field("variants", format!("{} twice", variant.precision), "each precision once");
+            }
+        }
+        if variants.iter().all(|v| v.precision != Precision::Fp32) {
+            return field("variants", "without fp32".to_owned(), "fp32 among them");
+        }
+        let graphs = variants.iter().flat_map(|v| [v.encoder.as_str(), v.decoder.as_str()]);
+        for name in graphs.chain(self.external().then_some(PROMPT_ENCODER)) {
             if !self.files.contains_key(name) {
                 return field("files", format!("without {name}"), "an entry for it");
             }
         }
-        // A name with a folder in it could lead out of the bundle.
-        match self.files.keys().find(|name| name.contains(['/', '\\']) || name.starts_with('.')) {
-            Some(name) => field("files", format!("`{name}`"), "plain file names"),
-            None => Ok(()),
+        for (name, entry) in &self.files {
+            let most = file::limit(name);
+            if !(1..=most).contains(&entry.bytes) {
+                return field("files", format!("{} bytes for {name}", entry.bytes), &format!("1 to {most}"));
+            }
+            if entry.sha256.len() != 64 || !entry.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return field("files", format!("`{}` for {name}", entry.sha256), "a SHA-256 of 64 hexadecimal digits");
+            }
         }
+        Ok(())
     }
 }
 
-/// Size and SHA-256 of a file; one of the wrong size is not read to its end.
-fn hash_file(path: &Path, label: &str, expected: u64) -> Result<(u64, String), Error> {
-    let read = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::NotFound => Error::MissingFile { file: label.to_owned() },
-        _ => Error::Read { path: path.to_owned(), source },
-    };
-    let mut file = std::fs::File::open(path).map_err(read)?;
-    let found = file.metadata().map_err(read)?.len();
-    if found != expected {
-        return Ok((found, String::new()));
-    }
+fn hash_file(path: &Path) -> Result<String, Error> {
+    let failed = |source: std::io::Error| Error::Read { path: path.to_owned(), source };
+    let mut file = std::fs::File::open(path).map_err(failed)?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0_u8; 1 << 20];
     loop {
-        match file.read(&mut buffer).map_err(read)? {
+        match file.read(&mut buffer).map_err(failed)? {
             0 => break,
             n => digest.update(&buffer[..n]),
         }
     }
-    Ok((found, hex(&digest.finalize())))
+    Ok(hex(&digest.finalize()))
 }
 
 fn hex(bytes: &[u8]) -> String {

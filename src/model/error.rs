@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
 
+use super::Precision;
 use crate::pixels::PixelError;
 
 /// Errors of loading and running a model. They are shown to people as they are: each names the file or the tensor.
@@ -35,6 +36,21 @@ pub enum Error {
     #[error("{file}: SHA-256 {found}, bundle.json says {expected}; the file is damaged or belongs to another bundle")]
     FileHash { file: String, found: String, expected: String },
 
+    #[error("{} is {found}, expected a file", path.display())]
+    NotAFile { path: PathBuf, found: &'static str },
+
+    #[error("{file} is empty; get it again")]
+    EmptyFile { file: String },
+
+    #[error("{file}: {found} bytes, at most {most} are accepted for a file of its kind")]
+    TooLarge { file: String, found: u64, most: u64 },
+
+    #[error("{file} is not an ONNX graph: {reason}")]
+    NotOnnx { file: String, reason: String },
+
+    #[error("{file} is {found}, expected {expected}; are the two files swapped?")]
+    Role { file: String, found: &'static str, expected: &'static str },
+
     #[error("{file}: tensor `{tensor}` is {found}, expected {expected}")]
     Tensor { file: String, tensor: String, found: String, expected: String },
 
@@ -60,6 +76,12 @@ pub enum Error {
 
     #[error("unknown execution provider `{found}`, expected tensorrt, cuda or cpu")]
     UnknownProvider { found: String },
+
+    #[error("unknown precision `{found}`, expected auto, fp32, fp16 or int8")]
+    UnknownPrecision { found: String },
+
+    #[error("{file} has no {asked} variant; it has {have}")]
+    NoVariant { file: String, asked: Precision, have: String },
 
     /// ONNX Runtime refused a graph or failed while running it.
     #[error("{file}: ONNX Runtime: {reason}")]

@@ -1,9 +1,9 @@
 //! What is known about a loaded model: the description of a bundle, or what the graphs themselves tell.
 
-use super::Error;
 use super::bundle::{Bundle, Manifest};
 use super::candidates::DynamicMultimask;
 use super::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature};
+use super::{Error, Variant};
 use crate::pixels::{InputSpec, Resize};
 
 /// SAM's normalisation, `pixel_mean` and `pixel_std` of segment_anything/build_sam.py, 0 to 255 scale.
@@ -51,6 +51,8 @@ pub struct ModelInfo {
     pub takes_masks: bool,
     /// Whether several objects share one run of the decoder.
     pub batched: bool,
+    /// What the bundle has; empty for graphs that come without a description.
+    pub variants: Vec<Variant>,
     /// Inputs and outputs of the two graphs.
     pub encoder: Signature,
     pub decoder: Signature,
@@ -95,6 +97,7 @@ impl ModelInfo {
             takes_boxes: takes("box"),
             takes_masks: takes("mask") && layout.takes_mask,
             batched: layout.batched,
+            variants: m.variants.clone(),
             encoder,
             decoder,
             bytes: bundle.bytes(),
@@ -146,6 +149,7 @@ impl ModelInfo {
             takes_boxes: true,
             takes_masks: layout.takes_mask,
             batched: layout.batched,
+            variants: Vec::new(),
             encoder,
             decoder,
             bytes,

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bundle::{Bundle, DECODER, DESCRIPTION, ENCODER, PROMPT_ENCODER};
-use super::layout::{DecoderLayout, EncoderLayout, PromptInput, check_pair};
-use super::session::{self, Graph, ShapeProfile};
-use super::{Error, ImageEncoder, MaskDecoder, ModelInfo, SessionOptions};
+use super::bundle::{Bundle, DECODER, DESCRIPTION, ENCODER, MAX_IMAGE_SIZE, PROMPT_ENCODER};
+use super::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature, check_pair};
+use super::session::{self, Graph, Graphs, Half, ShapeProfile};
+use super::{Error, ImageEncoder, MaskDecoder, ModelInfo, SessionOptions, file};
 use crate::prompt_encoder::PromptEncoder;
 
 /// `models/tiny`, so that everything works without a download.
@@ -43,8 +43,11 @@ impl Model {
     }
 
     fn of_bundle(bundle: &Bundle, options: &SessionOptions) -> Result<Model, Error> {
-        let encoder = GraphFile::of_bundle(bundle, ENCODER)?;
-        let decoder = GraphFile::of_bundle(bundle, DECODER)?;
+        let variants = &bundle.manifest.variants;
+        if let Some(asked) = options.precision.filter(|p| variants.iter().all(|v| v.precision != *p)) {
+            let have = variants.iter().map(|v| v.precision.to_string()).collect::<Vec<_>>().join(", ");
+            return Err(Error::NoVariant { file: bundle.label(DESCRIPTION), asked, have });
+        }
         let prompt_encoder = match bundle.manifest.external() {
             true => {
                 let content = bundle.read(PROMPT_ENCODER)?;
@@ -58,54 +61,65 @@ impl Model {
             }
             false => None,
         };
-        let description = Description::Bundle(bundle);
-        Self::assemble(encoder.graph(), decoder.graph(), prompt_encoder, options, description)
+        let (encoder, decoder) = (Graphs::Bundled(bundle, Half::Encoder), Graphs::Bundled(bundle, Half::Decoder));
+        Self::assemble(encoder, decoder, prompt_encoder, options, &Description::Bundle(bundle))
     }
 
     fn of_pair(encoder: &Path, decoder: &Path, options: &SessionOptions) -> Result<Model, Error> {
-        let bytes = file_size(encoder)? + file_size(decoder)?;
+        if let Some(asked) = options.precision {
+            let have = "no bundle.json that names variants: its files run as they are".to_owned();
+            return Err(Error::NoVariant { file: encoder.display().to_string(), asked, have });
+        }
+        let bytes = file::size(encoder)? + file::size(decoder)?;
         let name = encoder.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());
         let description = Description::Graphs { name, bytes };
-        Self::assemble(Graph::File(encoder), Graph::File(decoder), None, options, description)
+        Self::assemble(Graphs::File(encoder), Graphs::File(decoder), None, options, &description)
     }
 
     fn assemble(
-        encoder_graph: Graph<'_>,
-        decoder_graph: Graph<'_>,
+        encoder_graphs: Graphs<'_>,
+        decoder_graphs: Graphs<'_>,
         prompt_encoder: Option<PromptEncoder>,
         options: &SessionOptions,
-        description: Description<'_>,
+        description: &Description<'_>,
     ) -> Result<Model, Error> {
         // The decoder is small: its layout first, so that a wrong pair is refused before the encoder is loaded, and so
         // that TensorRT's shape profile can be written.
-        let decoder_signature = session::signature(decoder_graph)?;
-        let decoder_layout = DecoderLayout::recognise(&decoder_signature)?;
-        if decoder_layout.prompts == PromptInput::External && prompt_encoder.is_none() {
+        let signature = session::signature(decoder_graphs.plain(options.precision))?;
+        let layout = recognise_decoder(&signature)?;
+        if layout.prompts == PromptInput::External && prompt_encoder.is_none() {
             return Err(Error::NoModel {
-                path: PathBuf::from(&decoder_signature.file),
+                path: PathBuf::from(&signature.file),
                 found: "a decoder that takes prompt embeddings, whose prompt encoder is only in a bundle".to_owned(),
             });
         }
-        let (encoder_session, encoder_providers) = session::open(encoder_graph, options, &ShapeProfile::default())?;
-        let encoder_signature = session::signature_of(&encoder_session, encoder_graph.label());
-        let encoder_layout = EncoderLayout::recognise(&encoder_signature)?;
-        check_pair(&encoder_signature, &decoder_signature, &decoder_layout)?;
-        let (e, d) = ((encoder_signature, &encoder_layout), (decoder_signature, &decoder_layout));
-        let info = match description {
-            Description::Bundle(bundle) => ModelInfo::of_bundle(bundle, e, d)?,
-            Description::Graphs { name, bytes } => ModelInfo::of_pair(name, bytes, e, d)?,
+        let encoder = session::open(encoder_graphs, options, &ShapeProfile::default())?;
+        let encoder_layout = recognise_encoder(&encoder.signature)?;
+        let describe = |decoder: Signature, layout: &DecoderLayout| {
+            check_pair(&encoder.signature, &decoder, layout)?;
+            let (e, d) = ((encoder.signature.clone(), &encoder_layout), (decoder, layout));
+            match description {
+                Description::Bundle(bundle) => ModelInfo::of_bundle(bundle, e, d),
+                Description::Graphs { name, bytes } => ModelInfo::of_pair(name.clone(), *bytes, e, d),
+            }
         };
-
-        let profile = profile(&decoder_layout, &info, options);
-        let (decoder_session, decoder_providers) = session::open(decoder_graph, options, &profile)?;
+        let profile = profile(&layout, &describe(signature, &layout)?, options);
+        let decoder = session::open(decoder_graphs, options, &profile)?;
+        // Perhaps of another variant than the one that was looked at.
+        let decoder_layout = recognise_decoder(&decoder.signature)?;
+        let info = describe(decoder.signature, &decoder_layout)?;
+        if info.image_size > MAX_IMAGE_SIZE {
+            let (found, expected) = (format!("{0} x {0} pixels", info.image_size), format!("at most {MAX_IMAGE_SIZE}"));
+            return Err(Error::Tensor { file: info.encoder.file, tensor: encoder_layout.image, found, expected });
+        }
         let file = info.encoder.file.clone();
         let spec = info.input_spec();
         Ok(Model {
-            encoder: ImageEncoder::new(encoder_session, encoder_layout, encoder_providers, spec, file),
+            encoder: ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file),
             decoder: MaskDecoder::new(
-                decoder_session,
+                decoder.session,
                 decoder_layout,
-                decoder_providers,
+                decoder.report,
                 info.clone(),
                 prompt_encoder,
                 options.max_objects,
@@ -115,32 +129,24 @@ impl Model {
     }
 }
 
+fn recognise_encoder(graph: &Signature) -> Result<EncoderLayout, Error> {
+    EncoderLayout::recognise(graph).map_err(|unknown| match DecoderLayout::recognise(graph) {
+        Ok(_) => Error::Role { file: graph.file.clone(), found: "a mask decoder", expected: "an image encoder" },
+        Err(_) => unknown,
+    })
+}
+
+fn recognise_decoder(graph: &Signature) -> Result<DecoderLayout, Error> {
+    DecoderLayout::recognise(graph).map_err(|unknown| match EncoderLayout::recognise(graph) {
+        Ok(_) => Error::Role { file: graph.file.clone(), found: "an image encoder", expected: "a mask decoder" },
+        Err(_) => unknown,
+    })
+}
+
 /// Where the figures that are not in the graphs come from.
 enum Description<'a> {
     Bundle(&'a Bundle),
     Graphs { name: String, bytes: u64 },
-}
-
-/// The graph of a bundle: a path where there is one, so that it is not read twice.
-enum GraphFile {
-    Path(PathBuf),
-    Content(String, std::borrow::Cow<'static, [u8]>),
-}
-
-impl GraphFile {
-    fn of_bundle(bundle: &Bundle, name: &str) -> Result<GraphFile, Error> {
-        match bundle.path(name) {
-            Some(path) => Ok(GraphFile::Path(path)),
-            None => Ok(GraphFile::Content(bundle.label(name), bundle.read(name)?)),
-        }
-    }
-
-    fn graph(&self) -> Graph<'_> {
-        match self {
-            GraphFile::Path(path) => Graph::File(path),
-            GraphFile::Content(label, content) => Graph::Memory(label, content),
-        }
-    }
 }
 
 /// The files that a path stands for.
@@ -198,10 +204,6 @@ fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     files.sort();
     Ok(files)
-}
-
-fn file_size(path: &Path) -> Result<u64, Error> {
-    std::fs::metadata(path).map(|m| m.len()).map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
 /// TensorRT builds the decoder's engine for one to `max_objects` objects and one to `max_tokens` tokens.

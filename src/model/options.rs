@@ -4,10 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::Error;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Precision};
 
 /// An ONNX Runtime execution provider that promptseg knows how to ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Provider {
     Tensorrt,
     Cuda,
@@ -49,7 +52,10 @@ pub struct SessionOptions {
     pub spinning: bool,
     /// GPU number for TensorRT and CUDA.
     pub device_id: i32,
-    /// Half precision where the provider chooses it itself (TensorRT).
+    /// Which of a bundle's variants runs; none takes the lowest precision that the bundle lists for the provider that
+    /// opens, and fp32 where that fails.
+    pub precision: Option<Precision>,
+    /// TensorRT makes an fp32 graph half precision by itself. An fp16 variant needs no such permission.
     pub fp16: bool,
     /// Folder for TensorRT engines and timings, which take minutes to build; none builds them at each start.
     pub engine_cache: Option<PathBuf>,
@@ -66,6 +72,7 @@ impl Default for SessionOptions {
             threads: 0,
             spinning: false,
             device_id: 0,
+            precision: None,
             fp16: false,
             engine_cache: None,
             max_objects: 64,
@@ -81,22 +88,47 @@ impl SessionOptions {
     }
 }
 
-/// Which provider runs a session, and why those asked for before it do not.
+/// Which provider runs a session, in which precision, and what was tried before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderReport {
     pub used: Provider,
-    /// In the order asked, each with the reason.
-    pub refused: Vec<(Provider, String)>,
+    /// Unknown for graphs that come without a description.
+    pub precision: Option<Precision>,
+    /// In the order tried.
+    pub refused: Vec<Refused>,
+}
+
+/// A provider, or a variant on it, that could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub provider: Provider,
+    /// None when it was refused for all precisions alike.
+    pub precision: Option<Precision>,
+    pub reason: String,
+}
+
+impl ProviderReport {
+    /// `cpu, int8`.
+    pub fn runs(&self) -> String {
+        named(self.used, self.precision)
+    }
 }
 
 impl fmt::Display for ProviderReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.used)?;
-        for (provider, reason) in &self.refused {
-            write!(f, "; {provider} refused: {reason}")?;
-        }
-        Ok(())
+        f.write_str(&self.runs())?;
+        self.refused.iter().try_for_each(|refused| write!(f, "; refused: {refused}"))
     }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", named(self.provider, self.precision), self.reason)
+    }
+}
+
+fn named(provider: Provider, precision: Option<Precision>) -> String {
+    precision.map_or_else(|| provider.to_string(), |p| format!("{provider}, {p}"))
 }
 
 #[cfg(test)]

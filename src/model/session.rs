@@ -6,23 +6,80 @@ use ort::ep::{self, ExecutionProvider};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
+use super::bundle::{Bundle, DECODER, ENCODER};
 use super::layout::{Signature, TensorSpec};
-use super::options::{Provider, ProviderReport, SessionOptions};
-use super::{Error, runtime};
+use super::options::{Provider, ProviderReport, Refused, SessionOptions};
+use super::variant::{self, Precision, Variant};
+use super::{Error, file, runtime};
 
 /// Where a graph comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Graph<'a> {
     File(&'a Path),
-    /// Name for messages, and content.
-    Memory(&'a str, &'a [u8]),
+    Bundled(&'a Bundle, &'a str),
 }
 
 impl Graph<'_> {
     pub fn label(&self) -> String {
         match self {
             Graph::File(path) => path.display().to_string(),
-            Graph::Memory(name, _) => (*name).to_owned(),
+            Graph::Bundled(bundle, name) => bundle.label(name),
+        }
+    }
+
+    /// Checks the file before ONNX Runtime sees it.
+    fn check(&self) -> Result<(), Error> {
+        match self {
+            Graph::File(path) => file::check_graph(path),
+            Graph::Bundled(bundle, name) => {
+                bundle.verify(name)?;
+                bundle.path(name).map_or(Ok(()), |path| file::check_graph(&path))
+            }
+        }
+    }
+}
+
+/// Which half of a model.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Half {
+    Encoder,
+    Decoder,
+}
+
+/// A graph, or the same graph in several precisions.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Graphs<'a> {
+    File(&'a Path),
+    Bundled(&'a Bundle, Half),
+}
+
+impl<'a> Graphs<'a> {
+    /// The graphs to try on a provider, best first.
+    fn on(self, provider: Provider, asked: Option<Precision>) -> Vec<(Graph<'a>, Option<Precision>)> {
+        match self {
+            Graphs::File(path) => vec![(Graph::File(path), None)],
+            Graphs::Bundled(bundle, half) => {
+                let name = |v: &'a Variant| match half {
+                    Half::Encoder => v.encoder.as_str(),
+                    Half::Decoder => v.decoder.as_str(),
+                };
+                let order = variant::for_provider(&bundle.manifest.variants, asked, provider).into_iter().map(name);
+                let mut list: Vec<_> =
+                    order.map(|name| (Graph::Bundled(bundle, name), bundle.manifest.precision_of(name))).collect();
+                // Variants may share a graph.
+                list.dedup_by_key(|(_, precision)| *precision);
+                list
+            }
+        }
+    }
+
+    /// The one whose inputs and outputs stand for all.
+    pub fn plain(self, asked: Option<Precision>) -> Graph<'a> {
+        match (self, self.on(Provider::Cpu, asked).last()) {
+            (_, Some((graph, _))) => *graph,
+            (Graphs::File(path), None) => Graph::File(path),
+            (Graphs::Bundled(bundle, Half::Encoder), None) => Graph::Bundled(bundle, ENCODER),
+            (Graphs::Bundled(bundle, Half::Decoder), None) => Graph::Bundled(bundle, DECODER),
         }
     }
 }
@@ -49,10 +106,11 @@ impl ShapeProfile {
 
 /// Inputs and outputs of a graph, read with the CPU provider and without optimising it.
 pub(super) fn signature(graph: Graph<'_>) -> Result<Signature, Error> {
-    let failed = |e: &dyn std::fmt::Display| Error::Session { file: graph.label(), reason: e.to_string() };
-    let builder = Session::builder(&runtime::environment()?).map_err(|e| failed(&e))?;
-    let mut builder = builder.with_optimization_level(GraphOptimizationLevel::Disable).map_err(|e| failed(&e))?;
-    let session = commit(&mut builder, graph).map_err(|e| failed(&e))?;
+    graph.check()?;
+    let failed = |reason: String| refusal(graph, reason);
+    let builder = Session::builder(&runtime::environment()?).map_err(|e| failed(e.to_string()))?;
+    let builder = builder.with_optimization_level(GraphOptimizationLevel::Disable);
+    let session = commit(&mut builder.map_err(|e| failed(e.to_string()))?, graph).map_err(failed)?;
     Ok(signature_of(&session, graph.label()))
 }
 
@@ -64,59 +122,95 @@ pub(super) fn signature_of(session: &Session, file: String) -> Signature {
     }
 }
 
-/// Opens `graph` on the first provider of `options` that takes it.
+/// ONNX Runtime's words about a file that it cannot read at all, in ours.
+fn refusal(graph: Graph<'_>, reason: String) -> Error {
+    let file = graph.label();
+    if reason.contains("Protobuf parsing failed") {
+        let reason = "it does not parse; it is truncated, damaged, or of another kind".to_owned();
+        return Error::NotOnnx { file, reason };
+    }
+    Error::Session { file, reason }
+}
+
+/// A session, the file that it runs, and how that came about.
+pub(super) struct Opened {
+    pub session: Session,
+    pub signature: Signature,
+    pub report: ProviderReport,
+}
+
+/// Opens a graph on the first provider of `options` that takes it, in the precision that suits the provider.
 ///
 /// # Errors
 /// [`Error::Session`] when the graph itself is refused, [`Error::NoProvider`] when the CPU is not in the list and
-/// nothing that is could be had.
-pub(super) fn open(
-    graph: Graph<'_>,
-    options: &SessionOptions,
-    profile: &ShapeProfile,
-) -> Result<(Session, ProviderReport), Error> {
+/// nothing that is could be had, what is wrong with the file.
+pub(super) fn open(graphs: Graphs<'_>, options: &SessionOptions, profile: &ShapeProfile) -> Result<Opened, Error> {
     runtime::environment()?;
     let asked: &[Provider] = if options.providers.is_empty() { &[Provider::Cpu] } else { &options.providers };
-    let mut refused = Vec::new();
+    let mut refused: Vec<Refused> = Vec::new();
+    let mut label = String::new();
     for &provider in asked {
-        match open_on(provider, graph, options, profile) {
-            Ok(session) => return Ok((session, ProviderReport { used: provider, refused })),
-            // The CPU runs every valid graph, so its refusal is about the graph and nothing else would help.
-            Err(reason) if provider == Provider::Cpu => return Err(Error::Session { file: graph.label(), reason }),
-            Err(reason) => {
-                tracing::debug!(%provider, %reason, "execution provider refused");
-                refused.push((provider, reason));
+        let list = graphs.on(provider, options.precision);
+        if let Err(reason) = available(provider) {
+            label = list.first().map_or(label, |(graph, _)| graph.label());
+            refused.push(Refused { provider, precision: None, reason });
+            continue;
+        }
+        let last = list.len().saturating_sub(1);
+        for (i, (graph, precision)) in list.into_iter().enumerate() {
+            graph.check()?;
+            match open_on(provider, graph, precision, options, profile) {
+                Ok(session) => {
+                    let signature = signature_of(&session, graph.label());
+                    let report = ProviderReport { used: provider, precision, refused };
+                    return Ok(Opened { session, signature, report });
+                }
+                // The CPU runs every valid graph, so its refusal is about the graph and nothing else would help.
+                Err(reason) if provider == Provider::Cpu && i == last => return Err(refusal(graph, reason)),
+                Err(reason) => {
+                    tracing::debug!(%provider, ?precision, %reason, "refused");
+                    label = graph.label();
+                    refused.push(Refused { provider, precision, reason });
+                }
             }
         }
     }
-    let list = refused.iter().map(|(p, reason)| format!("{p}: {reason}")).collect::<Vec<_>>().join("; ");
-    Err(Error::NoProvider { file: graph.label(), refused: list })
+    let refused = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    Err(Error::NoProvider { file: label, refused })
 }
 
-fn open_on(
-    provider: Provider,
-    graph: Graph<'_>,
-    options: &SessionOptions,
-    profile: &ShapeProfile,
-) -> Result<Session, String> {
+/// Whether ONNX Runtime was built with the provider, or why not.
+pub(super) fn available(provider: Provider) -> Result<(), String> {
     let available = match provider {
         Provider::Tensorrt => ep::TensorRT::is_available(),
         Provider::Cuda => ep::CUDA::is_available(),
         Provider::Cpu => Ok(true),
     };
-    if !available.map_err(|e| e.to_string())? {
-        return Err("this build of ONNX Runtime does not have it".to_owned());
+    match available {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("this build of ONNX Runtime does not have it".to_owned()),
+        Err(e) => Err(e.to_string()),
     }
+}
+
+fn open_on(
+    provider: Provider,
+    graph: Graph<'_>,
+    precision: Option<Precision>,
+    options: &SessionOptions,
+    profile: &ShapeProfile,
+) -> Result<Session, String> {
     let mut builder = builder(options).map_err(|e| e.to_string())?;
     let providers = match provider {
         Provider::Tensorrt => {
             // What TensorRT cannot take of a graph runs on CUDA beside it.
-            vec![tensorrt(options, profile)?.build().error_on_failure(), cuda(options).build()]
+            vec![tensorrt(options, precision, profile)?.build().error_on_failure(), cuda(options).build()]
         }
         Provider::Cuda => vec![cuda(options).build().error_on_failure()],
         Provider::Cpu => vec![ep::CPU::default().with_arena_allocator(true).build()],
     };
     builder = builder.with_execution_providers(providers).map_err(|e| e.to_string())?;
-    commit(&mut builder, graph).map_err(|e| e.to_string())
+    commit(&mut builder, graph)
 }
 
 fn builder(options: &SessionOptions) -> ort::Result<SessionBuilder> {
@@ -127,20 +221,30 @@ fn builder(options: &SessionOptions) -> ort::Result<SessionBuilder> {
     if options.threads == 0 { Ok(builder) } else { Ok(builder.with_intra_threads(options.threads)?) }
 }
 
-fn commit(builder: &mut SessionBuilder, graph: Graph<'_>) -> ort::Result<Session> {
-    match graph {
+fn commit(builder: &mut SessionBuilder, graph: Graph<'_>) -> Result<Session, String> {
+    let session = match graph {
         Graph::File(path) => builder.commit_from_file(path),
-        Graph::Memory(_, content) => builder.commit_from_memory(content),
-    }
+        Graph::Bundled(bundle, name) => match bundle.path(name) {
+            Some(path) => builder.commit_from_file(path),
+            None => builder.commit_from_memory(&bundle.read(name).map_err(|e| e.to_string())?),
+        },
+    };
+    session.map_err(|e| e.to_string())
 }
 
 fn cuda(options: &SessionOptions) -> ep::CUDA {
     ep::CUDA::default().with_device_id(options.device_id).with_tf32(false)
 }
 
-fn tensorrt(options: &SessionOptions, profile: &ShapeProfile) -> Result<ep::TensorRT, String> {
-    let mut trt = ep::TensorRT::default().with_device_id(options.device_id).with_fp16(options.fp16);
-    if options.fp16 {
+fn tensorrt(
+    options: &SessionOptions,
+    precision: Option<Precision>,
+    profile: &ShapeProfile,
+) -> Result<ep::TensorRT, String> {
+    // Without the builder's permission TensorRT computes an fp16 graph in fp32.
+    let fp16 = options.fp16 || precision == Some(Precision::Fp16);
+    let mut trt = ep::TensorRT::default().with_device_id(options.device_id).with_fp16(fp16);
+    if fp16 {
         trt = trt.with_layer_norm_fp32_fallback(true);
     }
     if !profile.min.is_empty() {

@@ -26,7 +26,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::model::{Model, SessionOptions};
+use crate::model::{Model, Precision, SessionOptions};
 use camera::{Camera, Shared, SharedModel, settings};
 use parameters::Parameters;
 use topics::Topics;
@@ -105,9 +105,9 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let model_name = model.info.name.clone();
     let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
     let took = since.elapsed().as_secs_f32();
-    info!("{name}: model '{model_name}' in {took:.1} s; encoder on {}, decoder on {}", encoder.used, decoder.used);
-    for (provider, reason) in &encoder.refused {
-        info!("{name}: not on {provider}: {reason}");
+    info!("{name}: model '{model_name}' in {took:.1} s; encoder on {}, decoder on {}", encoder.runs(), decoder.runs());
+    for refused in &encoder.refused {
+        info!("{name}: not on {refused}");
     }
 
     let model = Arc::new(SharedModel::new(model));
@@ -188,6 +188,7 @@ fn load(parameters: &Parameters, what: &str) -> Result<Model, NodeError> {
         providers,
         threads: parameters.integer("threads").max(0) as usize,
         device_id: parameters.integer("device_id") as i32,
+        precision: Precision::choice(parameters.text("precision"))?,
         fp16: parameters.flag("fp16"),
         engine_cache: (!cache.is_empty()).then(|| PathBuf::from(cache)),
         ..SessionOptions::default()

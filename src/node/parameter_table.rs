@@ -2,6 +2,8 @@
 
 use r2r::ParameterValue;
 
+use crate::model::Precision;
+
 /// What a value must satisfy.
 #[derive(Debug, Clone, Copy)]
 pub enum Bounds {
@@ -74,8 +76,15 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || ParameterValue::Integer(0),
     },
     Definition {
+        name: "precision",
+        description: "Which of a bundle's variants runs: 'auto' (what the bundle lists for the provider that opens: fp16 on a GPU, int8 on the CPU, else fp32), 'fp32', 'fp16', 'int8'.",
+        bounds: Bounds::OneOf(&Precision::CHOICES),
+        live: AT_START,
+        default: || text("auto"),
+    },
+    Definition {
         name: "fp16",
-        description: "Half precision where the provider chooses it itself (TensorRT).",
+        description: "TensorRT makes an fp32 graph half precision by itself; for models without an fp16 variant, which needs no such permission.",
         bounds: Bounds::Any,
         live: AT_START,
         default: || ParameterValue::Bool(false),

@@ -1,6 +1,5 @@
 //! `promptseg inspect`: what a bundle or a pair of ONNX files is, and what runs it here.
 
-use std::error::Error;
 use std::path::PathBuf;
 
 use promptseg::model::{Model, ProviderReport, SessionOptions, Signature, runtime};
@@ -14,7 +13,7 @@ pub struct Arguments {
     decoder: Option<PathBuf>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+pub fn run(arguments: &Arguments) -> Result<(), super::Failure> {
     let options = SessionOptions::default();
     let model = match &arguments.path {
         Some(path) => Model::open(path, arguments.decoder.as_deref(), &options)?,

@@ -1,19 +1,23 @@
-//! The same work on files, without ROS: segment a picture, look into a model, measure one.
+//! The same work on files, without ROS: segment pictures, look into a model, measure one.
 
+mod bench;
 mod eval;
 mod inspect;
 mod segment;
+mod terminal;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use promptseg::model::{Model, Provider, SessionOptions};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use image::RgbImage;
+use promptseg::model::{self, Model, Precision, Provider, SessionOptions};
+use promptseg::pixels::decode_compressed;
 
 /// A click or a box becomes a segmentation mask with an IoU score.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = "Exit codes: 0 done, 1 something failed (said on the standard error), 2 wrong usage.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -21,15 +25,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Segment one object of a picture and draw it.
+    /// Masks of objects in pictures.
     Segment(segment::Arguments),
-    /// Say what a bundle or a pair of ONNX files is, and what runs it here.
+    /// What a bundle or a pair of ONNX files is, and what runs it here.
     Inspect(inspect::Arguments),
+    /// How long each stage of a model takes here, and how much memory.
+    Bench(bench::Arguments),
     /// Measure a model on drawn scenes; the last line is JSON.
     Eval(eval::Arguments),
 }
 
-/// Which model, and how it runs.
+/// Which model.
 #[derive(Args)]
 struct ModelArguments {
     /// Bundle, folder with two ONNX files, or an image encoder's file; the built-in model without it.
@@ -38,6 +44,16 @@ struct ModelArguments {
     /// The mask decoder's file, when --model is an image encoder's.
     #[arg(long, value_name = "FILE", requires = "model")]
     decoder: Option<PathBuf>,
+    #[command(flatten)]
+    options: ModelOptions,
+}
+
+/// How a model runs.
+#[derive(Args)]
+struct ModelOptions {
+    /// Which of a bundle's variants runs; auto takes what the bundle lists for the provider, or fp32.
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = Precision::CHOICES)]
+    precision: String,
     /// Execution providers, asked for in this order.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "tensorrt,cuda,cpu")]
     providers: Vec<Provider>,
@@ -47,9 +63,8 @@ struct ModelArguments {
 }
 
 impl ModelArguments {
-    fn open(&self) -> Result<Model, promptseg::model::Error> {
-        let options =
-            SessionOptions { providers: self.providers.clone(), threads: self.threads, ..SessionOptions::default() };
+    fn open(&self) -> Result<Model, model::Error> {
+        let options = self.options.session_options()?;
         match &self.model {
             Some(path) => Model::open(path, self.decoder.as_deref(), &options),
             None => Model::tiny(&options),
@@ -57,19 +72,58 @@ impl ModelArguments {
     }
 }
 
+impl ModelOptions {
+    fn session_options(&self) -> Result<SessionOptions, model::Error> {
+        Ok(SessionOptions {
+            providers: self.providers.clone(),
+            precision: Precision::choice(&self.precision)?,
+            threads: self.threads,
+            ..SessionOptions::default()
+        })
+    }
+}
+
+/// Why a command ends without success.
+enum Failure {
+    /// What was typed cannot be meant: said with the usage, exit code 2.
+    Usage(String),
+    /// Exit code 1.
+    Failed(Box<dyn Error>),
+}
+
+impl<E: Into<Box<dyn Error>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Failed(error.into())
+    }
+}
+
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Segment(arguments) => segment::run(&arguments),
-        Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Eval(arguments) => eval::run(&arguments),
+    let (name, outcome) = match Arguments::parse().command {
+        Command::Segment(arguments) => ("segment", segment::run(&arguments)),
+        Command::Inspect(arguments) => ("inspect", inspect::run(&arguments)),
+        Command::Bench(arguments) => ("bench", bench::run(&arguments)),
+        Command::Eval(arguments) => ("eval", eval::run(&arguments).map_err(Failure::Failed)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("promptseg: {}", chain(e.as_ref()));
+        Err(Failure::Failed(e)) => {
+            terminal::warn(chain(e.as_ref()));
             ExitCode::FAILURE
         }
+        Err(Failure::Usage(message)) => {
+            let mut command = Arguments::command();
+            command.build();
+            let command = command.find_subcommand_mut(name).map_or_else(Arguments::command, |c| c.clone());
+            command.clone().error(clap::error::ErrorKind::ValueValidation, message).exit()
+        }
     }
+}
+
+/// A JPEG or PNG file.
+fn read_image(path: &Path) -> Result<RgbImage, String> {
+    let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let content = std::fs::read(path).map_err(|e| failed(&e))?;
+    decode_compressed(&content, "").map_err(|e| failed(&e))
 }
 
 /// An error with its causes.

@@ -1,6 +1,5 @@
 //! `promptseg segment`: one picture, one object.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -54,8 +53,8 @@ impl<const N: usize> FromStr for Numbers<N> {
     }
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let prompt = prompt(arguments)?;
+pub fn run(arguments: &Arguments) -> Result<(), super::Failure> {
+    let prompt = prompt(arguments).map_err(super::Failure::Usage)?;
     let content = std::fs::read(&arguments.image).map_err(|e| format!("{}: {e}", arguments.image.display()))?;
     let image = decode_compressed(&content, "").map_err(|e| format!("{}: {e}", arguments.image.display()))?;
     let mut segmenter = Segmenter::new(arguments.model.open()?);
