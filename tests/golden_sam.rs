@@ -2,15 +2,17 @@
 //! masks, in both layouts. `export/promptseg_export/golden.py` made the files.
 //! `cargo test --test golden_sam -- --nocapture` prints the table.
 
-use std::path::PathBuf;
+mod support;
+
 use std::sync::Arc;
 
-use image::{GrayImage, RgbImage};
+use image::GrayImage;
 use promptseg::model::{Candidate, Candidates, DecodeOptions, Decoded, Model, SessionOptions};
-use promptseg::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
+use promptseg::prompt::{LowResLogits, Prompt};
 use promptseg::segmenter::Segmenter;
 use safetensors::SafeTensors;
 use serde::Deserialize;
+use support::{difference, golden, photo, tensor};
 
 /// Every `STRIDE`th row and column of embeddings and low-resolution logits is stored.
 const STRIDE: usize = 8;
@@ -20,34 +22,10 @@ const MASKS: f64 = 0.9999;
 
 #[derive(Deserialize)]
 struct Case {
-    photo: String,
-    case: String,
-    /// x, y, label.
-    points: Option<Vec<[f32; 3]>>,
-    #[serde(rename = "box")]
-    bbox: Option<[f32; 4]>,
-    /// Name of the mask prompt's tensor.
-    mask: Option<String>,
+    #[serde(flatten)]
+    common: support::Case,
     /// Which of the four masks are stored as pictures.
     masks: [usize; 2],
-}
-
-impl Case {
-    fn prompt(&self, expected: &SafeTensors<'_>) -> Prompt {
-        let point = |p: &[f32; 3]| match p[2] {
-            0.0 => Point::background(p[0], p[1]),
-            _ => Point::foreground(p[0], p[1]),
-        };
-        let mask = |name: &String| {
-            let (shape, data) = tensor(expected, name);
-            LowResLogits { side: shape[0], data: data.into() }
-        };
-        Prompt {
-            points: self.points.iter().flatten().map(point).collect(),
-            bbox: self.bbox.map(|[x_min, y_min, x_max, y_max]| BoxPrompt { x_min, y_min, x_max, y_max }),
-            mask: self.mask.as_ref().map(mask),
-        }
-    }
 }
 
 /// Worst differences over the cases of one test.
@@ -58,22 +36,8 @@ struct Worst {
     disagreement: f64,
 }
 
-fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
-}
-
-fn tensor(tensors: &SafeTensors<'_>, name: &str) -> (Vec<usize>, Vec<f32>) {
-    let view = tensors.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    (view.shape().to_vec(), values)
-}
-
 fn cases() -> Vec<Case> {
     serde_json::from_slice(&std::fs::read(golden("cases.json")).unwrap()).unwrap()
-}
-
-fn photo(name: &str) -> RgbImage {
-    image::open(golden(&format!("{name}.png"))).unwrap().into_rgb8()
 }
 
 fn external() -> Segmenter {
@@ -95,16 +59,13 @@ fn four(single: Decoded, multi: Decoded) -> Vec<Candidate> {
 }
 
 fn compare(case: &Case, found: &[Candidate], expected: &SafeTensors<'_>, worst: &mut Worst) {
-    let key = format!("{}.{}", case.photo, case.case);
+    let key = case.common.key();
     let (shape, low_res) = tensor(expected, &format!("{key}.low_res"));
     let (_, ious) = tensor(expected, &format!("{key}.iou"));
-    let (rows, columns) = (shape[1], shape[2]);
     for candidate in found {
-        let LowResLogits { side, data } = &candidate.low_res;
-        for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
-            let difference = data[y * STRIDE * side + x * STRIDE] - low_res[(candidate.index * rows + y) * columns + x];
-            worst.low_res = worst.low_res.max(difference.abs());
-        }
+        let stored = &low_res[candidate.index * shape[1] * shape[2]..][..shape[1] * shape[2]];
+        let logits = &candidate.low_res;
+        worst.low_res = worst.low_res.max(difference(&logits.data, logits.side, stored, STRIDE));
         worst.iou = worst.iou.max((candidate.iou - ious[candidate.index]).abs());
         if case.masks.contains(&candidate.index) {
             let picture = golden(&format!("masks/{key}.{}.png", candidate.index));
@@ -126,21 +87,15 @@ fn run(mut segmenter: Segmenter, layout: &str) {
     for name in ["flower", "chelsea", "astronaut"] {
         let image = photo(name);
         let embedding = segmenter.set_image(&image).unwrap();
-        let (shape, stored) = tensor(&expected, &format!("{name}.embedding"));
+        let (_, stored) = tensor(&expected, &format!("{name}.embedding"));
         let (full, values) = embedding.tensor("image_embeddings").unwrap();
-        let side = full[2] as usize;
-        let mut embedding_difference = 0.0_f32;
-        for (i, v) in stored.iter().enumerate() {
-            let (c, y, x) = (i / (shape[1] * shape[2]), i / shape[2] % shape[1], i % shape[2]);
-            let found = values[(c * side + y * STRIDE) * side + x * STRIDE];
-            embedding_difference = embedding_difference.max((found - v).abs());
-        }
+        let embedding_difference = difference(values, full[2] as usize, &stored, STRIDE);
         println!("{layout:18} {name:10} embedding    {embedding_difference:.1e}");
         assert!(embedding_difference < LOW_RES, "embedding of {name}: {embedding_difference}");
 
-        let of_photo: Vec<&Case> = cases.iter().filter(|c| c.photo == name).collect();
+        let of_photo: Vec<&Case> = cases.iter().filter(|c| c.common.photo == name).collect();
         assert_eq!(of_photo.len(), 9);
-        let prompts: Vec<Prompt> = of_photo.iter().map(|c| c.prompt(&expected)).collect();
+        let prompts: Vec<Prompt> = of_photo.iter().map(|c| c.common.prompt(&expected)).collect();
         // All nine kinds in one call: groups of equal token counts, with and without masks, come back in order.
         let single = segmenter.predict_many(&prompts, &options(Candidates::Single)).unwrap();
         let multi = segmenter.predict_many(&prompts, &options(Candidates::Multi)).unwrap();
@@ -149,7 +104,7 @@ fn run(mut segmenter: Segmenter, layout: &str) {
             compare(case, &four(single, multi), &expected, &mut worst);
             println!(
                 "{layout:18} {name:10} {:12} low-res {:.1e}  IoU {:.1e}  masks {:.6}",
-                case.case,
+                case.common.case,
                 worst.low_res,
                 worst.iou,
                 1.0 - worst.disagreement

@@ -69,11 +69,12 @@ def looks_like(state: dict) -> str | None:
     blocks = {int(k.split(".")[3]) for k in keys if k.startswith("image_encoder.trunk.blocks.")}
     if blocks:
         embed = width("image_encoder.trunk.patch_embed.proj.weight")
-        sizes = {(96, 12): "tiny", (96, 16): "small", (112, 24): "base_plus", (144, 48): "large"}
-        version = "2.1" if any(k.startswith("obj_ptr_tpos_proj") for k in keys) else "2"
-        return f"SAM {version} {sizes.get((embed, len(blocks)), 'of an unknown size')}"
-    if any(k.startswith("spatial_perceiver.") for k in keys):
-        return "EdgeTAM"
+        sizes = {(96, 12): "hiera_tiny", (96, 16): "hiera_small", (112, 24): "hiera_base_plus", (144, 48): "hiera_large"}
+        version = "sam2.1" if any(k.startswith("obj_ptr_tpos_proj") for k in keys) else "sam2"
+        size = sizes.get((embed, len(blocks)))
+        return f"{version} --model {size}" if size else "SAM 2 of an unknown size"
+    if any(k.startswith("image_encoder.trunk.body.") for k in keys):
+        return "edgetam"
     tiny = any(k.startswith("image_encoder.patch_embed.seq.") for k in keys)
     vit = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}.get(width("image_encoder.patch_embed.proj.weight"))
     hq = any(k.startswith("mask_decoder.hf_token") for k in keys)

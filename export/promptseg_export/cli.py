@@ -21,12 +21,22 @@ class Listing:
     help: str
     extra: str = ""
     """What of pyproject.toml's extras has its package."""
+    build: str = "build"
+    """The function of the module."""
+    folders: bool = False
+    """Whether a checkpoint may be a folder."""
+
+
+HIERA = ("hiera_tiny", "hiera_small", "hiera_base_plus", "hiera_large", "small")
 
 
 FAMILIES = (
     Listing("sam", "sam", ("vit_b", "vit_l", "vit_h", "small"), "SAM"),
     Listing("sam-hq", "sam_hq", ("vit_b", "vit_l", "vit_h", "vit_tiny", "small"), "SAM-HQ", "hq"),
     Listing("mobile-sam", "mobile_sam", ("vit_tiny", "small"), "MobileSAM", "hq"),
+    Listing("sam2", "sam2", HIERA, "SAM 2", "sam2"),
+    Listing("sam2.1", "sam2", HIERA, "SAM 2.1", "sam2", build="build_2_1"),
+    Listing("edgetam", "edgetam", ("repvit_m1", "small"), "EdgeTAM", "edgetam", folders=True),
 )
 
 
@@ -48,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
         default = {"default": listing.models[0]} if len(listing.models) == 2 else {"required": True}
         family.add_argument("--model", choices=listing.models, help="`small` is for tests", **default)
         weights = family.add_mutually_exclusive_group(required=True)
-        weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="the published file of weights")
+        published = "the published file of weights" + (", or a folder of transformers" if listing.folders else "")
+        weights.add_argument("--checkpoint", type=Path, metavar="FILE", help=published)
         weights.add_argument("--random-weights", type=int, metavar="SEED", help="for tests and benchmarks")
         family.add_argument(
             "--variants",
@@ -57,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
             metavar="LIST",
             help="of fp32 (always made), fp16 (GPUs) and int8 (CPUs), with commas between (all three)",
         )
-        family.add_argument("--image-size", type=int, metavar="S", help="of the model `small`, a multiple of 16 (512)")
+        family.add_argument("--image-size", type=int, metavar="S", help="of the model `small`, a multiple of 32 (512; SAM 2: 256)")
         family.add_argument("--name", help="in bundle.json (FAMILY_MODEL)")
         family.add_argument("--source", help="where the weights come from, for bundle.json (the file's name)")
         family.add_argument("out", type=Path, metavar="OUT", help="folder of the bundle, made if it is not there")
@@ -76,10 +87,12 @@ def main(arguments: list | None = None) -> int:
         return code
 
     listing = next(f for f in FAMILIES if f.name == args.family)
-    if args.checkpoint is not None and not args.checkpoint.is_file():
+    if args.checkpoint is not None and not (
+        args.checkpoint.is_file() or (listing.folders and (args.checkpoint / "config.json").is_file())
+    ):
         return fail(f"there is no checkpoint {args.checkpoint}", 2)
-    if args.image_size is not None and (args.model != "small" or args.image_size % 16 or args.image_size < 64):
-        return fail(f"--image-size {args.image_size}: it is for the model `small`, a multiple of 16, at least 64", 2)
+    if args.image_size is not None and (args.model != "small" or args.image_size % 32 or args.image_size < 64):
+        return fail(f"--image-size {args.image_size}: it is for the model `small`, a multiple of 32, at least 64", 2)
     if args.out.exists() and not args.out.is_dir():
         return fail(f"{args.out} is a file, expected a folder to write or a name that is free", 2)
     random = args.random_weights is not None
@@ -95,7 +108,8 @@ def main(arguments: list | None = None) -> int:
         return fail(f"{e.name} is not installed; pip install './export{extra}'", 1)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     try:
-        family = module.build(args.model, args.checkpoint, args.random_weights, args.image_size)
+        build = getattr(module, listing.build)
+        family = build(args.model, args.checkpoint, args.random_weights, args.image_size)
         name = args.name or f"{listing.name}_{args.model}".replace("-", "_")
         source = args.source or (f"random weights, seed {args.random_weights}" if random else args.checkpoint.name)
         measured = export.export(family, name, source, args.out, args.variants, say)

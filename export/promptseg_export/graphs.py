@@ -162,7 +162,12 @@ def lower_opset(model: onnx.ModelProto) -> None:
             if len(kept) < len(node.attribute) and len(node.input) < 2:
                 del node.attribute[:]
                 node.attribute.extend(kept)
-        elif node.op_type not in ("Pad", "Resize"):  # they only gained options
+        elif node.op_type == "Resize":
+            # Options of opset 18, at what Resize does without them.
+            kept = [a for a in node.attribute if a.name not in ("antialias", "axes", "keep_aspect_ratio_policy")]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+        elif node.op_type != "Pad":  # it only gained options
             raise NotImplementedError(f"{node.op_type} of opset {default.version} in opset {OPSET}")
     default.version = OPSET
 

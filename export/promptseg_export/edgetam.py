@@ -1,0 +1,233 @@
+"""EdgeTAM (Zhou et al. 2025): SAM 2 with RepViT-M1 in Hiera's place, and a small configuration of the same classes for
+tests.
+
+Its image path is SAM 2's, so it is built of the package `sam2` and timm, and the checkpoint of its authors
+(`edgetam.pt`) fits by name. transformers has a model class of its own: a folder of it, `EdgeTamModel`, is loaded under
+the names of the other, and then it is transformers' model that the bundle is compared with.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from sam2.build_sam import build_sam2
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam2_base import SAM2Base
+from timm.utils import reparameterize_model
+from torch import nn
+from transformers import EdgeTamConfig, EdgeTamModel, EdgeTamVisionConfig, TimmWrapperConfig
+
+from . import checkpoints, sam2
+from .family import Prompts
+
+BACKBONE = {"repvit_m1": {}, "small": {"embed_dim": (16, 24, 32, 48), "depth": (1, 1, 1, 1)}}
+"""What timm's `repvit_m1` is made with."""
+IMAGE_PATH = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
+"""The rest of the authors' checkpoint is the memory of the video path, which is not that of the package `sam2`."""
+
+NAMES = (
+    # transformers -> sam2, in this order.
+    (r"^vision_encoder\.backbone\.timm_model\.", "image_encoder.trunk.body."),
+    (r"^vision_encoder\.neck\.convs\.(\d+)\.", r"image_encoder.neck.convs.\1.conv."),
+    (r"^no_memory_embedding", "no_mem_embed"),
+    (r"^prompt_encoder\.shared_embedding\.positional_embedding", "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"),
+    (r"mask_embed\.conv1", "mask_downscaling.0"),
+    (r"mask_embed\.layer_norm1", "mask_downscaling.1"),
+    (r"mask_embed\.conv2", "mask_downscaling.3"),
+    (r"mask_embed\.layer_norm2", "mask_downscaling.4"),
+    (r"mask_embed\.conv3", "mask_downscaling.6"),
+    (r"upscale_conv1", "output_upscaling.0"),
+    (r"upscale_layer_norm", "output_upscaling.1"),
+    (r"upscale_conv2", "output_upscaling.3"),
+    # A block of the transformer has two layers in its MLP, every other MLP three.
+    (r"\.mlp\.proj_out", ".mlp.layers.1"),
+    (r"\.layers\.0\.(weight|bias)$", r".layers.1.\1"),
+    (r"\.proj_in", ".layers.0"),
+    (r"\.proj_out", ".layers.2"),
+    (r"\.layer_norm", ".norm"),
+    (r"\.o_proj", ".out_proj"),
+    (r"^(prompt_encoder|mask_decoder)\.", r"sam_\1."),
+)
+
+
+class Trunk(nn.Module):
+    """What `Hiera` is in SAM 2: image [1, 3, S, S] -> features at S/4, S/8, S/16, S/32."""
+
+    def __init__(self, **options):
+        super().__init__()
+        self.body = timm.create_model("repvit_m1", features_only=True, out_indices=(0, 1, 2, 3), **options)
+        self.channel_list = self.body.feature_info.channels()[::-1]
+
+    def forward(self, image: torch.Tensor) -> list:
+        return self.body(image)
+
+
+def names_of_sam2(state: dict) -> dict:
+    """Parameters of transformers' `EdgeTamModel` under the names of the package `sam2`."""
+    renamed = {}
+    for name, value in state.items():
+        # Holds the same as the prompts' positional embedding.
+        if name.startswith("shared_image_embedding."):
+            continue
+        if name == "prompt_encoder.point_embed.weight":
+            for kind, row in enumerate(value):
+                renamed[f"sam_prompt_encoder.point_embeddings.{kind}.weight"] = row[None]
+            continue
+        for pattern, replacement in NAMES:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = value
+    return renamed
+
+
+def network(model: str, image_size: int) -> SAM2Base:
+    """The image path of SAM 2 with another trunk."""
+    if model == "small":
+        base = sam2.small("sam2", image_size)
+    else:
+        base = build_sam2(sam2.config("sam2", "hiera_tiny"), device="cpu")
+    trunk = Trunk(**BACKBONE[model])
+    c = base.hidden_dim
+    neck = FpnNeck(
+        position_encoding=PositionEmbeddingSine(c),
+        d_model=c,
+        backbone_channel_list=trunk.channel_list,
+        fpn_top_down_levels=[2, 3],
+        fpn_interp_model="nearest",
+    )
+    base.image_encoder = ImageEncoder(trunk=trunk, neck=neck, scalp=1)
+    for name in {n.split(".")[0] for n in base.state_dict() if not n.startswith(IMAGE_PATH)}:
+        delattr(base, name)
+    return base.eval()
+
+
+def of_transformers(model: str, base: SAM2Base) -> EdgeTamModel:
+    """transformers' model of the same sizes, with random weights."""
+    backbone = TimmWrapperConfig(
+        architecture="repvit_m1",
+        model_args={"in_chans": 3, "features_only": True, "out_indices": (0, 1, 2, 3), **BACKBONE[model]},
+    )
+    side, c, decoder = base.image_size, base.hidden_dim, base.sam_mask_decoder
+    vision = EdgeTamVisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=base.image_encoder.trunk.channel_list,
+        backbone_feature_sizes=[[side // stride] * 2 for stride in (4, 8, 16)],
+        fpn_hidden_size=c,
+    )
+    transformer = decoder.transformer
+    config = EdgeTamConfig(
+        vision_config=vision,
+        prompt_encoder_config={"hidden_size": c, "image_size": side},
+        mask_decoder_config={
+            "hidden_size": c,
+            "mlp_dim": transformer.mlp_dim,
+            "num_attention_heads": transformer.num_heads,
+            "iou_head_hidden_dim": decoder.iou_prediction_head.layers[0].out_features,
+        },
+    )
+    made = EdgeTamModel(config).eval()
+    made.shared_image_embedding.positional_embedding.copy_(made.prompt_encoder.shared_embedding.positional_embedding)
+    return made
+
+
+def read_folder(folder: Path) -> EdgeTamModel:
+    """transformers fills what a folder lacks with random weights, which is refused here."""
+    try:
+        found, info = EdgeTamModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as e:
+        reason = (str(e).strip() or type(e).__name__).splitlines()[0]
+        raise checkpoints.CheckpointError(f"{folder} is no folder of transformers' EdgeTAM: {reason}") from e
+    missing = sorted(str(key) for part in ("missing_keys", "mismatched_keys") for key in info[part])
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        text = f"{len(missing)} tensors of EdgeTAM are missing or of another shape: {', '.join(missing[:3])}{more}"
+        raise checkpoints.CheckpointError(f"{folder} does not fit: {text}")
+    return found.eval()
+
+
+class EdgeTam(sam2.Sam2):
+    """Compared with transformers' model where `reference` is one, and with `SAM2ImagePredictor` otherwise."""
+
+    def __init__(self, model: SAM2Base, reference: EdgeTamModel | None):
+        super().__init__(model, "edgetam")
+        self.reference = reference
+        # One convolution for each of RepViT's bundles of branches, as its authors run it.
+        self.encoder.image_encoder.trunk.body = reparameterize_model(self.encoder.image_encoder.trunk.body)
+
+    @torch.no_grad()
+    def set_image(self, photo: np.ndarray) -> np.ndarray:
+        image = super().set_image(photo)
+        self.photo_size = photo.shape[1], photo.shape[0]
+        if self.reference is not None:
+            self.features = self.reference.get_image_embeddings(torch.from_numpy(image))
+        return image
+
+    @torch.no_grad()
+    def predict(self, prompts: Prompts, multimask: bool) -> tuple:
+        if self.reference is None:
+            return super().predict(prompts, multimask)
+        each = [
+            None if part is None else torch.as_tensor(part, dtype=torch.float)
+            for part in (prompts.points, prompts.labels, prompts.boxes, prompts.masks)
+        ]
+        count = next(len(part) for part in each if part is not None)
+        # transformers does not take masks of several objects at once.
+        objects = [[None if part is None else part[i : i + 1] for part in each] for i in range(count)]
+        answers = [self._ask(*parts, multimask) for parts in objects]
+        low_res, iou = (torch.cat(part) for part in zip(*answers))
+        # EdgeTAM's own predictor clamps, transformers does not.
+        return low_res.clamp(-sam2.LOGIT_LIMIT, sam2.LOGIT_LIMIT).numpy(), iou.numpy()
+
+    def _ask(self, points, labels, boxes, masks, multimask: bool) -> tuple:
+        """One object, by transformers."""
+        scale = self.side / torch.tensor(self.photo_size)
+        options = {"image_embeddings": self.features, "multimask_output": multimask}
+        if points is not None:
+            options["input_points"], options["input_labels"] = (points * scale)[None], labels[None].int()
+        if boxes is not None:
+            options["input_boxes"] = (boxes.reshape(-1, 2, 2) * scale).reshape(1, -1, 4)
+        if points is None and boxes is None:
+            low_res, iou, _, _ = self._mask_alone(masks, multimask)
+        else:
+            found = self.reference(**options, input_masks=masks)
+            low_res, iou = found.pred_masks, found.iou_scores
+        return low_res[0], iou[0]
+
+    def _mask_alone(self, masks, multimask: bool) -> tuple:
+        """transformers adds two pad tokens to a mask alone, EdgeTAM's predictor none, and neither do we."""
+        model = self.reference
+        return model.mask_decoder(
+            image_embeddings=self.features[-1],
+            image_positional_embeddings=model.get_image_wide_positional_embeddings(),
+            sparse_prompt_embeddings=torch.zeros(1, 1, 0, self.embedding_shape[1]),
+            dense_prompt_embeddings=model.prompt_encoder.mask_embed(masks),
+            multimask_output=multimask,
+            high_resolution_features=self.features[:-1],
+        )
+
+
+def build(model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None) -> EdgeTam:
+    """`checkpoint`: the authors' `edgetam.pt`, or a folder of transformers."""
+    if seed is not None:
+        torch.manual_seed(seed)
+    base = network(model, image_size or 256)
+    if checkpoint is not None and checkpoint.is_file():
+        state = checkpoints.read(checkpoint)
+        state = state.get("model", state)
+        checkpoints.fit(base, {k: v for k, v in state.items() if k.startswith(IMAGE_PATH)}, checkpoint)
+        return EdgeTam(base.eval(), None)
+    if checkpoint is not None:
+        reference = read_folder(checkpoint)
+        checkpoints.fit(base, names_of_sam2(reference.state_dict()), checkpoint)
+        return EdgeTam(base.eval(), reference)
+    reference = of_transformers(model, base)
+    # The same tensors in both, and not copies.
+    base.load_state_dict(names_of_sam2(reference.state_dict()), assign=True)
+    # transformers starts with weights so small that a prompt makes no difference.
+    for module in base.modules():
+        if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)):
+            module.reset_parameters()
+    sam2.randomise(base)
+    return EdgeTam(base.eval(), reference)

@@ -1,0 +1,247 @@
+"""SAM 2 and SAM 2.1 (Ravi et al. 2024): Hiera tiny, small, base+, large, and a small configuration of the
+same classes for tests.
+
+This is the image path, what `SAM2ImagePredictor` runs. The memory of the video path is part of `network`, and of no
+graph yet.
+"""
+
+import copy
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from sam2.build_sam import build_sam2
+from sam2.modeling.sam.mask_decoder import MaskDecoder
+from sam2.modeling.sam.transformer import TwoWayTransformer
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.sam2_image_predictor import SAM2ImagePredictor
+from torch import Tensor, nn
+
+from . import checkpoints, sam_decoder
+from .family import Family, Prompts
+
+LETTERS = {"hiera_tiny": "t", "hiera_small": "s", "hiera_base_plus": "b+", "hiera_large": "l"}
+LOGIT_LIMIT = 32.0
+"""`SAM2ImagePredictor._predict` clamps the logits that it returns."""
+
+
+class Encoder(nn.Module):
+    """`SAM2Base.forward_image`, and the no-memory embedding that `SAM2ImagePredictor.set_image` adds.
+
+    image [1, 3, S, S] -> [1, C, S/16, S/16], [1, C/8, S/4, S/4], [1, C/4, S/8, S/8]
+    """
+
+    def __init__(self, model: SAM2Base):
+        super().__init__()
+        self.image_encoder = copy.deepcopy(model.image_encoder)
+        self.conv_s0, self.conv_s1 = model.sam_mask_decoder.conv_s0, model.sam_mask_decoder.conv_s1
+        self.register_buffer("no_memory", model.no_mem_embed.detach().reshape(1, -1, 1, 1))
+        trunk = self.image_encoder.trunk
+        if hasattr(trunk, "_get_pos_embed"):
+            # The positions are interpolated here and not each time that the graph runs.
+            side = model.image_size // trunk.patch_embed.proj.stride[0]
+            positions = trunk._get_pos_embed((side, side)).detach()
+            trunk._get_pos_embed = lambda hw: positions
+
+    def forward(self, image: Tensor) -> tuple:
+        fine, middle, coarse = self.image_encoder(image)["backbone_fpn"]
+        return coarse + self.no_memory, self.conv_s0(fine), self.conv_s1(middle)
+
+
+class Decoder(sam_decoder.Decoder):
+    """`MaskDecoder.predict_masks` of SAM 2.
+
+    image_embeddings [1, C, h, w], high_res_feats_0 [1, C/8, 4h, 4w], high_res_feats_1 [1, C/4, 2h, 2w],
+    sparse_prompt_embeddings [B, N, C], dense_prompt_embeddings [1 or B, C, h, w]
+    -> low_res_masks [B, 4, 4h, 4w], iou_predictions [B, 4], object_score_logits [B, 1]
+    """
+
+    def tokens(self) -> list:
+        return [self.decoder.obj_score_token.weight, *super().tokens()]
+
+    def forward(self, image_embeddings: Tensor, feats_0: Tensor, feats_1: Tensor, sparse: Tensor, dense: Tensor):
+        d = self.decoder
+        queries, image = self.attended(image_embeddings, sparse, dense)
+        first, norm, gelu, second, _ = d.output_upscaling
+        upscaled = gelu(norm(first(image) + feats_1))
+        upscaled = gelu(second(upscaled) + feats_0)
+        masks = self.masks(list(d.output_hypernetworks_mlps), queries, 2, upscaled)
+        return masks, d.iou_prediction_head(queries[:, 1]), d.pred_obj_score_head(queries[:, 0])
+
+
+class Sam2(Family):
+    licence = "Apache-2.0"
+    encoder_outputs = ("image_embeddings", "high_res_feats_0", "high_res_feats_1")
+    decoder_features = encoder_outputs
+    decoder_outputs = ("low_res_masks", "iou_predictions", "object_score_logits")
+    resize = "stretch"
+
+    def __init__(self, model: SAM2Base, family: str):
+        self.family = family
+        self.network = model.requires_grad_(False)
+        self.encoder = Encoder(model)
+        self.decoder = Decoder(model.sam_mask_decoder, model.sam_prompt_encoder.get_dense_pe())
+        self.side = model.image_size
+        c, grid = model.hidden_dim, model.sam_image_embedding_size
+        self.embedding_shape, self.low_res = (1, c, grid, grid), 4 * grid
+        d = model.sam_mask_decoder
+        self.fields = {
+            "dynamic_multimask": {
+                "delta": d.dynamic_multimask_stability_delta,
+                "threshold": d.dynamic_multimask_stability_thresh,
+            },
+            "box_as_points": True,
+            "low_res_limit": LOGIT_LIMIT,
+        }
+        with warnings.catch_warnings():
+            # Its transforms are torch.jit.script's, which will go one day.
+            warnings.simplefilter("ignore", FutureWarning)
+            self.predictor = SAM2ImagePredictor(model)
+        # Written for 1024 pixels in the predictor.
+        self.predictor._bb_feat_sizes = [(self.side // stride,) * 2 for stride in (4, 8, 16)]
+
+    def prompt_weights(self) -> dict:
+        return {f"prompt_encoder.{k}": v for k, v in self.network.sam_prompt_encoder.state_dict().items()}
+
+    def set_image(self, photo: np.ndarray) -> np.ndarray:
+        self.predictor.set_image(photo)
+        return self.predictor._transforms(photo)[None].numpy()
+
+    def predict(self, prompts: Prompts, multimask: bool) -> tuple:
+        _, iou, low_res = self.predictor.predict(
+            prompts.points, prompts.labels, prompts.boxes, prompts.masks, multimask_output=multimask
+        )
+        # The predictor drops the batch of one object.
+        count = 3 if multimask else 1
+        return low_res.reshape(-1, count, self.low_res, self.low_res), iou.reshape(-1, count)
+
+    def embed(self, prompts: Prompts) -> tuple:
+        """What the predictor's own call gets of its prompt encoder."""
+        kept = []
+        hook = self.network.sam_prompt_encoder.register_forward_hook(lambda _, __, output: kept.append(output))
+        try:
+            Sam2.predict(self, prompts, True)
+        finally:
+            hook.remove()
+        sparse, dense = (tensor.numpy() for tensor in kept[0])
+        return sparse, dense if prompts.masks is not None else dense[:1]
+
+    def answer(self, outputs: dict, multimask: bool) -> tuple:
+        low_res, iou = (torch.from_numpy(outputs[name]) for name in ("low_res_masks", "iou_predictions"))
+        if multimask:
+            low_res, iou = low_res[:, 1:], iou[:, 1:]
+        else:
+            low_res, iou = self.network.sam_mask_decoder._dynamic_multimask_via_stability(low_res, iou)
+        return low_res.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).numpy(), iou.numpy()
+
+
+def config(version: str, model: str) -> str:
+    """The package's own description of a model."""
+    return f"configs/{version}/{version}_hiera_{LETTERS[model]}.yaml"
+
+
+def small(version: str, image_size: int, channels: int = 32) -> SAM2Base:
+    """SAM 2's own classes with little in them: 0.6 MB of encoder and 0.3 MB of decoder at 256 pixels."""
+    trunk = "++model.image_encoder.trunk"
+    model = build_sam2(
+        config(version, "hiera_tiny"),
+        device="cpu",
+        hydra_overrides_extra=[
+            f"++model.image_size={image_size}",
+            f"{trunk}.embed_dim=8",
+            # Each kind of block: pooling, a window that does not divide the grid, global attention.
+            f"{trunk}.stages=[1,1,3,1]",
+            f"{trunk}.global_att_blocks=[4]",
+            "++model.image_encoder.neck.backbone_channel_list=[64,32,16,8]",
+            f"++model.image_encoder.neck.d_model={channels}",
+            f"++model.image_encoder.neck.position_encoding.num_pos_feats={channels}",
+        ],
+    )
+    model.sam_mask_decoder = MaskDecoder(
+        transformer_dim=channels,
+        transformer=TwoWayTransformer(depth=2, embedding_dim=channels, num_heads=4, mlp_dim=64),
+        iou_head_hidden_dim=channels,
+        use_high_res_features=True,
+        iou_prediction_use_sigmoid=True,
+        dynamic_multimask_via_stability=True,
+        pred_obj_scores=True,
+        pred_obj_scores_mlp=True,
+    )
+    return model
+
+
+def build(
+    model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, version: str = "sam2"
+) -> Sam2:
+    """`version`: sam2 or sam2.1, whose image paths are the same and whose checkpoints are not."""
+    if seed is not None:
+        torch.manual_seed(seed)
+    if model == "small":
+        network = small(version, image_size or 256)
+    else:
+        network = build_sam2(config(version, model), device="cpu")
+    if checkpoint is not None:
+        checkpoints.load(network, checkpoint, unwrap="model")
+    if seed is not None:
+        randomise(network)
+    return Sam2(network.eval(), version)
+
+
+build_2_1 = partial(build, version="sam2.1")
+
+
+@torch.no_grad()
+def randomise(model: SAM2Base) -> None:
+    """Random weights that say something: what starts as zero or one is varied too, so that leaving it out is seen, and
+    logits, IoU and object score are spread as a trained model's are."""
+    for name, p in model.named_parameters():
+        if "pos_embed" in name or name == "no_mem_embed":
+            p.normal_(std=0.3)
+        elif p.ndim == 1:
+            p.add_(0.1 * torch.randn_like(p))
+            # The branches of RepViT start as nothing.
+            if name.endswith("bn.weight") and p.abs().mean() < 0.3:
+                p.uniform_(0.5, 1.0)
+    size, decoder = model.image_size, model.sam_mask_decoder
+    # Large and small structure, as a photo has.
+    image = sum(
+        nn.functional.interpolate(torch.randn(1, 3, cells, cells), size=(size, size), mode="bilinear")
+        for cells in (4, 16, 64)
+    )
+    # What EdgeTAM normalises by is what it would have seen in training.
+    norms = [m for m in model.image_encoder.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    model.image_encoder(image)
+    for norm in norms:
+        norm.eval().momentum = 0.1
+    coarse, fine, middle = Encoder(model.eval())(image)
+    points = torch.rand(8, 2, 2) * size, torch.tensor([[1, 0]]).repeat(8, 1)
+    sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=None)
+
+    def run() -> tuple:
+        pe = model.sam_prompt_encoder.get_dense_pe()
+        return decoder.predict_masks(coarse, pe, sparse, dense, repeat_image=True, high_res_features=[fine, middle])
+
+    # Standard deviations of the logits: with 6 some single masks are stable and some are not, with 16 the last
+    # candidate reaches the limit. IoU gets one of 0.5 around 1 before its sigmoid, for each mask so that each is the best
+    # at times; the object score one of 2 around 1.
+    masks, _, _, _ = run()
+    for i, (mlp, deviation) in enumerate(zip(decoder.output_hypernetworks_mlps, (6.0, 2.0, 4.0, 16.0))):
+        spread(mlp.layers[-1], masks[:, i], deviation)
+    decoder.iou_prediction_head.sigmoid_output = False
+    _, iou, _, score = run()
+    spread(decoder.iou_prediction_head.layers[-1], iou - iou.mean(dim=0), 0.5)
+    spread(decoder.pred_obj_score_head.layers[-1], score, 2.0)
+    _, iou, _, score = run()
+    decoder.iou_prediction_head.layers[-1].bias.add_(1.0 - iou.mean(dim=0))
+    decoder.pred_obj_score_head.layers[-1].bias.add_(1.0 - score.mean())
+    decoder.iou_prediction_head.sigmoid_output = True
+
+
+def spread(layer: nn.Linear, values: Tensor, deviation: float) -> None:
+    scale = deviation / values.std()
+    layer.weight.mul_(scale)
+    layer.bias.mul_(scale)
