@@ -112,7 +112,6 @@ class Demo:
             "keep_frames": "100",
             # For a detector that takes its time, on a machine that does not encode every image.
             "keep_images": "60",
-            "image_reliability": "reliable",
             "image_transport": "compressed" if self._compressed() else "raw",
             "overlay_quality": "92",
         }

@@ -40,12 +40,9 @@ def start(context):
             parameters=[value['params_file'], overrides],
             remappings=[
                 ('image', value['image']),
-                ('image/compressed', value['image'] + '/compressed'),
                 ('camera_info', value['camera_info']),
-                ('point', 'point', 'Clicks in pixels (geometry_msgs/Point); rqt_image_view publishes them on PICTURE_mouse_left.'),
-    ('detections', value['detections']),
-                # where rqt_image_view says that its picture was clicked
-                ('point', value['image'] + '_mouse_left'),
+                ('point', value['point']),
+                ('detections', value['detections']),
             ],
             arguments=['--ros-args', '--log-level', value['log_level']],
             output='screen',

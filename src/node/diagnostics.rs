@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use r2r::Clock;
 use r2r::builtin_interfaces::msg::Time;
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
-use r2r::{Clock, Publisher};
 
 use super::camera::Shared;
+use super::topics::Output;
 use crate::engine::{Metrics, RefusalKind, StageMs};
 
 type Stage = fn(&StageMs) -> f32;
@@ -17,7 +18,7 @@ type Stage = fn(&StageMs) -> f32;
 pub async fn report(
     cameras: Vec<Arc<Shared>>,
     node_name: String,
-    publisher: Publisher<DiagnosticArray>,
+    publisher: Output<DiagnosticArray>,
     clock: Arc<Mutex<Clock>>,
 ) {
     let mut before: Vec<Metrics> = cameras.iter().map(|c| c.engine.metrics()).collect();

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
-use r2r::QosProfile;
 use r2r::geometry_msgs::msg::{Point as PointMsg, PointStamped};
 use r2r::promptseg_msgs::msg::PromptArray;
-use r2r::qos::ReliabilityPolicy;
 use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
 use r2r::vision_msgs::msg::Detection2DArray;
 
 use super::camera::Shared;
 use super::topics::{Messages, Topics};
-use super::{NodeError, convert};
+use super::{NodeError, convert, qos};
 use crate::engine::{Detections, FrameRef, Interaction, Operation, Persistence, Refusal};
 use crate::prompt::{Label, Point};
 
@@ -22,43 +20,37 @@ use crate::prompt::{Label, Point};
 /// The middleware refuses a topic.
 pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError> {
     let parameters = shared.parameters();
-    // One message: a newer image replaces an older one anyway.
-    let mut camera = QosProfile { depth: 1, ..QosProfile::sensor_data() };
-    if parameters.text("image_reliability") == "reliable" {
-        camera.reliability = ReliabilityPolicy::Reliable;
-    }
     match parameters.text("image_transport") {
         "compressed" => {
-            let images = topics.subscribe::<CompressedImage>("image/compressed", camera)?;
+            let images = topics.subscribe::<CompressedImage>(&topics.compressed("image"), qos::SENSOR)?;
             drain(images, shared, "image/compressed", |s, image| {
                 s.engine.push_frame(convert::compressed_frame(image));
                 Ok(())
             });
         }
         _ => {
-            let images = topics.subscribe::<Image>("image", camera)?;
+            let images = topics.subscribe::<Image>("image", qos::SENSOR)?;
             drain(images, shared, "image", |s, image| {
                 s.engine.push_frame(convert::frame(image));
                 Ok(())
             });
         }
     }
-    let qos = QosProfile::default();
-    let points = topics.subscribe::<PointMsg>("point", qos.clone())?;
+    let points = topics.subscribe::<PointMsg>("point", qos::PROMPTS)?;
     drain(points, shared, "point", |s, p| click(s, FrameRef::Newest, p.x, p.y));
-    let pixels = topics.subscribe::<PointStamped>("pixel", qos.clone())?;
+    let pixels = topics.subscribe::<PointStamped>("pixel", qos::PROMPTS)?;
     drain(pixels, shared, "pixel", |s, p| click(s, convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y));
-    let regions = topics.subscribe::<RegionOfInterest>("region", qos.clone())?;
+    let regions = topics.subscribe::<RegionOfInterest>("region", qos::PROMPTS)?;
     drain(regions, shared, "region", |s, roi| {
         let persistence = persistence(s);
         s.engine.interact(Interaction::Region { at: FrameRef::Newest, bbox: convert::region(&roi), persistence })
     });
-    let detections = topics.subscribe::<Detection2DArray>("detections", qos.clone())?;
+    let detections = topics.subscribe::<Detection2DArray>("detections", qos::DETECTIONS)?;
     drain(detections, shared, "detections", |s, message| {
         let at = convert::stamp(&message.header.stamp).into();
         s.engine.detections(Detections { at, boxes: convert::detections(&message) })
     });
-    let prompts = topics.subscribe::<PromptArray>("prompts", qos)?;
+    let prompts = topics.subscribe::<PromptArray>("prompts", qos::PROMPTS)?;
     drain(prompts, shared, "prompts", prompt_array);
     Ok(())
 }

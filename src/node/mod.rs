@@ -7,10 +7,13 @@ mod camera;
 mod convert;
 mod diagnostics;
 mod inputs;
+mod matching;
+mod names;
 mod outputs;
 pub mod parameter_docs;
 mod parameter_table;
 mod parameters;
+mod qos;
 mod refusals;
 mod rosout;
 mod services;
@@ -29,6 +32,7 @@ use tracing::{error, info, warn};
 use crate::model::{Model, Precision, SessionOptions};
 use camera::{Camera, Shared, SharedModel, settings};
 use parameters::Parameters;
+use qos::{Overrides, Profile};
 use topics::Topics;
 
 /// How long the node waits for its threads after Ctrl-C; a session that still runs then is abandoned.
@@ -40,7 +44,7 @@ pub enum NodeError {
     #[error("ROS 2: {0}")]
     Ros(#[from] r2r::Error),
     #[error("parameters: {0}")]
-    Parameters(String),
+    Parameters(#[from] parameters::Refused),
     #[error("{0}")]
     Logging(String),
     #[error(transparent)]
@@ -86,7 +90,7 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
         .name("rosout".into())
         .spawn(move || rosout::publish(&logs, &rosout, &log_name, until))?;
 
-    let parameters = read_parameters(&node)?;
+    let (parameters, overrides) = read_parameters(&node)?;
     if parameters.flag("use_sim_time") {
         let time_source = node.get_time_source();
         time_source.enable_sim_time(&mut node)?;
@@ -113,25 +117,26 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let model = Arc::new(SharedModel::new(model));
     let clock = node.get_ros_clock();
     let parameters = Arc::new(Mutex::new(parameters));
-    let mut topics = Topics::new(node);
+    let mut topics = Topics::new(node, overrides)?;
     let cameras = [camera::start(&mut topics, "", &model, &parameters)?];
     topics.of_camera("");
-    let events = topics.publisher("/parameter_events", QosProfile::parameter_events())?;
+    let events = topics.publisher("/parameter_events", Profile::fixed(QosProfile::parameter_events()))?;
     let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
     services::start_parameters(&mut topics, &name, &parameters, events, move |values| {
         for camera in &engines {
             camera.engine.configure(|current| *current = settings(values));
         }
     })?;
-    let diagnostics = topics.publisher("/diagnostics", QosProfile::default())?;
+    let diagnostics = topics.publisher("/diagnostics", qos::OUTPUTS)?;
     let engines = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
     tokio::spawn(diagnostics::report(engines, name.clone(), diagnostics, clock));
 
-    let mut node = topics.into_node();
+    parameters.lock().unwrap_or_else(PoisonError::into_inner).declare(topics.declared());
+    let mut spinner = topics.finish();
     let until = stopped;
     let spinning = std::thread::Builder::new().name("spin".into()).spawn(move || {
         while !until() {
-            node.spin_once(Duration::from_millis(50));
+            spinner.spin_once(Duration::from_millis(50));
         }
     })?;
     info!("{name}: ready");
@@ -168,14 +173,14 @@ fn leave() -> ! {
     unsafe { libc::_exit(0) }
 }
 
-fn read_parameters(node: &Node) -> Result<Parameters, NodeError> {
-    let overrides = node.params.lock().unwrap_or_else(PoisonError::into_inner);
-    let given = overrides.iter().map(|(name, p)| (name, &p.value));
-    let (parameters, unknown) = Parameters::with_overrides(given).map_err(|e| NodeError::Parameters(e.to_string()))?;
+fn read_parameters(node: &Node) -> Result<(Parameters, Overrides), NodeError> {
+    let given = node.params.lock().unwrap_or_else(PoisonError::into_inner);
+    let given = || given.iter().map(|(name, p)| (name, &p.value));
+    let (parameters, unknown) = Parameters::with_overrides(given())?;
     for refused in unknown {
         warn!("parameters: {refused}");
     }
-    Ok(parameters)
+    Ok((parameters, Overrides::new(given())))
 }
 
 fn load(parameters: &Parameters, what: &str) -> Result<Model, NodeError> {

@@ -1,5 +1,6 @@
-//! Results of the engine to topics. Nothing is computed for a topic without a subscriber.
+//! Results of the engine to topics. Nothing is computed for a topic that nobody wants.
 
+use r2r::WrappedTypesupport;
 use r2r::geometry_msgs::msg::PoseWithCovariance;
 use r2r::promptseg_msgs::msg as ours;
 use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
@@ -7,22 +8,21 @@ use r2r::std_msgs::msg::Header as RosHeader;
 use r2r::vision_msgs::msg::{
     BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose, Point2D, Pose2D,
 };
-use r2r::{Publisher, QosProfile, WrappedTypesupport};
 
-use super::NodeError;
 use super::convert::ros_header;
-use super::topics::Topics;
+use super::topics::{Output, Topics};
+use super::{NodeError, qos};
 use crate::engine::{FrameResult, ObjectResult};
 use crate::pixels::{Mask, OverlayObject, PixelError, draw_overlay, encode_jpeg, label_image, union_mask};
 
 /// The publishers of a camera.
 pub struct Outputs {
-    mask: Publisher<Image>,
-    labels: Publisher<Image>,
-    masks: Publisher<ours::MaskArray>,
-    detections: Publisher<Detection2DArray>,
-    overlay: Publisher<Image>,
-    overlay_compressed: Publisher<CompressedImage>,
+    mask: Output<Image>,
+    labels: Output<Image>,
+    masks: Output<ours::MaskArray>,
+    detections: Output<Detection2DArray>,
+    overlay: Output<Image>,
+    overlay_compressed: Output<CompressedImage>,
     model: String,
 }
 
@@ -37,17 +37,16 @@ pub enum OutputError {
 
 impl Outputs {
     /// # Errors
-    /// The middleware refuses a topic.
+    /// The middleware refuses a topic; an override of its profile is wrong.
     pub fn new(topics: &mut Topics, model: String) -> Result<Self, NodeError> {
-        // Reliable and volatile: matches every subscriber's request but a latched one.
-        let qos = QosProfile::default();
+        let compressed = topics.compressed("~/overlay");
         Ok(Outputs {
-            mask: topics.publisher("~/mask", qos.clone())?,
-            labels: topics.publisher("~/labels", qos.clone())?,
-            masks: topics.publisher("~/masks", qos.clone())?,
-            detections: topics.publisher("~/detections", qos.clone())?,
-            overlay: topics.publisher("~/overlay", qos.clone())?,
-            overlay_compressed: topics.publisher("~/overlay/compressed", qos)?,
+            mask: topics.publisher("~/mask", qos::OUTPUTS)?,
+            labels: topics.publisher("~/labels", qos::OUTPUTS)?,
+            masks: topics.publisher("~/masks", qos::OUTPUTS)?,
+            detections: topics.publisher("~/detections", qos::OUTPUTS)?,
+            overlay: topics.publisher("~/overlay", qos::OUTPUTS)?,
+            overlay_compressed: topics.publisher(&compressed, qos::OUTPUTS)?,
             model,
         })
     }
@@ -75,7 +74,7 @@ impl Outputs {
                 Ok(Detection2DArray { header: header(), detections })
             }));
         }
-        if subscribed(&self.overlay) || subscribed(&self.overlay_compressed) {
+        if self.overlay.is_wanted() || self.overlay_compressed.is_wanted() {
             let picture = overlay(result);
             keep(publish("~/overlay/compressed", &self.overlay_compressed, || {
                 let data = encode_jpeg(&picture, overlay_quality)?;
@@ -89,19 +88,15 @@ impl Outputs {
     }
 }
 
-fn subscribed<T: WrappedTypesupport + 'static>(publisher: &Publisher<T>) -> bool {
-    publisher.get_inter_process_subscription_count().is_ok_and(|n| n > 0)
-}
-
 fn publish<T: WrappedTypesupport + 'static>(
     topic: &'static str,
-    publisher: &Publisher<T>,
+    output: &Output<T>,
     message: impl FnOnce() -> Result<T, OutputError>,
 ) -> Result<(), OutputError> {
-    if !subscribed(publisher) {
+    if !output.is_wanted() {
         return Ok(());
     }
-    publisher.publish(&message()?).map_err(|source| OutputError::Publish { topic, source })
+    output.publish(&message()?).map_err(|source| OutputError::Publish { topic, source })
 }
 
 fn image(header: RosHeader, width: u32, height: u32, encoding: &str, bytes: u32, data: Vec<u8>) -> Image {

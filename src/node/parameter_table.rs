@@ -104,13 +104,6 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || text("raw"),
     },
     Definition {
-        name: "image_reliability",
-        description: "'best_effort' receives from every camera; 'reliable' only from reliable publishers, without loss.",
-        bounds: Bounds::OneOf(&["best_effort", "reliable"]),
-        live: AT_START,
-        default: || text("best_effort"),
-    },
-    Definition {
         name: "keep_frames",
         description: "Encoded frames that are kept by stamp for prompts that come later.",
         bounds: Bounds::Integer(1, 10_000),

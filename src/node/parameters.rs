@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use r2r::ParameterValue;
 use r2r::rcl_interfaces::msg::{FloatingPointRange, IntegerRange, ParameterDescriptor};
 
 use super::parameter_table::{Bounds, DEFINITIONS, Definition};
+use super::qos;
 
 /// Why a value was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +37,26 @@ impl fmt::Display for Refused {
     }
 }
 
+impl std::error::Error for Refused {}
+
+/// A parameter that is not in the table, since its name depends on those of the topics. It is read at start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    pub value: ParameterValue,
+    pub description: String,
+}
+
 /// The values in force.
 #[derive(Debug, Clone)]
-pub struct Parameters(BTreeMap<&'static str, ParameterValue>);
+pub struct Parameters {
+    values: BTreeMap<&'static str, ParameterValue>,
+    declared: Arc<BTreeMap<String, Declared>>,
+}
 
 impl Default for Parameters {
     fn default() -> Self {
-        Parameters(DEFINITIONS.iter().map(|d| (d.name, d.default())).collect())
+        let values = DEFINITIONS.iter().map(|d| (d.name, d.default())).collect();
+        Parameters { values, declared: Arc::default() }
     }
 }
 
@@ -70,10 +85,10 @@ impl Parameters {
         for (name, value) in overrides {
             match parameters.check(name, value) {
                 Ok((known, value)) => {
-                    parameters.0.insert(known, value);
+                    parameters.values.insert(known, value);
                 }
-                // Every node of a launch file gets these.
-                Err(Refused::Unknown { .. }) if name.starts_with("qos_overrides.") => {}
+                // These are for the topics, once they are made.
+                Err(Refused::Unknown { .. }) if name.starts_with(qos::PREFIX) => {}
                 Err(refused @ Refused::Unknown { .. }) => unknown.push(refused),
                 Err(refused) => return Err(refused),
             }
@@ -86,12 +101,16 @@ impl Parameters {
     /// # Errors
     /// It is unknown, of another type, out of bounds, or cannot change any more; the old value stays.
     pub fn set(&mut self, name: &str, value: &ParameterValue) -> Result<(), Refused> {
+        if let Some(declared) = self.declared.get(name) {
+            let changes = declared.value != *value;
+            return if changes { Err(Refused::NotLive { name: name.to_owned() }) } else { Ok(()) };
+        }
         let (known, value) = self.check(name, value)?;
-        let changes = self.0.get(known) != Some(&value);
+        let changes = self.values.get(known) != Some(&value);
         if changes && definition(known).is_some_and(|d| !d.live) {
             return Err(Refused::NotLive { name: name.to_owned() });
         }
-        self.0.insert(known, value);
+        self.values.insert(known, value);
         Ok(())
     }
 
@@ -130,73 +149,88 @@ impl Parameters {
     }
 
     pub fn get(&self, name: &str) -> Option<&ParameterValue> {
-        self.0.get(name)
+        self.values.get(name).or_else(|| self.declared.get(name).map(|d| &d.value))
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &ParameterValue)> {
-        self.0.iter().map(|(name, value)| (*name, value))
+    /// Adds parameters that are not in the table.
+    pub fn declare(&mut self, declared: BTreeMap<String, Declared>) {
+        self.declared = Arc::new(declared);
+    }
+
+    /// The names that `ros2 param list` asks for: below one of the prefixes, at most `depth` names deep (0: any).
+    pub fn list(&self, prefixes: &[String], depth: u64) -> Vec<String> {
+        let shallow = |rest: &str| depth == 0 || (rest.matches('.').count() as u64) < depth;
+        let below = |name: &str, prefix: &str| {
+            name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.strip_prefix('.').is_some_and(shallow))
+        };
+        let wanted = |name: &str| match prefixes {
+            [] => shallow(name),
+            prefixes => prefixes.iter().any(|prefix| below(name, prefix)),
+        };
+        let names = self.values.keys().copied().chain(self.declared.keys().map(String::as_str));
+        names.filter(|name| wanted(name)).map(str::to_owned).collect()
     }
 
     // The table fixes each parameter's type and `check` guards it: the fall-backs below are never taken.
 
     pub fn text(&self, name: &str) -> &str {
-        match self.0.get(name) {
+        match self.values.get(name) {
             Some(ParameterValue::String(s)) => s,
             _ => "",
         }
     }
 
     pub fn texts(&self, name: &str) -> &[String] {
-        match self.0.get(name) {
+        match self.values.get(name) {
             Some(ParameterValue::StringArray(list)) => list,
             _ => &[],
         }
     }
 
     pub fn integer(&self, name: &str) -> i64 {
-        match self.0.get(name) {
+        match self.values.get(name) {
             Some(ParameterValue::Integer(i)) => *i,
             _ => 0,
         }
     }
 
     pub fn float(&self, name: &str) -> f64 {
-        match self.0.get(name) {
+        match self.values.get(name) {
             Some(ParameterValue::Double(v)) => *v,
             _ => 0.0,
         }
     }
 
     pub fn flag(&self, name: &str) -> bool {
-        matches!(self.0.get(name), Some(ParameterValue::Bool(true)))
+        matches!(self.values.get(name), Some(ParameterValue::Bool(true)))
     }
-}
 
-/// What `ros2 param describe` shows.
-pub fn descriptor(name: &str) -> ParameterDescriptor {
-    let Some(definition) = definition(name) else {
-        return ParameterDescriptor { name: name.to_owned(), ..ParameterDescriptor::default() };
-    };
-    let mut descriptor = ParameterDescriptor {
-        name: name.to_owned(),
-        type_: type_number(&definition.default()),
-        description: definition.description.to_owned(),
-        read_only: !definition.live,
-        ..ParameterDescriptor::default()
-    };
-    match definition.bounds {
-        Bounds::Integer(from_value, to_value) => {
-            descriptor.integer_range = vec![IntegerRange { from_value, to_value, step: 0 }];
+    /// What `ros2 param describe` shows.
+    pub fn descriptor(&self, name: &str) -> ParameterDescriptor {
+        let mut descriptor = ParameterDescriptor { name: name.to_owned(), ..ParameterDescriptor::default() };
+        if let Some(declared) = self.declared.get(name) {
+            descriptor.type_ = type_number(&declared.value);
+            descriptor.description.clone_from(&declared.description);
+            descriptor.read_only = true;
         }
-        Bounds::Float(from_value, to_value) => {
-            descriptor.floating_point_range = vec![FloatingPointRange { from_value, to_value, step: 0.0 }];
+        let Some(definition) = definition(name) else { return descriptor };
+        descriptor.type_ = type_number(&definition.default());
+        definition.description.clone_into(&mut descriptor.description);
+        descriptor.read_only = !definition.live;
+        match definition.bounds {
+            Bounds::Integer(from_value, to_value) => {
+                descriptor.integer_range = vec![IntegerRange { from_value, to_value, step: 0 }];
+            }
+            Bounds::Float(from_value, to_value) => {
+                descriptor.floating_point_range = vec![FloatingPointRange { from_value, to_value, step: 0.0 }];
+            }
+            Bounds::OneOf(known) | Bounds::EachOneOf(known) => {
+                descriptor.additional_constraints = format!("one of {}", known.join(", "));
+            }
+            Bounds::Any => {}
         }
-        Bounds::OneOf(known) | Bounds::EachOneOf(known) => {
-            descriptor.additional_constraints = format!("one of {}", known.join(", "));
-        }
-        Bounds::Any => {}
+        descriptor
     }
-    descriptor
 }
 
 /// The number of a value's type in rcl_interfaces/ParameterType.
@@ -266,9 +300,33 @@ mod tests {
 
     #[test]
     fn descriptors_carry_bounds_and_what_is_read_only() {
-        let d = descriptor("keep_frames");
+        let parameters = Parameters::default();
+        let d = parameters.descriptor("keep_frames");
         assert_eq!((d.type_, d.read_only, d.integer_range[0].to_value), (2, false, 10_000));
-        assert!(descriptor("model").read_only);
-        assert!(descriptor("persistence").additional_constraints.contains("track"));
+        assert!(parameters.descriptor("model").read_only);
+        assert!(parameters.descriptor("persistence").additional_constraints.contains("track"));
+    }
+
+    #[test]
+    fn declared_parameters_are_shown_and_read_only() {
+        let mut parameters = Parameters::default();
+        let name = "qos_overrides./image.subscription.depth";
+        let declared = Declared { value: ParameterValue::Integer(1), description: "depth".into() };
+        parameters.declare([(name.to_owned(), declared)].into());
+        assert_eq!(parameters.get(name), Some(&ParameterValue::Integer(1)));
+        assert_eq!(parameters.set(name, &ParameterValue::Integer(1)), Ok(()));
+        assert!(matches!(parameters.set(name, &ParameterValue::Integer(2)), Err(Refused::NotLive { .. })));
+        let d = parameters.descriptor(name);
+        assert_eq!((d.type_, d.read_only, d.description.as_str()), (2, true, "depth"));
+        let listed = |prefixes: &[&str], depth| {
+            let prefixes: Vec<String> = prefixes.iter().map(|p| (*p).to_owned()).collect();
+            parameters.list(&prefixes, depth)
+        };
+        assert!(listed(&[], 0).contains(&name.to_owned()));
+        assert!(listed(&[], 1).contains(&"model".to_owned()) && !listed(&[], 1).contains(&name.to_owned()));
+        assert_eq!(listed(&["qos_overrides", "model"], 0), ["model", name]);
+        assert_eq!(listed(&["qos_overrides"], 2), Vec::<String>::new());
+        assert_eq!(listed(&["qos_overrides"], 3), [name]);
+        assert_eq!(listed(&["qos"], 0), Vec::<String>::new());
     }
 }

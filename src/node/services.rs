@@ -1,5 +1,6 @@
 //! The node's services: segment, new_object, clear, and the six of ROS parameters.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,13 +13,13 @@ use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters, SetParametersAtomically,
 };
 use r2r::std_srvs::srv::Trigger;
-use r2r::{ParameterValue, Publisher, ServiceRequest, WrappedServiceTypeSupport};
+use r2r::{ParameterValue, ServiceRequest, WrappedServiceTypeSupport};
 use tokio::sync::oneshot;
 
 use super::camera::Shared;
 use super::outputs::mask_array;
-use super::parameters::{Parameters, descriptor, type_number};
-use super::topics::{Requests, Topics};
+use super::parameters::{Parameters, type_number};
+use super::topics::{Output, Requests, Topics};
 use super::{NodeError, convert};
 use crate::engine::{FrameRef, FrameResult, Interaction, Refusal, Segment, SegmentOn};
 
@@ -121,7 +122,7 @@ pub fn start_parameters(
     topics: &mut Topics,
     node_name: &str,
     parameters: &Arc<Mutex<Parameters>>,
-    events: Publisher<ParameterEvent>,
+    events: Output<ParameterEvent>,
     changed: impl Fn(&Parameters) + Send + Sync + 'static,
 ) -> Result<(), NodeError> {
     let lock = |p: &Arc<Mutex<Parameters>>| p.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -178,16 +179,17 @@ pub fn start_parameters(
         let type_of = |name: &String| values.get(name).map_or(0, type_number);
         GetParameterTypes::Response { types: request.names.iter().map(type_of).collect() }
     });
-    serve::<DescribeParameters::Service, _>(topics.service("~/describe_parameters")?, |request| {
-        DescribeParameters::Response { descriptors: request.names.iter().map(|name| descriptor(name)).collect() }
+    let p = Arc::clone(parameters);
+    serve::<DescribeParameters::Service, _>(topics.service("~/describe_parameters")?, move |request| {
+        let values = lock(&p);
+        DescribeParameters::Response { descriptors: request.names.iter().map(|name| values.descriptor(name)).collect() }
     });
     let p = Arc::clone(parameters);
     serve::<ListParameters::Service, _>(topics.service("~/list_parameters")?, move |request| {
-        let values = lock(&p);
-        // No name has a dot: a prefix names a parameter itself or nothing.
-        let wanted = |name: &str| request.prefixes.is_empty() || request.prefixes.iter().any(|prefix| prefix == name);
-        let names = values.iter().map(|(name, _)| name.to_owned()).filter(|name| wanted(name)).collect();
-        ListParameters::Response { result: ListParametersResult { names, prefixes: Vec::new() } }
+        let names = lock(&p).list(&request.prefixes, request.depth);
+        let groups: BTreeSet<&str> = names.iter().filter_map(|n| n.rsplit_once('.')).map(|(group, _)| group).collect();
+        let prefixes = groups.into_iter().map(str::to_owned).collect();
+        ListParameters::Response { result: ListParametersResult { names, prefixes } }
     });
     Ok(())
 }

@@ -21,8 +21,9 @@ from vision_msgs.msg import Detection2DArray
 import messages
 from harness import LATCHED, START_TIMEOUT, TIMEOUT, Inbox, NodeProcess, Peer, eventually, free_domain, parameter_args
 
-# Reliable, so that no test fails because the network lost an image; what cameras do by default is tested on its own.
-BASE = {"image_reliability": "reliable"}
+# Reliable from the first image on, so that no test fails because one was lost; how it matches a camera is tested on its
+# own.
+BASE = {f"qos_overrides./{topic}.subscription.reliability": "reliable" for topic in ("image", "image/compressed")}
 # What tests change and the next test must find as it was.
 LIVE_DEFAULTS: dict[str, Any] = {
     "persistence": "hold",

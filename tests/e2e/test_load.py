@@ -13,7 +13,7 @@ from robot import Robot
 from scenes import Scene, Shape
 
 # Little is kept, so that memory is level soon.
-PARAMETERS = {"image_reliability": "best_effort", "keep_frames": 3, "keep_images": 3}
+PARAMETERS = {"qos_overrides./image.subscription.reliability": "best_effort", "keep_frames": 3, "keep_images": 3}
 SECONDS = 8.0
 BOX = (20, 20, 60, 60)
 

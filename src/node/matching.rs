@@ -1,0 +1,204 @@
+//! Subscriptions that take the quality of service of their publishers. DDS fixes it when a subscription is made, so one
+//! that no longer fits is replaced; r2r lets go of the old one with its next message.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::{Stream, StreamExt as _};
+use r2r::qos::{DurabilityPolicy, ReliabilityPolicy};
+use r2r::{Node, QosProfile, WrappedTypesupport};
+use tracing::{debug, info, warn};
+
+use super::qos::Profile;
+use super::topics::Messages;
+
+/// How often the publishers are looked at.
+const PERIOD: Duration = Duration::from_millis(100);
+
+type Subscribe = Box<dyn FnMut(&mut Node, QosProfile) -> r2r::Result<()> + Send>;
+
+/// A subscription whose publishers are watched.
+struct Watched {
+    /// Full name.
+    topic: String,
+    profile: Profile,
+    current: QosProfile,
+    subscribe: Subscribe,
+    /// Publishers that do not offer what this node asks for, and were said.
+    said: HashSet<Vec<u8>>,
+}
+
+/// All subscriptions of the node.
+#[derive(Default)]
+pub struct Subscriptions {
+    watched: Vec<Watched>,
+    looked: Option<Instant>,
+}
+
+impl Subscriptions {
+    /// Subscribes under `name`, and watches the publishers of `topic`, its full name.
+    ///
+    /// # Errors
+    /// The middleware refuses the topic.
+    pub fn subscribe<T>(
+        &mut self,
+        node: &mut Node,
+        name: String,
+        topic: String,
+        profile: Profile,
+    ) -> r2r::Result<Messages<T>>
+    where
+        T: WrappedTypesupport + Send + 'static,
+    {
+        let (sender, newer): (UnboundedSender<Messages<T>>, _) = unbounded();
+        let mut subscribe: Subscribe = Box::new(move |node, qos| {
+            let messages = node.subscribe::<T>(&name, qos)?;
+            // Nobody listens any more: only while the node goes away.
+            let _ = sender.unbounded_send(Box::new(messages));
+            Ok(())
+        });
+        let current = profile.matched_to(&[]);
+        subscribe(node, current.clone())?;
+        self.watched.push(Watched { topic, profile, current, subscribe, said: HashSet::new() });
+        Ok(Box::new(Following { newer, current: None, replaced: Vec::new() }))
+    }
+
+    /// Looks at the publishers, now and then: to be called by the thread that spins the node.
+    pub fn follow(&mut self, node: &mut Node) {
+        if self.looked.is_some_and(|at| at.elapsed() < PERIOD) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        for subscription in &mut self.watched {
+            if let Err(e) = subscription.follow(node) {
+                debug!("publishers of {}: {e}", subscription.topic);
+            }
+        }
+    }
+}
+
+impl Watched {
+    fn follow(&mut self, node: &mut Node) -> r2r::Result<()> {
+        let publishers = node.get_publishers_info_by_topic(&self.topic, false)?;
+        if publishers.is_empty() {
+            // What is there fits the camera that comes back.
+            return Ok(());
+        }
+        let offered: Vec<QosProfile> = publishers.iter().map(|p| p.qos_profile.clone()).collect();
+        let wanted = self.profile.matched_to(&offered);
+        if wanted != self.current {
+            (self.subscribe)(node, wanted.clone())?;
+            info!("{}: {}, as its publishers are", self.topic, describe(&wanted));
+            self.current = wanted;
+        }
+        self.said.retain(|gid| publishers.iter().any(|p| p.endpoint_gid.as_slice() == gid));
+        for publisher in &publishers {
+            let Some((policy, offers, asks)) = incompatible(&self.current, &publisher.qos_profile) else { continue };
+            if self.said.insert(publisher.endpoint_gid.to_vec()) {
+                let (topic, node) = (&self.topic, &publisher.node_name);
+                warn!(
+                    "nothing is received from '{node}' on {topic}: its {policy} is {offers}, this node asks for {asks}; \
+                     set qos_overrides.{topic}.subscription.{policy} to {offers}"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn describe(qos: &QosProfile) -> String {
+    let reliable = if qos.reliability == ReliabilityPolicy::Reliable { "reliable" } else { "best effort" };
+    let durable = if qos.durability == DurabilityPolicy::TransientLocal { "transient local" } else { "volatile" };
+    format!("{reliable} and {durable}")
+}
+
+/// The policy in which a publisher offers less than is asked for: its name, what is offered, what is asked for.
+fn incompatible(asked: &QosProfile, offered: &QosProfile) -> Option<(&'static str, &'static str, &'static str)> {
+    if asked.reliability == ReliabilityPolicy::Reliable && offered.reliability == ReliabilityPolicy::BestEffort {
+        return Some(("reliability", "best_effort", "reliable"));
+    }
+    if asked.durability == DurabilityPolicy::TransientLocal && offered.durability == DurabilityPolicy::Volatile {
+        return Some(("durability", "volatile", "transient_local"));
+    }
+    None
+}
+
+/// The messages of a subscription and of those that replace it. An old one is listened to until the newest has its first
+/// message, so that none falls between the two; one may come by both, which does no harm to an image or a detection.
+struct Following<T> {
+    newer: UnboundedReceiver<Messages<T>>,
+    current: Option<Messages<T>>,
+    replaced: Vec<Messages<T>>,
+}
+
+impl<T> Stream for Following<T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = self.get_mut();
+        while let Poll::Ready(Some(newest)) = this.newer.poll_next_unpin(context) {
+            this.replaced.extend(this.current.replace(newest));
+        }
+        for old in &mut this.replaced {
+            if let Poll::Ready(Some(message)) = old.poll_next_unpin(context) {
+                return Poll::Ready(Some(message));
+            }
+        }
+        let Some(current) = &mut this.current else { return Poll::Pending };
+        let message = ready!(current.poll_next_unpin(context));
+        this.replaced.clear();
+        Poll::Ready(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::channel::mpsc::channel;
+    use futures::executor::block_on;
+
+    use super::*;
+
+    type Sent = futures::channel::mpsc::Sender<u32>;
+
+    fn subscription(subscriptions: &UnboundedSender<Messages<u32>>) -> Sent {
+        let (sender, messages) = channel(10);
+        subscriptions.unbounded_send(Box::new(messages)).unwrap();
+        sender
+    }
+
+    fn following() -> (UnboundedSender<Messages<u32>>, Following<u32>) {
+        let (sender, newer) = unbounded();
+        (sender, Following { newer, current: None, replaced: Vec::new() })
+    }
+
+    fn next(following: &mut Following<u32>) -> u32 {
+        block_on(following.next()).unwrap()
+    }
+
+    #[test]
+    fn the_old_subscription_is_heard_until_the_new_one_speaks() {
+        let (subscriptions, mut following) = following();
+        let mut first = subscription(&subscriptions);
+        first.try_send(1).unwrap();
+        assert_eq!(next(&mut following), 1);
+        let mut second = subscription(&subscriptions);
+        first.try_send(2).unwrap();
+        assert_eq!(next(&mut following), 2);
+        second.try_send(3).unwrap();
+        assert_eq!(next(&mut following), 3);
+        assert!(first.try_send(4).is_err(), "the old subscription is let go");
+    }
+
+    #[test]
+    fn the_policy_that_does_not_fit_is_named() {
+        let reliable = QosProfile::default();
+        assert_eq!(incompatible(&reliable, &reliable), None);
+        let policy = |asked: &QosProfile, offered: &QosProfile| incompatible(asked, offered).map(|(policy, ..)| policy);
+        assert_eq!(policy(&reliable, &QosProfile::sensor_data()), Some("reliability"));
+        assert_eq!(policy(&QosProfile::sensor_data(), &reliable), None);
+        assert_eq!(policy(&QosProfile::default().transient_local(), &reliable), Some("durability"));
+    }
+}

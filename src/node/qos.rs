@@ -1,0 +1,392 @@
+//! Quality of service: the profiles that topics have by default, and the parameters `qos_overrides.*` that change them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use r2r::qos::{DurabilityPolicy, HistoryPolicy, LivelinessPolicy, ReliabilityPolicy};
+use r2r::{ParameterValue, QosProfile};
+
+use super::parameters::{Declared, Refused};
+
+/// What the names of these parameters begin with.
+pub const PREFIX: &str = "qos_overrides.";
+
+/// What a topic is made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    pub qos: QosProfile,
+    /// The subscription takes the reliability of its publishers ("best_available").
+    pub matches_reliability: bool,
+    /// Likewise its durability.
+    pub matches_durability: bool,
+}
+
+impl Profile {
+    pub const fn fixed(qos: QosProfile) -> Self {
+        Profile { qos, matches_reliability: false, matches_durability: false }
+    }
+
+    /// What the publishers that are there have in common; without publishers, what receives from all.
+    pub fn matched_to(&self, publishers: &[QosProfile]) -> QosProfile {
+        let all = |is: &dyn Fn(&QosProfile) -> bool| !publishers.is_empty() && publishers.iter().all(is);
+        let mut qos = self.qos.clone();
+        if self.matches_reliability {
+            qos.reliability = match all(&|p| p.reliability == ReliabilityPolicy::Reliable) {
+                true => ReliabilityPolicy::Reliable,
+                false => ReliabilityPolicy::BestEffort,
+            };
+        }
+        if self.matches_durability {
+            qos.durability = match all(&|p| p.durability == DurabilityPolicy::TransientLocal) {
+                true => DurabilityPolicy::TransientLocal,
+                false => DurabilityPolicy::Volatile,
+            };
+        }
+        qos
+    }
+}
+
+/// Cameras: as the publisher is. One message, since a newer image replaces an older one anyway.
+pub const SENSOR: Profile =
+    Profile { qos: QosProfile::sensor_data().keep_last(1), matches_reliability: true, matches_durability: true };
+
+/// Programs that publish at a camera's rate: as reliable as the publisher is.
+pub const DETECTIONS: Profile =
+    Profile { qos: QosProfile::sensor_data().keep_last(10), matches_reliability: true, matches_durability: false };
+
+/// What people ask for: none is lost.
+pub const PROMPTS: Profile = Profile::fixed(QosProfile::default());
+
+/// Reliable and volatile: suits every subscriber but one that asks for transient local.
+pub const OUTPUTS: Profile = Profile::fixed(QosProfile::default());
+
+/// Which end of a topic the node has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Publisher,
+    Subscription,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Publisher => "publisher",
+            Side::Subscription => "subscription",
+        })
+    }
+}
+
+/// One policy: its name and values are those of rclcpp.
+struct Policy {
+    name: &'static str,
+    /// Declared for every topic; the others only where they are given.
+    always: bool,
+    expected: &'static str,
+    get: fn(&Profile) -> ParameterValue,
+    /// False when the value is none of the expected ones.
+    set: fn(&mut Profile, &ParameterValue) -> bool,
+}
+
+const MATCHING: &str = "best_available";
+
+const POLICIES: &[Policy] = &[
+    Policy {
+        name: "reliability",
+        always: true,
+        expected: "reliable, best_effort, system_default or (subscriptions only) best_available",
+        get: |p| match (p.matches_reliability, &p.qos.reliability) {
+            (true, _) => text(MATCHING),
+            (_, ReliabilityPolicy::Reliable) => text("reliable"),
+            (_, ReliabilityPolicy::BestEffort) => text("best_effort"),
+            _ => text("system_default"),
+        },
+        set: |p, value| {
+            let Some(word) = word(value) else { return false };
+            p.matches_reliability = word == MATCHING;
+            p.qos.reliability = match word {
+                "reliable" => ReliabilityPolicy::Reliable,
+                "best_effort" | MATCHING => ReliabilityPolicy::BestEffort,
+                "system_default" => ReliabilityPolicy::SystemDefault,
+                _ => return false,
+            };
+            true
+        },
+    },
+    Policy {
+        name: "durability",
+        always: true,
+        expected: "volatile, transient_local, system_default or (subscriptions only) best_available",
+        get: |p| match (p.matches_durability, &p.qos.durability) {
+            (true, _) => text(MATCHING),
+            (_, DurabilityPolicy::Volatile) => text("volatile"),
+            (_, DurabilityPolicy::TransientLocal) => text("transient_local"),
+            _ => text("system_default"),
+        },
+        set: |p, value| {
+            let Some(word) = word(value) else { return false };
+            p.matches_durability = word == MATCHING;
+            p.qos.durability = match word {
+                "volatile" | MATCHING => DurabilityPolicy::Volatile,
+                "transient_local" => DurabilityPolicy::TransientLocal,
+                "system_default" => DurabilityPolicy::SystemDefault,
+                _ => return false,
+            };
+            true
+        },
+    },
+    Policy {
+        name: "history",
+        always: true,
+        expected: "keep_last, keep_all or system_default",
+        get: |p| match p.qos.history {
+            HistoryPolicy::KeepLast => text("keep_last"),
+            HistoryPolicy::KeepAll => text("keep_all"),
+            _ => text("system_default"),
+        },
+        set: |p, value| {
+            p.qos.history = match word(value) {
+                Some("keep_last") => HistoryPolicy::KeepLast,
+                Some("keep_all") => HistoryPolicy::KeepAll,
+                Some("system_default") => HistoryPolicy::SystemDefault,
+                _ => return false,
+            };
+            true
+        },
+    },
+    Policy {
+        name: "depth",
+        always: true,
+        expected: "a whole number from 1 to 100000",
+        get: |p| ParameterValue::Integer(p.qos.depth as i64),
+        set: |p, value| match value {
+            ParameterValue::Integer(depth @ 1..=100_000) => {
+                p.qos.depth = *depth as usize;
+                true
+            }
+            _ => false,
+        },
+    },
+    Policy {
+        name: "liveliness",
+        always: false,
+        expected: "automatic, manual_by_topic or system_default",
+        get: |p| match p.qos.liveliness {
+            LivelinessPolicy::Automatic => text("automatic"),
+            LivelinessPolicy::ManualByTopic => text("manual_by_topic"),
+            _ => text("system_default"),
+        },
+        set: |p, value| {
+            p.qos.liveliness = match word(value) {
+                Some("automatic") => LivelinessPolicy::Automatic,
+                Some("manual_by_topic") => LivelinessPolicy::ManualByTopic,
+                Some("system_default") => LivelinessPolicy::SystemDefault,
+                _ => return false,
+            };
+            true
+        },
+    },
+    Policy {
+        name: "liveliness_lease_duration",
+        always: false,
+        expected: NANOSECONDS,
+        get: |p| nanoseconds(p.qos.liveliness_lease_duration),
+        set: |p, value| set_duration(&mut p.qos.liveliness_lease_duration, value),
+    },
+    Policy {
+        name: "deadline",
+        always: false,
+        expected: NANOSECONDS,
+        get: |p| nanoseconds(p.qos.deadline),
+        set: |p, value| set_duration(&mut p.qos.deadline, value),
+    },
+    Policy {
+        name: "lifespan",
+        always: false,
+        expected: NANOSECONDS,
+        get: |p| nanoseconds(p.qos.lifespan),
+        set: |p, value| set_duration(&mut p.qos.lifespan, value),
+    },
+];
+
+const NANOSECONDS: &str = "a whole number of nanoseconds, at least 0";
+
+fn text(s: &str) -> ParameterValue {
+    ParameterValue::String(s.to_owned())
+}
+
+fn word(value: &ParameterValue) -> Option<&str> {
+    match value {
+        ParameterValue::String(s) => Some(s),
+        _ => None,
+    }
+}
+
+fn nanoseconds(duration: Duration) -> ParameterValue {
+    ParameterValue::Integer(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+}
+
+fn set_duration(duration: &mut Duration, value: &ParameterValue) -> bool {
+    let nanoseconds = match value {
+        ParameterValue::Integer(n) => u64::try_from(*n).ok(),
+        _ => None,
+    };
+    nanoseconds.map(|n| *duration = Duration::from_nanos(n)).is_some()
+}
+
+fn show(value: &ParameterValue) -> String {
+    match value {
+        ParameterValue::String(s) => format!("'{s}'"),
+        ParameterValue::Integer(i) => i.to_string(),
+        other => format!("a {}", other.type_name()),
+    }
+}
+
+/// The overrides that were given, and what became of them.
+#[derive(Debug, Default)]
+pub struct Overrides {
+    given: BTreeMap<String, ParameterValue>,
+    /// All of the topics made so far, as parameters.
+    pub declared: BTreeMap<String, Declared>,
+    topics: Vec<String>,
+}
+
+impl Overrides {
+    /// Takes what concerns it out of the parameter file and the command line.
+    pub fn new<'a>(given: impl IntoIterator<Item = (&'a String, &'a ParameterValue)>) -> Self {
+        let given = given.into_iter().filter(|(name, _)| name.starts_with(PREFIX));
+        Overrides { given: given.map(|(n, v)| (n.clone(), v.clone())).collect(), ..Overrides::default() }
+    }
+
+    /// The profile of a topic, by its full name, and declares its parameters.
+    ///
+    /// # Errors
+    /// A policy that does not exist, or a value that it does not have.
+    pub fn apply(&mut self, topic: &str, side: Side, mut profile: Profile) -> Result<Profile, Refused> {
+        let start = format!("{PREFIX}{topic}.{side}.");
+        let known = |name: &str| POLICIES.iter().any(|p| p.name == name && allowed(p, side));
+        for name in self.given.keys().filter(|name| name.starts_with(&start)) {
+            if !known(&name[start.len()..]) {
+                let names: Vec<&str> = POLICIES.iter().filter(|p| allowed(p, side)).map(|p| p.name).collect();
+                let (name, found) = (name.clone(), "no policy".to_owned());
+                return Err(Refused::Value { name, found, expected: format!("one of {}", names.join(", ")) });
+            }
+        }
+        for policy in POLICIES.iter().filter(|p| allowed(p, side)) {
+            let name = format!("{start}{}", policy.name);
+            let given = self.given.get(&name);
+            if let Some(value) = given {
+                let matching = word(value) == Some(MATCHING) && side == Side::Publisher;
+                if matching || !(policy.set)(&mut profile, value) {
+                    return Err(Refused::Value { name, found: show(value), expected: policy.expected.into() });
+                }
+            }
+            if policy.always || given.is_some() {
+                let description = format!("{} of the {side} of '{topic}': {}.", policy.name, policy.expected);
+                self.declared.insert(name, Declared { value: (policy.get)(&profile), description });
+            }
+        }
+        self.topics.push(format!("{topic} ({side})"));
+        Ok(profile)
+    }
+
+    /// Overrides of topics that this node does not have, and those that it has: for a log line, since every node of a
+    /// launch file gets the same file.
+    pub fn of_others(&self) -> Option<String> {
+        let others: Vec<&str> =
+            self.given.keys().filter(|n| !self.declared.contains_key(*n)).map(String::as_str).collect();
+        (!others.is_empty()).then(|| {
+            format!("not for a topic of this node: {}; its topics are {}", others.join(", "), self.topics.join(", "))
+        })
+    }
+}
+
+/// Only what is published has a lifespan.
+fn allowed(policy: &Policy, side: Side) -> bool {
+    policy.name != "lifespan" || side == Side::Publisher
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overrides(given: &[(&str, ParameterValue)]) -> Overrides {
+        let given: Vec<(String, ParameterValue)> =
+            given.iter().map(|(n, v)| (format!("qos_overrides.{n}"), v.clone())).collect();
+        Overrides::new(given.iter().map(|(n, v)| (n, v)))
+    }
+
+    fn publisher(reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QosProfile {
+        QosProfile { reliability, durability, ..QosProfile::default() }
+    }
+
+    #[test]
+    fn a_subscription_takes_what_its_publishers_have_in_common() {
+        use {DurabilityPolicy as D, ReliabilityPolicy as R};
+        let latched = publisher(R::Reliable, D::TransientLocal);
+        let usual = publisher(R::Reliable, D::Volatile);
+        let sensor = publisher(R::BestEffort, D::Volatile);
+        for (publishers, reliability, durability) in [
+            (vec![], R::BestEffort, D::Volatile),
+            (vec![latched.clone()], R::Reliable, D::TransientLocal),
+            (vec![latched.clone(), usual.clone()], R::Reliable, D::Volatile),
+            (vec![latched, usual, sensor], R::BestEffort, D::Volatile),
+        ] {
+            let matched = SENSOR.matched_to(&publishers);
+            assert_eq!((matched.reliability, matched.durability, matched.depth), (reliability, durability, 1));
+        }
+        assert_eq!(PROMPTS.matched_to(&[publisher(R::BestEffort, D::Volatile)]), PROMPTS.qos);
+    }
+
+    #[test]
+    fn overrides_change_the_profile_and_are_declared() {
+        let mut overrides = overrides(&[
+            ("/image.subscription.reliability", text("reliable")),
+            ("/image.subscription.depth", ParameterValue::Integer(5)),
+            ("/image.publisher.depth", ParameterValue::Integer(7)),
+            ("/mask.publisher.lifespan", ParameterValue::Integer(1_500_000_000)),
+        ]);
+        let image = overrides.apply("/image", Side::Subscription, SENSOR).unwrap();
+        assert!(!image.matches_reliability && image.matches_durability);
+        assert_eq!((image.qos.reliability, image.qos.depth), (ReliabilityPolicy::Reliable, 5));
+        let mask = overrides.apply("/mask", Side::Publisher, OUTPUTS).unwrap();
+        assert_eq!(mask.qos.lifespan, Duration::from_millis(1500));
+        let value = |name: &str| overrides.declared.get(&format!("qos_overrides.{name}")).map(|d| d.value.clone());
+        assert_eq!(value("/image.subscription.durability"), Some(text("best_available")));
+        assert_eq!(value("/image.subscription.depth"), Some(ParameterValue::Integer(5)));
+        assert_eq!(value("/mask.publisher.reliability"), Some(text("reliable")));
+        assert_eq!(value("/image.subscription.deadline"), None);
+        let others = overrides.of_others().unwrap();
+        assert!(others.contains("/image.publisher.depth") && others.contains("/mask (publisher)"), "{others}");
+    }
+
+    #[test]
+    fn every_value_that_is_declared_can_be_given() {
+        let mut first = Overrides::default();
+        for (side, profile) in [(Side::Subscription, SENSOR), (Side::Publisher, OUTPUTS)] {
+            first.apply("/x", side, profile).unwrap();
+        }
+        let dumped: Vec<_> = first.declared.iter().map(|(n, d)| (n.clone(), d.value.clone())).collect();
+        let mut again = Overrides::new(dumped.iter().map(|(n, v)| (n, v)));
+        assert_eq!(again.apply("/x", Side::Subscription, SENSOR), Ok(SENSOR));
+        assert_eq!(again.apply("/x", Side::Publisher, OUTPUTS), Ok(OUTPUTS));
+        assert_eq!(again.of_others(), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_with_the_reason() {
+        for (name, value, says) in [
+            ("/x.publisher.reliability", text("perfect"), "is 'perfect', expected reliable, best_effort"),
+            ("/x.publisher.reliability", text("best_available"), "subscriptions only"),
+            ("/x.publisher.depth", ParameterValue::Integer(0), "from 1 to"),
+            ("/x.publisher.depth", text("five"), "is 'five', expected a whole number"),
+            ("/x.publisher.relability", text("reliable"), "one of reliability, durability"),
+            ("/x.publisher.deadline", ParameterValue::Integer(-1), "at least 0"),
+        ] {
+            let said = overrides(&[(name, value)]).apply("/x", Side::Publisher, OUTPUTS).unwrap_err().to_string();
+            assert!(said.contains(says) && said.contains(name), "{said}");
+        }
+        let mut lifespan = overrides(&[("/x.subscription.lifespan", ParameterValue::Integer(1))]);
+        assert!(lifespan.apply("/x", Side::Subscription, SENSOR).is_err());
+    }
+}

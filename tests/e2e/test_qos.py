@@ -1,0 +1,257 @@
+"""Quality of service: images come from every camera, and every profile can be overridden by parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from builtin_interfaces.msg import Time
+from promptseg_msgs.msg import MaskArray, PromptArray
+from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+
+from harness import LATCHED, NodeProcess, Peer, eventually
+from messages import compressed, image, pixels, prompt, prompts
+from robot import Robot
+from scenes import Scene
+
+RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+VOLATILE, TRANSIENT_LOCAL = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL
+SENSOR = QoSProfile(depth=5, reliability=BEST_EFFORT, durability=VOLATILE)
+USUAL = QoSProfile(depth=5, reliability=RELIABLE, durability=VOLATILE)
+NODE = "/promptseg"
+STAMP = Time(sec=100)
+
+
+def subscription(peer: Peer, topic: str = "/image") -> set[tuple[ReliabilityPolicy, DurabilityPolicy]]:
+    """What the node asks for on a topic."""
+    found = peer.node.get_subscriptions_info_by_topic(topic)
+    return {(i.qos_profile.reliability, i.qos_profile.durability) for i in found if i.node_name == "promptseg"}
+
+
+def camera(peer: Peer, qos: QoSProfile, topic: str = "image", kind: type = Image) -> Any:
+    return peer.node.create_publisher(kind, topic, qos)
+
+
+def expect_matched(peer: Peer, publisher: Any, scene: Scene, *qos: object) -> None:
+    """Images come, and then the node asks for what the camera offers, and nothing else."""
+
+    def matched() -> bool:
+        publisher.publish(image(scene.rgb, peer.node.get_clock().now().to_msg()))
+        return subscription(peer) == {qos}
+
+    eventually(f"the node to ask for {qos}; it asks for {subscription(peer)}", matched)
+
+
+def ask(peer: Peer, masks: Any, scene: Scene, stamp: Time | None = None) -> MaskArray:
+    """Prompts until there is a mask."""
+    box = prompt(box=scene.shapes[0].box)
+    seen = masks.mark()
+
+    def answered() -> list[MaskArray]:
+        peer.publish("prompts", prompts(PromptArray.SET, box, stamp=stamp))
+        try:
+            return [masks.wait("a mask", lambda m: m.masks, seen, timeout=1.0)]
+        except AssertionError:
+            return []
+
+    return eventually("an answer", answered, 60)[0]
+
+
+def get(peer: Peer, *names: str) -> list[object]:
+    values = peer.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names)).values
+    fields = {0: None, 1: "bool_value", 2: "integer_value", 3: "double_value", 4: "string_value", 9: "string_array_value"}
+    return [getattr(v, fields[v.type]) if fields[v.type] else None for v in values]
+
+
+def test_a_picture_published_once_before_the_node_starts(
+    peer: Peer, start_node: Callable[..., NodeProcess], scene: Scene
+) -> None:
+    """A latched image reaches the node: it asks for transient local because its publisher offers it."""
+    picture = camera(peer, LATCHED)
+    picture.publish(image(scene.rgb, STAMP))
+    masks = peer.subscribe(MaskArray, f"{NODE}/masks")
+    start_node(peer.domain).wait_ready()
+    answer = ask(peer, masks, scene)
+    assert answer.header.stamp == STAMP
+    assert (RELIABLE, TRANSIENT_LOCAL) in subscription(peer)
+
+
+def test_the_subscription_follows_its_cameras(
+    peer: Peer, start_node: Callable[..., NodeProcess], scene: Scene
+) -> None:
+    node = start_node(peer.domain)
+    node.wait_ready()
+    eventually("the subscription", lambda: subscription(peer) == {(BEST_EFFORT, VOLATILE)})
+    first = camera(peer, USUAL)
+    expect_matched(peer, first, scene, RELIABLE, VOLATILE)
+    assert "/image: reliable and volatile, as its publishers are" in node.log()
+    # Another camera on the topic: what both offer.
+    second = camera(peer, SENSOR)
+    expect_matched(peer, first, scene, BEST_EFFORT, VOLATILE)
+    peer.node.destroy_publisher(second)
+    expect_matched(peer, first, scene, RELIABLE, VOLATILE)
+    assert "nothing is received" not in node.log()
+    # A camera that comes back with less to offer is heard all the same.
+    peer.node.destroy_publisher(first)
+    eventually("the camera to be gone", lambda: not peer.node.count_publishers("/image"))
+    third = camera(peer, SENSOR)
+    eventually("the subscription that fits", lambda: (BEST_EFFORT, VOLATILE) in subscription(peer))
+    masks = peer.subscribe(MaskArray, f"{NODE}/masks")
+    peer.node.create_timer(0.05, lambda: third.publish(image(scene.rgb, peer.node.get_clock().now().to_msg())))
+    assert ask(peer, masks, scene).masks
+
+
+@pytest.mark.parametrize("qos", [USUAL, LATCHED], ids=["usual", "latched"])
+def test_no_image_is_lost_while_the_subscription_is_replaced(
+    peer: Peer, start_node: Callable[..., NodeProcess], scene: Scene, qos: QoSProfile
+) -> None:
+    start_node(peer.domain).wait_ready()
+    overlays = peer.subscribe(Image, f"{NODE}/overlay")
+    eventually("the overlay", lambda: peer.node.count_publishers(f"{NODE}/overlay"))
+    publisher = camera(peer, qos)
+    eventually("the node to listen", publisher.get_subscription_count)
+    sent = []
+    while len(sent) < 12 or len(subscription(peer)) > 1:
+        sent.append(Time(sec=200 + len(sent)))
+        publisher.publish(image(scene.rgb, sent[-1]))
+        overlays.wait(f"the overlay of image {sent[-1]}", lambda m: m.header.stamp == sent[-1])
+    seen = [m.header.stamp.sec for m in overlays.all()]
+    assert sorted(set(seen)) == [stamp.sec for stamp in sent]
+
+
+def test_overrides_by_file(peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path) -> None:
+    file = tmp_path / "qos.yaml"
+    profile = {"reliability": "reliable", "depth": 5}
+    overrides = {
+        "/camera/image": {"subscription": profile},
+        "/promptseg/mask": {"publisher": {"durability": "transient_local", "lifespan": 2_000_000_000}},
+        "/somebody/else": {"publisher": {"depth": 3}},
+    }
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"qos_overrides": overrides}}}))
+    node = start_node(peer.domain, "--params-file", str(file), "-r", "image:=/camera/image")
+    node.wait_ready()
+    names = [f"qos_overrides./camera/image.subscription.{p}" for p in ("reliability", "durability", "history", "depth")]
+    assert get(peer, *names) == ["reliable", "best_available", "keep_last", 5]
+    names = [f"qos_overrides./promptseg/mask.publisher.{p}" for p in ("reliability", "durability", "depth", "lifespan")]
+    assert get(peer, *names) == ["reliable", "transient_local", 10, 2_000_000_000]
+    eventually("the subscription", lambda: subscription(peer, "/camera/image") == {(RELIABLE, VOLATILE)})
+    mask = peer.node.get_publishers_info_by_topic("/promptseg/mask")[0].qos_profile
+    assert (mask.reliability, mask.durability, mask.lifespan.nanoseconds) == (RELIABLE, TRANSIENT_LOCAL, 2_000_000_000)
+    assert "qos_overrides./somebody/else.publisher.depth" in node.log(), "of another node: said, and no harm"
+
+
+def test_parameters_are_listed_described_and_read_only(robot: Robot) -> None:
+    name = "qos_overrides./promptseg/overlay.publisher.reliability"
+    listed = robot.peer.call(
+        ListParameters, f"{NODE}/list_parameters", ListParameters.Request(prefixes=["qos_overrides"])
+    ).result
+    assert name in listed.names and "qos_overrides./promptseg/overlay.publisher" in listed.prefixes
+    assert all(n.startswith("qos_overrides.") for n in listed.names)
+    shallow = robot.peer.call(ListParameters, f"{NODE}/list_parameters", ListParameters.Request(depth=1)).result
+    assert "model" in shallow.names and name not in shallow.names
+    request = DescribeParameters.Request(names=[name])
+    described: ParameterDescriptor = robot.peer.call(
+        DescribeParameters, f"{NODE}/describe_parameters", request
+    ).descriptors[0]
+    assert described.read_only and described.type == 4 and "best_effort" in described.description
+    assert robot.set_parameter(name, "reliable").successful, "what changes nothing is no change"
+    refused = robot.set_parameter(name, "best_effort")
+    assert not refused.successful and "start the node again" in refused.reason
+    robot.changed.clear()
+
+
+def test_a_dump_of_the_parameters_starts_a_node(robot: Robot, start_node: Callable[..., NodeProcess], tmp_path: Path) -> None:
+    """As `ros2 param dump` writes it: the names become a tree."""
+    names = robot.peer.call(ListParameters, f"{NODE}/list_parameters", ListParameters.Request()).result.names
+    values = get(robot.peer, *names)
+    tree: dict[str, Any] = {}
+    for name, value in zip(names, values, strict=True):
+        *path, last = name.split(".")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[last] = value if isinstance(value, (bool, int, float, str)) else list(value)
+    file = tmp_path / "promptseg.yaml"
+    file.write_text(yaml.safe_dump({NODE: {"ros__parameters": tree}}))
+    peer = Peer((robot.domain + 1) % 100 + 1)
+    try:
+        node = start_node(peer.domain, "--params-file", str(file))
+        node.wait_ready()
+        assert get(peer, *names) == values
+        assert "there is no parameter" not in node.log() and "not for a topic" not in node.log()
+    finally:
+        peer.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("/image.subscription.reliability:=perfect", "'perfect', expected reliable, best_effort"),
+        ("/image.subscription.depth:=0", "is 0, expected a whole number from 1"),
+        ("/image.subscription.depth:=many", "is 'many', expected a whole number from 1"),
+        ("/image.subscription.relability:=reliable", "one of reliability, durability, history, depth"),
+        ("/promptseg/mask.publisher.reliability:=best_available", "subscriptions only"),
+    ],
+)
+def test_a_wrong_override_ends_the_start(
+    peer: Peer, start_node: Callable[..., NodeProcess], given: str, says: str
+) -> None:
+    node = start_node(peer.domain, "-p", f"qos_overrides.{given}")
+    assert node.exit_status() == 1
+    assert says in node.log() and given.split(":=")[0] in node.log()
+
+
+def test_a_mask_for_those_who_come_late(start_robot: Callable[..., Robot], scene: Scene) -> None:
+    override = "qos_overrides./promptseg/mask.publisher"
+    robot = start_robot({f"{override}.durability": "transient_local", f"{override}.depth": 1})
+    robot.connect()
+    stamp = robot.show(scene.rgb)
+    robot.click(*scene.shapes[0].centre, stamp)
+    late = robot.peer.subscribe(Image, f"{NODE}/mask", LATCHED)
+    mask = late.wait("the last mask", lambda m: m.header.stamp == stamp)
+    assert np.count_nonzero(pixels(mask)) > 100
+    volatile = robot.peer.subscribe(Image, f"{NODE}/labels", LATCHED)
+    robot.click(*scene.shapes[1].centre, stamp)
+    robot.labels.wait("labels", lambda m: m.header.stamp == stamp)
+    assert not volatile.all(), "a subscriber that asks for more than the profile offers gets nothing"
+
+
+def test_a_publisher_that_offers_too_little_is_named(robot: Robot) -> None:
+    """`prompts` is reliable: none is lost. Who publishes it best effort is told so."""
+    before = robot.rosout.mark()
+    robot.peer.node.create_publisher(PromptArray, "prompts", SENSOR)
+    said = robot.rosout.wait("a warning", lambda m: m.level == 30 and "/prompts" in m.msg, before).msg
+    assert "nothing is received from 'peer'" in said
+    assert "set qos_overrides./prompts.subscription.reliability to best_effort" in said
+
+
+def test_a_camera_behind_an_override_is_named(peer: Peer, start_node: Callable[..., NodeProcess]) -> None:
+    node = start_node(peer.domain, "-p", "qos_overrides./image.subscription.durability:=transient_local")
+    node.wait_ready()
+    camera(peer, USUAL)
+    eventually("the warning", lambda: "its durability is volatile, this node asks for transient_local" in node.log())
+
+
+@pytest.mark.parametrize(
+    ("rules", "topic"),
+    [
+        (("image:=/front/image_raw",), "/front/image_raw/compressed"),
+        (("image:=/front/image_raw", "image/compressed:=/front/jpeg"), "/front/jpeg"),
+    ],
+)
+def test_compressed_images_are_below_the_final_name(
+    peer: Peer, start_node: Callable[..., NodeProcess], scene: Scene, rules: tuple[str, ...], topic: str
+) -> None:
+    remaps = [part for rule in rules for part in ("-r", rule)]
+    start_node(peer.domain, "-p", "image_transport:=compressed", *remaps).wait_ready()
+    picture = camera(peer, LATCHED, topic, CompressedImage)
+    picture.publish(compressed(scene.rgb, STAMP, "PNG"))
+    masks = peer.subscribe(MaskArray, f"{NODE}/masks")
+    assert ask(peer, masks, scene).header.stamp == STAMP
