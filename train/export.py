@@ -97,6 +97,64 @@ def freeze_shapes(model):
             graph.initializer.append(numpy_helper.from_array(np.array(target, np.int64), name))
             node.input[1] = name
             del node.attribute[:]                 # allowzero, which would take the 0 of "as before" literally
+    drop_unused(graph)
+    del graph.value_info[:]
+    left = [node.name for node in graph.node if node.op_type in ("Shape", "OneHot", "Tile", "NonZero")]
+    if left:
+        raise SystemExit(f"the graph still computes shapes: {left}")
+    join_image_norm(graph)
+    narrow_indices(graph)
+    onnx.checker.check_model(model)
+
+
+def join_image_norm(graph):
+    """ImageNorm as one operator: written out, its squares overflow in half precision."""
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {weight.name: weight for weight in graph.initializer}
+    for number, last in enumerate(graph.node):
+        # (x - mean) * 1 / sqrt(mean of squares + eps), as model.py has it
+        steps = [makers.get(last.input[-1])]
+        for kind in ("Reciprocal", "Sqrt", "Add", "ReduceMean", "Mul", "Sub"):
+            if steps[-1] is None or steps[-1].op_type != kind:
+                break
+            steps.append(makers.get(steps[-1].input[0]))
+        else:
+            centred, epsilon = steps[5], weights[steps[2].input[1]]
+            x, result = centred.input[0], last.output[0]
+            shapes = symbolic_shapes(onnx.shape_inference.infer_shapes(onnx.helper.make_model(graph)).graph)
+            flat, back = f"{result}_flat_shape", f"{result}_shape"
+            for name, value in (
+                (flat, np.array([0, 1, -1], np.int64)), (back, np.array([0, *shapes[x][1:]], np.int64)),
+                (f"{result}_one", np.ones(1, np.float32)), (f"{result}_zero", np.zeros(1, np.float32)),
+            ):
+                graph.initializer.append(numpy_helper.from_array(value, name))
+            nodes = [
+                onnx.helper.make_node("Reshape", [x, flat], [f"{result}_flat"]),
+                onnx.helper.make_node(
+                    "InstanceNormalization", [f"{result}_flat", f"{result}_one", f"{result}_zero"],
+                    [f"{result}_normal"], epsilon=float(numpy_helper.to_array(epsilon))),
+                onnx.helper.make_node("Reshape", [f"{result}_normal", back], [result]),
+            ]
+            graph.node.remove(last)
+            for offset, node in enumerate(nodes):
+                graph.node.insert(number + offset, node)
+            drop_unused(graph)
+            return
+
+
+def narrow_indices(graph):
+    """Indices as int32: TensorRT has no int64."""
+    weights = {weight.name: weight for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Gather" and weights[node.input[1]].data_type == onnx.TensorProto.INT64:
+            name = f"{node.output[0]}_index"
+            graph.initializer.append(
+                numpy_helper.from_array(numpy_helper.to_array(weights[node.input[1]]).astype(np.int32), name))
+            node.input[1] = name
+    drop_unused(graph)
+
+
+def drop_unused(graph):
     needed = {value.name for value in graph.output}
     kept = []
     for node in reversed(graph.node):
@@ -107,11 +165,6 @@ def freeze_shapes(model):
     graph.node.extend(reversed(kept))
     for weight in [w for w in graph.initializer if w.name not in needed]:
         graph.initializer.remove(weight)
-    del graph.value_info[:]
-    left = [node.name for node in graph.node if node.op_type in ("Shape", "OneHot", "Tile", "NonZero")]
-    if left:
-        raise SystemExit(f"the graph still computes shapes: {left}")
-    onnx.checker.check_model(model)
 
 
 def write_graph(module, arguments, inputs, outputs, dynamic, path):

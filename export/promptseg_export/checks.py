@@ -65,7 +65,10 @@ FP32_ONLY = {"Softmax", "LogSoftmax", "LayerNormalization", "ReduceMean", "Insta
 
 def violations(model: onnx.ModelProto) -> list[str]:
     """What is wrong with a graph, one line each; nothing for a good one. Weights beside the graph are not needed."""
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError as e:
+        return [*opset(model), f"its shapes contradict each other: {e}"]
     graph = inferred.graph
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info, *graph.output)}
     constants = {t.name: t.data_type for t in graph.initializer}

@@ -1,0 +1,99 @@
+"""The checker sees what it is there to see. Needs onnx and numpy only."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from promptseg_export import checks
+
+
+def graph(nodes, inputs=None, constants=None, outputs=None, opset=17):
+    inputs = inputs or {"x": [1, 4]}
+    tensors = [numpy_helper.from_array(np.asarray(v), k) for k, v in (constants or {}).items()]
+    made = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in inputs.items()],
+        [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in (outputs or {"y": None}).items()],
+        tensors,
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)])
+
+
+def node(kind, inputs, outputs, **attributes):
+    return helper.make_node(kind, inputs, outputs, **attributes)
+
+
+def shaped(value):
+    return {"shape": np.array(value, np.int64)}
+
+
+def test_a_plain_graph_is_good():
+    nodes = [node("Reshape", ["x", "shape"], ["z"]), node("Softmax", ["z"], ["y"], axis=-1)]
+    assert checks.violations(graph(nodes, constants=shaped([2, 2]))) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "said"),
+    [
+        (
+            [node("Shape", ["x"], ["s"]), node("Reshape", ["x", "s"], ["y"])],
+            {},
+            ["Shape s: a shape is computed", "Reshape y: its input 1 (s) is computed"],
+        ),
+        (
+            [node("Gather", ["x", "i"], ["y"], axis=1)],
+            {"i": np.array([0, 2], np.int64)},
+            ["Gather y: input i is INT64"],
+        ),
+        (
+            [node("Cast", ["x"], ["n"], to=TensorProto.INT64), node("Cast", ["n"], ["y"], to=TensorProto.FLOAT)],
+            {},
+            ["Cast n: puts out INT64"],
+        ),
+        (
+            [node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16), node("Softmax", ["h"], ["p"]),
+             node("Cast", ["p"], ["y"], to=TensorProto.FLOAT)],
+            {},
+            ["Softmax p: computed in half precision"],
+        ),
+        (
+            [node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
+             node("LayerNormalization", ["h", "w"], ["p"], axis=-1), node("Cast", ["p"], ["y"], to=TensorProto.FLOAT)],
+            {"w": np.ones(4, np.float16)},
+            ["LayerNormalization p: computed in half precision"],
+        ),
+        (
+            [node("Mul", ["x", "x"], ["xx"]), node("ReduceMean", ["xx"], ["m"], axes=[1]),
+             node("Add", ["m", "eps"], ["v"]), node("Sqrt", ["v"], ["s"]), node("Div", ["x", "s"], ["y"])],
+            {"eps": np.float32(1e-6)},
+            ["Sqrt s: a LayerNorm written out"],
+        ),
+        ([node("NonZero", ["x"], ["n"]), node("Cast", ["n"], ["y"], to=1)], {}, ["NonZero n: the output's shape"]),
+        ([node("FusedGelu", ["x"], ["y"], domain="com.example")], {}, ["operators of the domain com.example"]),
+    ],
+)  # fmt: skip
+def test_violations_are_named(nodes, constants, said):
+    found = checks.violations(graph(nodes, constants=constants))
+    for text in said:
+        assert any(line.startswith(text) for line in found), found
+
+
+def test_only_objects_and_tokens_may_be_dynamic():
+    inputs = {"sparse_prompt_embeddings": ["objects", "tokens", 4], "image_embeddings": ["n", 4]}
+    nodes = [node("Add", ["sparse_prompt_embeddings", "image_embeddings"], ["y"])]
+    (line,) = checks.violations(graph(nodes, inputs))
+    assert line.startswith("input image_embeddings: axis 0 is dynamic")
+
+
+def test_old_opsets_are_named():
+    assert "opset 13, at least 17 is needed" in checks.violations(graph([node("Relu", ["x"], ["y"])], opset=13))
+
+
+def test_the_command_says_which_file(tmp_path, capsys):
+    good, bad = tmp_path / "good.onnx", tmp_path / "bad.onnx"
+    good.write_bytes(graph([node("Relu", ["x"], ["y"])]).SerializeToString())
+    shape = [node("Shape", ["x"], ["s"]), node("Cast", ["s"], ["y"], to=1)]
+    bad.write_bytes(graph(shape).SerializeToString())
+    assert checks.main([str(good)]) == 0
+    assert checks.main([str(good), str(bad)]) == 1
+    assert "bad.onnx: 3 violations" in capsys.readouterr().out

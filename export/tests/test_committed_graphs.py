@@ -1,0 +1,39 @@
+"""Every graph of ours in the repository is one that TensorRT builds. Needs onnx and numpy only."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from promptseg_export import checks
+
+ROOT = Path(__file__).parents[2]
+BUNDLES = sorted(p.parent for folder in ("models", "tests") for p in (ROOT / folder).rglob("bundle.json"))
+GRAPHS = sorted(graph for bundle in BUNDLES for graph in bundle.glob("*.onnx"))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_bundles_are_found():
+    found = {name(bundle) for bundle in BUNDLES}
+    assert {"models/tiny", "tests/golden/sam", "tests/golden/variants"} <= found
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=name)
+def test_graph_has_no_violation(graph):
+    assert checks.of_file(graph) == []
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=name)
+def test_bundle_lists_its_files(bundle):
+    description = json.loads((bundle / "bundle.json").read_text())
+    files = {p.name for p in bundle.iterdir() if p.name != "bundle.json"}
+    assert files == set(description["files"])
+    for file, entry in description["files"].items():
+        content = (bundle / file).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}, file
+    for variant in description.get("variants", []):
+        assert {variant["encoder"], variant["decoder"]} <= files
+        assert set(variant["parity"]) == {"low_res", "iou", "mask_iou"}
