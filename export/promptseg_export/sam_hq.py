@@ -41,15 +41,18 @@ class SamHQ(sam.SamFamily):
         return np.take_along_axis(low_res, best[..., None, None], 1), np.take_along_axis(iou, best, 1)
 
 
-def small(image_size: int) -> Sam:
+def small(image_size: int, width: int = 64) -> Sam:
     prompts, transformer = sam.small_parts(image_size)
-    decoder = sam.small_decoder(transformer, MaskDecoderHQ, vit_dim=64)
-    return Sam(sam.small_vit(image_size, ImageEncoderViT), prompts, decoder, pixel_mean=MEAN, pixel_std=STD)
+    decoder = sam.small_decoder(transformer, MaskDecoderHQ, vit_dim=width)
+    encoder = sam.small_vit(image_size, ImageEncoderViT, width)
+    return Sam(encoder, prompts, decoder, pixel_mean=MEAN, pixel_std=STD)
 
 
-def build(model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None) -> SamHQ:
+def build(
+    model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, width: int = 64
+) -> SamHQ:
     if seed is not None:
         torch.manual_seed(seed)
-    network = small(image_size or 512) if model == "small" else sam_model_registry[model](checkpoint=None)
+    network = small(image_size or 512, width) if model == "small" else sam_model_registry[model](checkpoint=None)
     sam.weights(network, checkpoint, seed)
     return SamHQ(network)

@@ -11,6 +11,7 @@ from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_floa
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from .checks import FP32_ONLY
+from .graphs import drop_unused
 from .parity import session
 
 HALF_LIMIT = 65504 / 8
@@ -43,8 +44,32 @@ def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
     # It leaves the types of before, and its casts at the end.
     del converted.graph.value_info[:]
     OnnxModel.graph_topological_sort(converted.graph)
+    join_casts(converted.graph)
     onnx.save(converted, target)
     return kept
+
+
+def join_casts(graph: onnx.GraphProto) -> None:
+    """Between two operators in fp32 the value stays in fp32: the converter takes it through half precision."""
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {t.name: t.data_type for t in graph.initializer}
+    outputs = {value.name for value in graph.output}
+
+    def casts_to(node: onnx.NodeProto | None, kind: int) -> bool:
+        return node is not None and node.op_type == "Cast" and node.attribute[0].i == kind
+
+    instead = {}
+    for node in graph.node:
+        if not casts_to(node, TensorProto.FLOAT) or node.output[0] in outputs:
+            continue
+        if casts_to(makers.get(node.input[0]), TensorProto.FLOAT16):
+            instead[node.output[0]] = makers[node.input[0]].input[0]
+        elif weights.get(node.input[0]) == TensorProto.FLOAT:
+            instead[node.output[0]] = node.input[0]
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = instead.get(name, name)
+    drop_unused(graph)
 
 
 def largest(source: Path, feeds: list[dict]) -> dict[str, float]:

@@ -1,0 +1,91 @@
+"""Makes tests/golden/sam-hq and tests/golden/mobile-sam: a small bundle each, and what their predictors say on a photo.
+
+    python -m promptseg_export.golden_families ../tests/golden
+
+The photo and the prompts are those of `golden`. `expected.safetensors` has for each case, with and without
+`multimask_output`, the predictor's low-resolution logits (`SAMPLES` rows and columns) and predicted IoU; SAM-HQ's
+predictor answers both with one mask. The masks of a case are one picture: 1 is the single mask, 2 the best candidate.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+
+from . import mobile_sam, sam_hq
+from .export import export
+from .family import Prompts
+from .golden import cases, several
+from .sam import SamFamily
+
+SAMPLES = 32
+"""Rows and columns of the logits that are stored, evenly spaced."""
+PHOTO = "chelsea"
+HQ_SEED, MOBILE_SEED = 17, 7
+"""Their masks cover about half of the photo."""
+
+
+def prompts(objects: list, tensors: dict) -> Prompts:
+    """Objects that are predicted together, as one call."""
+
+    def stacked(part: str):
+        return np.array([o[part] for o in objects], dtype=np.float32) if part in objects[0] else None
+
+    points = stacked("points")
+    return Prompts(
+        name=objects[0]["case"],
+        points=None if points is None else points[..., :2],
+        labels=None if points is None else points[..., 2].astype(np.int64),
+        boxes=stacked("box"),
+        masks=np.stack([tensors[o["mask"]][None] for o in objects]) if "mask" in objects[0] else None,
+    )
+
+
+def full_size(family: SamFamily, low_res: np.ndarray) -> np.ndarray:
+    """The masks of logits [B, M, L, L] at the size of the photo, by the network's own post-processing."""
+    predictor = family.predictor
+    logits = family.network.postprocess_masks(
+        torch.from_numpy(low_res), predictor.input_size, predictor.original_size
+    )
+    return (logits > family.network.mask_threshold).numpy()
+
+
+def make(family: SamFamily, name: str, seed: int, photos: Path, out: Path) -> None:
+    export(family, name, f"random weights, seed {seed}", out)
+    (out / "masks").mkdir(exist_ok=True)
+    image = np.array(Image.open(photos / f"{PHOTO}.png").convert("RGB"))
+    height, width = image.shape[:2]
+    family.set_image(image)
+    click = Prompts("click", np.array([[[width * 0.5, height * 0.6]]], np.float32), np.array([[1]]))
+    low_res, iou = family.predict(click, True)
+    # The answer to a click, as it would be fed back.
+    mask = low_res[0, iou[0].argmax()].astype(np.float16).astype(np.float32)
+    tensors, written = {f"{PHOTO}.mask_input": mask}, []
+    stride = family.low_res // SAMPLES
+    for objects in [*([c] for c in cases(PHOTO, width, height, mask)), several(PHOTO, width, height)]:
+        asked = prompts(objects, tensors)
+        single, multi = family.predict(asked, False), family.predict(asked, True)
+        pictures = [full_size(family, answer[0]) for answer in (single, multi)]
+        for i, case in enumerate(objects):
+            key = f"{PHOTO}.{case['case']}"
+            best = int(multi[1][i].argmax())
+            for kind, (low_res, iou) in (("single", single), ("multi", multi)):
+                tensors[f"{key}.{kind}.low_res"], tensors[f"{key}.{kind}.iou"] = low_res[i, :, ::stride, ::stride], iou[i]
+            picture = pictures[0][i, 0].astype(np.uint8) + 2 * pictures[1][i, best].astype(np.uint8)
+            Image.fromarray(picture).save(out / "masks" / f"{key}.png", optimize=True)
+            written.append(case)
+            print(f"{name} {key:24} IoU {multi[1][i].round(4)}, areas {[p[i].mean().round(3) for p in pictures]}")
+    save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, out / "expected.safetensors")
+    (out / "expected.safetensors").chmod(0o644)
+    (out / "cases.json").write_text("[\n" + ",\n".join("  " + json.dumps(case) for case in written) + "\n]\n")
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../tests/golden")
+    hq = sam_hq.build("small", None, HQ_SEED, image_size=256, width=32)
+    make(hq, "sam_hq_small", HQ_SEED, folder, folder / "sam-hq")
+    make(mobile_sam.build("small", None, MOBILE_SEED), "mobile_sam_small", MOBILE_SEED, folder, folder / "mobile-sam")

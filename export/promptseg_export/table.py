@@ -1,0 +1,152 @@
+"""The table of docs/models.md: exports every model with random weights, proves it, and measures it with `promptseg bench`.
+
+    python -m promptseg_export.table ../docs/models.md --promptseg PATH      # ./dev models, from the repository
+
+One model at a time, each bundle is deleted when it is measured. What is in the file of results is not measured again:
+an interrupted run goes on, and another machine starts with another file.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from . import bundle
+from .cli import FAMILIES
+
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+SEED = 1
+HEAD = """\
+| model | precision | MB | logits | IoU | masks | encoder ms | decoder ms | peak MB |
+|---|---|--:|--:|--:|--:|--:|--:|--:|
+"""
+
+
+def models() -> list[tuple]:
+    """Family and model of all that have published checkpoints, in the order of the command line."""
+    return [(f.name, model) for f in FAMILIES for model in f.models if not model.startswith("small")]
+
+
+class Results:
+    """Measured rows, one line of JSON each, by family, model and precision."""
+
+    def __init__(self, path: Path):
+        self.path, self.rows = path, {}
+        if path.is_file():
+            for line in path.read_text().splitlines():
+                row = json.loads(line)
+                self.rows[(row["family"], row["model"], row["precision"])] = row
+
+    def add(self, row: dict) -> None:
+        self.rows[(row["family"], row["model"], row["precision"])] = row
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def of(self, family: str, model: str) -> list[dict]:
+        return [row for (f, m, _), row in self.rows.items() if (f, m) == (family, model)]
+
+    def complete(self, family: str, model: str) -> bool:
+        return any(row.get("complete") for row in self.of(family, model))
+
+
+def measure(family: str, model: str, promptseg: str, work: Path, results: Results, runs: int, say) -> None:
+    """Exports one model in all precisions and measures each that passed its proof."""
+    folder = work / f"{family}_{model}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        # In a process of its own, whose memory is gone afterwards.
+        export = [sys.executable, "-W", "ignore", "-m", "promptseg_export", family, "--model", model]
+        subprocess.run([*export, "--random-weights", str(SEED), str(folder)], check=True)
+        description = json.loads((folder / bundle.DESCRIPTION).read_text())
+        rows = []
+        for variant in description["variants"]:
+            say(f"{family} {model} {variant['precision']}: measuring ...")
+            bench = [promptseg, "bench", str(folder), "--precision", variant["precision"], "--providers", "cpu"]
+            done = subprocess.run(
+                [*bench, "--threads", "2", "--runs", str(runs), "--json"], check=True, stdout=subprocess.PIPE, text=True
+            )
+            rows.append(row(family, model, variant, description["files"], json.loads(done.stdout.splitlines()[-1])))
+        for measured in rows:
+            results.add(measured)
+        results.add({**rows[-1], "complete": True})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def row(family: str, model: str, variant: dict, files: dict, bench: dict) -> dict:
+    """One line of the table; size is that of the files which this precision uses."""
+    if bench.get("precision", variant["precision"]) != variant["precision"]:
+        raise RuntimeError(f"promptseg ran {bench['precision']}, asked for {variant['precision']}")
+    used = {variant["encoder"], variant["decoder"], bundle.PROMPT_ENCODER}
+    used |= {f"{name}.data" for name in used}
+    return {
+        "family": family,
+        "model": model,
+        "precision": variant["precision"],
+        "bytes": sum(entry["bytes"] for name, entry in files.items() if name in used),
+        **{key: variant["parity"][key] for key in ("low_res", "iou", "mask_iou")},
+        **{key: bench[key] for key in ("load_ms", "encode_ms", "decode_ms", "peak_rss_mb")},
+    }
+
+
+def render(results: Results) -> str:
+    lines = []
+    for family, model in models():
+        for r in results.of(family, model):
+            parity = f"{r['low_res']:.0e} | {r['iou']:.0e} | {r['mask_iou']:.4f}"
+            times = f"{r['encode_ms']:.0f} | {r['decode_ms']:.0f} | {r['peak_rss_mb']:.0f}"
+            lines.append(f"| {family} {model} | {r['precision']} | {r['bytes'] / 1e6:.0f} | {parity} | {times} |\n")
+    return HEAD + "".join(lines)
+
+
+def write(document: Path, table: str) -> None:
+    """Puts the table between its two marks."""
+    text = document.read_text()
+    if BEGIN not in text or END not in text:
+        raise SystemExit(f"{document} has no {BEGIN} and {END}, between which the table goes")
+    before, rest = text.split(BEGIN, 1)
+    document.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END, 1)[1]}")
+
+
+def main(arguments: list | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="promptseg_export.table", description=__doc__.splitlines()[0])
+    parser.add_argument("document", type=Path, help="the page with the two marks")
+    parser.add_argument("--promptseg", default="promptseg", help="the command line tool, a release build")
+    parser.add_argument("--results", type=Path, default=Path("models.jsonl"), help="what is measured already")
+    parser.add_argument("--work", type=Path, default=Path("models.work"), help="folder for the bundle being measured")
+    parser.add_argument("--only", nargs="*", default=None, metavar="FAMILY/MODEL", help="of the models, these")
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args(arguments)
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - start:6.0f} s] {text}", file=sys.stderr, flush=True)
+
+    all_models = models()
+    if unknown := set(args.only or []) - {f"{f}/{m}" for f, m in all_models}:
+        parser.error(f"{', '.join(sorted(unknown))}: not of {', '.join(f'{f}/{m}' for f, m in all_models)}")
+    results, failed = Results(args.results), []
+    wanted = [(f, m) for f, m in all_models if args.only is None or f"{f}/{m}" in args.only]
+    for number, (family, model) in enumerate(wanted, 1):
+        if results.complete(family, model):
+            say(f"{number} of {len(wanted)}: {family} {model} is measured already")
+            continue
+        say(f"{number} of {len(wanted)}: {family} {model} ...")
+        try:
+            measure(family, model, args.promptseg, args.work, results, args.runs, say)
+        except (subprocess.CalledProcessError, KeyError, RuntimeError) as e:
+            say(f"{family} {model} failed: {e}")
+            failed.append(f"{family} {model}")
+        write(args.document, render(results))
+    write(args.document, render(results))
+    if failed:
+        say(f"without {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,137 @@
+"""A bundle is written when it is equal to PyTorch, and only then."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from promptseg_export import cli, graphs, mobile_sam, parity, sam, sam_hq
+from promptseg_export.export import export
+from promptseg_export.parity import Mismatch, Proof
+
+ALL = ("fp32", "fp16", "int8")
+
+
+class Faulty(torch.nn.Module):
+    """A module whose first output is wrong by a part of its range."""
+
+    def __init__(self, module, part):
+        super().__init__()
+        self.module, self.part = module, part
+
+    def forward(self, *inputs):
+        outputs = self.module(*inputs)
+        first = outputs if torch.is_tensor(outputs) else outputs[0]
+        # Where the value is positive, so that no norm or softmax takes it out again.
+        wrong = first + self.part * torch.relu(first)
+        return wrong if torch.is_tensor(outputs) else (wrong, *outputs[1:])
+
+
+def test_all_precisions_are_in_the_bundle(smallest, said, tmp_path):
+    measured = export(smallest, "name", "source", tmp_path / "out", ALL, said)
+    description = json.loads((tmp_path / "out/bundle.json").read_text())
+    assert [v["precision"] for v in description["variants"]] == list(ALL) == list(measured)
+    assert description["variants"][1]["encoder"] == "image_encoder.fp16.onnx"
+    assert description["variants"][2]["decoder"] == "mask_decoder.onnx"
+    parities = [v["parity"] for v in description["variants"]]
+    assert all(0 < p["low_res"] < parity.LOW_RES[name] for p, name in zip(parities, ALL))
+    assert parities[0]["low_res"] < parities[1]["low_res"] < parities[2]["low_res"]
+    assert {p.name for p in tmp_path.iterdir()} == {"out"}
+    # Weights and activations in half precision, inputs and outputs not.
+    half = onnx.load(tmp_path / "out/image_encoder.fp16.onnx")
+    kinds = {n.op_type: set() for n in half.graph.node}
+    types = {t.name: t.data_type for t in half.graph.initializer}
+    for node in half.graph.node:
+        kinds[node.op_type] |= {types[i] for i in node.input if i in types}
+    assert kinds["MatMul"] == kinds["Conv"] == {onnx.TensorProto.FLOAT16}
+    assert onnx.TensorProto.FLOAT16 not in kinds["LayerNormalization"]
+    assert half.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    # Every MatMul by weights is in 8 bits, no convolution is.
+    int8 = onnx.load(tmp_path / "out/image_encoder.int8.onnx")
+    operators = [n.op_type for n in int8.graph.node]
+    assert operators.count("MatMulInteger") == 8 and operators.count("Conv") == 3 and "ConvInteger" not in operators
+
+
+@pytest.mark.parametrize("where", ["encoder", "decoder"])
+def test_a_wrong_graph_is_refused_and_nothing_is_touched(where, smallest, said, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "bundle.json").write_text('{"files": {}}')
+    setattr(smallest, where, Faulty(getattr(smallest, where), 0.05))
+    with pytest.raises(Mismatch, match="of their range, limit 1e-03"):
+        export(smallest, "name", "source", out, ("fp32",), said)
+    assert {p.name for p in tmp_path.iterdir()} == {"out"}
+    assert [p.read_text() for p in out.iterdir()] == ['{"files": {}}']
+
+
+def test_a_difference_within_the_limit_passes(smallest, said, tmp_path):
+    smallest.decoder = Faulty(smallest.decoder, 2e-4)
+    measured = export(smallest, "name", "source", tmp_path / "out", ("fp32",), said)
+    assert 1e-5 < measured["fp32"].low_res < 1e-3
+
+
+def test_not_a_number_is_refused(smallest, said, tmp_path):
+    smallest.decoder = Faulty(smallest.decoder, float("nan"))
+    with pytest.raises(Mismatch):
+        export(smallest, "name", "source", tmp_path / "out", ("fp32",), said)
+
+
+def test_the_command_says_that_it_is_not_equal(smallest, monkeypatch, tmp_path, capsys):
+    smallest.encoder = Faulty(smallest.encoder, 0.05)
+    monkeypatch.setattr(sam, "build", lambda *_: smallest)
+    assert cli.main(["sam", "--model", "small", "--random-weights", "1", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "promptseg-export: not equal to PyTorch, no bundle written: " in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_precision_beyond_its_limit_is_left_out_and_said(smallest, said, monkeypatch, tmp_path):
+    monkeypatch.setitem(parity.LOW_RES, "fp16", 1e-9)
+    export(smallest, "name", "source", tmp_path / "out", ("fp32", "fp16"), said)
+    description = json.loads((tmp_path / "out/bundle.json").read_text())
+    assert [v["precision"] for v in description["variants"]] == ["fp32"]
+    files = {p.name for p in (tmp_path / "out").iterdir()}
+    assert files == {"bundle.json", "image_encoder.onnx", "mask_decoder.onnx", "prompt_encoder.safetensors"}
+    assert any(line.startswith("fp16 is left out: ") for line in said)
+
+
+def test_an_export_replaces_an_older_one(smallest, said, tmp_path):
+    export(smallest, "first", "source", tmp_path, ("fp32", "int8"), said)
+    (tmp_path / "notes.txt").write_text("not ours")
+    export(smallest, "second", "source", tmp_path, ("fp32",), said)
+    assert json.loads((tmp_path / "bundle.json").read_text())["name"] == "second"
+    assert not (tmp_path / "image_encoder.int8.onnx").exists()
+    assert (tmp_path / "notes.txt").read_text() == "not ours"
+
+
+def test_large_weights_lie_beside_the_graph(smallest, said, monkeypatch, tmp_path):
+    monkeypatch.setattr(graphs, "INLINE", 10_000)
+    out = tmp_path / "out"
+    export(smallest, "name", "source", out, ALL, said)
+    files = json.loads((out / "bundle.json").read_text())["files"]
+    assert files["image_encoder.onnx.data"]["bytes"] > 100_000 > files["image_encoder.onnx"]["bytes"]
+    assert len(json.loads((out / "bundle.json").read_text())["variants"]) == 3
+
+
+@pytest.mark.parametrize("module", [sam_hq, mobile_sam], ids=["sam-hq", "mobile-sam"])
+def test_the_other_families_are_equal_to_their_predictors(module, said, tmp_path):
+    family = module.build("small", None, 5, 128 if module is sam_hq else None)
+    measured = export(family, "name", "source", tmp_path, ("fp32",), said)
+    assert measured["fp32"].low_res < 1e-5 and measured["fp32"].iou < 1e-5
+    kinds = {line.split("  ")[1].strip() for line in said if "of the range, IoU" in line}
+    assert {"point", "negative", "box", "point and box", "mask", "three boxes", "three boxes, candidates"} <= kinds
+
+
+def test_the_mask_of_hq_is_in_each_of_the_masks(tmp_path, said):
+    """The features of SAM-HQ change all four masks by the same."""
+    family = sam_hq.build("small", None, 5, 128)
+    proof = Proof(family)
+    export(family, "name", "source", tmp_path, ("fp32",), said)
+    feeds = proof.feeds(tmp_path / "image_encoder.onnx")[0]
+    run = parity.session(tmp_path / "mask_decoder.onnx").run
+    with_features = run(["low_res_masks"], feeds)[0]
+    without = run(["low_res_masks"], {**feeds, "hq_features": 0 * feeds["hq_features"]})[0]
+    difference = with_features - without
+    assert np.abs(difference).max() > 0.1
+    assert np.allclose(difference, difference[:, :1], atol=1e-4)

@@ -1,0 +1,91 @@
+//! A small SAM-HQ and a small MobileSAM of true architecture against their PyTorch predictors: from a photo through our
+//! own pixels, prompt encoder and sessions to masks. `export/promptseg_export/golden_families.py` made the files.
+//! `cargo test --test golden_families -- --nocapture` prints the table.
+
+mod support;
+
+use image::GrayImage;
+use promptseg::model::{Candidate, Candidates, DecodeOptions, Decoded, Model, SessionOptions};
+use promptseg::prompt::Prompt;
+use promptseg::segmenter::Segmenter;
+use safetensors::SafeTensors;
+use support::{Case, difference, golden, photo, tensor};
+
+const PHOTO: &str = "chelsea";
+/// Rows and columns of the low-resolution logits that are stored.
+const SAMPLES: usize = 32;
+const LOW_RES: f32 = 1e-4;
+const IOU: f32 = 1e-5;
+const MASKS: f64 = 0.9999;
+
+/// Best and others in the decoder's order.
+fn in_order(decoded: &Decoded) -> Vec<&Candidate> {
+    let mut all: Vec<&Candidate> = decoded.others.iter().chain([&decoded.best]).collect();
+    all.sort_by_key(|c| c.index);
+    all
+}
+
+/// Part of the pixels that differ from the stored mask; `bit` is its place in the picture.
+fn disagreement(family: &str, key: &str, bit: u8, found: &Candidate) -> f64 {
+    let picture: GrayImage = image::open(golden(&format!("{family}/masks/{key}.png"))).unwrap().into_luma8();
+    assert_eq!(picture.dimensions(), (found.mask.width, found.mask.height));
+    let truth = picture.as_raw().iter().map(|v| v & bit != 0);
+    truth.zip(found.mask.full()).filter(|(a, b)| *a != (*b == 255)).count() as f64 / picture.as_raw().len() as f64
+}
+
+/// Every case, those of equally many tokens in one batch. SAM-HQ's predictor returns the best of three by itself.
+fn run(family: &str, best_only: bool) {
+    let model = Model::open(&golden(family), None, &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}"));
+    let mut segmenter = Segmenter::new(model);
+    let content = std::fs::read(golden(&format!("{family}/expected.safetensors"))).unwrap();
+    let expected = SafeTensors::deserialize(&content).unwrap();
+    let cases: Vec<Case> =
+        serde_json::from_slice(&std::fs::read(golden(&format!("{family}/cases.json"))).unwrap()).unwrap();
+    assert_eq!(cases.len(), 9);
+    segmenter.set_image(&photo(PHOTO)).unwrap();
+    let prompts: Vec<Prompt> = cases.iter().map(|c| c.prompt(&expected)).collect();
+    let options = |candidates| DecodeOptions { candidates, all_masks: true, ..DecodeOptions::default() };
+    let single = segmenter.predict_many(&prompts, &options(Candidates::Single)).unwrap().objects;
+    let multi = segmenter.predict_many(&prompts, &options(Candidates::Multi)).unwrap().objects;
+    for ((case, single), multi) in cases.iter().zip(&single).zip(&multi) {
+        let key = case.key();
+        let candidates = if best_only { vec![&multi.best] } else { in_order(multi) };
+        for (kind, bit, best, found) in
+            [("single", 1, &single.best, vec![&single.best]), ("multi", 2, &multi.best, candidates)]
+        {
+            let (shape, low_res) = tensor(&expected, &format!("{key}.{kind}.low_res"));
+            let (_, ious) = tensor(&expected, &format!("{key}.{kind}.iou"));
+            assert_eq!((found.len(), ious.len()), (shape[0], shape[0]), "{key}");
+            let mut worst = [0.0_f32; 2];
+            for ((candidate, low_res), iou) in found.iter().zip(low_res.chunks_exact(SAMPLES * SAMPLES)).zip(ious) {
+                let logits = &candidate.low_res;
+                let apart = difference(&logits.data, logits.side, low_res, logits.side / SAMPLES);
+                worst = [worst[0].max(apart), worst[1].max((candidate.iou - iou).abs())];
+            }
+            let masks = 1.0 - disagreement(family, &key, bit, best);
+            let [low_res, iou] = worst;
+            println!("{family:10} {key:20} {kind:6} low-res {low_res:.1e}  IoU {iou:.1e}  masks {masks:.6}");
+            assert!(low_res < LOW_RES && iou < IOU && masks >= MASKS, "{family} {key} {kind}");
+        }
+    }
+}
+
+#[test]
+fn sam_hq_equals_its_predictor() {
+    run("sam-hq", true);
+}
+
+#[test]
+fn mobile_sam_equals_its_predictor() {
+    run("mobile-sam", false);
+}
+
+/// The decoder takes a second embedding, by name: one of SAM has none.
+#[test]
+fn sam_hq_refuses_an_embedding_without_its_features() {
+    let open = |name| Model::open(&golden(name), None, &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}"));
+    let (mut hq, mut sam) = (open("sam-hq"), open("sam"));
+    let embedding = sam.encoder.encode(&photo(PHOTO)).unwrap();
+    let e = hq.decoder.decode(&embedding, &[Prompt::point(5.0, 5.0)], &DecodeOptions::default()).unwrap_err();
+    assert!(e.to_string().contains("hq_features"), "{e}");
+}
