@@ -119,6 +119,8 @@ def main(arguments: list | None = None) -> int:
         return fail(f"not equal to PyTorch, no bundle written: {e}", 1)
     except export.Unfit as e:
         return fail(f"not a graph for TensorRT, no bundle written: {e}", 1)
+    except KeyboardInterrupt:
+        return fail("interrupted, no bundle written", 130)
     except OSError as e:
         return fail(f"cannot write {args.out}: {e}", 1)
     say(f"{args.out}: equal to PyTorch within {measured['fp32'].low_res:.1e} of the range of its logits")

@@ -10,8 +10,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from . import graphs
 from .checks import FP32_ONLY
-from .graphs import drop_unused
 from .parity import session
 
 HALF_LIMIT = 65504 / 8
@@ -27,7 +27,7 @@ def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
         node.name = node.name or f"node_{number}"
     kept = [n.name for n in model.graph.node if large.intersection((*n.input, *n.output))]
     # Its shape inference would need the whole graph in 2 GiB; it works on a file in any case.
-    if model.ByteSize() > 1_800_000_000:
+    if model.ByteSize() > graphs.INLINE:
         named = source.with_name(f"named.{source.name}")
         onnx.save(model, named, save_as_external_data=True, location=f"{named.name}.data", size_threshold=1024)
         model = str(named)
@@ -69,7 +69,7 @@ def join_casts(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         for i, name in enumerate(node.input):
             node.input[i] = instead.get(name, name)
-    drop_unused(graph)
+    graphs.drop_unused(graph)
 
 
 def largest(source: Path, feeds: list[dict]) -> dict[str, float]:

@@ -112,6 +112,9 @@ def test_large_weights_lie_beside_the_graph(smallest, said, monkeypatch, tmp_pat
     files = json.loads((out / "bundle.json").read_text())["files"]
     assert files["image_encoder.onnx.data"]["bytes"] > 100_000 > files["image_encoder.onnx"]["bytes"]
     assert len(json.loads((out / "bundle.json").read_text())["variants"]) == 3
+    # Nothing that was made on the way stays.
+    assert {p.name for p in out.iterdir()} == {*files, "bundle.json"}
+    assert [name for name in files if name.endswith(".data")] == ["image_encoder.onnx.data"]
 
 
 @pytest.mark.parametrize("module", [sam_hq, mobile_sam], ids=["sam-hq", "mobile-sam"])

@@ -1,0 +1,80 @@
+"""The table of docs/models.md is put together from what was measured, and goes on where it was interrupted."""
+
+import json
+
+import pytest
+from promptseg_export import table
+
+BENCH = {"precision": "int8", "load_ms": 10.0, "encode_ms": 1234.6, "decode_ms": 45.4, "peak_rss_mb": 678.9}
+PARITY = {"low_res": 0.0123, "iou": 4.5e-4, "mask_iou": 0.98765}
+INT8 = {"precision": "int8", "encoder": "image_encoder.int8.onnx", "decoder": "mask_decoder.onnx", "parity": PARITY}
+FILES = {
+    "image_encoder.onnx": {"bytes": 1_000_000},
+    "image_encoder.onnx.data": {"bytes": 900_000_000},
+    "image_encoder.int8.onnx": {"bytes": 250_000_000},
+    "mask_decoder.onnx": {"bytes": 16_000_000},
+    "prompt_encoder.safetensors": {"bytes": 0},
+}
+
+
+@pytest.fixture
+def page(tmp_path):
+    page = tmp_path / "models.md"
+    page.write_text(f"# Models\n\n{table.BEGIN}\nold\n{table.END}\n\nbelow\n")
+    return page
+
+
+def run(page, *more):
+    work = page.parent
+    return table.main([str(page), "--results", str(work / "r.jsonl"), "--work", str(work / "w"), *more])
+
+
+def test_size_is_that_of_the_files_of_the_precision():
+    assert table.row("sam", "vit_b", INT8, FILES, BENCH)["bytes"] == 266_000_000
+    fp32 = {**INT8, "precision": "fp32", "encoder": "image_encoder.onnx"}
+    assert table.row("sam", "vit_b", fp32, FILES, {**BENCH, "precision": "fp32"})["bytes"] == 917_000_000
+
+
+def test_another_precision_than_asked_for_is_an_error():
+    with pytest.raises(RuntimeError, match="ran fp32, asked for int8"):
+        table.row("sam", "vit_b", INT8, FILES, {**BENCH, "precision": "fp32"})
+
+
+def test_what_is_measured_is_kept_and_not_measured_again(page, monkeypatch):
+    asked = []
+
+    def measure(family, model, promptseg, work, results, runs, say):
+        asked.append((family, model))
+        if (family, model) == ("sam", "vit_l"):
+            raise RuntimeError("no memory")
+        row = table.row(family, model, INT8, FILES, BENCH)
+        results.add(row)
+        results.add({**row, "complete": True})
+
+    monkeypatch.setattr(table, "measure", measure)
+    assert run(page, "--only", "sam/vit_b", "sam/vit_l") == 1
+    assert asked == [("sam", "vit_b"), ("sam", "vit_l")]
+    line = "| sam vit_b | int8 | 266 | 1e-02 | 4e-04 | 0.9877 | 1235 | 45 | 679 |\n"
+    text = page.read_text()
+    assert text == f"# Models\n\n{table.BEGIN}\n{table.HEAD}{line}{table.END}\n\nbelow\n"
+    # A row of a model that was interrupted is there, and the model is measured again.
+    with (page.parent / "r.jsonl").open("a") as file:
+        file.write(json.dumps(table.row("sam", "vit_h", INT8, FILES, BENCH)) + "\n")
+    asked.clear()
+    assert run(page, "--only", "sam/vit_b", "sam/vit_h") == 0
+    assert asked == [("sam", "vit_h")]
+
+
+def test_every_model_with_published_weights_is_in_it():
+    names = [f"{family} {model}" for family, model in table.models()]
+    assert {"sam vit_h", "sam-hq vit_tiny", "mobile-sam vit_tiny"} <= set(names)
+    assert not [name for name in names if name.endswith(" small")]
+
+
+def test_mistakes_are_named(page, capsys):
+    with pytest.raises(SystemExit):
+        run(page, "--only", "sam/vit_x")
+    assert "sam/vit_x: not of sam/vit_b" in capsys.readouterr().err
+    page.write_text("no marks")
+    with pytest.raises(SystemExit, match="between which the table goes"):
+        run(page, "--only")
