@@ -47,6 +47,16 @@ impl ImagePlane {
         self.rows
     }
 
+    /// Metres from one point to the next in the middle of the plane.
+    pub fn spacing(&self) -> f64 {
+        let middle = (self.rows / 2 * self.columns + self.columns / 2) as usize;
+        let neighbours = self.points.get(middle.saturating_sub(1)..=middle);
+        match neighbours {
+            Some([[x0, y0, _], [x1, y1, _]]) if x0.is_finite() && x1.is_finite() => f64::from((x1 - x0).hypot(y1 - y0)),
+            _ => 0.0,
+        }
+    }
+
     /// The pixel that a point stands for: the middle of its share of the image.
     pub fn pixel(&self, column: u32, row: u32) -> (f64, f64) {
         ((f64::from(column) + 0.5) * self.step.0 - 0.5, (f64::from(row) + 0.5) * self.step.1 - 0.5)
