@@ -12,6 +12,7 @@ from promptseg_msgs.msg import MaskArray
 from rclpy.qos import QoSProfile
 
 from cameras import STATIC_QOS, TF_QOS, Lens, Rig, clicked, later, yaw
+from harness import TIMEOUT, eventually
 from messages import FRAME_ID
 from robot import Robot
 
@@ -47,14 +48,35 @@ def click_of(log: str) -> Click:
     return Click(np.array([float(x), float(y)]), Time(sec=int(sec), nanosec=int(nanosec)))
 
 
-def click(robot: Robot, point: np.ndarray, frame_id: str, stamp: Time) -> tuple[Click, MaskArray]:
+def click(
+    robot: Robot, point: np.ndarray, frame_id: str, stamp: Time, timeout: float = TIMEOUT
+) -> tuple[Click, MaskArray]:
     """Clicks; the pixel that it became, and the answer on that image."""
-    return answered(robot, lambda: robot.peer.publish("clicked_point", clicked(point, frame_id, stamp)))
+    return answered(robot, lambda: robot.peer.publish("clicked_point", clicked(point, frame_id, stamp)), timeout)
 
 
-def answered(robot: Robot, send: Callable[[], None]) -> tuple[Click, MaskArray]:
+def click_until(
+    robot: Robot, point: np.ndarray, frame_id: str, stamp: Time, lens: Lens, pixel: np.ndarray
+) -> tuple[Click, MaskArray]:
+    """Nothing says when the node has a new calibration or new transforms: clicks until the pixel is the right one."""
+
+    def right() -> tuple[Click, MaskArray] | None:
+        calibrate(robot, lens)
+        robot.trigger("new_object")
+        try:
+            said, answer = click(robot, point, frame_id, stamp, timeout=3.0)
+        except AssertionError:
+            # Refused: not yet.
+            return None
+        return (said, answer) if np.abs(said.pixel - pixel).max() < 0.5 else None
+
+    return eventually(f"a click on pixel {pixel}; the log:\n{robot.process.log()[-2000:]}", right, timeout=60)
+
+
+def answered(robot: Robot, send: Callable[[], None], timeout: float = TIMEOUT) -> tuple[Click, MaskArray]:
     logs, masks = robot.rosout.mark(), robot.masks.mark()
     send()
-    said = click_of(robot.rosout.wait("the pixel of the click", lambda m: CLICK.search(m.msg) is not None, logs).msg)
+    said = robot.rosout.wait("the pixel of the click", lambda m: CLICK.search(m.msg) is not None, logs, timeout)
+    said = click_of(said.msg)
     answer = robot.masks.wait(f"masks on {said.image}", lambda m: m.header.stamp == said.image and m.masks, masks)
     return said, answer

@@ -14,7 +14,7 @@ from tf2_msgs.msg import TFMessage
 from cameras import STATIC_QOS, TF_QOS, Lens, Rig, apply, clicked, later, transform, yaw
 from harness import eventually
 from messages import FRAME_ID, ids, whole_mask
-from pointing import DEBUG, answered, calibrate, click, drive
+from pointing import DEBUG, answered, calibrate, click, click_until, drive
 from robot import Robot
 from scenes import Scene, iou
 
@@ -48,22 +48,10 @@ def test_a_click_in_the_optical_frame_needs_no_tf(robot: Robot, scene: Scene, na
     calibrate(robot, lens)
     stamp = robot.show(scene.rgb)
     point = lens.ray(scene.shapes[0].centre, 2.3)
-    said, answer = click_until(robot, point, FRAME_ID, later(stamp, 20), lens)
+    said, answer = click_until(robot, point, FRAME_ID, later(stamp, 20), lens, lens.project(point)[0])
     assert said.image == stamp
     assert np.abs(said.pixel - lens.project(point)[0]).max() < PIXEL_TOLERANCE
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.75
-
-
-def click_until(robot: Robot, point: np.ndarray, frame_id: str, stamp: Time, lens: Lens):  # noqa: ANN201
-    """Nothing says when the node has a new calibration: clicks until the pixel is that of this one."""
-
-    def clicked_with_it():  # noqa: ANN202
-        robot.trigger("new_object")
-        said, answer = click(robot, point, frame_id, stamp)
-        return (said, answer) if np.abs(said.pixel - lens.project(point)[0]).max() < 0.5 else None
-
-    robot.peer.publish("camera_info", lens.info(stamp))
-    return eventually("a click with the new calibration", clicked_with_it)
 
 
 def test_a_click_in_the_map_of_a_camera_that_moves(robot: Robot, scene: Scene) -> None:
@@ -90,12 +78,8 @@ def test_a_click_in_the_map_of_a_camera_that_moves(robot: Robot, scene: Scene) -
 def wait_for_tf(robot: Robot, rig: Rig, image: Time, lens: Lens) -> None:
     """Until the node has calibration and transforms of that image."""
     robot.set(prompt_timeout=20.0)
-    robot.peer.publish("camera_info", lens.info(image))
     in_map = apply(rig.camera_in_map(image), lens.ray((160, 120), 2.0))
-    expected = np.array([160, 120])
-    eventually(
-        "transforms", lambda: np.abs(click(robot, in_map, "map", later(image, 10))[0].pixel - expected).max() < 0.5
-    )
+    click_until(robot, in_map, "map", later(image, 10), lens, np.array([160, 120]))
     robot.clear()
 
 
@@ -233,9 +217,9 @@ def test_what_cannot_be_a_pixel_is_refused_with_what_to_do(robot: Robot, scene: 
     robot.peer.publish("/tf_static", TFMessage(transforms=[island]), STATIC_QOS)
     robot.peer.publish("camera_info", lens.info(stamp))
     robot.expect_refusal(reason, says, lambda: send(robot, lens, stamp))
-    robot.peer.publish("camera_info", lens.info(stamp))
     # It goes on.
-    assert click_until(robot, lens.ray(scene.shapes[0].centre, 2.0), FRAME_ID, stamp, lens)
+    shape = scene.shapes[0].centre
+    click_until(robot, lens.ray(shape, 2.0), FRAME_ID, stamp, lens, np.array(shape))
 
 
 BAD_TRANSFORMS = {
@@ -273,7 +257,7 @@ def test_the_name_of_the_topic_says_that_images_are_rectified(start_robot: Calla
     robot.connect()
     lens = LENSES["rectified"]
     stamp = robot.show(scene.rgb)
-    said, _ = click_until(robot, lens.ray((100, 90), 2.0), FRAME_ID, stamp, lens)
+    said, _ = click_until(robot, lens.ray((100, 90), 2.0), FRAME_ID, stamp, lens, np.array([100, 90]))
     assert np.abs(said.pixel - np.array([100, 90])).max() < PIXEL_TOLERANCE
 
 
