@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use promptseg::pixels::{
-    Geometry, InputSpec, Mask, Preprocessor, RawImage, Resize, decode_compressed, decode_raw, mask_from_low_res,
-    upscale_logits,
+    Geometry, InputSpec, Mask, Preprocessor, RawImage, Resize, coco_counts, coco_string, decode_compressed, decode_raw,
+    mask_from_low_res, upscale_logits,
 };
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -209,5 +209,30 @@ fn encodings_are_those_of_opencv() {
         }
         println!("{encoding}: within {worst} levels");
         assert!(worst <= 1, "{encoding}: {worst} levels off");
+    }
+}
+
+#[derive(Deserialize)]
+struct RleCase {
+    /// Height, width.
+    size: [u32; 2],
+    /// Row by row, eight a byte from the highest bit, in hexadecimal.
+    pixels: String,
+    counts: String,
+    area: u32,
+}
+
+#[test]
+fn coco_run_lengths_are_those_of_pycocotools() {
+    let text = read("coco_rle.json");
+    let cases: Vec<RleCase> = serde_json::from_slice(&text).unwrap();
+    assert!(cases.len() >= 25);
+    for case in cases {
+        let [height, width] = case.size;
+        let byte = |i: usize| u8::from_str_radix(&case.pixels[2 * i..2 * i + 2], 16).unwrap();
+        let pixels: Vec<u8> = (0..(height * width) as usize).map(|i| byte(i / 8) >> (7 - i % 8) & 1).collect();
+        let mask = Mask::from_data(width, height, &pixels).unwrap();
+        assert_eq!(mask.area, case.area);
+        assert_eq!(coco_string(&coco_counts(&mask)), case.counts, "{height} x {width}");
     }
 }

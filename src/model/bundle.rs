@@ -119,6 +119,15 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// The bundle's folder where `path` is one, or its `bundle.json`.
+    pub fn folder_of(path: &Path) -> Option<PathBuf> {
+        if path.file_name().is_some_and(|name| name == DESCRIPTION) {
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+            return Some(folder.unwrap_or(Path::new(".")).to_owned());
+        }
+        path.join(DESCRIPTION).exists().then(|| path.to_owned())
+    }
+
     /// Reads `folder/bundle.json` without a look at the files.
     pub fn describe(folder: &Path) -> Result<Bundle, Error> {
         let path = folder.join(DESCRIPTION);

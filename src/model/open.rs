@@ -161,12 +161,8 @@ impl Files {
         if let Some(decoder) = decoder {
             return Ok(Files::Pair { encoder: path.to_owned(), decoder: decoder.to_owned() });
         }
-        if path.file_name().is_some_and(|name| name == DESCRIPTION) {
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            return Ok(Files::Bundle(Box::new(Bundle::open(folder)?)));
-        }
-        if path.join(DESCRIPTION).is_file() {
-            return Ok(Files::Bundle(Box::new(Bundle::open(path)?)));
+        if let Some(folder) = Bundle::folder_of(path) {
+            return Ok(Files::Bundle(Box::new(Bundle::open(&folder)?)));
         }
         // A single file: its partner is looked for beside it.
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };

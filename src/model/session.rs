@@ -151,7 +151,7 @@ pub(super) fn open(graphs: Graphs<'_>, options: &SessionOptions, profile: &Shape
     let mut label = String::new();
     for &provider in asked {
         let list = graphs.on(provider, options.precision);
-        if let Err(reason) = available(provider) {
+        if let Err(reason) = provider.available() {
             label = list.first().map_or(label, |(graph, _)| graph.label());
             refused.push(Refused { provider, precision: None, reason });
             continue;
@@ -179,17 +179,20 @@ pub(super) fn open(graphs: Graphs<'_>, options: &SessionOptions, profile: &Shape
     Err(Error::NoProvider { file: label, refused })
 }
 
-/// Whether ONNX Runtime was built with the provider, or why not.
-pub(super) fn available(provider: Provider) -> Result<(), String> {
-    let available = match provider {
-        Provider::Tensorrt => ep::TensorRT::is_available(),
-        Provider::Cuda => ep::CUDA::is_available(),
-        Provider::Cpu => Ok(true),
-    };
-    match available {
-        Ok(true) => Ok(()),
-        Ok(false) => Err("this build of ONNX Runtime does not have it".to_owned()),
-        Err(e) => Err(e.to_string()),
+impl Provider {
+    /// Whether ONNX Runtime was built with it, or why it cannot be asked.
+    pub fn available(self) -> Result<(), String> {
+        runtime::environment().map_err(|e| e.to_string())?;
+        let available = match self {
+            Provider::Tensorrt => ep::TensorRT::is_available(),
+            Provider::Cuda => ep::CUDA::is_available(),
+            Provider::Cpu => Ok(true),
+        };
+        match available {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("this build of ONNX Runtime does not have it".to_owned()),
+            Err(e) => Err(e.to_string()),
+        }
     }
 }
 

@@ -172,8 +172,7 @@ fn detection(object: &ObjectResult, header: RosHeader) -> Option<Detection2D> {
     })
 }
 
-/// The picture with masks, contours, prompts and scores.
-pub fn overlay(result: &FrameResult) -> image::RgbImage {
+fn overlay(result: &FrameResult) -> image::RgbImage {
     let objects: Vec<OverlayObject> = result
         .objects
         .iter()

@@ -5,6 +5,7 @@
 mod axis;
 mod bayer;
 mod compressed;
+mod contour;
 mod draw;
 mod encoding;
 mod error;
@@ -16,16 +17,19 @@ mod pillow;
 mod preprocess;
 mod prompt_mask;
 mod resize;
+mod rle;
 mod stretch;
 mod yuv;
 
 pub use compressed::decode_compressed;
+pub use contour::{Contour, contours};
 pub use encoding::{KNOWN_ENCODINGS, RawImage, decode_raw};
 pub use error::PixelError;
-pub use jpeg::encode_jpeg;
+pub use jpeg::{encode_jpeg, jpeg_is_whole};
 pub use labels::{label_image, union_mask};
 pub use mask::{Mask, MaskUpscaler, PixelRect, mask_from_low_res, upscale_logits};
 pub use overlay::{OverlayObject, draw_overlay, object_colour};
 pub use preprocess::{InputSpec, Preprocessor};
 pub use prompt_mask::{MaskInput, decode_mask};
 pub use resize::{Geometry, Resize};
+pub use rle::{coco_counts, coco_string};

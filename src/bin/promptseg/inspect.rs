@@ -1,8 +1,12 @@
-//! `promptseg inspect`: what a bundle or a pair of ONNX files is, and what runs it here.
+//! `promptseg inspect`: what a bundle or a pair of ONNX files is, whether it is whole, and what runs it here.
 
 use std::path::PathBuf;
 
-use promptseg::model::{Model, ProviderReport, SessionOptions, Signature, runtime};
+use promptseg::model::{Bundle, Model, ModelInfo, Precision, Provider, SessionOptions, Signature, Variant, runtime};
+use promptseg::pixels::Resize;
+use serde_json::{Value, json};
+
+use super::{Failure, terminal};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -11,46 +15,244 @@ pub struct Arguments {
     /// The mask decoder's file, when PATH is an image encoder's.
     #[arg(long, value_name = "FILE", requires = "path")]
     decoder: Option<PathBuf>,
+    /// The variant to try on each provider; auto is what would run.
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = Precision::CHOICES)]
+    precision: String,
+    /// Also list inputs and outputs of the two graphs.
+    #[arg(long)]
+    tensors: bool,
+    /// Print everything as one line of JSON.
+    #[arg(long)]
+    json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<(), super::Failure> {
-    let options = SessionOptions::default();
-    let model = match &arguments.path {
-        Some(path) => Model::open(path, arguments.decoder.as_deref(), &options)?,
-        None => Model::tiny(&options)?,
+/// One file: name, bytes, and what is wrong with it.
+struct FileStatus {
+    name: String,
+    bytes: u64,
+    wrong: Option<String>,
+}
+
+/// What came of trying the model on one provider.
+struct Trial {
+    provider: Provider,
+    /// How encoder and decoder run, or why not.
+    outcome: Result<[Option<Precision>; 2], String>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let wheel = terminal::spinner("looking");
+    let mut files = Vec::new();
+    if let Some(folder) = arguments.path.as_deref().and_then(Bundle::folder_of) {
+        files = bundle_files(&Bundle::describe(&folder)?);
+    }
+    let (model, trials) = try_providers(arguments);
+    wheel.finish_and_clear();
+    if let Some(info) =
+        model.as_ref().ok().filter(|info| files.is_empty() && !info.encoder.file.starts_with("embedded"))
+    {
+        files = pair_files(info);
+    }
+    if arguments.json {
+        terminal::print(as_json(arguments, &model, &files, &trials)?);
+    } else {
+        if let Ok(info) = &model {
+            describe(info)?;
+        }
+        for file in &files {
+            let status = file.wrong.as_deref().unwrap_or(if model_is_bundle(&model) { "hash ok" } else { "" });
+            terminal::print(format!("{:<12}{:<34} {:>12} bytes  {status}", "file", file.name, file.bytes));
+        }
+        for trial in &trials {
+            let text = match &trial.outcome {
+                Ok([encoder, decoder]) => format!("yes: encoder {}, decoder {}", called(*encoder), called(*decoder)),
+                Err(reason) => format!("no: {reason}"),
+            };
+            terminal::print(format!("{:<12}{:<10}{text}", "runs on", trial.provider.to_string()));
+        }
+        if let Some(info) = model.as_ref().ok().filter(|_| arguments.tensors) {
+            tensors("encoder", &info.encoder);
+            tensors("decoder", &info.decoder);
+        }
+    }
+    match (model, files.into_iter().find_map(|file| file.wrong)) {
+        (Err(e), _) => Err(e.into()),
+        // A file of a variant that does not run here.
+        (_, Some(wrong)) => Err(wrong.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Every file of a bundle against its size and hash.
+fn bundle_files(bundle: &Bundle) -> Vec<FileStatus> {
+    let status = |name: &String, bytes: u64| FileStatus {
+        name: name.clone(),
+        bytes,
+        wrong: bundle.verify(name).err().map(|e| e.to_string()),
     };
-    let info = &model.info;
-    let takes = [("points", info.takes_points), ("boxes", info.takes_boxes), ("masks", info.takes_masks)];
-    let takes: Vec<_> = takes.iter().filter(|(_, takes)| *takes).map(|(what, _)| *what).collect();
+    bundle.manifest.files.iter().map(|(name, entry)| status(name, entry.bytes)).collect()
+}
+
+fn pair_files(info: &ModelInfo) -> Vec<FileStatus> {
+    let status = |name: &String| {
+        let bytes = std::fs::metadata(name).map_or(0, |m| m.len());
+        FileStatus { name: name.clone(), bytes, wrong: None }
+    };
+    [&info.encoder.file, &info.decoder.file].into_iter().map(status).collect()
+}
+
+/// Opens the model on every provider that ONNX Runtime has here; the first that works describes it.
+fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, promptseg::model::Error>, Vec<Trial>) {
+    let mut described = None;
+    let mut trials = Vec::new();
+    for provider in [Provider::Tensorrt, Provider::Cuda, Provider::Cpu] {
+        let outcome = match provider.available() {
+            Err(reason) => Err(reason),
+            Ok(()) => match open(arguments, provider) {
+                Ok(model) => {
+                    let runs = [model.encoder.providers().precision, model.decoder.providers().precision];
+                    if !matches!(described, Some(Ok(_))) {
+                        described = Some(Ok(model.info));
+                    }
+                    Ok(runs)
+                }
+                Err(e) => {
+                    let reason = e.to_string();
+                    described.get_or_insert(Err(e));
+                    Err(reason)
+                }
+            },
+        };
+        trials.push(Trial { provider, outcome });
+    }
+    // Only where ONNX Runtime itself is missing: opening says so.
+    let described = described.unwrap_or_else(|| open(arguments, Provider::Cpu).map(|model| model.info));
+    (described, trials)
+}
+
+fn open(arguments: &Arguments, provider: Provider) -> Result<Model, promptseg::model::Error> {
+    let options = SessionOptions {
+        providers: vec![provider],
+        precision: Precision::choice(&arguments.precision)?,
+        ..SessionOptions::default()
+    };
+    match &arguments.path {
+        Some(path) => Model::open(path, arguments.decoder.as_deref(), &options),
+        None => Model::tiny(&options),
+    }
+}
+
+fn describe(info: &ModelInfo) -> Result<(), Failure> {
     let single = if info.single_mask { "one for clear prompts, " } else { "" };
     let objects = if info.batched { "several in one run" } else { "one after the other" };
     for (key, value) in [
-        ("name", info.name.clone()),
+        ("name", terminal::bold(&info.name)),
         ("family", info.family.clone()),
         ("source", info.source.clone()),
         ("licence", info.licence.clone()),
         ("layout", info.layout.to_owned()),
         ("size", format!("{:.1} MB", info.bytes as f64 / 1e6)),
-        ("image", format!("{0} x {0}, {1:?}", info.image_size, info.resize).to_lowercase()),
+        ("image", format!("{0} x {0}, {1}, mean {2:?}, std {3:?}", info.image_size, resize(info), info.mean, info.std)),
         ("embedding", format!("{:?}", info.embedding_shape)),
         ("masks", format!("{single}{} candidates, {1} x {1} logits", info.candidates, info.low_res_size)),
-        ("prompts", takes.join(", ")),
+        ("prompts", prompts(info).join(", ")),
         ("objects", objects.to_owned()),
         ("runtime", runtime::build_info()?.to_owned()),
     ] {
-        println!("{key:<10} {value}");
+        if !value.is_empty() {
+            terminal::print(format!("{key:<12}{value}"));
+        }
     }
-    graph("encoder", &info.encoder, model.encoder.providers());
-    graph("decoder", &info.decoder, model.decoder.providers());
+    for variant in &info.variants {
+        terminal::print(format!("{:<12}{}", "variant", in_words(variant)));
+    }
     Ok(())
 }
 
-fn graph(name: &str, graph: &Signature, providers: &ProviderReport) {
-    println!("\n{name}: {}\n  runs on {providers}", graph.file);
-    for input in &graph.inputs {
-        println!("  in   {input}");
+/// `int8 for cpu: image_encoder.int8.onnx, mask_decoder.onnx; off PyTorch by iou 0.0004, low_res 0.009`
+fn in_words(variant: &Variant) -> String {
+    let providers = variant.providers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let parity = variant.parity.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
+    let parity = if parity.is_empty() { "not measured".to_owned() } else { parity };
+    let Variant { precision, encoder, decoder, .. } = variant;
+    format!("{precision} for {providers}: {encoder}, {decoder}; against PyTorch: {parity}")
+}
+
+fn as_json(
+    arguments: &Arguments,
+    model: &Result<ModelInfo, promptseg::model::Error>,
+    files: &[FileStatus],
+    trials: &[Trial],
+) -> Result<Value, Failure> {
+    let mut value = json!({ "path": arguments.path });
+    match model {
+        Ok(info) => {
+            value["name"] = json!(info.name);
+            value["family"] = json!(info.family);
+            value["source"] = json!(info.source);
+            value["licence"] = json!(info.licence);
+            value["layout"] = json!(info.layout);
+            value["bytes"] = json!(info.bytes);
+            value["image_size"] = json!(info.image_size);
+            value["resize"] = json!(resize(info));
+            value["mean"] = json!(info.mean);
+            value["std"] = json!(info.std);
+            value["embedding_shape"] = json!(info.embedding_shape);
+            value["low_res_size"] = json!(info.low_res_size);
+            value["mask_threshold"] = json!(info.mask_threshold);
+            value["candidates"] = json!(info.candidates);
+            value["single_mask"] = json!(info.single_mask);
+            value["prompts"] = json!(prompts(info));
+            value["batched"] = json!(info.batched);
+            value["variants"] = json!(info.variants);
+            value["encoder"] = signature(&info.encoder);
+            value["decoder"] = signature(&info.decoder);
+            value["runtime"] = json!(runtime::build_info()?);
+        }
+        Err(e) => value["error"] = json!(e.to_string()),
     }
-    for output in &graph.outputs {
-        println!("  out  {output}");
+    let file = |f: &FileStatus| json!({ "name": f.name, "bytes": f.bytes, "ok": f.wrong.is_none(), "wrong": f.wrong });
+    value["files"] = files.iter().map(file).collect();
+    let trial = |t: &Trial| match &t.outcome {
+        Ok([encoder, decoder]) => {
+            json!({ "provider": t.provider, "runs": true, "encoder": encoder, "decoder": decoder })
+        }
+        Err(reason) => json!({ "provider": t.provider, "runs": false, "reason": reason }),
+    };
+    value["providers"] = trials.iter().map(trial).collect();
+    Ok(value)
+}
+
+fn signature(graph: &Signature) -> Value {
+    let list = |tensors: &[promptseg::model::TensorSpec]| -> Vec<Value> {
+        tensors.iter().map(|t| json!({ "name": t.name, "type": t.dtype, "shape": t.shape })).collect()
+    };
+    json!({ "file": graph.file, "inputs": list(&graph.inputs), "outputs": list(&graph.outputs) })
+}
+
+fn tensors(name: &str, graph: &Signature) {
+    terminal::print(format!("\n{}: {}", terminal::bold(name), graph.file));
+    graph.inputs.iter().for_each(|input| terminal::print(format!("  in   {input}")));
+    graph.outputs.iter().for_each(|output| terminal::print(format!("  out  {output}")));
+}
+
+fn prompts(info: &ModelInfo) -> Vec<&'static str> {
+    let takes = [("points", info.takes_points), ("boxes", info.takes_boxes), ("masks", info.takes_masks)];
+    takes.iter().filter(|(_, takes)| *takes).map(|(what, _)| *what).collect()
+}
+
+fn resize(info: &ModelInfo) -> &'static str {
+    match info.resize {
+        Resize::Letterbox => "letterbox",
+        Resize::Stretch => "stretch",
     }
+}
+
+fn called(precision: Option<Precision>) -> String {
+    precision.map_or_else(|| "as it is".to_owned(), |p| p.to_string())
+}
+
+/// Files of a pair have no hash to be checked against.
+fn model_is_bundle(model: &Result<ModelInfo, promptseg::model::Error>) -> bool {
+    model.as_ref().map_or(true, |info| !info.variants.is_empty())
 }

@@ -7,13 +7,15 @@ mod segment;
 mod terminal;
 
 use std::error::Error;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use image::RgbImage;
 use promptseg::model::{self, Model, Precision, Provider, SessionOptions};
-use promptseg::pixels::decode_compressed;
+use promptseg::pixels::{PixelError, decode_compressed, jpeg_is_whole};
 
 /// A click or a box becomes a segmentation mask with an IoU score.
 #[derive(Parser)]
@@ -89,6 +91,8 @@ enum Failure {
     Usage(String),
     /// Exit code 1.
     Failed(Box<dyn Error>),
+    /// Exit code 1, and said already.
+    Said,
 }
 
 impl<E: Into<Box<dyn Error>>> From<E> for Failure {
@@ -106,6 +110,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Said) => ExitCode::FAILURE,
         Err(Failure::Failed(e)) => {
             terminal::warn(chain(e.as_ref()));
             ExitCode::FAILURE
@@ -119,11 +124,35 @@ fn main() -> ExitCode {
     }
 }
 
-/// A JPEG or PNG file.
+/// Bytes of the largest picture file that is read: uncompressed, at the most pixels that are accepted.
+const MAX_IMAGE_FILE: u64 = 512 << 20;
+
+/// A JPEG or PNG file. What is wrong with it is said with its name.
 fn read_image(path: &Path) -> Result<RgbImage, String> {
-    let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let content = std::fs::read(path).map_err(|e| failed(&e))?;
-    decode_compressed(&content, "").map_err(|e| failed(&e))
+    let failed = |reason: String| format!("{}: {reason}", path.display());
+    let file = File::open(path).map_err(|e| failed(e.to_string()))?;
+    let metadata = file.metadata().map_err(|e| failed(e.to_string()))?;
+    if metadata.is_dir() {
+        return Err(failed("a folder, expected a JPEG or PNG file".to_owned()));
+    }
+    let mut content = Vec::new();
+    if metadata.len() <= MAX_IMAGE_FILE {
+        file.take(MAX_IMAGE_FILE + 1).read_to_end(&mut content).map_err(|e| failed(e.to_string()))?;
+    }
+    if metadata.len().max(content.len() as u64) > MAX_IMAGE_FILE {
+        return Err(failed(format!("more than {} MB, which no picture has that is accepted", MAX_IMAGE_FILE >> 20)));
+    }
+    if content.starts_with(&[0xff, 0xd8]) && !jpeg_is_whole(&content) {
+        return Err(failed("truncated or damaged: a JPEG file without an end".to_owned()));
+    }
+    decode_compressed(&content, "file").map_err(|e| match e {
+        PixelError::UnknownCompression { .. } if content.is_empty() => failed("the file is empty".to_owned()),
+        PixelError::UnknownCompression { start, .. } => {
+            failed(format!("neither JPEG nor PNG (it starts with {start}); convert it first"))
+        }
+        PixelError::Compressed { reason, .. } => failed(format!("truncated or damaged: {reason}")),
+        other => failed(other.to_string()),
+    })
 }
 
 /// An error with its causes.

@@ -39,6 +39,13 @@ pub fn warn(text: impl Display) {
     eprintln!("{red}promptseg:{plain} {text}");
 }
 
+/// Something worth knowing that is no failure; for people only.
+pub fn note(text: impl Display) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("{text}");
+    }
+}
+
 /// <https://no-color.org>
 fn colours() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())

@@ -1,0 +1,76 @@
+//! COCO's run-length encoding, byte for byte as pycocotools writes it (cocoapi, common/maskApi.c: `rleEncode` and
+//! `rleToString`).
+
+use super::mask::Mask;
+
+/// The lengths of the runs down the columns, the first of them outside the mask (and 0 where the first pixel is inside).
+pub fn coco_counts(mask: &Mask) -> Vec<u32> {
+    let (mut counts, mut from, mut inside) = (Vec::new(), 0, false);
+    let mut change = |at: u32, inside: &mut bool| {
+        counts.push(at - from);
+        from = at;
+        *inside = !*inside;
+    };
+    if let Some(b) = mask.bbox {
+        for x in 0..b.width {
+            let top = (b.x + x) * mask.height + b.y;
+            for y in 0..b.height {
+                if (mask.cropped[(y * b.width + x) as usize] != 0) != inside {
+                    change(top + y, &mut inside);
+                }
+            }
+            if inside && b.height < mask.height {
+                change(top + b.height, &mut inside);
+            }
+        }
+        let end = (b.x + b.width) * mask.height;
+        if inside && b.x + b.width < mask.width {
+            change(end, &mut inside);
+        }
+    }
+    counts.push(mask.width * mask.height - from);
+    counts
+}
+
+/// The `counts` of COCO's compressed form: each run as its difference to the one before the last, in groups of five
+/// bits from the lowest, as characters from `0` on; the sixth bit says that another group follows.
+pub fn coco_string(counts: &[u32]) -> String {
+    let mut text = String::new();
+    for (i, &count) in counts.iter().enumerate() {
+        let before = if i > 2 { counts[i - 2] } else { 0 };
+        let mut rest = i64::from(count) - i64::from(before);
+        loop {
+            let group = (rest & 0x1f) as u8;
+            rest >>= 5;
+            // The highest bit of the last group is the sign.
+            let more = if group & 0x10 == 0 { rest != 0 } else { rest != -1 };
+            text.push(char::from(b'0' + group + if more { 0x20 } else { 0 }));
+            if !more {
+                break;
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_go_down_the_columns_and_begin_outside() {
+        // Two columns of three pixels: 0 1 1, 1 0 0.
+        let mask = Mask::from_data(2, 3, &[0, 1, 1, 0, 1, 0]).unwrap();
+        assert_eq!(coco_counts(&mask), [1, 3, 2]);
+        assert_eq!(coco_counts(&Mask::from_data(2, 1, &[1, 0]).unwrap()), [0, 1, 1]);
+        assert_eq!(coco_counts(&Mask::from_data(2, 2, &[0; 4]).unwrap()), [4]);
+        assert_eq!(coco_counts(&Mask::from_data(2, 2, &[9; 4]).unwrap()), [0, 4]);
+    }
+
+    #[test]
+    fn long_and_shrinking_runs() {
+        assert_eq!(coco_string(&[1, 3, 2]), "132");
+        assert_eq!(coco_string(&[16]), "`0", "bit 4 is the sign, so that 16 takes a second group");
+        assert_eq!(coco_string(&[0, 5, 9, 3, 8]), "059NO", "differences below zero");
+    }
+}

@@ -1,0 +1,171 @@
+//! Files that are no model: each is refused in words, at once, and without reading what is too large. The table of
+//! docs/bundle.md lists them.
+
+mod scratch;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use promptseg::model::{Model, SessionOptions};
+use scratch::{Scratch, assert_says, golden};
+use serde_json::json;
+
+/// Sparse: on the disk it takes no room, but whoever reads it is busy for minutes.
+const HUGE: u64 = 100 << 30;
+
+fn refusal(path: &Path, decoder: Option<&Path>) -> String {
+    let start = Instant::now();
+    let Err(e) = Model::open(path, decoder, &SessionOptions::cpu(1)) else { panic!("{} was accepted", path.display()) };
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?} for: {e}", start.elapsed());
+    e.to_string()
+}
+
+/// A pair whose encoder is this content.
+fn as_encoder(content: &[u8]) -> String {
+    let scratch = Scratch::new("encoder");
+    refusal(&scratch.write("encoder.onnx", content), Some(&golden("official/mask_decoder.onnx")))
+}
+
+#[test]
+fn what_people_have_in_place_of_a_graph_is_named() {
+    let graph = std::fs::read(golden("sam/image_encoder.onnx")).unwrap();
+    let safetensors = std::fs::read(golden("sam/prompt_encoder.safetensors")).unwrap();
+    for (content, says) in [
+        (&graph[..graph.len() / 2], "is not an ONNX graph: it does not parse; it is truncated, damaged"),
+        (b"\x0a\x05hello", "encoder.onnx"),
+        (b"not a graph", "is not an ONNX graph"),
+        (b"", "encoder.onnx is empty; get it again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer; `git lfs pull`"),
+        (b"<!DOCTYPE html>", "it is a web page, so the download went wrong"),
+        (b"PK\x03\x04 archive/data.pkl", "it looks like a PyTorch checkpoint; `promptseg-export`"),
+        (b"\x80\x02}q\x00", "it looks like a PyTorch checkpoint; `promptseg-export`"),
+        (&safetensors, "it is a safetensors file; `promptseg-export`"),
+    ] {
+        assert_says(&as_encoder(content), &["encoder.onnx", says]);
+    }
+}
+
+#[test]
+fn what_is_no_file_is_said() {
+    let scratch = Scratch::new("no-file");
+    let decoder = golden("official/mask_decoder.onnx");
+    assert_says(&refusal(&scratch.0, Some(&decoder)), &["is a folder, expected a file"]);
+    assert_says(&refusal(&scratch.file("gone.onnx"), Some(&decoder)), &["cannot read", "gone.onnx", "No such file"]);
+    assert_says(&refusal(Path::new("/dev/zero"), Some(&decoder)), &["/dev/zero is a device or pipe, expected a file"]);
+    let bundle = Scratch::with("folder-inside", "variants");
+    std::fs::remove_file(bundle.file("mask_decoder.onnx")).unwrap();
+    std::fs::create_dir(bundle.file("mask_decoder.onnx")).unwrap();
+    assert_says(&refusal(&bundle.0, None), &["mask_decoder.onnx is a folder, expected a file"]);
+    std::fs::remove_file(bundle.file("bundle.json")).unwrap();
+    std::fs::create_dir(bundle.file("bundle.json")).unwrap();
+    assert_says(&refusal(&bundle.0, None), &["bundle.json is a folder, expected a file"]);
+}
+
+#[test]
+fn huge_files_are_not_read() {
+    let scratch = Scratch::new("huge");
+    let huge = scratch.sparse("huge.onnx", HUGE);
+    let (encoder, decoder) = (golden("sam/image_encoder.onnx"), golden("official/mask_decoder.onnx"));
+    let says = ["huge.onnx: 107374182400 bytes, at most 2147483647"];
+    assert_says(&refusal(&huge, Some(&decoder)), &says);
+    assert_says(&refusal(&encoder, Some(&huge)), &says);
+
+    let bundle = Scratch::with("huge-bundle", "variants");
+    bundle.sparse("image_encoder.onnx", HUGE);
+    assert_says(&refusal(&bundle.0, None), &["image_encoder.onnx: 107374182400 bytes, bundle.json says 249491"]);
+    bundle.describe(|d| d["files"]["image_encoder.onnx"]["bytes"] = json!(HUGE));
+    assert_says(
+        &refusal(&bundle.0, None),
+        &["files is 107374182400 bytes for image_encoder.onnx, expected 1 to 2147483647"],
+    );
+    bundle.sparse("bundle.json", HUGE);
+    assert_says(&refusal(&bundle.0, None), &["bundle.json: 107374182400 bytes, at most 1048576"]);
+}
+
+#[test]
+fn halves_that_are_swapped_or_of_different_models_are_told() {
+    let (encoder, decoder) = (golden("sam/image_encoder.onnx"), golden("official/mask_decoder.onnx"));
+    let says = ["image_encoder.onnx is an image encoder, expected a mask decoder; are the two files swapped?"];
+    assert_says(&refusal(&decoder, Some(&encoder)), &says);
+    assert_says(&refusal(&encoder, Some(&encoder)), &says);
+    assert_says(&refusal(&decoder, Some(&decoder)), &["is a mask decoder, expected an image encoder"]);
+    let other = refusal(&golden("variants/image_encoder.onnx"), Some(&decoder));
+    assert_says(&other, &["variants/image_encoder.onnx", "image_embeddings", "[1,32,8,8]", "[1,32,32,32]"]);
+
+    // In a bundle whose description was made to fit.
+    let bundle = Scratch::with("swapped", "variants");
+    let [a, b] = ["image_encoder.onnx", "mask_decoder.onnx"].map(|f| std::fs::read(bundle.file(f)).unwrap());
+    bundle.put("image_encoder.onnx", &b);
+    bundle.put("mask_decoder.onnx", &a);
+    assert_says(&refusal(&bundle.0, None), &["mask_decoder.onnx is an image encoder, expected a mask decoder"]);
+    let bundle = Scratch::with("foreign", "variants");
+    bundle.put("image_encoder.int8.onnx", &std::fs::read(&encoder).unwrap());
+    assert_says(&refusal(&bundle.0, None), &["image_encoder.int8.onnx", "[1,32,32,32]"]);
+}
+
+#[test]
+fn descriptions_that_are_no_bundle_are_refused() {
+    let bundle = Scratch::with("descriptions", "variants");
+    let original = std::fs::read_to_string(bundle.file("bundle.json")).unwrap();
+    for (content, says) in [
+        ("not json", "bundle.json: not a bundle description: expected"),
+        ("", "bundle.json is empty"),
+        ("[1, 2]", "no whole number `format`"),
+        ("{\"format\": \"1\"}", "no whole number `format`"),
+        ("{\"format\": 1}", "missing field `name`"),
+        ("{\"format\": 7, \"all\": \"else\"}", "bundle format 7, this version reads up to 1; update promptseg"),
+        (&original[..original.len() / 2], "bundle.json: not a bundle description"),
+    ] {
+        bundle.write("bundle.json", content);
+        assert_says(&refusal(&bundle.0, None), &["bundle.json", says]);
+    }
+}
+
+#[test]
+fn figures_that_cannot_be_are_refused_before_anything_is_made_for_them() {
+    for (field, value, says) in [
+        ("image_size", json!(1_000_000_000), "image_size is 1000000000, expected 16 to 8192"),
+        ("image_size", json!("large"), "invalid type: string \"large\""),
+        ("image_size", json!(-5), "invalid value: integer `-5`"),
+        ("low_res_size", json!(1_000_000_000), "low_res_size is 1000000000, expected 1 to 4096"),
+        ("embedding_shape", json!([1, 1_000_000_000, 1_000_000_000, 9]), "expected [1, C, h, w], C up to 4096"),
+        ("candidates", json!(1_000_000_000), "candidates is 1000000000, expected at most 64"),
+        ("mask_threshold", json!(1e39), "mask_threshold is inf, expected a finite number"),
+        ("mean", json!([1, 2]), "invalid length 2"),
+        ("prompts", json!(["text"]), "prompts is [\"text\"], expected one or more of point, box, mask"),
+        ("files", json!({}), "files is without image_encoder.onnx"),
+    ] {
+        let bundle = Scratch::with("figures", "variants");
+        bundle.describe(|d| d[field] = value);
+        assert_says(&refusal(&bundle.0, None), &["bundle.json", says]);
+    }
+    let bundle = Scratch::with("hash", "variants");
+    bundle.describe(|d| d["files"]["mask_decoder.onnx"]["sha256"] = json!("none"));
+    assert_says(&refusal(&bundle.0, None), &["files is `none` for mask_decoder.onnx", "64 hexadecimal digits"]);
+}
+
+#[test]
+fn broken_weights_of_the_prompt_encoder_are_refused() {
+    let whole = std::fs::read(golden("variants/prompt_encoder.safetensors")).unwrap();
+    let absurd = [&u64::MAX.to_le_bytes()[..], b"{}"].concat();
+    for content in [&whole[..whole.len() / 2], b"nothing of the kind", &absurd, &whole[..4]] {
+        let bundle = Scratch::with("weights", "variants");
+        bundle.put("prompt_encoder.safetensors", content);
+        assert_says(&refusal(&bundle.0, None), &["prompt_encoder.safetensors: not a safetensors file"]);
+    }
+    let bundle = Scratch::with("weights", "variants");
+    bundle.put("prompt_encoder.safetensors", b"\x02\0\0\0\0\0\0\0{}");
+    assert_says(&refusal(&bundle.0, None), &["prompt_encoder.safetensors: no tensor `"]);
+    let bundle = Scratch::with("weights", "variants");
+    bundle.put("prompt_encoder.safetensors", &std::fs::read(golden("variants/mask_decoder.onnx")).unwrap());
+    assert_says(&refusal(&bundle.0, None), &["prompt_encoder.safetensors: not a safetensors file"]);
+}
+
+#[test]
+fn a_bundle_without_one_of_its_files_names_it() {
+    for name in ["image_encoder.onnx", "mask_decoder.fp16.onnx", "prompt_encoder.safetensors"] {
+        let bundle = Scratch::with("missing", "variants");
+        std::fs::remove_file(bundle.file(name)).unwrap();
+        assert_says(&refusal(&bundle.0, None), &[name, "is missing from the bundle, though bundle.json lists it"]);
+    }
+}

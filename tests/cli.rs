@@ -1,0 +1,393 @@
+//! The terminal tool as its users meet it: what it prints, what it writes, how it ends.
+
+mod scratch;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use image::{GrayImage, RgbImage};
+use scratch::{Scratch, assert_says, golden};
+use serde_json::Value;
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_promptseg"));
+    command.current_dir(folder).args(arguments);
+    command
+}
+
+fn promptseg(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+/// `segment` with the small model.
+fn segment(folder: &Path, arguments: &[&str]) -> Output {
+    let model = golden("variants");
+    let tail = ["--threads", "1", "--model", model.to_str().unwrap()];
+    promptseg(folder, &[&["segment"], arguments, &tail].concat())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn succeeded(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    // No terminal reads it: no progress, no colours, nothing at all.
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout)
+}
+
+/// What is said on the standard error, and that the exit code is this.
+fn refused(output: &Output, code: i32) -> String {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains("panicked") && !said.contains('\x1b'), "{said}");
+    said
+}
+
+fn with_cat(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    std::fs::copy(golden("pixels/chelsea_320x213.png"), scratch.file("cat.png")).unwrap();
+    scratch
+}
+
+fn mask(path: &Path) -> GrayImage {
+    let image = image::open(path).unwrap();
+    let image::DynamicImage::ImageLuma8(image) = image else { panic!("a mask is grey") };
+    assert!(image.pixels().all(|p| [0, 255].contains(&p.0[0])));
+    image
+}
+
+/// COCO's run lengths back to pixels, row by row: the reverse of maskApi.c, `rleFrString` and `rleDecode`.
+fn unpack(rle: &Value) -> GrayImage {
+    let [height, width] = [0, 1].map(|i| rle["size"][i].as_u64().unwrap() as u32);
+    let mut counts: Vec<i64> = Vec::new();
+    let (mut value, mut shift) = (0_i64, 0);
+    for c in rle["counts"].as_str().unwrap().bytes() {
+        let group = i64::from(c - 48);
+        value |= (group & 0x1f) << shift;
+        shift += 5;
+        if group & 0x20 == 0 {
+            if group & 0x10 != 0 {
+                value |= -1 << shift;
+            }
+            let before = if counts.len() > 2 { counts[counts.len() - 2] } else { 0 };
+            counts.push(value + before);
+            (value, shift) = (0, 0);
+        }
+    }
+    assert_eq!(counts.iter().sum::<i64>(), i64::from(height) * i64::from(width));
+    let mut column_wise = Vec::new();
+    for (i, count) in counts.iter().enumerate() {
+        column_wise.extend(std::iter::repeat_n(if i % 2 == 1 { 255 } else { 0 }, *count as usize));
+    }
+    GrayImage::from_fn(width, height, |x, y| image::Luma([column_wise[(x * height + y) as usize]]))
+}
+
+/// Even-odd filling of polygons along the borders of pixels.
+fn fill(polygons: &[&Value], width: u32, height: u32) -> GrayImage {
+    let mut image = GrayImage::new(width, height);
+    for polygon in polygons.iter().flat_map(|list| list.as_array().unwrap()) {
+        let flat: Vec<u32> = polygon.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect();
+        let corners: Vec<(u32, u32)> = flat.chunks_exact(2).map(|c| (c[0], c[1])).collect();
+        for ((x0, y0), (x1, y1)) in corners.iter().zip(corners.iter().cycle().skip(1)) {
+            assert!(x0 == x1 || y0 == y1);
+            for y in *y0.min(y1)..*y0.max(y1) {
+                (*x0..width).for_each(|x| image.get_pixel_mut(x, y).0[0] ^= 255);
+            }
+        }
+    }
+    image
+}
+
+fn line(output: &Output) -> Value {
+    let said = succeeded(output);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    serde_json::from_str(&said).unwrap()
+}
+
+#[test]
+fn a_click_writes_a_mask_beside_and_prints_its_name_alone() {
+    let scratch = with_cat("click");
+    let output = segment(&scratch.0, &["cat.png", "--point", "160,100", "--overlay"]);
+    assert_eq!(succeeded(&output), "cat_mask.png\ncat_overlay.png\n");
+    let mask = mask(&scratch.file("cat_mask.png"));
+    assert_eq!(mask.dimensions(), (320, 213));
+    assert!(mask.pixels().any(|p| p.0[0] == 255) && mask.pixels().any(|p| p.0[0] == 0));
+    let overlay = image::open(scratch.file("cat_overlay.png")).unwrap().into_rgb8();
+    assert_eq!(overlay.dimensions(), (320, 213));
+    assert_ne!(overlay, image::open(scratch.file("cat.png")).unwrap().into_rgb8());
+}
+
+#[test]
+fn every_format_holds_the_same_masks() {
+    let scratch = with_cat("formats");
+    let objects = ["cat.png", "--box", "60,20,280,200", "--box", "10,10,100,90"];
+    let with = |more: &[&str]| segment(&scratch.0, &[&objects[..], more].concat());
+    assert_eq!(succeeded(&with(&[])), "cat_mask_1.png\ncat_mask_2.png\n");
+    let masks = [1, 2].map(|i| mask(&scratch.file(format!("cat_mask_{i}.png"))));
+    assert_ne!(masks[0], masks[1]);
+
+    let (rle, json, polygon) = (
+        line(&with(&["--format", "coco-rle"])),
+        line(&with(&["--format", "json"])),
+        line(&with(&["--format", "polygon"])),
+    );
+    for (i, mask) in masks.iter().enumerate() {
+        let area = mask.pixels().filter(|p| p.0[0] == 255).count();
+        for line in [&rle, &json, &polygon] {
+            assert_eq!((line["image"].as_str(), &line["size"]), (Some("cat.png"), &serde_json::json!([213, 320])));
+            assert_eq!(line["masks"][i]["object"], i + 1);
+            assert_eq!(line["masks"][i]["area"], area);
+        }
+        assert!(unpack(&rle["masks"][i]["segmentation"]) == *mask);
+        assert_eq!(rle["masks"][i]["segmentation"], json["masks"][i]["segmentation"]);
+        let polygon = &polygon["masks"][i];
+        assert!(fill(&[&polygon["segmentation"], &polygon["holes"]], 320, 213) == *mask);
+        let [x, y, w, h] = [0, 1, 2, 3].map(|k| json["masks"][i]["box"][k].as_u64().unwrap() as u32);
+        let inside = mask.enumerate_pixels().filter(|(_, _, p)| p.0[0] == 255);
+        assert!(inside.clone().all(|(px, py, _)| (x..x + w).contains(&px) && (y..y + h).contains(&py)));
+        for key in ["iou", "stability"] {
+            assert!((-0.5..=1.5).contains(&json["masks"][i][key].as_f64().unwrap()));
+        }
+    }
+    assert_eq!((json["model"].as_str(), json["precision"].as_str()), (Some("sam_variants"), Some("int8")));
+    assert!(json["ms"]["encode"].as_f64().unwrap() > 0.0);
+
+    assert_eq!(succeeded(&with(&["--format", "npy", "--out", "all.npy"])), "all.npy\n");
+    let content = std::fs::read(scratch.file("all.npy")).unwrap();
+    let header = 10 + usize::from(u16::from_le_bytes([content[8], content[9]]));
+    assert!(content.starts_with(b"\x93NUMPY\x01\x00") && header % 64 == 0 && content[header - 1] == b'\n');
+    assert_says(&text(&content[10..header]), &["'descr': '|b1'", "'fortran_order': False", "'shape': (2, 213, 320)"]);
+    let expected: Vec<u8> = masks.iter().flat_map(|m| m.as_raw().iter().map(|v| v / 255)).collect();
+    assert!(content[header..] == expected);
+}
+
+#[test]
+fn all_writes_every_candidate() {
+    let scratch = with_cat("all");
+    let said = succeeded(&segment(&scratch.0, &["cat.png", "--point", "160,100", "--all"]));
+    assert_eq!(said, "cat_mask_c1.png\ncat_mask_c2.png\ncat_mask_c3.png\n");
+    let json = line(&segment(&scratch.0, &["cat.png", "--point", "160,100", "--all", "--format", "json"]));
+    let masks = json["masks"].as_array().unwrap();
+    assert_eq!(masks.len(), 3);
+    let best: Vec<&Value> = masks.iter().filter(|m| m["best"] == true).collect();
+    assert_eq!(best.len(), 1);
+    assert!(masks.iter().all(|m| m["iou"].as_f64() <= best[0]["iou"].as_f64()));
+    assert_eq!(masks[0]["candidate_ious"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn each_makes_an_object_of_every_point_and_a_label_a_background_point() {
+    let scratch = with_cat("each");
+    let count = |arguments: &[&str]| {
+        let json = line(&segment(&scratch.0, &[&["cat.png", "--format", "json"], arguments].concat()));
+        json["masks"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&["--point", "160,100", "--point", "20,20"]), 1);
+    assert_eq!(count(&["--point", "160,100", "--point", "20,20", "--each"]), 2);
+    assert_eq!(count(&["--point", "160,100", "--point", "20,20,0"]), 1);
+}
+
+#[test]
+fn a_mask_is_a_prompt_of_the_size_of_the_image() {
+    let scratch = with_cat("mask");
+    let drawn = GrayImage::from_fn(320, 213, |x, y| image::Luma([if x > 100 && y > 80 { 255 } else { 0 }]));
+    drawn.save(scratch.file("drawn.png")).unwrap();
+    assert_eq!(succeeded(&segment(&scratch.0, &["cat.png", "--mask", "drawn.png"])), "cat_mask.png\n");
+    GrayImage::new(8, 9).save(scratch.file("small.png")).unwrap();
+    let said = refused(&segment(&scratch.0, &["cat.png", "--mask", "small.png"]), 1);
+    assert_says(&said, &["cat.png", "--mask is of 8x9 pixels", "320x213"]);
+}
+
+#[test]
+fn folders_and_patterns_go_on_past_bad_pictures() {
+    let scratch = with_cat("many");
+    std::fs::create_dir(scratch.file("shots")).unwrap();
+    let cat = image::open(scratch.file("cat.png")).unwrap().into_rgb8();
+    cat.save(scratch.file("shots/a.jpg")).unwrap();
+    cat.save(scratch.file("shots/b.png")).unwrap();
+    let (jpeg, png) =
+        (std::fs::read(scratch.file("shots/a.jpg")).unwrap(), std::fs::read(scratch.file("shots/b.png")).unwrap());
+    scratch.write("shots/cut.jpg", &jpeg[..jpeg.len() / 4]);
+    scratch.write("shots/cut.png", &png[..png.len() / 2]);
+    scratch.write("shots/empty.jpg", "");
+    scratch.write("shots/text.png", "hello");
+    scratch.write("shots/notes.txt", "not a picture, and not taken for one");
+    let mut bomb = png.clone();
+    bomb[16..24].copy_from_slice(&[0, 0, 200, 0, 0, 0, 200, 0]);
+    let crc = crc32(&bomb[12..29]);
+    bomb[29..33].copy_from_slice(&crc.to_be_bytes());
+    scratch.write("shots/bomb.png", &bomb);
+    scratch.sparse("shots/huge.jpg", 100 << 30);
+    let output = segment(&scratch.0, &["shots", "'nothing*'", "cat.png", "--point", "160,100", "--out", "out"]);
+    assert_says(&refused(&output, 1), &["no file matches ''nothing*''"]);
+
+    let output = segment(&scratch.0, &["shots", "c?t.png", "gone.png", "--point", "160,100", "--out", "out/deep"]);
+    let said = refused(&output, 1);
+    assert_says(
+        &said,
+        &[
+            "shots/cut.jpg: truncated or damaged",
+            "shots/cut.png: truncated or damaged",
+            "shots/empty.jpg: the file is empty",
+            "shots/text.png: neither JPEG nor PNG (it starts with 68 65 6c 6c 6f)",
+            "shots/bomb.png: image of 51200x51200 pixels; at most 16384 a side",
+            "shots/huge.jpg: more than 512 MB",
+            "gone.png: No such file",
+            "7 of 10 pictures failed; the others are done",
+        ],
+    );
+    assert!(!said.contains("notes.txt"));
+    assert_eq!(text(&output.stdout), "out/deep/a_mask.png\nout/deep/b_mask.png\nout/deep/cat_mask.png\n");
+    // JSON: a line for each that worked.
+    let output =
+        segment(&scratch.0, &["shots/*.png", "--point", "160,100", "--format", "coco-rle", "--out", "m.jsonl"]);
+    refused(&output, 1);
+    assert_eq!(text(&output.stdout), "m.jsonl\n");
+    assert_eq!(std::fs::read_to_string(scratch.file("m.jsonl")).unwrap().lines().count(), 1);
+    // What an earlier run wrote into the folder is no picture of it.
+    for name in ["cut.jpg", "cut.png", "empty.jpg", "text.png", "bomb.png", "huge.jpg"] {
+        std::fs::remove_file(scratch.file("shots").join(name)).unwrap();
+    }
+    let run = || succeeded(&segment(&scratch.0, &["shots", "--point", "160,100", "--out", "shots", "--overlay"]));
+    let first = run();
+    assert_eq!(first.lines().count(), 4);
+    assert_eq!(run(), first);
+}
+
+#[test]
+fn out_is_a_file_a_folder_or_the_standard_output_and_never_a_picture() {
+    let scratch = with_cat("out");
+    let with = |more: &[&str]| segment(&scratch.0, &[&["cat.png", "--point", "160,100"], more].concat());
+    assert_eq!(succeeded(&with(&["--out", "m.png"])), "m.png\n");
+    let output = with(&["--out", "-"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout == std::fs::read(scratch.file("m.png")).unwrap());
+    assert_eq!(succeeded(&with(&["--out", "masks/", "--format", "json"])), "masks/cat.json\n");
+    let before = std::fs::read(scratch.file("cat.png")).unwrap();
+    let said = refused(&with(&["--out", "cat.png"]), 1);
+    assert_says(&said, &["cat.png is one of the pictures and stays as it is"]);
+    assert!(std::fs::read(scratch.file("cat.png")).unwrap() == before);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_with_a_way_out() {
+    let scratch = with_cat("usage");
+    for (arguments, says) in [
+        (&["cat.png"][..], "nothing to segment: give --point X,Y"),
+        (&["cat.png", "--point", "1,2,7"], "label 7; expected 1"),
+        (&["cat.png", "--point", "here"], "'here' is not a number"),
+        (&["cat.png", "--box", "9,9,1,1"], "X0 < X1"),
+        (&["cat.png", "--point", "1,1", "--box", "0,0,5,5", "--box", "6,6,9,9"], "several --box are an object each"),
+        (&["cat.png", "--point", "1,1", "--out", "m.jpg"], "goes into a .png file, or a folder"),
+        (&["cat.png", "--point", "1,1", "--all", "--out", "m.png"], "a single file holds one mask of one picture"),
+        (&["cat.png", "--point", "1,1", "--format", "gif"], "possible values: png, coco-rle, polygon, json, npy"),
+        (&["cat.png", "--point", "1,1", "--precision", "fp8"], "possible values: auto, fp32, fp16, int8"),
+        (&["a/cat.png", "b/cat.png", "--point", "1,1"], "would have the same name"),
+        (&["--point", "1,1"], "<IMAGE>..."),
+    ] {
+        let said = refused(&segment(&scratch.0, arguments), 2);
+        assert_says(&said, &[says, "--help"]);
+    }
+    let said = refused(&promptseg(&scratch.0, &["segmnt"]), 2);
+    assert_says(&said, &["unrecognized subcommand", "segment"]);
+    assert_says(&text(&promptseg(&scratch.0, &["segment", "--help"]).stdout), &["Examples:", "--box 10,20,200,180"]);
+}
+
+#[test]
+fn what_the_model_cannot_do_is_exit_code_1() {
+    let scratch = with_cat("model");
+    for (arguments, says) in [
+        (&["cat.png", "--point", "900,1"][..], "point (900, 1) is outside the image of 320x213"),
+        (&["cat.png", "--point", "9,9,0"], "only background points"),
+    ] {
+        assert_says(&refused(&segment(&scratch.0, arguments), 1), &["cat.png: ", says]);
+    }
+    let sam = golden("sam");
+    let sam = ["segment", "cat.png", "--point", "9,9", "--model", sam.to_str().unwrap(), "--precision", "int8"];
+    let said = refused(&promptseg(&scratch.0, &sam), 1);
+    assert_says(&said, &["bundle.json has no int8 variant"]);
+    let gone = ["segment", "cat.png", "--point", "9,9", "--model", "gone"];
+    assert_says(&refused(&promptseg(&scratch.0, &gone), 1), &["gone is neither a bundle", "no such file or folder"]);
+}
+
+#[test]
+fn inspect_says_what_it_is_whether_it_is_whole_and_what_runs_it() {
+    let scratch = Scratch::with("inspect", "variants");
+    let said = succeeded(&promptseg(&scratch.0, &["inspect", ".", "--tensors"]));
+    assert_says(
+        &said,
+        &[
+            "sam_variants",
+            "letterbox",
+            "points, boxes, masks",
+            "int8 for cpu: image_encoder.int8.onnx, mask_decoder.onnx; against PyTorch: ",
+            "hash ok",
+            "yes: encoder int8, decoder fp32",
+            "image f32[1,3,128,128]",
+            "iou_predictions",
+        ],
+    );
+    let json: Value =
+        serde_json::from_str(&succeeded(&promptseg(&scratch.0, &["inspect", "bundle.json", "--json"]))).unwrap();
+    assert_eq!((json["family"].as_str(), json["image_size"].as_u64()), (Some("sam"), Some(128)));
+    assert_eq!(json["variants"].as_array().unwrap().len(), 3);
+    assert_eq!(json["files"].as_array().unwrap().len(), 6);
+    assert!(json["files"].as_array().unwrap().iter().all(|f| f["ok"] == true));
+    assert_eq!(json["providers"][2]["runs"], true);
+
+    let mut content = std::fs::read(scratch.file("image_encoder.fp16.onnx")).unwrap();
+    content[3000] ^= 1;
+    scratch.write("image_encoder.fp16.onnx", content);
+    let output = promptseg(&scratch.0, &["inspect", "."]);
+    assert_says(&refused(&output, 1), &["image_encoder.fp16.onnx: SHA-256"]);
+    assert_says(&text(&output.stdout), &["yes: encoder int8", "image_encoder.fp16.onnx: SHA-256", "hash ok"]);
+    let tiny = succeeded(&promptseg(&scratch.0, &["inspect"]));
+    assert_says(&tiny, &["tiny", "runs on"]);
+}
+
+#[test]
+fn bench_measures_every_stage() {
+    let scratch = Scratch::new("bench");
+    let model = golden("variants");
+    let bench = ["bench", model.to_str().unwrap(), "--runs", "2", "--threads", "1"];
+    let json = line(&promptseg(&scratch.0, &[&bench[..], &["--json", "--precision", "fp32"]].concat()));
+    for key in
+        ["load_ms", "preprocess_ms", "encode_ms", "decode_ms", "decode_batch_ms", "postprocess_ms", "peak_rss_mb"]
+    {
+        assert!(json[key].as_f64().unwrap() > 0.0, "{key}: {json}");
+        if let Some([low, high]) = json["spread"][key].as_array().map(Vec::as_slice) {
+            assert!(low.as_f64() <= json[key].as_f64() && json[key].as_f64() <= high.as_f64());
+        }
+    }
+    assert_eq!((json["precision"].as_str(), json["threads"].as_u64()), (Some("fp32"), Some(1)));
+    assert_eq!((json["model"].as_str(), json["runs"].as_u64()), (Some("sam_variants"), Some(2)));
+    let said = succeeded(&promptseg(&scratch.0, &bench));
+    assert_says(&said, &["encoder on cpu, int8", "decode 16 objects", "peak memory"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let scratch = Scratch::new("pipe");
+    let mut child = command(&scratch.0, &["inspect"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn pictures_of_any_shape_give_masks_of_their_size() {
+    let scratch = Scratch::new("shapes");
+    for (width, height) in [(1, 1), (1, 50), (700, 3)] {
+        RgbImage::from_pixel(width, height, image::Rgb([9, 200, 30])).save(scratch.file("p.png")).unwrap();
+        succeeded(&segment(&scratch.0, &["p.png", "--point", "0,0"]));
+        assert_eq!(mask(&scratch.file("p_mask.png")).dimensions(), (width, height));
+    }
+}
+
+fn crc32(data: &[u8]) -> u32 {
+    !data.iter().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
+    })
+}

@@ -1,0 +1,76 @@
+//! Folders of a test's own, and copies of bundles that it may damage.
+
+#![allow(dead_code)] // each test program takes what it needs
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+pub struct Scratch(pub PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Scratch {
+        let folder = std::env::temp_dir().join(format!("promptseg-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        Scratch(folder)
+    }
+
+    /// With a copy of a folder of `tests/golden`.
+    pub fn with(name: &str, bundle: &str) -> Scratch {
+        let scratch = Scratch::new(name);
+        for entry in std::fs::read_dir(golden(bundle)).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, scratch.file(path.file_name().unwrap())).unwrap();
+        }
+        scratch
+    }
+
+    pub fn file(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// A file of many bytes that takes no room.
+    pub fn sparse(&self, name: &str, bytes: u64) -> PathBuf {
+        let path = self.file(name);
+        std::fs::File::create(&path).unwrap().set_len(bytes).unwrap();
+        path
+    }
+
+    /// Changes bundle.json.
+    pub fn describe(&self, change: impl FnOnce(&mut Value)) {
+        let mut description: Value = serde_json::from_slice(&std::fs::read(self.file("bundle.json")).unwrap()).unwrap();
+        change(&mut description);
+        self.write("bundle.json", description.to_string());
+    }
+
+    /// Writes a file and lists it in bundle.json as it is.
+    pub fn put(&self, name: &str, content: &[u8]) {
+        self.write(name, content);
+        let digest = Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        self.describe(|d| d["files"][name] = serde_json::json!({ "sha256": digest, "bytes": content.len() }));
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+pub fn assert_says(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}

@@ -1,0 +1,149 @@
+//! One bundle with fp32, fp16 and int8 graphs: which of them runs, and what is said about it.
+
+mod scratch;
+
+use promptseg::model::{Error, Model, Precision, Provider, SessionOptions};
+use promptseg::pixels::{Mask, decode_compressed};
+use promptseg::prompt::Prompt;
+use promptseg::segmenter::Segmenter;
+use scratch::{Scratch, assert_says, golden};
+use serde_json::json;
+
+fn asked(precision: Option<Precision>) -> SessionOptions {
+    SessionOptions { precision, ..SessionOptions::cpu(1) }
+}
+
+/// Precisions of the encoder and of the decoder.
+fn runs(model: &Model) -> [Option<Precision>; 2] {
+    [model.encoder.providers().precision, model.decoder.providers().precision]
+}
+
+fn mask(precision: Precision) -> Mask {
+    let image = decode_compressed(&std::fs::read(golden("chelsea.png")).unwrap(), "png").unwrap();
+    let model = Model::open(&golden("variants"), None, &asked(Some(precision))).unwrap();
+    let mut segmenter = Segmenter::new(model);
+    segmenter.set_image(&image).unwrap();
+    segmenter.predict(&Prompt::bbox(80.0, 40.0, 330.0, 270.0), &Default::default()).unwrap().best.mask
+}
+
+#[test]
+fn the_cpu_gets_int8_and_says_that_its_decoder_is_fp32() {
+    let model = Model::open(&golden("variants"), None, &asked(None)).unwrap();
+    assert_eq!(runs(&model), [Some(Precision::Int8), Some(Precision::Fp32)]);
+    assert!(model.info.encoder.file.ends_with("image_encoder.int8.onnx"));
+    assert_eq!(model.encoder.providers().to_string(), "cpu, int8");
+    assert_eq!(model.info.variants.len(), 3);
+}
+
+#[test]
+fn what_is_asked_for_is_what_runs_and_all_answer_alike() {
+    for (precision, decoder) in [("fp32", "fp32"), ("fp16", "fp16"), ("int8", "fp32")] {
+        let choice = Precision::choice(precision).unwrap();
+        let model = Model::open(&golden("variants"), None, &asked(choice)).unwrap();
+        assert_eq!(runs(&model), [choice, Precision::choice(decoder).unwrap()]);
+    }
+    let plain = mask(Precision::Fp32);
+    assert!(plain.area > 1000);
+    for precision in [Precision::Fp16, Precision::Int8] {
+        let other = mask(precision);
+        let (a, b) = (plain.full(), other.full());
+        let count = |both: fn(u8, u8) -> bool| a.iter().zip(&b).filter(|(a, b)| both(**a, **b)).count() as f64;
+        let iou = count(|a, b| a & b != 0) / count(|a, b| a | b != 0);
+        assert!(iou > 0.9, "{precision}: {iou}");
+    }
+}
+
+#[test]
+fn a_bundle_without_variants_is_fp32_and_a_missing_one_is_an_error_with_a_list() {
+    let plain = Scratch::with("plain", "variants");
+    plain.describe(|d| {
+        d.as_object_mut().unwrap().remove("variants");
+    });
+    assert_eq!(runs(&Model::open(&plain.0, None, &asked(None)).unwrap()), [Some(Precision::Fp32); 2]);
+    let Err(e) = Model::open(&plain.0, None, &asked(Some(Precision::Int8))) else { panic!("no int8 there") };
+    assert_says(&e.to_string(), &["bundle.json has no int8 variant", "it has fp32"]);
+    let (encoder, decoder) = (golden("sam/image_encoder.onnx"), golden("official/mask_decoder.onnx"));
+    assert_eq!(runs(&Model::open(&encoder, Some(&decoder), &asked(None)).unwrap()), [None; 2]);
+    let Err(e) = Model::open(&encoder, Some(&decoder), &asked(Some(Precision::Fp16))) else { panic!("a pair") };
+    assert_says(&e.to_string(), &["no fp16 variant", "no bundle.json that names variants"]);
+}
+
+#[test]
+fn a_variant_that_does_not_open_gives_way_to_fp32_and_the_reason_is_kept() {
+    let copy = Scratch::with("broken-int8", "variants");
+    copy.put("image_encoder.int8.onnx", b"\x08\x09 no graph");
+    let model = Model::open(&copy.0, None, &asked(None)).unwrap();
+    assert_eq!(runs(&model), [Some(Precision::Fp32); 2]);
+    let [refused] = model.encoder.providers().refused.as_slice() else { panic!("one reason") };
+    assert_eq!((refused.provider, refused.precision), (Provider::Cpu, Some(Precision::Int8)));
+    assert_says(
+        &model.encoder.providers().to_string(),
+        &["cpu, fp32; refused: cpu, int8: ", "image_encoder.int8.onnx"],
+    );
+    // Asked for by name it is an error.
+    let Err(e) = Model::open(&copy.0, None, &asked(Some(Precision::Int8))) else { panic!("opened") };
+    assert_says(&e.to_string(), &["image_encoder.int8.onnx is not an ONNX graph"]);
+}
+
+#[test]
+fn hashes_are_checked_for_what_runs() {
+    let copy = Scratch::with("hashes", "variants");
+    let damage = |name: &str| {
+        let mut content = std::fs::read(copy.file(name)).unwrap();
+        content[5000] ^= 1;
+        copy.write(name, content);
+    };
+    damage("image_encoder.fp16.onnx");
+    assert!(Model::open(&copy.0, None, &asked(None)).is_ok());
+    let opened = Model::open(&copy.0, None, &asked(Some(Precision::Fp16)));
+    assert!(matches!(opened, Err(Error::FileHash { file, .. }) if file.ends_with("image_encoder.fp16.onnx")));
+    // A damaged file is no reason to fall back in silence.
+    damage("image_encoder.int8.onnx");
+    assert!(matches!(Model::open(&copy.0, None, &asked(None)), Err(Error::FileHash { .. })));
+}
+
+#[test]
+fn descriptions_of_variants_that_cannot_be_are_refused() {
+    let fp32 = json!({"precision": "fp32", "encoder": "image_encoder.onnx", "decoder": "mask_decoder.onnx", "providers": ["cpu"]});
+    let with = |key: &str, value: &str| {
+        let mut variant = fp32.clone();
+        variant[key] = json!(value);
+        variant
+    };
+    for (variants, says) in [
+        (json!([fp32, with("precision", "bf16")]), &["unknown variant `bf16`", "`fp16`"][..]),
+        (json!([fp32, fp32]), &["variants is fp32 twice", "each precision once"]),
+        (json!([with("precision", "fp16")]), &["variants is without fp32"]),
+        (json!([with("encoder", "other.onnx")]), &["files is without other.onnx"]),
+        (json!([with("providers", "cpu")]), &["bundle.json: not a bundle description", "expected a sequence"]),
+        (json!([{"precision": "fp32"}]), &["missing field `encoder`"]),
+    ] {
+        let copy = Scratch::with("described", "variants");
+        copy.describe(|d| d["variants"] = variants);
+        let Err(e) = Model::open(&copy.0, None, &asked(None)) else { panic!("accepted: {says:?}") };
+        assert_says(&e.to_string(), says);
+    }
+}
+
+#[test]
+fn weights_beside_a_graph_are_hashed_and_used() {
+    let copy = Scratch::with("external", "variants");
+    let [graph, weights] =
+        ["image_encoder.onnx", "image_encoder.onnx.data"].map(|f| std::fs::read(golden("external").join(f)).unwrap());
+    copy.put("image_encoder.onnx", &graph);
+    copy.put("image_encoder.onnx.data", &weights);
+    let embedding = |folder: &std::path::Path| {
+        let mut model = Model::open(folder, None, &asked(Some(Precision::Fp32))).unwrap();
+        let image = image::RgbImage::from_fn(90, 70, |x, y| image::Rgb([x as u8, y as u8, 7]));
+        model.encoder.encode(&image).unwrap().tensor("image_embeddings").unwrap().1.to_vec()
+    };
+    assert_eq!(embedding(&copy.0), embedding(&golden("variants")));
+    let mut damaged = weights.clone();
+    damaged[1000] ^= 1;
+    copy.write("image_encoder.onnx.data", &damaged);
+    let Err(e) = Model::open(&copy.0, None, &asked(Some(Precision::Fp32))) else { panic!("damaged weights") };
+    assert_says(&e.to_string(), &["image_encoder.onnx.data: SHA-256"]);
+    std::fs::remove_file(copy.file("image_encoder.onnx.data")).unwrap();
+    let Err(e) = Model::open(&copy.0, None, &asked(Some(Precision::Fp32))) else { panic!("missing weights") };
+    assert_says(&e.to_string(), &["image_encoder.onnx.data is missing from the bundle"]);
+}
