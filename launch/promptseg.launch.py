@@ -20,6 +20,8 @@ ARGUMENTS = [
     ('camera_info', 'camera_info', 'Topic of the calibration (sensor_msgs/CameraInfo), for 3-D clicks only.'),
     ('point', 'point', 'Clicks in pixels (geometry_msgs/Point); rqt_image_view publishes them on PICTURE_mouse_left.'),
     ('detections', 'detections', "An upstream detector's boxes (vision_msgs/Detection2DArray)."),
+    ('rviz', 'false', "true: rviz2 too, with the camera's image as a plane that Publish Point can click."),
+    ('fixed_frame', 'map', "rviz2's fixed frame; without TF, the optical frame of the camera."),
     ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
     ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
 ]
@@ -29,9 +31,9 @@ def start(context):
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     # What is empty stays as the file has it.
     overrides = {name: value[name] for name in ('model', 'image_transport') if value[name]}
-    if value['use_sim_time'].lower() in ('true', '1'):
+    if is_true(value['use_sim_time']):
         overrides['use_sim_time'] = True
-    return [
+    nodes = [
         Node(
             package='promptseg',
             executable='promptseg_node',
@@ -49,6 +51,35 @@ def start(context):
             emulate_tty=True,
         )
     ]
+    if is_true(value['rviz']):
+        nodes.append(rviz(value))
+    return nodes
+
+
+def is_true(text):
+    return text.lower() in ('true', '1')
+
+
+def rviz(value):
+    """With the topics of config/promptseg.rviz mapped to those of the node."""
+    inputs = value['namespace'].strip('/')
+    inputs = '/' + inputs if inputs else ''
+    outputs = f"{inputs}/{value['name']}"
+    image = value['image'] if value['image'].startswith('/') else f"{inputs}/{value['image']}"
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        name='rviz_' + value['name'],
+        namespace=value['namespace'],
+        arguments=['-d', str(SHARE / 'config' / 'promptseg.rviz'), '-f', value['fixed_frame']],
+        parameters=[{'use_sim_time': is_true(value['use_sim_time'])}],
+        remappings=[
+            ('/image', image),
+            ('/clicked_point', inputs + '/clicked_point'),
+            ('/promptseg/overlay', outputs + '/overlay'),
+            ('/promptseg/image_plane', outputs + '/image_plane'),
+        ],
+    )
 
 
 def generate_launch_description():
