@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use nalgebra::{Matrix3x4, Point3};
-use promptseg::camera::{CameraInfo, CameraModel, ProjectError, RegionOfInterest};
+use promptseg::camera::{CameraInfo, CameraModel, ImagePlane, ProjectError, RegionOfInterest};
 use promptseg::camera::{StampedTransform, TransformError, Transforms};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -154,6 +154,59 @@ fn rectified_pixels_are_those_of_opencv() {
     assert!(inside > 150, "{inside}");
 }
 
+/// OpenCV's pixels back to rays, and the rays forward again.
+#[test]
+fn pixels_of_opencv_lead_back_to_their_rays() {
+    let (mut rays, mut worst_pixel, mut worst_angle): (usize, f64, f64) = (0, 0.0, 0.0);
+    for camera in golden::<Camera>("cameras.json") {
+        for (rectified, pixels) in [(false, &camera.raw), (true, &camera.rectified)] {
+            let model = CameraModel::new(&camera.info(), rectified).unwrap();
+            for (point, pixel) in camera.points().zip(pixels.chunks_exact(2)) {
+                if model.project(&point).is_err() {
+                    continue;
+                }
+                // Not the same point again where the ray does not start in the optical centre (a baseline in P).
+                let back = model.point_at(pixel[0], pixel[1], point.z).expect("a pixel that was projected has a ray");
+                let (x, y) = model.project(&back).unwrap();
+                worst_pixel = worst_pixel.max((x - pixel[0]).hypot(y - pixel[1]));
+                worst_angle = worst_angle.max(back.coords.angle(&point.coords));
+                rays += 1;
+            }
+        }
+    }
+    println!("{rays} rays: {worst_pixel:.1e} px, {worst_angle:.1e} rad");
+    assert!(worst_pixel < PIXEL_TOLERANCE && worst_angle < 1e-6 && rays > 350, "{rays} {worst_pixel} {worst_angle}");
+}
+
+#[test]
+fn every_point_of_the_image_plane_falls_on_its_pixel() {
+    let (mut points, mut beyond, mut worst): (usize, usize, f64) = (0, 0, 0.0);
+    for camera in golden::<Camera>("cameras.json") {
+        for rectified in [false, true] {
+            let model = CameraModel::new(&camera.info(), rectified).unwrap();
+            let plane = ImagePlane::new(&model, 40, 1.5);
+            let (width, height) = model.image_size();
+            assert_eq!(plane.points().len(), 40 * plane.rows() as usize);
+            assert!(
+                (f64::from(plane.rows()) * f64::from(width) / 40.0 - f64::from(height)).abs() < f64::from(width) / 40.0
+            );
+            for (i, [x, y, z]) in plane.points().iter().map(|p| p.map(f64::from)).enumerate() {
+                if x.is_nan() {
+                    beyond += 1;
+                    continue;
+                }
+                let pixel = plane.pixel(i as u32 % 40, i as u32 / 40);
+                let (u, v) = model.project(&Point3::new(x, y, z)).unwrap();
+                worst = worst.max((u - pixel.0).hypot(v - pixel.1));
+                points += 1;
+                assert!((z - 1.5).abs() < 1e-6);
+            }
+        }
+    }
+    println!("image plane: {points} points, {worst:.1e} px; {beyond} beyond the lens");
+    assert!(worst < PIXEL_TOLERANCE && beyond < points / 10, "{worst} {beyond} {points}");
+}
+
 fn name(frame: usize) -> String {
     format!("frame_{frame}")
 }
@@ -196,4 +249,85 @@ fn transforms_are_those_of_numpy() {
     }
     println!("{compared} transforms, largest difference {worst:.1e}; {refused} outside of what is known");
     assert!(compared > 100 && refused > 20);
+}
+
+#[derive(Deserialize)]
+struct Tf2Case {
+    what: String,
+    inserts: Vec<Tf2Insert>,
+    lookups: Vec<Tf2Lookup>,
+}
+
+#[derive(Deserialize)]
+struct Tf2Insert {
+    parent: String,
+    child: String,
+    stamp: i64,
+    #[serde(rename = "static")]
+    is_static: bool,
+    /// Translation and quaternion (x, y, z, w); NaN is null.
+    values: [Option<f64>; 7],
+    taken: bool,
+}
+
+#[derive(Deserialize)]
+struct Tf2Lookup {
+    target: String,
+    source: String,
+    time: i64,
+    values: Option<[f64; 7]>,
+    error: Option<String>,
+}
+
+/// The words of `export/golden_tf2.cpp`; tf2 does not say which way a lone transform is missed.
+fn same_error(error: &TransformError, expected: &str) -> bool {
+    use TransformError::{Disconnected, Future, Loop, NothingYet, Past, UnknownFrame};
+    match expected {
+        "future" => matches!(error, Future { .. }),
+        "past" => matches!(error, Past { .. }),
+        "one" => matches!(error, Future { .. } | Past { .. }),
+        "disconnected" => matches!(error, Disconnected { .. }),
+        "loop" => matches!(error, Loop { .. }),
+        "unknown" => matches!(error, UnknownFrame { .. } | NothingYet { .. }),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn transforms_and_their_errors_are_those_of_tf2() {
+    let (mut worst, mut compared, mut refused): (f64, _, _) = (0.0, 0, 0);
+    for case in golden::<Tf2Case>("tf2.json") {
+        let mut transforms = Transforms::new();
+        for i in case.inserts {
+            let [x, y, z, qx, qy, qz, qw] = i.values.map(|v| v.unwrap_or(f64::NAN));
+            let (translation, rotation) = ([x, y, z], [qx, qy, qz, qw]);
+            let transform =
+                StampedTransform { parent: i.parent, child: i.child, stamp: i.stamp, translation, rotation };
+            let taken = transforms.insert(&transform, i.is_static);
+            assert_eq!(taken.is_ok(), i.taken, "{}: {transform:?}: {taken:?}", case.what);
+        }
+        for l in case.lookups {
+            let at = format!("{}: {} in {} at {}", case.what, l.source, l.target, l.time);
+            let found = transforms.lookup(&l.target, &l.source, Some(l.time));
+            match (found, l.values, l.error) {
+                (Ok(found), Some([x, y, z, qx, qy, qz, qw]), _) => {
+                    let expected = nalgebra::Isometry3::from_parts(
+                        nalgebra::Translation3::new(x, y, z),
+                        nalgebra::UnitQuaternion::new_normalize(nalgebra::Quaternion::new(qw, qx, qy, qz)),
+                    );
+                    let difference = (found.to_homogeneous() - expected.to_homogeneous()).abs().max();
+                    assert!(difference < TRANSFORM_TOLERANCE, "{at}: {difference}");
+                    worst = worst.max(difference);
+                    compared += 1;
+                }
+                (Err(error), _, Some(expected)) => {
+                    assert!(same_error(&error, &expected), "{at}: {error:?}, expected {expected}");
+                    refused += 1;
+                }
+                (found, values, error) => panic!("{at}: {found:?}, expected {values:?} {error:?}"),
+            }
+        }
+    }
+    println!("{compared} transforms of tf2, largest difference {worst:.1e}; {refused} errors");
+    assert!(compared > 80 && refused > 50);
 }

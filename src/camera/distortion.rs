@@ -3,7 +3,7 @@
 //! The formulas are OpenCV's, of `projectPoints` (modules/calib3d/src/calibration.cpp and distortion_model.hpp) and of
 //! `fisheye::projectPoints` (fisheye.cpp); the names are those of sensor_msgs/distortion_models.hpp.
 
-use nalgebra::{Matrix3, Vector3};
+use nalgebra::{Matrix2, Matrix3, Vector2, Vector3};
 
 use super::ProjectError;
 
@@ -11,6 +11,14 @@ const KNOWN: &str = "plumb_bob, rational_polynomial, equidistant, or none (empty
 const POLYNOMIAL_COUNTS: &str = "0, 4, 5, 8, 12 or 14";
 /// The valid range is sought in steps of this angle (radians) and refined by bisection.
 const RANGE_STEP: f64 = 1e-3;
+/// Halvings that leave nothing of an interval but rounding.
+const HALVINGS: u32 = 60;
+/// Rays are sought with Newton's method until they meet the sensor this near to their pixel (metres per metre: a
+/// millionth of a pixel for a focal length of 1000), in at most so many steps.
+const RAY_TOLERANCE: f64 = 1e-9;
+const RAY_STEPS: usize = 20;
+/// Step of the differences that stand for the derivative.
+const DIFFERENCE: f64 = 1e-6;
 
 /// How a lens bends rays.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +78,16 @@ impl Distortion {
             Distortion::Equidistant(fisheye) => Ok(fisheye.distort(x, y)),
         }
     }
+
+    /// The ray `(x, y, 1)` that meets the plane of the sensor at a place: the inverse of [`Distortion::distort`]. `None`
+    /// where there is none within the valid range and `max_radius`.
+    pub(super) fn undistort(&self, x: f64, y: f64, max_radius: f64) -> Option<(f64, f64)> {
+        match self {
+            Distortion::None => Some((x, y)).filter(|_| x.hypot(y) <= max_radius),
+            Distortion::Polynomial(polynomial) => polynomial.undistort(x, y, max_radius),
+            Distortion::Equidistant(fisheye) => fisheye.undistort(x, y, max_radius),
+        }
+    }
 }
 
 impl Polynomial {
@@ -105,17 +123,56 @@ impl Polynomial {
     }
 
     fn distort(&self, x: f64, y: f64) -> (f64, f64) {
-        let [k1, k2, k3, k4, k5, k6] = self.k;
         let ([p1, p2], [s1, s2, s3, s4]) = (self.p, self.s);
         let r2 = x * x + y * y;
-        let radial = (1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1.0 + r2 * (k4 + r2 * (k5 + r2 * k6)));
+        let radial = self.radial(r2.sqrt());
         let (xy, xx, yy) = (2.0 * x * y, r2 + 2.0 * x * x, r2 + 2.0 * y * y);
         let dx = x * radial + p1 * xy + p2 * xx + r2 * (s1 + r2 * s2);
         let dy = y * radial + p1 * yy + p2 * xy + r2 * (s3 + r2 * s4);
-        let Some(tilt) = &self.tilt else { return (dx, dy) };
-        let v = tilt * Vector3::new(dx, dy, 1.0);
-        if v.z == 0.0 { (v.x, v.y) } else { (v.x / v.z, v.y / v.z) }
+        match &self.tilt {
+            Some(tilt) => project(tilt, dx, dy),
+            None => (dx, dy),
+        }
     }
+
+    /// Newton's method on the lens as a whole, from where the radial part alone would put the ray.
+    fn undistort(&self, x: f64, y: f64, max_radius: f64) -> Option<(f64, f64)> {
+        let limit = self.limit.min(max_radius);
+        let (level_x, level_y) = match &self.tilt {
+            Some(tilt) => project(&tilt.try_inverse()?, x, y),
+            None => (x, y),
+        };
+        let distorted = level_x.hypot(level_y);
+        let radius = bisect(limit, |r| self.radial(r) * r < distorted);
+        let scale = if distorted > 0.0 { radius / distorted } else { 0.0 };
+        let mut ray = Vector2::new(level_x * scale, level_y * scale);
+        let at = |ray: &Vector2<f64>| {
+            let (x, y) = self.distort(ray.x, ray.y);
+            Vector2::new(x, y)
+        };
+        for _ in 0..RAY_STEPS {
+            let missed = at(&ray) - Vector2::new(x, y);
+            if missed.norm() < RAY_TOLERANCE {
+                return Some((ray.x, ray.y)).filter(|_| ray.norm() <= limit);
+            }
+            let slope = |step: Vector2<f64>| (at(&(ray + step)) - at(&(ray - step))) / (2.0 * DIFFERENCE);
+            let slopes =
+                Matrix2::from_columns(&[slope(Vector2::new(DIFFERENCE, 0.0)), slope(Vector2::new(0.0, DIFFERENCE))]);
+            ray -= slopes.try_inverse()? * missed;
+        }
+        None
+    }
+
+    fn radial(&self, radius: f64) -> f64 {
+        let [k1, k2, k3, k4, k5, k6] = self.k;
+        let s = radius * radius;
+        (1.0 + s * (k1 + s * (k2 + s * k3))) / (1.0 + s * (k4 + s * (k5 + s * k6)))
+    }
+}
+
+fn project(matrix: &Matrix3<f64>, x: f64, y: f64) -> (f64, f64) {
+    let v = matrix * Vector3::new(x, y, 1.0);
+    if v.z == 0.0 { (v.x, v.y) } else { (v.x / v.z, v.y / v.z) }
 }
 
 /// Projection onto a sensor that is tilted by these angles (radians) about x and y: `computeTiltProjectionMatrix`.
@@ -153,12 +210,39 @@ impl Equidistant {
         if radius <= 1e-8 {
             return (x, y);
         }
-        let [k1, k2, k3, k4] = self.k;
-        let angle = radius.atan();
-        let s = angle * angle;
-        let scale = angle * (1.0 + s * (k1 + s * (k2 + s * (k3 + s * k4)))) / radius;
+        let scale = self.distance(radius.atan()) / radius;
         (x * scale, y * scale)
     }
+
+    /// How far from the middle a ray of this angle meets the sensor.
+    fn distance(&self, angle: f64) -> f64 {
+        let [k1, k2, k3, k4] = self.k;
+        let s = angle * angle;
+        angle * (1.0 + s * (k1 + s * (k2 + s * (k3 + s * k4))))
+    }
+
+    fn undistort(&self, x: f64, y: f64, max_radius: f64) -> Option<(f64, f64)> {
+        let distance = x.hypot(y);
+        if distance <= 1e-8 {
+            return Some((x, y));
+        }
+        let limit = self.limit.min(max_radius.atan());
+        if self.distance(limit) < distance {
+            return None;
+        }
+        let scale = bisect(limit, |angle| self.distance(angle) < distance).tan() / distance;
+        Some((x * scale, y * scale))
+    }
+}
+
+/// Where `is_below` ends between 0 and a limit.
+fn bisect(limit: f64, is_below: impl Fn(f64) -> bool) -> f64 {
+    let (mut low, mut high) = (0.0, limit);
+    for _ in 0..HALVINGS {
+        let middle = (low + high) / 2.0;
+        if is_below(middle) { low = middle } else { high = middle }
+    }
+    (low + high) / 2.0
 }
 
 /// The first angle off the axis (radians, below a right angle) at which `holds` no longer does.

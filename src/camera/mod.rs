@@ -12,12 +12,14 @@ mod distortion;
 mod edge;
 mod info;
 mod model;
+mod plane;
 mod project_error;
 mod transform_error;
 mod transforms;
 
 pub use info::{CameraInfo, RegionOfInterest};
 pub use model::CameraModel;
+pub use plane::ImagePlane;
 pub use project_error::ProjectError;
 pub use transform_error::{Nanoseconds, TransformError};
 pub use transforms::{MAX_FRAMES, StampedTransform, Transforms};

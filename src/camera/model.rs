@@ -1,9 +1,12 @@
 //! Projection into the image as it is published: pinhole, distortion, rectification, region of interest, binning.
 
-use nalgebra::{Matrix3, Matrix3x4, Point3};
+use nalgebra::{Matrix3, Matrix3x4, Point3, Vector3};
 
 use super::distortion::Distortion;
 use super::{CameraInfo, ProjectError};
+
+/// Rays further off the axis than this (radians) are not followed to a plane: it would reach into the next room.
+const WIDEST_RAY: f64 = 85.0 * std::f64::consts::PI / 180.0;
 
 /// A camera that is ready to project. Built once per calibration, not per point: it seeks the range in which the
 /// distortion is valid.
@@ -73,6 +76,16 @@ impl CameraModel {
         }
         Ok((x, y))
     }
+
+    /// The point of the optical frame, `distance` metres in front of it (its z), that falls on a pixel of the published
+    /// image: the inverse of [`project`](CameraModel::project). `None` where no ray does.
+    pub fn point_at(&self, x: f64, y: f64, distance: f64) -> Option<Point3<f64>> {
+        let (u, v) = (x * self.binning.0 + self.offset.0, y * self.binning.1 + self.offset.1);
+        let (start, ray) = self.lens.ray(u, v)?;
+        let along = (distance - start.z) / ray.z;
+        let in_front = ray.z > 0.0 && along > 0.0 && along.is_finite();
+        in_front.then(|| Point3::from(start + ray * along))
+    }
 }
 
 impl Lens {
@@ -106,6 +119,25 @@ impl Lens {
                     return Err(ProjectError::BehindCamera { x: turned.x, y: turned.y, z: turned.z });
                 }
                 Ok((image.x / image.z, image.y / image.z))
+            }
+        }
+    }
+}
+
+impl Lens {
+    /// The ray that falls on a pixel of the full image, in the optical frame: where it starts and its direction.
+    fn ray(&self, u: f64, v: f64) -> Option<(Vector3<f64>, Vector3<f64>)> {
+        match self {
+            Lens::Raw { focal, centre, distortion } => {
+                let (x, y) = ((u - centre.0) / focal.0, (v - centre.1) / focal.1);
+                let (x, y) = distortion.undistort(x, y, WIDEST_RAY.tan())?;
+                Some((Vector3::zeros(), Vector3::new(x, y, 1.0)))
+            }
+            Lens::Rectified { rotation, projection } => {
+                let inverse = projection.fixed_view::<3, 3>(0, 0).try_inverse()?;
+                let back = rotation.try_inverse()?;
+                let start = back * (inverse * -projection.column(3));
+                Some((start, back * (inverse * Vector3::new(u, v, 1.0))))
             }
         }
     }

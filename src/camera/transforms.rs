@@ -82,10 +82,11 @@ impl Transforms {
         source_frame: &str,
         time: Option<i64>,
     ) -> Result<Isometry3<f64>, TransformError> {
-        let (target, source) = (self.find(target_frame)?, self.find(source_frame)?);
-        if target == source {
+        // Also of a frame that nobody has heard of, as in tf2: a camera needs no TF for what is in its own frame.
+        if strip(target_frame) == strip(source_frame) {
             return Ok(Isometry3::identity());
         }
+        let (target, source) = (self.find(target_frame)?, self.find(source_frame)?);
         let time = match time.filter(|t| *t != 0) {
             Some(time) => Some(time),
             None => self.common_time(target, source)?,

@@ -6,6 +6,7 @@ use image::RgbImage;
 use tokio::sync::oneshot;
 
 use super::frame::{Frame, Header, Stamp};
+use super::kept::KeptFrames;
 use crate::pixels::{Mask, MaskInput};
 use crate::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
 
@@ -85,6 +86,13 @@ pub enum Operation {
     Clear,
 }
 
+/// A prompt that cannot be told yet: a click in metres, whose pixel depends on what the camera does. Its turn is that of
+/// its arrival; those behind it wait with it, `prompt_timeout` at most.
+pub trait Later: std::fmt::Debug + Send {
+    /// The prompt, once it can be told; asked again and again. `last`: time is up, so that `None` is a refusal.
+    fn ready(&mut self, kept: &KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>>;
+}
+
 /// Prompts from one person or program; they are worked off strictly in order.
 #[derive(Debug)]
 pub enum Interaction {
@@ -106,6 +114,8 @@ pub enum Interaction {
         objects: Vec<ObjectPrompt>,
         persistence: Persistence,
     },
+    /// One of the others, when its time comes.
+    Later(Box<dyn Later>),
     /// The next click starts an object of its own.
     NewObject,
     /// Forget every object.
@@ -197,6 +207,12 @@ pub enum RefusalKind {
     FrameGone,
     NoImage,
     UnknownObject,
+    NoCameraInfo,
+    BadCameraInfo,
+    NoTransform,
+    BadTransform,
+    BehindCamera,
+    OutsideImage,
     QueueFull,
     ModelFailed,
 }
@@ -211,6 +227,12 @@ impl RefusalKind {
             RefusalKind::FrameGone => "frame_gone",
             RefusalKind::NoImage => "no_image",
             RefusalKind::UnknownObject => "unknown_object",
+            RefusalKind::NoCameraInfo => "no_camera_info",
+            RefusalKind::BadCameraInfo => "bad_camera_info",
+            RefusalKind::NoTransform => "no_transform",
+            RefusalKind::BadTransform => "bad_transform",
+            RefusalKind::BehindCamera => "behind_camera",
+            RefusalKind::OutsideImage => "outside_image",
             RefusalKind::QueueFull => "queue_full",
             RefusalKind::ModelFailed => "model_failed",
         }

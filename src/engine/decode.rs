@@ -123,6 +123,8 @@ impl Worker<'_> {
     fn interact(&mut self, what: Interaction, frame: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
         let mut objects = self.objects.clone();
         let changed = match what {
+            // It is another one by now.
+            Interaction::Later(_) => return Ok(()),
             Interaction::NewObject => {
                 self.objects.new_object();
                 return Ok(());

@@ -88,6 +88,11 @@ impl KeptFrames {
         self.frames.iter().rev().find(|f| f.header.stamp == stamp)
     }
 
+    /// The newest frame that is not newer than a stamp.
+    pub fn newest_until(&self, stamp: Stamp) -> Option<&Arc<KeptFrame>> {
+        self.frames.iter().rev().find(|f| f.header.stamp <= stamp)
+    }
+
     pub fn oldest_stamp(&self) -> Option<Stamp> {
         self.frames.front().map(|f| f.header.stamp)
     }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use image::RgbImage;
 
 pub use command::{
-    DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, ObjectPrompt, ObjectResult, Operation,
+    DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, Later, ObjectPrompt, ObjectResult, Operation,
     Persistence, Refusal, RefusalKind, Segment, SegmentOn, StageMs,
 };
 pub use frame::{Frame, FramePixels, Header, Stamp};
@@ -247,6 +247,11 @@ impl Engine {
     pub fn kept(&self) -> (usize, usize) {
         let state = self.shared.lock();
         (state.kept.len(), state.kept.bytes())
+    }
+
+    /// Prompts of people and programs that wait for their turn, their frame or their transforms.
+    pub fn waiting(&self) -> usize {
+        self.shared.lock().interactions.len()
     }
 
     /// Asks the threads to stop, without waiting for them.

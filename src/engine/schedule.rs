@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::command::{Detections, Interaction, Operation, Refusal, Segment, SegmentOn};
 use super::kept::KeptFrame;
-use super::state::{Batch, Queued, Resolved, State};
+use super::state::{Batch, Queued, Resolved, State, no_image};
 
 /// What the thread does next.
 pub(super) enum Work {
@@ -24,10 +24,14 @@ pub(super) fn next(state: &mut State) -> Option<Work> {
 
 /// The next prompt of a person; they are worked off strictly in order.
 pub(super) fn next_interaction(state: &mut State) -> Option<Work> {
+    if let Err(refusal) = settle(state)? {
+        state.interactions.pop_front();
+        return Some(Work::Refused(refusal, None));
+    }
     let front = state.interactions.front()?;
     let since = front.since;
     let frame = match &front.item {
-        Interaction::NewObject => None,
+        Interaction::Later(_) | Interaction::NewObject => None,
         Interaction::Clear => state.kept.newest().cloned(),
         Interaction::Prompts { operation: Operation::Clear | Operation::Remove, .. } => state.kept.newest().cloned(),
         Interaction::Click { at, .. } | Interaction::Region { at, .. } | Interaction::Prompts { at, .. } => {
@@ -43,6 +47,21 @@ pub(super) fn next_interaction(state: &mut State) -> Option<Work> {
         }
     };
     state.interactions.pop_front().map(|q| Work::Interaction(q.item, frame, q.since))
+}
+
+/// Makes a prompt that could not be told before into what it is; `None` while it has to wait.
+fn settle(state: &mut State) -> Option<Result<(), Refusal>> {
+    let busy = state.encoder_busy();
+    let State { interactions, kept, settings, .. } = state;
+    let front = interactions.front_mut()?;
+    let Interaction::Later(later) = &mut front.item else { return Some(Ok(())) };
+    // The first image of all may take long.
+    let last = front.since.elapsed() >= settings.prompt_timeout && !(kept.is_empty() && busy);
+    let settled = match later.ready(kept, last) {
+        None if last => Err(no_image(settings.prompt_timeout)),
+        settled => settled?,
+    };
+    Some(settled.map(|interaction| front.item = interaction))
 }
 
 fn next_batch(state: &mut State) -> Option<Work> {

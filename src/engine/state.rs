@@ -146,7 +146,7 @@ impl State {
         Resolved::Refused(self.frame_gone(stamp, still_to_come))
     }
 
-    fn encoder_busy(&self) -> bool {
+    pub fn encoder_busy(&self) -> bool {
         self.encoding.is_some() || self.incoming.is_some()
     }
 
@@ -168,7 +168,7 @@ impl State {
     }
 }
 
-fn no_image(timeout: Duration) -> Refusal {
+pub(super) fn no_image(timeout: Duration) -> Refusal {
     Refusal::new(RefusalKind::NoImage, format!("no image within {timeout:?}: does the camera publish on 'image'?"))
 }
 

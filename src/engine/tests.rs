@@ -379,3 +379,51 @@ fn a_flood_of_prompts_is_bounded_and_said() {
     assert_eq!(refused, 400 - 256);
     assert_eq!(b.engine.metrics().refused[&RefusalKind::QueueFull], 144);
 }
+
+/// Can be told once a gate is open.
+#[derive(Debug)]
+struct Gated {
+    open: Arc<std::sync::atomic::AtomicBool>,
+    at: FrameRef,
+    x: f32,
+}
+
+impl Later for Gated {
+    fn ready(&mut self, _: &kept::KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
+        let click =
+            Interaction::Click { at: self.at, point: Point::foreground(self.x, 4.0), persistence: Persistence::Once };
+        match (self.open.load(std::sync::atomic::Ordering::Relaxed), last) {
+            (true, _) => Some(Ok(click)),
+            (false, true) => Some(Err(Refusal::new(RefusalKind::NoTransform, "closed"))),
+            (false, false) => None,
+        }
+    }
+}
+
+#[test]
+fn a_prompt_that_cannot_be_told_yet_keeps_its_turn() {
+    let b = bench(patient());
+    b.encode(1);
+    b.encode(2);
+    let open = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let later = Gated { open: Arc::clone(&open), at: FrameRef::At(stamp(1)), x: 7.0 };
+    b.engine.interact(Interaction::Later(Box::new(later))).unwrap();
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.engine.waiting(), 2);
+    open.store(true, std::sync::atomic::Ordering::Relaxed);
+    let first = b.result();
+    assert_eq!((first.header.stamp, first.objects[0].points[0].x), (stamp(1), 7.0));
+    assert_eq!(b.result().header.stamp, stamp(2));
+}
+
+#[test]
+fn a_prompt_that_is_never_told_is_refused_after_the_timeout() {
+    let b = bench(Settings { prompt_timeout: Duration::from_millis(30), ..Settings::default() });
+    let later = |x| {
+        let later = Gated { open: Arc::default(), at: FrameRef::Newest, x };
+        b.engine.interact(Interaction::Later(Box::new(later))).unwrap();
+    };
+    later(1.0);
+    assert_eq!(b.refusal().kind, RefusalKind::NoTransform);
+    assert_eq!((b.engine.waiting(), b.engine.metrics().refused[&RefusalKind::NoTransform]), (0, 1));
+}

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::image_plane::ImagePlaneOutput;
 use super::outputs::Outputs;
 use super::parameters::Parameters;
+use super::pointing::{Pointing, is_rectified};
 use super::refusals::Refusals;
 use super::topics::Topics;
 use super::{NodeError, inputs, services};
+use crate::camera::Transforms;
 use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings};
 use crate::model::{Candidates, Model};
 
@@ -46,13 +49,21 @@ pub struct Shared {
     pub camera: String,
     pub engine: Engine,
     pub refusals: Refusals,
+    pub pointing: Arc<Pointing>,
     pub model: Arc<SharedModel>,
+    /// Full name, after remapping.
+    image_topic: String,
     parameters: Arc<Mutex<Parameters>>,
 }
 
 impl Shared {
     pub fn parameters(&self) -> Parameters {
         self.parameters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the images are rectified.
+    pub fn is_rectified(&self, parameters: &Parameters) -> bool {
+        is_rectified(parameters.text("projection"), &self.image_topic)
     }
 }
 
@@ -71,6 +82,7 @@ pub fn start(
     camera: &str,
     model: &Arc<SharedModel>,
     parameters: &Arc<Mutex<Parameters>>,
+    transforms: &Arc<Mutex<Transforms>>,
 ) -> Result<Camera, NodeError> {
     let (results, publishing) = sync_channel::<Event>(RESULTS);
     let sink = Box::new(move |event| {
@@ -79,22 +91,25 @@ pub fn start(
     });
     let settings = settings(&parameters.lock().unwrap_or_else(PoisonError::into_inner));
     let engine = Engine::start(Arc::clone(&model.encoder), Arc::clone(&model.decoder), settings, sink)?;
+    topics.of_camera(camera);
     let shared = Arc::new(Shared {
         camera: camera.to_owned(),
         engine,
         refusals: Refusals::default(),
+        pointing: Arc::new(Pointing::new(Arc::clone(transforms))),
         model: Arc::clone(model),
+        image_topic: topics.resolve("image"),
         parameters: Arc::clone(parameters),
     });
-    topics.of_camera(camera);
     let outputs = Outputs::new(topics, model.name.clone())?;
+    let mut image_plane = ImagePlaneOutput::new(topics)?;
     services::start(topics, &shared)?;
     inputs::start(topics, &shared)?;
     let s = Arc::clone(&shared);
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         while let Ok(event) = publishing.recv() {
             // A panic while drawing or converting loses this answer, not the ones after it.
-            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &outputs, event)));
+            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &outputs, &mut image_plane, event)));
             if published.is_err() {
                 error!("publishing a result panicked; the result is lost");
             }
@@ -103,11 +118,12 @@ pub fn start(
     Ok(Camera { shared, publisher })
 }
 
-fn publish(shared: &Shared, outputs: &Outputs, event: Event) {
+fn publish(shared: &Shared, outputs: &Outputs, image_plane: &mut ImagePlaneOutput, event: Event) {
     match event {
         Event::Result(result) => {
             let quality = shared.parameters().integer("overlay_quality").clamp(1, 100) as u8;
-            if let Err(e) = outputs.publish(&result, quality) {
+            let published = outputs.publish(&result, quality);
+            for e in [published, image_plane.publish(shared, &result)].into_iter().filter_map(Result::err) {
                 warn!("{e}");
             }
         }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use futures::StreamExt;
+use nalgebra::Point3;
 use r2r::geometry_msgs::msg::{Point as PointMsg, PointStamped};
 use r2r::promptseg_msgs::msg::PromptArray;
-use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
+use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image, RegionOfInterest};
 use r2r::vision_msgs::msg::Detection2DArray;
 
 use super::camera::Shared;
@@ -40,6 +41,13 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
     drain(points, shared, "point", |s, p| click(s, FrameRef::Newest, p.x, p.y));
     let pixels = topics.subscribe::<PointStamped>("pixel", qos::PROMPTS)?;
     drain(pixels, shared, "pixel", |s, p| click(s, convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y));
+    let clicked = topics.subscribe::<PointStamped>("clicked_point", qos::PROMPTS)?;
+    drain(clicked, shared, "clicked_point", clicked_point);
+    let infos = topics.subscribe::<CameraInfo>("camera_info", qos::SENSOR)?;
+    drain(infos, shared, "camera_info", |s, info| {
+        s.pointing.camera_info(info);
+        Ok(())
+    });
     let regions = topics.subscribe::<RegionOfInterest>("region", qos::PROMPTS)?;
     drain(regions, shared, "region", |s, roi| {
         let persistence = persistence(s);
@@ -77,12 +85,30 @@ fn persistence(shared: &Shared) -> Persistence {
 }
 
 fn click(shared: &Shared, at: FrameRef, x: f64, y: f64) -> Result<(), Refusal> {
+    shared.engine.interact(click_of_now(shared)(at, x, y))
+}
+
+/// A click in metres becomes one in pixels later, but means what the parameters say now.
+fn clicked_point(shared: &Shared, message: PointStamped) -> Result<(), Refusal> {
+    let (header, p) = (convert::header(&message.header), message.point);
+    let rectified = shared.is_rectified(&shared.parameters());
+    match shared.pointing.click(header, Point3::new(p.x, p.y, p.z), rectified, click_of_now(shared)) {
+        Ok(click) => shared.engine.interact(click),
+        Err(refusal) => {
+            shared.engine.count_refusal(refusal.kind);
+            Err(refusal)
+        }
+    }
+}
+
+/// What a click at a pixel says by the parameters of this moment.
+fn click_of_now(shared: &Shared) -> impl FnOnce(FrameRef, f64, f64) -> Interaction + Send + use<> {
     let label = match shared.parameters().text("click_label") {
         "background" => Label::Background,
         _ => Label::Foreground,
     };
-    let point = Point { x: x as f32, y: y as f32, label };
-    shared.engine.interact(Interaction::Click { at, point, persistence: persistence(shared) })
+    let persistence = persistence(shared);
+    move |at, x, y| Interaction::Click { at, point: Point { x: x as f32, y: y as f32, label }, persistence }
 }
 
 fn prompt_array(shared: &Shared, message: PromptArray) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@
 mod camera;
 mod convert;
 mod diagnostics;
+mod image_plane;
 mod inputs;
 mod matching;
 mod names;
@@ -13,11 +14,13 @@ mod outputs;
 pub mod parameter_docs;
 mod parameter_table;
 mod parameters;
+mod pointing;
 mod qos;
 mod refusals;
 mod rosout;
 mod services;
 mod topics;
+mod transforms;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,11 +32,13 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
+use crate::camera::Transforms;
 use crate::model::{Model, Precision, SessionOptions};
 use camera::{Camera, Shared, SharedModel, settings};
 use parameters::Parameters;
 use qos::{Overrides, Profile};
 use topics::Topics;
+use transforms::TransformListener;
 
 /// How long the node waits for its threads after Ctrl-C; a session that still runs then is abandoned.
 const STOP_WITHIN: Duration = Duration::from_millis(600);
@@ -117,8 +122,11 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let model = Arc::new(SharedModel::new(model));
     let clock = node.get_ros_clock();
     let parameters = Arc::new(Mutex::new(parameters));
+    let sim_clock =
+        (parameters.lock().unwrap_or_else(PoisonError::into_inner)).flag("use_sim_time").then(|| Arc::clone(&clock));
+    let transforms = Arc::new(Mutex::new(Transforms::new()));
     let mut topics = Topics::new(node, overrides)?;
-    let cameras = [camera::start(&mut topics, "", &model, &parameters)?];
+    let cameras = [camera::start(&mut topics, "", &model, &parameters, &transforms)?];
     topics.of_camera("");
     let events = topics.publisher("/parameter_events", Profile::fixed(QosProfile::parameter_events()))?;
     let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
@@ -128,8 +136,9 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
         }
     })?;
     let diagnostics = topics.publisher("/diagnostics", qos::OUTPUTS)?;
-    let engines = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
-    tokio::spawn(diagnostics::report(engines, name.clone(), diagnostics, clock));
+    let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
+    tokio::spawn(diagnostics::report(engines.clone(), name.clone(), diagnostics, clock));
+    let mut listener = TransformListener::new(&mut topics, transforms, sim_clock)?;
 
     parameters.lock().unwrap_or_else(PoisonError::into_inner).declare(topics.declared());
     let mut spinner = topics.finish();
@@ -137,6 +146,11 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let spinning = std::thread::Builder::new().name("spin".into()).spawn(move || {
         while !until() {
             spinner.spin_once(Duration::from_millis(50));
+            // Transforms belong to all cameras, and so does what is wrong with them.
+            listener.take(|topic, refusal| {
+                engines.iter().for_each(|camera| camera.engine.count_refusal(refusal.kind));
+                engines.iter().take(1).for_each(|camera| camera.refusals.say(topic, &refusal));
+            });
         }
     })?;
     info!("{name}: ready");

@@ -172,7 +172,8 @@ fn detection(object: &ObjectResult, header: RosHeader) -> Option<Detection2D> {
     })
 }
 
-fn overlay(result: &FrameResult) -> image::RgbImage {
+/// The picture with masks, contours, prompts and scores.
+pub fn overlay(result: &FrameResult) -> image::RgbImage {
     let objects: Vec<OverlayObject> = result
         .objects
         .iter()

@@ -58,6 +58,10 @@ pub const DETECTIONS: Profile =
 /// What people ask for: none is lost.
 pub const PROMPTS: Profile = Profile::fixed(QosProfile::default());
 
+/// Transforms, as tf2_ros takes them.
+pub const TRANSFORMS: Profile = Profile::fixed(QosProfile::default().keep_last(100));
+pub const STATIC_TRANSFORMS: Profile = Profile::fixed(QosProfile::default().keep_last(100).transient_local());
+
 /// Reliable and volatile: suits every subscriber but one that asks for transient local.
 pub const OUTPUTS: Profile = Profile::fixed(QosProfile::default());
 

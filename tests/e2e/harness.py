@@ -68,11 +68,13 @@ def eventually(what: str, look: Callable[[], T | None], timeout: float = TIMEOUT
 class NodeProcess:
     """A promptseg_node. Its output goes to a file, so that it never waits for a reader."""
 
-    def __init__(self, domain: int, *ros_args: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, domain: int, *ros_args: str, env: dict[str, str] | None = None, log_level: str = "info"
+    ) -> None:
         self.log_path = Path(tempfile.mkstemp(prefix="promptseg-", suffix=".log")[1])
         environment = os.environ | {"ROS_DOMAIN_ID": str(domain)} | (env or {})
         environment.pop("RUST_LOG", None)
-        command = [str(find_node())]
+        command = [str(find_node()), "--log-level", log_level]
         if ros_args:
             command += ["--ros-args", *ros_args]
         with self.log_path.open("w") as log:

@@ -34,6 +34,10 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "candidates": "auto",
     "overlay_quality": 85,
     "track_min_iou": 0.5,
+    "projection": "auto",
+    "image_plane_rate": 5.0,
+    "image_plane_columns": 320,
+    "image_plane_distance": 1.0,
 }
 CAMERA_QOS = QoSProfile(depth=5)
 
@@ -55,12 +59,18 @@ def value_message(value: Any) -> ParameterValue:
 
 class Robot:
     def __init__(
-        self, parameters: dict[str, Any] | None = None, ros_args: tuple[str, ...] = (), prefix: str = "/promptseg"
+        self,
+        parameters: dict[str, Any] | None = None,
+        ros_args: tuple[str, ...] = (),
+        prefix: str = "/promptseg",
+        log_level: str = "info",
     ) -> None:
         self.domain = free_domain()
         self.prefix = prefix
         self.image_topic = "image"
-        self.process = NodeProcess(self.domain, *parameter_args(BASE | (parameters or {})), *ros_args)
+        self.process = NodeProcess(
+            self.domain, *parameter_args(BASE | (parameters or {})), *ros_args, log_level=log_level
+        )
         self.peer = Peer(self.domain)
         self._ticks = int(time.time()) * 20
         subscribe = self.peer.subscribe

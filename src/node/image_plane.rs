@@ -1,0 +1,140 @@
+//! `~/image_plane`: the image as a plane of coloured points in front of the camera, for rviz2, whose Publish Point can only
+//! click on what is rendered in 3-D.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use image::imageops::thumbnail;
+use r2r::sensor_msgs::msg::{PointCloud2, PointField};
+
+use super::NodeError;
+use super::camera::Shared;
+use super::convert::ros_header;
+use super::outputs::{OutputError, overlay};
+use super::pointing::{Calibration, ShownPlane};
+use super::qos;
+use super::topics::{Output, Topics};
+use crate::camera::ImagePlane;
+use crate::engine::{FrameResult, Refusal, Stamp};
+
+const TOPIC: &str = "~/image_plane";
+/// x, y, z and the colour, 32 bits each.
+const POINT_BYTES: usize = 16;
+
+/// Publishes the image plane of a camera.
+pub struct ImagePlaneOutput {
+    output: Output<PointCloud2>,
+    /// The rays of the calibration that they were made for.
+    plane: Option<Made>,
+    last: Option<(Instant, Stamp)>,
+    /// Why there is no plane, once said.
+    said: String,
+}
+
+struct Made {
+    calibration: Arc<Calibration>,
+    columns: u32,
+    distance: f64,
+    plane: ImagePlane,
+}
+
+impl ImagePlaneOutput {
+    /// # Errors
+    /// The middleware refuses the topic.
+    pub fn new(topics: &mut Topics) -> Result<Self, NodeError> {
+        let output = topics.publisher(TOPIC, qos::OUTPUTS)?;
+        Ok(ImagePlaneOutput { output, plane: None, last: None, said: String::new() })
+    }
+
+    /// Publishes the plane of an image, if somebody looks and it is time. An answer to a prompt on the image that is
+    /// shown does not wait: its mask is what the operator looks for.
+    ///
+    /// # Errors
+    /// The middleware does not take the message.
+    pub fn publish(&mut self, shared: &Shared, result: &FrameResult) -> Result<(), OutputError> {
+        if !self.output.is_wanted() {
+            self.last = None;
+            return Ok(());
+        }
+        let parameters = shared.parameters();
+        let period = Duration::from_secs_f64(1.0 / parameters.float("image_plane_rate").clamp(0.01, 1000.0));
+        let stamp = result.header.stamp;
+        let due = self.last.is_none_or(|(since, shown)| {
+            // An answer on an older image must not take the newer one away; other results are of the newest image.
+            let newer = !result.prompted || stamp > shown;
+            (since.elapsed() >= period && newer) || (result.prompted && stamp == shown)
+        });
+        if !due {
+            return Ok(());
+        }
+        let size = result.image.dimensions();
+        let calibration = match shared.pointing.calibration(&result.header, size, shared.is_rectified(&parameters)) {
+            Ok(calibration) => calibration,
+            Err(refusal) => {
+                self.say_once(&refusal);
+                return Ok(());
+            }
+        };
+        self.said.clear();
+        let columns = parameters.integer("image_plane_columns").clamp(2, i64::from(u32::MAX)) as u32;
+        let made = Made::of(self.plane.take(), calibration, columns, parameters.float("image_plane_distance"));
+        let message = cloud(&made.plane, result);
+        let shown = ShownPlane { stamp, distance: made.distance, spacing: made.plane.spacing() };
+        self.plane = Some(made);
+        self.last = Some((Instant::now(), stamp));
+        // Before it goes out: the click on it may be faster than this thread.
+        shared.pointing.remember(shown);
+        self.output.publish(&message).map_err(|source| OutputError::Publish { topic: TOPIC, source })
+    }
+
+    fn say_once(&mut self, refusal: &Refusal) {
+        if self.said != refusal.message {
+            tracing::warn!("{TOPIC} cannot be shown: {}", refusal.message);
+            self.said.clone_from(&refusal.message);
+        }
+    }
+}
+
+impl Made {
+    /// The rays of before, if nothing changed.
+    fn of(before: Option<Made>, calibration: Arc<Calibration>, columns: u32, distance: f64) -> Made {
+        if let Some(made) = before
+            && Arc::ptr_eq(&made.calibration, &calibration)
+            && made.columns == columns
+            && made.distance == distance
+        {
+            return made;
+        }
+        let plane = ImagePlane::new(&calibration.model, columns, distance);
+        Made { calibration, columns, distance, plane }
+    }
+}
+
+/// An organised cloud in the layout of PCL's PointXYZRGB: the colour is the bits of a float.
+fn cloud(plane: &ImagePlane, result: &FrameResult) -> PointCloud2 {
+    let (columns, rows) = (plane.columns(), plane.rows());
+    let colours = if result.objects.is_empty() {
+        thumbnail(result.image.as_ref(), columns, rows)
+    } else {
+        thumbnail(&overlay(result), columns, rows)
+    };
+    let mut data = Vec::with_capacity(plane.points().len() * POINT_BYTES);
+    for (point, colour) in plane.points().iter().zip(colours.pixels()) {
+        let [red, green, blue] = colour.0;
+        point.iter().for_each(|v| data.extend_from_slice(&v.to_le_bytes()));
+        data.extend_from_slice(&[blue, green, red, 0]);
+    }
+    let field =
+        |name: &str, offset| PointField { name: name.into(), offset, datatype: PointField::FLOAT32 as u8, count: 1 };
+    PointCloud2 {
+        header: ros_header(&result.header),
+        height: rows,
+        width: columns,
+        fields: vec![field("x", 0), field("y", 4), field("z", 8), field("rgb", 12)],
+        is_bigendian: false,
+        point_step: POINT_BYTES as u32,
+        row_step: columns * POINT_BYTES as u32,
+        is_dense: plane.points().iter().all(|p| p[0].is_finite()),
+        data,
+    }
+}

@@ -1,0 +1,328 @@
+//! From a point in metres, in any TF frame, to a pixel of the image that it was made on.
+//!
+//! rviz2's Publish Point stamps a click with the time of the click, which is later than the image that was clicked. Which
+//! image that was is known for clicks on `~/image_plane`: the point lies on the plane of one image and beside those of the
+//! others. Any other point belongs to the scene: it is shown on the newest encoded image that is not newer than the click.
+//! Either way the pixel is computed with the transforms at the stamp of that image, so that the camera may move.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nalgebra::Point3;
+use r2r::sensor_msgs::msg::CameraInfo as CameraInfoMsg;
+
+use crate::camera::{CameraInfo, CameraModel, ProjectError, RegionOfInterest, TransformError, Transforms};
+use crate::engine::kept::{KeptFrame, KeptFrames};
+use crate::engine::{FrameRef, Header, Interaction, Later, Refusal, RefusalKind, Stamp};
+
+/// Image planes that are remembered: at the default rate, those of the last three seconds.
+const SHOWN: usize = 16;
+
+/// What a camera knows about where its pixels look.
+pub struct Pointing {
+    transforms: Arc<Mutex<Transforms>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    info: Option<CameraInfo>,
+    frame_id: String,
+    /// Made of `info` when it is needed; the flag is whether images are rectified.
+    calibration: Option<(bool, Arc<Calibration>)>,
+    shown: VecDeque<ShownPlane>,
+}
+
+/// A camera that is ready to project.
+pub struct Calibration {
+    frame_id: String,
+    pub model: CameraModel,
+}
+
+/// An image plane that was published.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ShownPlane {
+    /// Of its image.
+    pub stamp: Stamp,
+    /// Metres from the optical centre.
+    pub distance: f64,
+    /// Metres from one of its points to the next.
+    pub spacing: f64,
+}
+
+impl Pointing {
+    pub fn new(transforms: Arc<Mutex<Transforms>>) -> Self {
+        Pointing { transforms, state: Mutex::default() }
+    }
+
+    pub fn camera_info(&self, message: CameraInfoMsg) {
+        let frame_id = message.header.frame_id.clone();
+        let info = camera_info(message);
+        let mut state = lock(&self.state);
+        if state.frame_id != frame_id || state.info.as_ref() != Some(&info) {
+            (state.frame_id, state.info, state.calibration) = (frame_id, Some(info), None);
+        }
+    }
+
+    /// The camera of an image.
+    ///
+    /// # Errors
+    /// There is no `camera_info`, it cannot be used, or it is that of another camera.
+    pub fn calibration(
+        &self,
+        image: &Header,
+        (width, height): (u32, u32),
+        rectified: bool,
+    ) -> Result<Arc<Calibration>, Refusal> {
+        let calibration = self.current(rectified)?;
+        let bad = |message| Err(Refusal::new(RefusalKind::BadCameraInfo, message));
+        if calibration.frame_id != *image.frame_id {
+            return bad(format!(
+                "camera_info is of frame \"{}\", the image of \"{}\": remap camera_info to the topic of the same camera",
+                calibration.frame_id, image.frame_id
+            ));
+        }
+        let (info_width, info_height) = calibration.model.image_size();
+        if (info_width, info_height) != (width, height) {
+            return bad(format!(
+                "camera_info is of images of {info_width}x{info_height} pixels (after binning and region of interest), \
+                 the image has {width}x{height}: remap camera_info to the topic of the same camera, or let its driver \
+                 publish the calibration of this size"
+            ));
+        }
+        Ok(calibration)
+    }
+
+    fn current(&self, rectified: bool) -> Result<Arc<Calibration>, Refusal> {
+        let mut state = lock(&self.state);
+        if let Some((of, calibration)) = &state.calibration
+            && *of == rectified
+        {
+            return Ok(Arc::clone(calibration));
+        }
+        let info = state.info.as_ref().ok_or_else(|| {
+            let message = "no camera_info has come: does the camera publish it, and is 'camera_info' remapped to it?";
+            Refusal::new(RefusalKind::NoCameraInfo, message)
+        })?;
+        let model = CameraModel::new(info, rectified).map_err(refused)?;
+        let calibration = Arc::new(Calibration { frame_id: state.frame_id.clone(), model });
+        state.calibration = Some((rectified, Arc::clone(&calibration)));
+        Ok(calibration)
+    }
+
+    /// Remembers a plane that can be clicked from now on.
+    pub fn remember(&self, plane: ShownPlane) {
+        let shown = &mut lock(&self.state).shown;
+        shown.retain(|s| s.stamp != plane.stamp);
+        shown.push_back(plane);
+        if shown.len() > SHOWN {
+            shown.pop_front();
+        }
+    }
+
+    /// A click that becomes a pixel, and what `then` makes of that pixel, as soon as image and transforms are there.
+    ///
+    /// # Errors
+    /// The point is not finite, or says no frame.
+    pub fn click(
+        self: &Arc<Self>,
+        header: Header,
+        point: Point3<f64>,
+        rectified: bool,
+        then: impl FnOnce(FrameRef, f64, f64) -> Interaction + Send + 'static,
+    ) -> Result<Interaction, Refusal> {
+        let bad = |message: String| Err(Refusal::new(RefusalKind::BadPrompt, message));
+        if !point.coords.iter().all(|v| v.is_finite()) {
+            return bad(format!("point ({}, {}, {}) is not finite", point.x, point.y, point.z));
+        }
+        if header.frame_id.is_empty() {
+            return bad("header.frame_id is empty: whoever clicks must say in which TF frame".into());
+        }
+        let mut shown: Vec<ShownPlane> = lock(&self.state).shown.iter().copied().collect();
+        shown.reverse();
+        let pointing = Arc::clone(self);
+        let then = Some(Then(Box::new(then)));
+        Ok(Interaction::Later(Box::new(Click { pointing, header, point, rectified, shown, image: None, then })))
+    }
+
+    /// A point of another frame in the optical frame of an image, at the stamp of that image.
+    fn in_optical_frame(
+        &self,
+        point: &Point3<f64>,
+        frame_id: &str,
+        image: &Header,
+    ) -> Result<Point3<f64>, TransformError> {
+        let time = (image.stamp != Stamp::NONE).then(|| nanoseconds(image.stamp));
+        Ok(lock(&self.transforms).lookup(&image.frame_id, frame_id, time)? * point)
+    }
+
+    /// The same with the latest transforms that there are.
+    fn in_optical_frame_now(&self, point: &Point3<f64>, frame_id: &str, image: &Header) -> Option<Point3<f64>> {
+        Some(lock(&self.transforms).lookup(&image.frame_id, frame_id, None).ok()? * point)
+    }
+}
+
+/// A click on its way to become a pixel.
+#[derive(Debug)]
+struct Click {
+    pointing: Arc<Pointing>,
+    header: Header,
+    point: Point3<f64>,
+    rectified: bool,
+    /// The planes that were there to be clicked, the newest first.
+    shown: Vec<ShownPlane>,
+    /// The image that it turned out to be for.
+    image: Option<Stamp>,
+    then: Option<Then>,
+}
+
+struct Then(Box<dyn FnOnce(FrameRef, f64, f64) -> Interaction + Send>);
+
+/// Why there is no pixel, and whether waiting may help.
+struct Obstacle {
+    refusal: Refusal,
+    may_pass: bool,
+}
+
+impl Later for Click {
+    fn ready(&mut self, kept: &KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
+        let image = self.image(kept)?;
+        match self.pixel(&image) {
+            Ok((x, y)) => {
+                let Header { stamp, frame_id } = &self.header;
+                let ((px, py, pz), of) = ((self.point.x, self.point.y, self.point.z), image.header.stamp);
+                tracing::debug!(
+                    "click ({px:.3}, {py:.3}, {pz:.3}) in \"{frame_id}\" at {stamp} is pixel ({x:.4}, {y:.4}) of image {of}"
+                );
+                let then = self.then.take()?;
+                Some(Ok((then.0)(FrameRef::At(of), x, y)))
+            }
+            Err(obstacle) if obstacle.may_pass && !last => None,
+            Err(Obstacle { mut refusal, .. }) => {
+                refusal.message = format!("click in \"{}\": {}", self.header.frame_id, refusal.message);
+                Some(Err(refusal))
+            }
+        }
+    }
+}
+
+impl Click {
+    /// The image that was clicked. It stays the same while the click waits for transforms.
+    fn image(&mut self, kept: &KeptFrames) -> Option<Arc<KeptFrame>> {
+        if let Some(image) = self.image.and_then(|stamp| kept.at(stamp)) {
+            return Some(Arc::clone(image));
+        }
+        let on_plane =
+            self.shown.iter().filter_map(|plane| kept.at(plane.stamp).filter(|image| self.is_on(plane, image)));
+        let image = on_plane.into_iter().next().or_else(|| match self.header.stamp {
+            Stamp::NONE => kept.newest(),
+            // A clock that is behind must not make clicks impossible.
+            stamp => kept.newest_until(stamp).or_else(|| kept.newest()),
+        })?;
+        self.image = Some(image.header.stamp);
+        Some(Arc::clone(image))
+    }
+
+    fn is_on(&self, plane: &ShownPlane, image: &KeptFrame) -> bool {
+        let point = self.pointing.in_optical_frame(&self.point, &self.header.frame_id, &image.header);
+        point.is_ok_and(|p| (p.z - plane.distance).abs() <= plane.spacing && self.project(&p, image).is_ok())
+    }
+
+    fn pixel(&self, image: &KeptFrame) -> Result<(f64, f64), Obstacle> {
+        let point = self.pointing.in_optical_frame(&self.point, &self.header.frame_id, &image.header);
+        let point = point.or_else(|error| {
+            // Without a stamp the click means whatever is known now.
+            let now = match (&error, self.header.stamp) {
+                (TransformError::Future { .. }, Stamp::NONE) => {
+                    self.pointing.in_optical_frame_now(&self.point, &self.header.frame_id, &image.header)
+                }
+                _ => None,
+            };
+            let may_pass = error.may_pass();
+            now.ok_or_else(|| Obstacle { refusal: Refusal::new(RefusalKind::NoTransform, error.to_string()), may_pass })
+        })?;
+        self.project(&point, image)
+    }
+
+    fn project(&self, point: &Point3<f64>, image: &KeptFrame) -> Result<(f64, f64), Obstacle> {
+        let size = image.image.dimensions();
+        let calibration = self.pointing.calibration(&image.header, size, self.rectified).map_err(|refusal| {
+            let may_pass = refusal.kind == RefusalKind::NoCameraInfo;
+            Obstacle { refusal, may_pass }
+        })?;
+        calibration.model.project(point).map_err(|e| Obstacle { refusal: refused(e), may_pass: false })
+    }
+}
+
+fn refused(error: ProjectError) -> Refusal {
+    let kind = match error {
+        ProjectError::BehindCamera { .. } => RefusalKind::BehindCamera,
+        ProjectError::OutsideImage { .. } | ProjectError::BeyondDistortion { .. } => RefusalKind::OutsideImage,
+        ProjectError::NotFinite { .. } => RefusalKind::BadPrompt,
+        ProjectError::Uncalibrated { .. }
+        | ProjectError::BadCalibration { .. }
+        | ProjectError::NoSize { .. }
+        | ProjectError::UnknownDistortion { .. }
+        | ProjectError::CoefficientCount { .. } => RefusalKind::BadCameraInfo,
+    };
+    Refusal::new(kind, error.to_string())
+}
+
+/// Whether the images are rectified, by parameter `projection`; `auto` goes by the name that image_proc and drivers give
+/// to such topics.
+pub fn is_rectified(projection: &str, image_topic: &str) -> bool {
+    match projection {
+        "rectified" => true,
+        "raw" => false,
+        _ => {
+            let topic = image_topic.strip_suffix("/compressed").unwrap_or(image_topic);
+            topic.rsplit('/').next().is_some_and(|name| name.contains("rect"))
+        }
+    }
+}
+
+fn nanoseconds(stamp: Stamp) -> i64 {
+    i64::from(stamp.sec) * 1_000_000_000 + i64::from(stamp.nanosec)
+}
+
+fn camera_info(m: CameraInfoMsg) -> CameraInfo {
+    fn array<const N: usize>(values: &[f64]) -> [f64; N] {
+        // The message fixes the length; the fall-back is never taken.
+        values.try_into().unwrap_or([0.0; N])
+    }
+    CameraInfo {
+        width: m.width,
+        height: m.height,
+        distortion_model: m.distortion_model,
+        d: m.d,
+        k: array(&m.k),
+        r: array(&m.r),
+        p: array(&m.p),
+        binning_x: m.binning_x,
+        binning_y: m.binning_y,
+        roi: RegionOfInterest {
+            x_offset: m.roi.x_offset,
+            y_offset: m.roi.y_offset,
+            width: m.roi.width,
+            height: m.roi.height,
+            do_rectify: m.roi.do_rectify,
+        },
+    }
+}
+
+/// A panic of another thread leaves nothing half done here: every change is a plain move.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Pointing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pointing")
+    }
+}
+
+impl std::fmt::Debug for Then {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Then")
+    }
+}

@@ -1,0 +1,84 @@
+//! `/tf` and `/tf_static` into the buffer that all cameras share: what tf2_ros' TransformListener does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use r2r::Clock;
+use r2r::geometry_msgs::msg::TransformStamped;
+use r2r::tf2_msgs::msg::TFMessage;
+
+use super::NodeError;
+use super::qos;
+use super::topics::{Messages, Topics};
+use crate::camera::{StampedTransform, Transforms};
+use crate::engine::{Refusal, RefusalKind};
+
+/// Fills a buffer of transforms.
+pub struct TransformListener {
+    buffer: Arc<Mutex<Transforms>>,
+    moving: Messages<TFMessage>,
+    fixed: Messages<TFMessage>,
+    /// A clock that can go back: simulated time.
+    clock: Option<Arc<Mutex<Clock>>>,
+    last: Duration,
+}
+
+impl TransformListener {
+    /// `clock`: of a node with `use_sim_time`.
+    ///
+    /// # Errors
+    /// The middleware refuses a topic.
+    pub fn new(
+        topics: &mut Topics,
+        buffer: Arc<Mutex<Transforms>>,
+        clock: Option<Arc<Mutex<Clock>>>,
+    ) -> Result<Self, NodeError> {
+        Ok(TransformListener {
+            buffer,
+            moving: topics.subscribe("/tf", qos::TRANSFORMS)?,
+            fixed: topics.subscribe("/tf_static", qos::STATIC_TRANSFORMS)?,
+            clock,
+            last: Duration::ZERO,
+        })
+    }
+
+    /// Takes what the last spin brought, and says what it refuses. Called by the thread that spins: r2r drops messages
+    /// once ten of a topic wait, and one of `/tf_static` never comes again.
+    pub fn take(&mut self, refuse: impl Fn(&str, Refusal)) {
+        self.start_over_with_the_clock();
+        for (topic, messages, is_static) in [("/tf_static", &mut self.fixed, true), ("/tf", &mut self.moving, false)] {
+            while let Some(Some(message)) = messages.next().now_or_never() {
+                let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+                for transform in message.transforms {
+                    if let Err(e) = buffer.insert(&stamped(transform), is_static) {
+                        refuse(topic, Refusal::new(RefusalKind::BadTransform, e.to_string()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A bag or a simulation that starts again brings old stamps, between which and the newer ones nothing is to be
+    /// interpolated: tf2_ros' Buffer forgets the newer ones too.
+    fn start_over_with_the_clock(&mut self) {
+        let Some(clock) = &self.clock else { return };
+        let Ok(now) = clock.lock().unwrap_or_else(PoisonError::into_inner).get_now() else { return };
+        if now < self.last {
+            tracing::info!("the clock went back by {:.1} s: transforms are forgotten", (self.last - now).as_secs_f64());
+            self.buffer.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        self.last = now;
+    }
+}
+
+fn stamped(message: TransformStamped) -> StampedTransform {
+    let (stamp, t, q) = (message.header.stamp, message.transform.translation, message.transform.rotation);
+    StampedTransform {
+        parent: message.header.frame_id,
+        child: message.child_frame_id,
+        stamp: i64::from(stamp.sec) * 1_000_000_000 + i64::from(stamp.nanosec),
+        translation: [t.x, t.y, t.z],
+        rotation: [q.x, q.y, q.z, q.w],
+    }
+}
