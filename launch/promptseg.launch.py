@@ -46,7 +46,7 @@ def start(context):
                 ('point', value['point']),
                 ('detections', value['detections']),
             ],
-            arguments=['--ros-args', '--log-level', value['log_level']],
+            arguments=['--log-level', value['log_level']],
             output='screen',
             emulate_tty=True,
         )

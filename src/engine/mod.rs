@@ -18,6 +18,8 @@ mod metrics;
 mod objects;
 mod results;
 mod schedule;
+#[cfg(test)]
+mod sharing_tests;
 mod state;
 #[cfg(test)]
 mod testing;

@@ -11,7 +11,7 @@ use super::*;
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
 /// Long enough for any machine; only a failing test waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Bench {
     engine: Engine,
@@ -33,7 +33,7 @@ fn bench(settings: Settings) -> Bench {
     Bench { engine, gate, events, asked }
 }
 
-fn session<S>(session: S) -> Arc<tokio::sync::Mutex<S>> {
+pub(super) fn session<S>(session: S) -> Arc<tokio::sync::Mutex<S>> {
     Arc::new(tokio::sync::Mutex::new(session))
 }
 
@@ -72,7 +72,7 @@ impl Bench {
     }
 }
 
-fn until(condition: impl Fn() -> bool) {
+pub(super) fn until(condition: impl Fn() -> bool) {
     let since = Instant::now();
     while !condition() {
         assert!(since.elapsed() < PATIENCE, "the condition did not come true");
@@ -80,7 +80,7 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
-fn patient() -> Settings {
+pub(super) fn patient() -> Settings {
     Settings { prompt_timeout: PATIENCE, ..Settings::default() }
 }
 

@@ -52,7 +52,7 @@ pub struct Shared {
     pub pointing: Arc<Pointing>,
     pub model: Arc<SharedModel>,
     /// Full name, after remapping.
-    image_topic: String,
+    pub image_topic: String,
     parameters: Arc<Mutex<Parameters>>,
 }
 
@@ -84,6 +84,8 @@ pub fn start(
     parameters: &Arc<Mutex<Parameters>>,
     transforms: &Arc<Mutex<Transforms>>,
 ) -> Result<Camera, NodeError> {
+    topics.of_camera(camera);
+    let label = if camera.is_empty() { String::new() } else { format!("{camera}: ") };
     let (results, publishing) = sync_channel::<Event>(RESULTS);
     let sink = Box::new(move |event| {
         // The publisher is gone while the node stops.
@@ -91,11 +93,10 @@ pub fn start(
     });
     let settings = settings(&parameters.lock().unwrap_or_else(PoisonError::into_inner));
     let engine = Engine::start(Arc::clone(&model.encoder), Arc::clone(&model.decoder), settings, sink)?;
-    topics.of_camera(camera);
     let shared = Arc::new(Shared {
         camera: camera.to_owned(),
         engine,
-        refusals: Refusals::default(),
+        refusals: Refusals::new(label.clone()),
         pointing: Arc::new(Pointing::new(Arc::clone(transforms))),
         model: Arc::clone(model),
         image_topic: topics.resolve("image"),
@@ -109,37 +110,39 @@ pub fn start(
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         while let Ok(event) = publishing.recv() {
             // A panic while drawing or converting loses this answer, not the ones after it.
-            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &outputs, &mut image_plane, event)));
+            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &label, &outputs, &mut image_plane, event)));
             if published.is_err() {
-                error!("publishing a result panicked; the result is lost");
+                error!("{label}publishing a result panicked; the result is lost");
             }
         }
     })?;
     Ok(Camera { shared, publisher })
 }
 
-fn publish(shared: &Shared, outputs: &Outputs, image_plane: &mut ImagePlaneOutput, event: Event) {
+/// `label`: what a line of the log begins with.
+fn publish(shared: &Shared, label: &str, outputs: &Outputs, image_plane: &mut ImagePlaneOutput, event: Event) {
     match event {
         Event::Result(result) => {
             let quality = shared.parameters().integer("overlay_quality").clamp(1, 100) as u8;
             let published = outputs.publish(&result, quality);
             for e in [published, image_plane.publish(shared, &result)].into_iter().filter_map(Result::err) {
-                warn!("{e}");
+                warn!("{label}{e}");
             }
         }
         Event::Refused(refusal) => shared.refusals.say("input", &refusal),
-        Event::Tracking { id, lost: true, reason } => warn!("object {id} is lost: {reason}"),
-        Event::Tracking { id, lost: false, .. } => info!("object {id} is found again"),
+        Event::Tracking { id, lost: true, reason } => warn!("{label}object {id} is lost: {reason}"),
+        Event::Tracking { id, lost: false, .. } => info!("{label}object {id} is found again"),
     }
 }
 
-/// The parameters that concern the engine.
+/// The parameters that concern the engine of one camera.
 pub fn settings(parameters: &Parameters) -> Settings {
+    let cameras = parameters.texts("cameras").len().max(1);
     let count = |name: &str| parameters.integer(name).max(0) as usize;
     Settings {
         keep: KeepLimits {
             frames: count("keep_frames"),
-            bytes: count("keep_megabytes") * 1_000_000,
+            bytes: count("keep_megabytes") * 1_000_000 / cameras,
             images: count("keep_images"),
         },
         prompt_timeout: Duration::from_secs_f64(parameters.float("prompt_timeout").clamp(0.0, 60.0)),

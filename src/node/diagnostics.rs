@@ -55,7 +55,7 @@ fn status(camera: &Shared, node_name: &str, before: &Metrics, now: &Metrics, sec
     let (level, message) = if failing {
         (DiagnosticStatus::ERROR as u8, "the model fails".to_owned())
     } else if now.frames_in == before.frames_in {
-        (DiagnosticStatus::WARN as u8, "no images: does the camera publish on 'image'?".to_owned())
+        (DiagnosticStatus::WARN as u8, format!("no images: does the camera publish on '{}'?", camera.image_topic))
     } else if refused_now > 0 {
         (DiagnosticStatus::WARN as u8, format!("{refused_now} inputs refused in the last second"))
     } else {

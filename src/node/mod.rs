@@ -37,6 +37,7 @@ use crate::model::{Model, Precision, SessionOptions};
 use camera::{Camera, Shared, SharedModel, settings};
 use parameters::Parameters;
 use qos::{Overrides, Profile};
+use refusals::Refusals;
 use topics::Topics;
 use transforms::TransformListener;
 
@@ -121,12 +122,20 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
 
     let model = Arc::new(SharedModel::new(model));
     let clock = node.get_ros_clock();
+    let names = match parameters.texts("cameras") {
+        // The only camera of a node needs no name.
+        [] => vec![String::new()],
+        names => names.to_vec(),
+    };
     let parameters = Arc::new(Mutex::new(parameters));
     let sim_clock =
         (parameters.lock().unwrap_or_else(PoisonError::into_inner)).flag("use_sim_time").then(|| Arc::clone(&clock));
     let transforms = Arc::new(Mutex::new(Transforms::new()));
     let mut topics = Topics::new(node, overrides)?;
-    let cameras = [camera::start(&mut topics, "", &model, &parameters, &transforms)?];
+    let mut cameras = Vec::with_capacity(names.len());
+    for camera in &names {
+        cameras.push(camera::start(&mut topics, camera, &model, &parameters, &transforms)?);
+    }
     topics.of_camera("");
     let events = topics.publisher("/parameter_events", Profile::fixed(QosProfile::parameter_events()))?;
     let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
@@ -138,6 +147,7 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let diagnostics = topics.publisher("/diagnostics", qos::OUTPUTS)?;
     let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
     tokio::spawn(diagnostics::report(engines.clone(), name.clone(), diagnostics, clock));
+    let refusals = Refusals::default();
     let mut listener = TransformListener::new(&mut topics, transforms, sim_clock)?;
 
     parameters.lock().unwrap_or_else(PoisonError::into_inner).declare(topics.declared());
@@ -149,7 +159,7 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
             // Transforms belong to all cameras, and so does what is wrong with them.
             listener.take(|topic, refusal| {
                 engines.iter().for_each(|camera| camera.engine.count_refusal(refusal.kind));
-                engines.iter().take(1).for_each(|camera| camera.refusals.say(topic, &refusal));
+                refusals.say(topic, &refusal);
             });
         }
     })?;
@@ -162,7 +172,7 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     for Camera { shared, .. } in &cameras {
         shared.engine.stop();
     }
-    let publishers = cameras.map(|c| c.publisher);
+    let publishers: Vec<_> = cameras.into_iter().map(|c| c.publisher).collect();
     // First what publishes, then what owns the publishers.
     let since = Instant::now();
     let published = publishers.iter().all(|p| finished(p, since));

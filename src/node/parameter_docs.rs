@@ -41,7 +41,7 @@ fn bounds(d: &Definition) -> Option<String> {
         Bounds::Integer(low, high) => Some(format!("{low} to {high}")),
         Bounds::Float(low, high) => Some(format!("{low:?} to {high:?}")),
         // The description names the choices.
-        Bounds::OneOf(_) | Bounds::EachOneOf(_) | Bounds::Any => None,
+        Bounds::OneOf(_) | Bounds::EachOneOf(_) | Bounds::Names | Bounds::Any => None,
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Bounds {
     OneOf(&'static [&'static str]),
     /// Every element of a list.
     EachOneOf(&'static [&'static str]),
+    /// A list of different ROS names, each without a slash.
+    Names,
 }
 
 /// One parameter.
@@ -97,6 +99,13 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || text(""),
     },
     Definition {
+        name: "cameras",
+        description: "Names of cameras that share this node and its model: each has inputs below its name ('front/image') and outputs ('~/front/mask'). Empty: one camera, without a name.",
+        bounds: Bounds::Names,
+        live: AT_START,
+        default: || ParameterValue::StringArray(Vec::new()),
+    },
+    Definition {
         name: "image_transport",
         description: "'raw' subscribes to 'image', 'compressed' to 'image/compressed' (JPEG, PNG).",
         bounds: Bounds::OneOf(&["raw", "compressed"]),
@@ -112,7 +121,7 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "keep_megabytes",
-        description: "Most memory of the kept encoded frames, in MB, and as much again for images; the newest frame is always kept.",
+        description: "Most memory of the kept encoded frames of all cameras, in MB, and as much again for images; the newest frame of each is always kept.",
         bounds: Bounds::Integer(1, 1 << 20),
         live: YES_LIVE,
         default: || ParameterValue::Integer(512),

@@ -72,6 +72,21 @@ fn nearest(name: &str) -> &'static str {
     DEFINITIONS.iter().max_by_key(shared).map_or("model", |d| d.name)
 }
 
+/// The first name that ROS cannot take as one token of a topic's name, or that was there before.
+fn wrong_name(names: &[String]) -> Option<(&str, &'static str)> {
+    let is_token = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    names.iter().enumerate().find_map(|(i, name)| match name {
+        name if !is_token(name) => {
+            Some((name.as_str(), "names of letters, digits and underscores that do not begin with a digit"))
+        }
+        name if names[..i].contains(name) => Some((name.as_str(), "a different name for each camera")),
+        _ => None,
+    })
+}
+
 impl Parameters {
     /// The defaults with the values of the parameter file and the command line.
     ///
@@ -83,6 +98,9 @@ impl Parameters {
         let mut parameters = Parameters::default();
         let mut unknown = Vec::new();
         for (name, value) in overrides {
+            // What an empty list in a parameter file becomes.
+            let empty = ParameterValue::StringArray(Vec::new());
+            let value = if *value == ParameterValue::NotSet { &empty } else { value };
             match parameters.check(name, value) {
                 Ok((known, value)) => {
                     parameters.values.insert(known, value);
@@ -144,6 +162,10 @@ impl Parameters {
                     None => Ok((definition.name, value)),
                 }
             }
+            (Bounds::Names, ParameterValue::StringArray(names)) => match wrong_name(names) {
+                Some((name, expected)) => Err(wrong(format!("'{name}'"), expected.to_owned())),
+                None => Ok((definition.name, value)),
+            },
             _ => Ok((definition.name, value)),
         }
     }
@@ -227,6 +249,8 @@ impl Parameters {
             Bounds::OneOf(known) | Bounds::EachOneOf(known) => {
                 descriptor.additional_constraints = format!("one of {}", known.join(", "));
             }
+            Bounds::Names => "letters, digits and underscores, no digit first, none twice"
+                .clone_into(&mut descriptor.additional_constraints),
             Bounds::Any => {}
         }
         descriptor
@@ -296,6 +320,33 @@ mod tests {
         assert_eq!(unknown, [Refused::Unknown { name: "modell".into(), nearest: "model" }]);
         let file = [("providers".to_owned(), ParameterValue::StringArray(vec!["rocm".into()]))];
         assert!(Parameters::with_overrides(file.iter().map(|(n, v)| (n, v))).is_err());
+    }
+
+    #[test]
+    fn names_of_cameras() {
+        let given = |names: &[&str]| {
+            let names = ParameterValue::StringArray(names.iter().map(|n| (*n).to_owned()).collect());
+            let file = [("cameras".to_owned(), names)];
+            Parameters::with_overrides(file.iter().map(|(n, v)| (n, v))).map(|(p, _)| p.texts("cameras").len())
+        };
+        assert_eq!((given(&[]), given(&["front", "rear_2", "_x"])), (Ok(0), Ok(3)));
+        for (names, says) in [
+            (&["front", ""][..], "is '', expected names of"),
+            (&["2nd"], "is '2nd'"),
+            (&["front/left"], "is 'front/left'"),
+            (&["größe"], "is 'größe'"),
+            (&["front", "rear", "front"], "is 'front', expected a different name"),
+        ] {
+            let said = given(names).unwrap_err().to_string();
+            assert!(said.contains(says), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_of_a_parameter_file_is_no_value_to_rcl() {
+        let file = [("cameras".to_owned(), ParameterValue::NotSet)];
+        let (parameters, unknown) = Parameters::with_overrides(file.iter().map(|(n, v)| (n, v))).unwrap();
+        assert!(parameters.texts("cameras").is_empty() && unknown.is_empty());
     }
 
     #[test]

@@ -12,14 +12,21 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Says refusals, rate-limited by kind; what was left unsaid is counted and said with the next one.
 #[derive(Debug, Default)]
 pub struct Refusals {
+    /// What each begins with: whose they are.
+    whose: String,
     last: Mutex<HashMap<RefusalKind, (Instant, u64)>>,
 }
 
 impl Refusals {
+    /// `whose`: what each line begins with.
+    pub fn new(whose: String) -> Self {
+        Refusals { whose, ..Refusals::default() }
+    }
+
     pub fn say(&self, input: &str, refusal: &Refusal) {
         if let Some(unsaid) = self.due(refusal.kind) {
             let more = if unsaid > 0 { format!(" ({unsaid} more of this kind in between)") } else { String::new() };
-            tracing::warn!("{input} refused: {}{more}", refusal.message);
+            tracing::warn!("{}{input} refused: {}{more}", self.whose, refusal.message);
         }
     }
 

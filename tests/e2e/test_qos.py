@@ -66,7 +66,14 @@ def ask(peer: Peer, masks: Any, scene: Scene, stamp: Time | None = None) -> Mask
 
 def get(peer: Peer, *names: str) -> list[object]:
     values = peer.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names)).values
-    fields = {0: None, 1: "bool_value", 2: "integer_value", 3: "double_value", 4: "string_value", 9: "string_array_value"}
+    fields = {
+        0: None,
+        1: "bool_value",
+        2: "integer_value",
+        3: "double_value",
+        4: "string_value",
+        9: "string_array_value",
+    }
     return [getattr(v, fields[v.type]) if fields[v.type] else None for v in values]
 
 
@@ -167,7 +174,9 @@ def test_parameters_are_listed_described_and_read_only(robot: Robot) -> None:
     robot.changed.clear()
 
 
-def test_a_dump_of_the_parameters_starts_a_node(robot: Robot, start_node: Callable[..., NodeProcess], tmp_path: Path) -> None:
+def test_a_dump_of_the_parameters_starts_a_node(
+    robot: Robot, start_node: Callable[..., NodeProcess], tmp_path: Path
+) -> None:
     """As `ros2 param dump` writes it: the names become a tree."""
     names = robot.peer.call(ListParameters, f"{NODE}/list_parameters", ListParameters.Request()).result.names
     values = get(robot.peer, *names)
