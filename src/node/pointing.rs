@@ -326,3 +326,45 @@ impl std::fmt::Debug for Then {
         f.write_str("Then")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_the_topic_says_whether_images_are_rectified() {
+        for (topic, rectified) in [
+            ("/camera/image_raw", false),
+            ("/camera/image_rect", true),
+            ("/camera/image_rect_color/compressed", true),
+            ("/camera/depth/image_rect_raw", true),
+            ("/rectangle/image", false),
+            ("/image", false),
+        ] {
+            assert_eq!(is_rectified("auto", topic), rectified, "{topic}");
+            assert!(is_rectified("rectified", topic) && !is_rectified("raw", topic));
+        }
+    }
+
+    #[test]
+    fn a_click_without_a_frame_or_a_number_is_refused_at_once() {
+        let pointing = Arc::new(Pointing::new(Arc::default()));
+        let header = |frame_id: &str| Header { stamp: Stamp::NONE, frame_id: frame_id.into() };
+        for (frame_id, x, says) in [("", 1.0, "header.frame_id is empty"), ("map", f64::NAN, "is not finite")] {
+            let refused =
+                pointing.click(header(frame_id), Point3::new(x, 0.0, 1.0), false, |_, _, _| Interaction::Clear);
+            let refusal = refused.unwrap_err();
+            assert!(refusal.kind == RefusalKind::BadPrompt && refusal.message.contains(says), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn planes_are_remembered_once_for_an_image_and_not_for_ever() {
+        let pointing = Pointing::new(Arc::default());
+        let plane = |sec| ShownPlane { stamp: Stamp { sec, nanosec: 0 }, distance: 1.0, spacing: 0.01 };
+        (0..100).chain([99, 90]).for_each(|sec| pointing.remember(plane(sec)));
+        let shown: Vec<i32> = lock(&pointing.state).shown.iter().map(|s| s.stamp.sec).collect();
+        assert_eq!((shown.len(), shown.last()), (SHOWN, Some(&90)));
+        assert!(shown.iter().all(|sec| *sec >= 84));
+    }
+}
