@@ -52,6 +52,11 @@ def yaw(angle: float, translation: tuple[float, float, float]) -> tuple[np.ndarr
     return np.array(translation, float), np.array([0, 0, np.sin(angle / 2), np.cos(angle / 2)])
 
 
+def quaternion_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """First b, then a."""
+    return np.append(a[3] * b[:3] + b[3] * a[:3] + np.cross(a[:3], b[:3]), a[3] * b[3] - a[:3] @ b[:3])
+
+
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     if a @ b < 0:
         b = -b

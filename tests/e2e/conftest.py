@@ -47,8 +47,8 @@ def start_node() -> Iterator[Callable[..., NodeProcess]]:
     """Starts nodes that end with the test."""
     started: list[NodeProcess] = []
 
-    def start(domain: int, *ros_args: str, env: dict[str, str] | None = None) -> NodeProcess:
-        started.append(NodeProcess(domain, *ros_args, env=env))
+    def start(domain: int, *ros_args: str, **options: Any) -> NodeProcess:
+        started.append(NodeProcess(domain, *ros_args, **options))
         return started[-1]
 
     yield start

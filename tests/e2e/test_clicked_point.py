@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import nan
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from promptseg_msgs.msg import MaskArray
+from rcl_interfaces.msg import Log
 from rosgraph_msgs.msg import Clock
 from tf2_msgs.msg import TFMessage
 
-from cameras import STATIC_QOS, TF_QOS, Lens, Rig, apply, clicked, later, transform, yaw
-from harness import eventually
-from messages import FRAME_ID, ids, whole_mask
-from pointing import DEBUG, answered, calibrate, click, click_until, drive
+from cameras import (
+    OPTICAL,
+    STATIC_QOS,
+    TF_QOS,
+    Lens,
+    Rig,
+    apply,
+    clicked,
+    later,
+    matrix,
+    quaternion_product,
+    time,
+    transform,
+    yaw,
+)
+from harness import LATCHED, NodeProcess, Peer, eventually
+from messages import FRAME_ID, ids, image, whole_mask
+from pointing import DEBUG, answered, calibrate, click, click_of, click_until, drive
 from robot import Robot
 from scenes import Scene, iou
 
@@ -63,11 +80,11 @@ def test_a_click_in_the_map_of_a_camera_that_moves(robot: Robot, scene: Scene) -
     wait_for_tf(robot, rig, stamps[0], lens)
     for i, shape in enumerate(scene.shapes):
         # Made on image i + 1, 30 ms later; the newer images were taken from elsewhere.
-        image = stamps[i + 1]
-        in_map = apply(rig.camera_in_map(image), lens.ray(shape.centre, 1.5 + i))
+        stamp = stamps[i + 1]
+        in_map = apply(rig.camera_in_map(stamp), lens.ray(shape.centre, 1.5 + i))
         robot.trigger("new_object")
-        said, answer = click(robot, in_map, "map", later(image, 30))
-        assert said.image == image
+        said, answer = click(robot, in_map, "map", later(stamp, 30))
+        assert said.image == stamp
         assert np.abs(said.pixel - np.array(shape.centre)).max() < PIXEL_TOLERANCE
         newest = max(answer.masks, key=lambda m: m.object_id)
         assert iou(whole_mask(answer, newest), scene.truth[i]) >= 0.75
@@ -286,3 +303,46 @@ def test_simulated_time_that_starts_over(start_robot: Callable[..., Robot], scen
         assert np.abs(said.pixel - np.array(scene.shapes[turn].centre)).max() < PIXEL_TOLERANCE
         robot.clear()
         robot.set_clock_back()
+
+
+def test_cameras_of_one_node_share_transforms_and_have_their_own_calibration(
+    start_node: Callable[..., NodeProcess], peer: Peer, scene: Scene
+) -> None:
+    start_node(peer.domain, "-p", "cameras:=[front, rear]", "-p", "projection:=raw", log_level=DEBUG).wait_ready()
+    log = peer.subscribe(Log, "/rosout", LATCHED)
+    lenses = {"front": Lens(), "rear": Lens(fx=210.0, fy=211.0, cx=150.0)}
+    stamp = time(1_800_000_000 * 10**9)
+    # Back to back: what one sees, the other cannot.
+    behind = np.array([0.0, 0.0, 1.0, 0.0])
+    mounts = {"front": OPTICAL, "rear": quaternion_product(behind, OPTICAL)}
+    static = [transform("map", f"{n}_optical", Time(), np.array([0.0, 0.0, 1.0]), q) for n, q in mounts.items()]
+    shape = scene.shapes[0].centre
+    in_map = {n: apply(matrix(np.array([0.0, 0.0, 1.0]), q), lenses[n].ray(shape, 2.0)) for n, q in mounts.items()}
+
+    def said(click_on: str, point: np.ndarray, words: str) -> list[str]:
+        before = log.mark()
+        for name, lens in lenses.items():
+            picture = image(scene.rgb, stamp)
+            picture.header.frame_id = f"{name}_optical"
+            peer.publish(f"{name}/image", picture, 5)
+            peer.publish(f"{name}/camera_info", lens.info(stamp, f"{name}_optical"))
+        peer.publish("/tf_static", TFMessage(transforms=static), STATIC_QOS)
+        peer.publish(f"{click_on}/clicked_point", clicked(point, "map", stamp))
+        patience = monotonic() + 2.0
+        while monotonic() < patience:
+            if found := [m.msg for m in log.all(before) if words in m.msg]:
+                return found
+            sleep(0.01)
+        return []
+
+    for name, lens in lenses.items():
+        masks = peer.subscribe(MaskArray, f"/promptseg/{name}/masks")
+
+        def right(name: str = name, lens: Lens = lens) -> bool:
+            found = said(name, in_map[name], "is pixel")
+            return bool(found) and np.abs(click_of(found[0]).pixel - np.array(shape)).max() < PIXEL_TOLERANCE
+
+        eventually(f"the pixel of {name}", right, timeout=60)
+        answer = masks.wait(f"a mask of {name}", lambda m: bool(m.masks))
+        assert answer.header.frame_id == f"{name}_optical"
+    eventually("a refusal", lambda: said("rear", in_map["front"], "is not in front of the camera"), timeout=60)
