@@ -1,61 +1,27 @@
 //! Bundles and pairs that are damaged, incomplete or of another model: each is refused in words, with both values.
 
-use std::path::{Path, PathBuf};
+mod scratch;
+
+use std::path::Path;
 
 use promptseg::model::{Bundle, Error, Model, Provider, SessionOptions};
-use serde_json::{Value, json};
+use scratch::{Scratch, assert_says, golden};
+use serde_json::json;
 
 /// A copy of the small SAM's bundle that can be damaged.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn new(name: &str) -> Copy {
-        let folder = std::env::temp_dir().join(format!("promptseg-bundle-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        for entry in std::fs::read_dir(golden("sam")).unwrap() {
-            let path = entry.unwrap().path();
-            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
-        }
-        Copy(folder)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn describe(&self, change: impl FnOnce(&mut Value)) {
-        let path = self.file("bundle.json");
-        let mut description: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        change(&mut description);
-        std::fs::write(&path, description.to_string()).unwrap();
-    }
-
-    /// The message of opening it as a model.
-    fn refusal(&self) -> String {
-        refusal(&self.0, None)
-    }
+fn copy(name: &str) -> Scratch {
+    Scratch::with(&format!("bundle-{name}"), "sam")
 }
 
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+/// The message of opening it as a model.
+fn refused(copy: &Scratch) -> String {
+    refusal(&copy.0, None)
 }
 
 fn refusal(path: &Path, decoder: Option<&Path>) -> String {
     match Model::open(path, decoder, &SessionOptions::cpu(1)) {
         Ok(_) => panic!("{} was accepted", path.display()),
         Err(e) => e.to_string(),
-    }
-}
-
-fn assert_says(message: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(message.contains(part), "`{part}` is not in: {message}");
     }
 }
 
@@ -68,7 +34,7 @@ fn a_whole_bundle_is_read() {
 
 #[test]
 fn a_damaged_file_is_named_with_both_hashes() {
-    let copy = Copy::new("hash");
+    let copy = copy("hash");
     let mut content = std::fs::read(copy.file("mask_decoder.onnx")).unwrap();
     content[1000] ^= 1;
     std::fs::write(copy.file("mask_decoder.onnx"), content).unwrap();
@@ -77,40 +43,40 @@ fn a_damaged_file_is_named_with_both_hashes() {
         panic!("no hash error")
     };
     assert!(file.ends_with("mask_decoder.onnx") && found != expected && found.len() == 64);
-    assert_says(&copy.refusal(), &["mask_decoder.onnx", &found, &expected]);
+    assert_says(&refused(&copy), &["mask_decoder.onnx", &found, &expected]);
 }
 
 #[test]
 fn a_truncated_file_is_named_with_both_sizes() {
-    let copy = Copy::new("size");
+    let copy = copy("size");
     let content = std::fs::read(copy.file("image_encoder.onnx")).unwrap();
     std::fs::write(copy.file("image_encoder.onnx"), &content[..1000]).unwrap();
-    assert_says(&copy.refusal(), &["image_encoder.onnx", "1000 bytes", &content.len().to_string()]);
+    assert_says(&refused(&copy), &["image_encoder.onnx", "1000 bytes", &content.len().to_string()]);
 }
 
 #[test]
 fn a_missing_file_is_named() {
-    let copy = Copy::new("missing");
+    let copy = copy("missing");
     std::fs::remove_file(copy.file("prompt_encoder.safetensors")).unwrap();
-    assert_says(&copy.refusal(), &["prompt_encoder.safetensors", "missing"]);
+    assert_says(&refused(&copy), &["prompt_encoder.safetensors", "missing"]);
     copy.describe(|d| {
         d["files"].as_object_mut().unwrap().remove("prompt_encoder.safetensors");
     });
-    assert_says(&copy.refusal(), &["bundle.json", "files", "prompt_encoder.safetensors"]);
+    assert_says(&refused(&copy), &["bundle.json", "files", "prompt_encoder.safetensors"]);
 }
 
 #[test]
 fn a_newer_format_is_refused_whatever_else_it_says() {
-    let copy = Copy::new("format");
+    let copy = copy("format");
     std::fs::write(copy.file("bundle.json"), r#"{"format": 2, "everything": "else"}"#).unwrap();
-    assert_says(&copy.refusal(), &["bundle.json", "format 2", "up to 1"]);
+    assert_says(&refused(&copy), &["bundle.json", "format 2", "up to 1"]);
     std::fs::write(copy.file("bundle.json"), "not json").unwrap();
-    assert_says(&copy.refusal(), &["bundle.json", "not a bundle description"]);
+    assert_says(&refused(&copy), &["bundle.json", "not a bundle description"]);
 }
 
 #[test]
 fn unknown_fields_are_ignored() {
-    let copy = Copy::new("fields");
+    let copy = copy("fields");
     copy.describe(|d| d["mood"] = json!("good"));
     assert!(Bundle::open(&copy.0).is_ok());
 }
@@ -127,13 +93,13 @@ fn fields_that_cannot_be_are_refused() {
         ("dynamic_multimask", json!({"delta": 0.05}), &["bundle.json", "threshold"]),
         ("low_res_limit", json!(0), &["low_res_limit", "0.0", "positive"]),
     ] {
-        let copy = Copy::new(field);
+        let copy = copy(field);
         copy.describe(|d| d[field] = value);
-        assert_says(&copy.refusal(), parts);
+        assert_says(&refused(&copy), parts);
     }
-    let copy = Copy::new("escape");
+    let copy = copy("escape");
     copy.describe(|d| d["files"]["../secret"] = json!({"sha256": "", "bytes": 0}));
-    assert_says(&copy.refusal(), &["../secret", "plain file names"]);
+    assert_says(&refused(&copy), &["../secret", "plain file names"]);
 }
 
 #[test]
@@ -145,9 +111,9 @@ fn graphs_that_do_not_fit_what_is_declared_are_refused_with_both() {
         ("embedding_shape", json!([1, 32, 16, 32]), &["image_encoder.onnx", "[1,32,32,32]", "[1, 32, 16, 32]"]),
         ("candidates", json!(2), &["mask_decoder.onnx", "4 masks", "3 as"]),
     ] {
-        let copy = Copy::new(&format!("declared-{field}"));
+        let copy = copy(&format!("declared-{field}"));
         copy.describe(|d| d[field] = value);
-        assert_says(&copy.refusal(), parts);
+        assert_says(&refused(&copy), parts);
     }
 }
 
@@ -156,10 +122,10 @@ fn paths_that_are_no_model_are_refused() {
     assert_says(&refusal(Path::new("/no/such/place"), None), &["/no/such/place", "no such file"]);
     assert_says(&refusal(&golden("masks"), None), &["no ONNX file"]);
     assert_says(&refusal(&golden("cases.json"), None), &["cases.json", "not an ONNX file"]);
-    let copy = Copy::new("garbage");
+    let copy = copy("garbage");
     std::fs::remove_file(copy.file("bundle.json")).unwrap();
     std::fs::write(copy.file("mask_decoder.onnx"), b"not a graph").unwrap();
-    assert_says(&copy.refusal(), &["mask_decoder.onnx is not an ONNX graph", "truncated, damaged"]);
+    assert_says(&refused(&copy), &["mask_decoder.onnx is not an ONNX graph", "truncated, damaged"]);
 }
 
 #[test]
@@ -170,7 +136,7 @@ fn a_decoder_for_prompt_embeddings_needs_its_bundle() {
 
 #[test]
 fn a_pair_in_one_folder_is_told_apart_by_its_tensors() {
-    let copy = Copy::new("pair");
+    let copy = copy("pair");
     for name in ["bundle.json", "mask_decoder.onnx", "prompt_encoder.safetensors"] {
         std::fs::remove_file(copy.file(name)).unwrap();
     }

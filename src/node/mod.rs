@@ -116,7 +116,9 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
     let took = since.elapsed().as_secs_f32();
     info!("{name}: model '{model_name}' in {took:.1} s; encoder on {}, decoder on {}", encoder.runs(), decoder.runs());
-    for refused in &encoder.refused {
+    // A missing provider is missing for both; a variant may be refused for one half alone.
+    let decoders = decoder.refused.iter().filter(|refused| refused.precision.is_some());
+    for refused in encoder.refused.iter().chain(decoders) {
         info!("{name}: not on {refused}");
     }
 

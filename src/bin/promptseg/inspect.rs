@@ -6,7 +6,7 @@ use promptseg::model::{Bundle, Model, ModelInfo, Precision, Provider, SessionOpt
 use promptseg::pixels::Resize;
 use serde_json::{Value, json};
 
-use super::{Failure, terminal};
+use super::{Failure, short, terminal};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -155,6 +155,10 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
         ("image", format!("{0} x {0}, {1}, mean {2:?}, std {3:?}", info.image_size, resize(info), info.mean, info.std)),
         ("embedding", format!("{:?}", info.embedding_shape)),
         ("masks", format!("{single}{} candidates, {1} x {1} logits", info.candidates, info.low_res_size)),
+        (
+            "unstable",
+            info.dynamic_multimask.map_or_else(String::new, |rule| format!("the best candidate instead: {rule}")),
+        ),
         ("prompts", prompts(info).join(", ")),
         ("objects", objects.to_owned()),
         ("runtime", runtime::build_info()?.to_owned()),
@@ -195,13 +199,14 @@ fn as_json(
             value["bytes"] = json!(info.bytes);
             value["image_size"] = json!(info.image_size);
             value["resize"] = json!(resize(info));
-            value["mean"] = json!(info.mean);
-            value["std"] = json!(info.std);
+            value["mean"] = json!(info.mean.map(short));
+            value["std"] = json!(info.std.map(short));
             value["embedding_shape"] = json!(info.embedding_shape);
             value["low_res_size"] = json!(info.low_res_size);
-            value["mask_threshold"] = json!(info.mask_threshold);
+            value["mask_threshold"] = json!(short(info.mask_threshold));
             value["candidates"] = json!(info.candidates);
             value["single_mask"] = json!(info.single_mask);
+            value["dynamic_multimask"] = json!(info.dynamic_multimask);
             value["prompts"] = json!(prompts(info));
             value["batched"] = json!(info.batched);
             value["variants"] = json!(info.variants);

@@ -155,6 +155,11 @@ fn read_image(path: &Path) -> Result<RgbImage, String> {
     })
 }
 
+/// For JSON: without the digits that a float has only when it is made a double.
+fn short(value: f32) -> f64 {
+    (f64::from(value) * 1e6).round() / 1e6
+}
+
 /// An error with its causes.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

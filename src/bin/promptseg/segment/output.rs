@@ -8,7 +8,7 @@ use promptseg::pixels::{Mask, OverlayObject, coco_counts, coco_string, contours,
 use serde_json::{Value, json};
 
 use super::{Answer, Arguments, Origin, pictures};
-use crate::{Failure, terminal};
+use crate::{Failure, short, terminal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -260,11 +260,6 @@ fn target(format: Format, out: Option<&Path>) -> Result<Target, String> {
 
 fn rle(mask: &Mask) -> Value {
     json!({ "size": [mask.height, mask.width], "counts": coco_string(&coco_counts(mask)) })
-}
-
-/// Without the digits that a float has only when it is made a double.
-fn short(value: f32) -> f64 {
-    (f64::from(value) * 1e6).round() / 1e6
 }
 
 fn scores(candidate: &Candidate) -> String {
