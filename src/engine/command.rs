@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::frame::{Frame, Header, Stamp};
 use super::kept::KeptFrames;
 use crate::pixels::{Mask, MaskInput};
-use crate::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
+use crate::prompt::{BoxPrompt, Point, Prompt};
 
 /// The frame that a prompt is meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,28 @@ pub enum Operation {
     Clear,
 }
 
+/// What a foreground click means; a background click is always a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClickMode {
+    /// A point on the object.
+    #[default]
+    Point,
+    /// A corner: two of them are a box.
+    Box,
+}
+
+impl std::str::FromStr for ClickMode {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "point" => Ok(ClickMode::Point),
+            "box" => Ok(ClickMode::Box),
+            other => Err(format!("'{other}' is none of point, box")),
+        }
+    }
+}
+
 /// A prompt that cannot be told yet: a click in metres, whose pixel depends on what the camera does. Its turn is that of
 /// its arrival; those behind it wait with it, `prompt_timeout` at most.
 pub trait Later: std::fmt::Debug + Send {
@@ -100,12 +122,19 @@ pub enum Interaction {
     Click {
         at: FrameRef,
         point: Point,
+        mode: ClickMode,
         persistence: Persistence,
     },
     /// A box for the current object.
     Region {
         at: FrameRef,
         bbox: BoxPrompt,
+        persistence: Persistence,
+    },
+    /// A mask of the current object.
+    Mask {
+        at: FrameRef,
+        mask: MaskInput,
         persistence: Persistence,
     },
     Prompts {
@@ -120,6 +149,10 @@ pub enum Interaction {
     NewObject,
     /// Forget every object.
     Clear,
+    /// Take the last prompt back. The answer says what was taken back, or why nothing was.
+    Undo {
+        reply: oneshot::Sender<Result<String, String>>,
+    },
 }
 
 /// Boxes of a detector, on the detector's own frame.
@@ -162,8 +195,8 @@ pub struct ObjectResult {
     /// What pointed at it, for the overlay.
     pub points: Vec<Point>,
     pub bbox: Option<BoxPrompt>,
-    /// Fed back with the next click.
-    pub low_res: LowResLogits,
+    /// Why tracking could not find it on this frame; its mask is empty then.
+    pub lost: Option<String>,
 }
 
 /// Milliseconds of one result.
@@ -193,6 +226,8 @@ pub struct FrameResult {
     pub header: Header,
     pub image: Arc<RgbImage>,
     pub objects: Vec<Arc<ObjectResult>>,
+    /// The first corner of a box that waits for the second.
+    pub corner: Option<Point>,
     /// Objects changed since the last result: even an empty answer says something (after a clear).
     pub prompted: bool,
     pub ms: StageMs,
@@ -263,4 +298,6 @@ pub enum Event {
         lost: bool,
         reason: String,
     },
+    /// What a person who points should know.
+    Note(String),
 }

@@ -28,7 +28,8 @@ pub fn follow(object: &Object, geometry: &Geometry, threshold: f32) -> Option<Pr
     Some(prompt.with_point(point).with_mask(previous))
 }
 
-/// The cell farthest from the border of the mask, as (column, row): two passes of the chessboard distance.
+/// The cell farthest from the border of the mask, as (column, row): two passes of the chessboard distance. Of several,
+/// the one nearest to their middle, so that it moves as the object does and not along it.
 fn deepest(inside: &[bool], side: usize) -> Option<(usize, usize)> {
     let stride = side + 2;
     let mut distance = vec![0u32; stride * stride];
@@ -42,26 +43,36 @@ fn deepest(inside: &[bool], side: usize) -> Option<(usize, usize)> {
             }
         }
     }
-    let mut best = (0, None);
+    let mut best = 0;
+    let mut deepest: Vec<(usize, usize)> = Vec::new();
     for y in (0..side).rev() {
         for x in (0..side).rev() {
             let i = at(x, y);
-            if distance[i] > 0 {
-                let near = [i + 1, i + stride + 1, i + stride, i + stride - 1].map(|n| distance[n]);
-                distance[i] = distance[i].min(1 + near.into_iter().min().unwrap_or(0));
-                if distance[i] > best.0 {
-                    best = (distance[i], Some((x, y)));
-                }
+            if distance[i] == 0 {
+                continue;
+            }
+            let near = [i + 1, i + stride + 1, i + stride, i + stride - 1].map(|n| distance[n]);
+            distance[i] = distance[i].min(1 + near.into_iter().min().unwrap_or(0));
+            if distance[i] > best {
+                best = distance[i];
+                deepest.clear();
+            }
+            if distance[i] == best {
+                deepest.push((x, y));
             }
         }
     }
-    best.1
+    let count = deepest.len().max(1) as f32;
+    let mean = |of: fn(&(usize, usize)) -> usize| deepest.iter().map(of).sum::<usize>() as f32 / count;
+    let (mean_x, mean_y) = (mean(|c| c.0), mean(|c| c.1));
+    let from_mean = |c: &(usize, usize)| (c.0 as f32 - mean_x).hypot(c.1 as f32 - mean_y);
+    deepest.into_iter().min_by(|a, b| from_mean(a).total_cmp(&from_mean(b)))
 }
 
 /// Brings a mask that somebody gave to the model's low resolution.
 ///
 /// # Errors
-/// It has neither the size of the image nor, as logits, that of the model's low-resolution masks.
+/// It has neither the size of the image nor, as logits, that of the model's low-resolution masks, or nothing is inside.
 pub fn low_res(mask: &MaskInput, geometry: &Geometry, side: usize) -> Result<LowResLogits, Refusal> {
     let data = mask.to_low_res(geometry, side).ok_or_else(|| {
         let (MaskInput::Binary { width, height, .. } | MaskInput::Logits { width, height, .. }) = mask;
@@ -69,6 +80,10 @@ pub fn low_res(mask: &MaskInput, geometry: &Geometry, side: usize) -> Result<Low
         let expected = format!("a mono8 mask of {image_width}x{image_height} or 32FC1 logits of {side}x{side}");
         Refusal::new(RefusalKind::BadPrompt, format!("mask prompt of {width}x{height}, expected {expected}"))
     })?;
+    if mask.is_empty() {
+        let message = "mask prompt with nothing inside: mono8 above 127, or logits above 0, is the object";
+        return Err(Refusal::new(RefusalKind::BadPrompt, message));
+    }
     Ok(LowResLogits { side, data: data.into() })
 }
 
@@ -85,7 +100,7 @@ mod tests {
         let inside: Vec<bool> =
             (0..side * side).map(|i| (2..13).contains(&(i % side)) && (4..11).contains(&(i / side))).collect();
         let (x, y) = deepest(&inside, side).unwrap();
-        assert!((5..=9).contains(&x) && y == 7, "{x} {y}");
+        assert_eq!((x, y), (7, 7));
         assert_eq!(deepest(&vec![false; side * side], side), None);
     }
 
@@ -115,5 +130,7 @@ mod tests {
         let geometry = Geometry::new(640, 480, 256, Resize::Letterbox);
         let drawn = MaskInput::Binary { width: 4, height: 4, data: vec![0; 16] };
         assert!(low_res(&drawn, &geometry, 64).unwrap_err().message.contains("4x4"));
+        let empty = MaskInput::Binary { width: 640, height: 480, data: vec![0; 640 * 480] };
+        assert!(low_res(&empty, &geometry, 64).unwrap_err().message.contains("nothing inside"));
     }
 }

@@ -17,6 +17,8 @@ pub struct Metrics {
     pub results: u64,
     /// Prompted masks that were computed.
     pub masks: u64,
+    /// Boxes of detectors that the filters (score, class, number) kept out.
+    pub detections_filtered: u64,
     pub refused: BTreeMap<RefusalKind, u64>,
     recent: VecDeque<StageMs>,
 }

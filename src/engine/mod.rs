@@ -8,11 +8,21 @@
 //! * Memory is bounded whatever the camera, the detector or the user does: slots, rings and queues have a size, and
 //!   what does not fit is refused, said and counted ([`Metrics`]).
 
+mod batch;
+#[cfg(test)]
+mod batch_tests;
 mod command;
+mod current;
+#[cfg(test)]
+mod current_tests;
 mod decode;
 mod encode;
 mod feedback;
 mod frame;
+mod history;
+mod interact;
+#[cfg(test)]
+mod interact_tests;
 pub mod kept;
 mod metrics;
 mod objects;
@@ -33,8 +43,8 @@ use std::time::{Duration, Instant};
 use image::RgbImage;
 
 pub use command::{
-    DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, Later, ObjectPrompt, ObjectResult, Operation,
-    Persistence, Refusal, RefusalKind, Segment, SegmentOn, StageMs,
+    ClickMode, DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, Later, ObjectPrompt, ObjectResult,
+    Operation, Persistence, Refusal, RefusalKind, Segment, SegmentOn, StageMs,
 };
 pub use frame::{Frame, FramePixels, Header, Stamp};
 pub use kept::KeepLimits;
@@ -234,6 +244,11 @@ impl Engine {
     /// Counts an input that was refused before it came here.
     pub fn count_refusal(&self, kind: RefusalKind) {
         self.shared.lock().metrics.refuse(kind);
+    }
+
+    /// Counts boxes of a detector that were not wanted.
+    pub fn count_filtered(&self, boxes: usize) {
+        self.shared.lock().metrics.detections_filtered += boxes as u64;
     }
 
     /// Changes what can be changed while the engine runs.

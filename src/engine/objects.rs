@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::command::{ObjectPrompt, Operation, Persistence, Refusal, RefusalKind};
+use super::frame::Stamp;
 use crate::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
 
 /// `~/labels` is mono16.
@@ -25,22 +26,36 @@ pub struct Object {
     pub previous_area: f32,
     /// Tracking gave up on it; it is tried again on every frame.
     pub lost: bool,
+    /// The frame of its last prompt.
+    pub prompted_on: Stamp,
 }
 
 impl Object {
     fn new(id: u32, class_id: String, persistence: Persistence) -> Self {
-        let (prompt, held) = (Prompt::default(), Prompt::default());
-        Object { id, class_id, prompt, held, persistence, previous: None, previous_area: 0.0, lost: false }
+        Object {
+            id,
+            class_id,
+            prompt: Prompt::default(),
+            held: Prompt::default(),
+            persistence,
+            previous: None,
+            previous_area: 0.0,
+            lost: false,
+            prompted_on: Stamp::NONE,
+        }
     }
 
     /// The prompt as the decoder gets it when the user has just said something more: with the previous logits, as
-    /// SAM's interactive use does.
+    /// SAM's interactive use does. They hold what an earlier mask prompt said.
     pub fn refined(&self) -> Prompt {
-        let mut prompt = self.prompt.clone();
-        if prompt.mask.is_none() {
-            prompt.mask = self.previous.clone();
-        }
-        prompt
+        let mask = self.previous.clone().or_else(|| self.prompt.mask.clone());
+        Prompt { mask, ..self.prompt.clone() }
+    }
+
+    /// A mask that somebody gave takes the place of the logits so far.
+    fn give_mask(&mut self, mask: LowResLogits) {
+        self.prompt.mask = Some(mask);
+        self.previous = None;
     }
 }
 
@@ -50,7 +65,9 @@ impl Object {
 pub struct Objects {
     map: BTreeMap<u32, Object>,
     /// The object that clicks belong to; `None`: the next click starts one.
-    current: Option<u32>,
+    pub(super) current: Option<u32>,
+    /// The first click of a box, waiting for the second.
+    pub corner: Option<Point>,
 }
 
 impl Objects {
@@ -70,14 +87,24 @@ impl Objects {
         self.map.contains_key(&id)
     }
 
-    /// The largest id in use, 0 without objects.
-    pub fn max_id(&self) -> u32 {
-        self.map.keys().next_back().copied().unwrap_or(0)
+    /// Puts an object back as it was, or takes it away.
+    pub fn restore(&mut self, id: u32, object: Option<Object>) {
+        match object {
+            Some(object) => self.map.insert(id, object),
+            None => self.map.remove(&id),
+        };
     }
 
-    /// Ends the current object: the next click starts another.
-    pub fn new_object(&mut self) {
+    /// Forgets the objects that do not pass, but for the one that clicks belong to.
+    pub fn retain(&mut self, pass: impl Fn(&Object) -> bool) {
+        let current = self.current;
+        self.map.retain(|id, object| current == Some(*id) || pass(object));
+    }
+
+    /// Ends the current object: the next click starts another. Returns the corner that waited for its box.
+    pub fn new_object(&mut self) -> Option<Point> {
         self.current = None;
+        self.corner.take()
     }
 
     pub fn clear(&mut self) {
@@ -110,6 +137,13 @@ impl Objects {
         object.id
     }
 
+    /// A mask of the current object; it replaces what was known of its mask. Returns the object's id.
+    pub fn mask(&mut self, mask: LowResLogits, persistence: Persistence) -> u32 {
+        let object = self.current_mut(persistence);
+        object.give_mask(mask);
+        object.id
+    }
+
     /// Applies a PromptArray. Returns the ids that must be decoded again.
     ///
     /// # Errors
@@ -120,13 +154,13 @@ impl Objects {
         prompts: Vec<ObjectPrompt>,
         persistence: Persistence,
     ) -> Result<Vec<u32>, Refusal> {
+        if operation == Operation::Clear {
+            self.clear();
+            return Ok(Vec::new());
+        }
         check_ids(&prompts)?;
         match operation {
-            Operation::Clear => {
-                self.clear();
-                Ok(Vec::new())
-            }
-            Operation::Remove => {
+            Operation::Clear | Operation::Remove => {
                 if let Some(p) = prompts.iter().find(|p| !self.map.contains_key(&p.id)) {
                     let known: Vec<_> = self.map.keys().collect();
                     return Err(Refusal::new(
@@ -142,6 +176,7 @@ impl Objects {
             }
             Operation::Set => {
                 let before = std::mem::take(self);
+                self.corner = before.corner;
                 Ok(prompts.into_iter().map(|p| self.merge(p, &before, persistence)).collect())
             }
             Operation::Add => {
@@ -165,7 +200,9 @@ impl Objects {
         }
         object.prompt.points.extend(p.prompt.points);
         object.prompt.bbox = p.prompt.bbox.or(object.prompt.bbox);
-        object.prompt.mask = p.prompt.mask.or(object.prompt.mask.take());
+        if let Some(mask) = p.prompt.mask {
+            object.give_mask(mask);
+        }
         self.map.insert(id, object);
         id
     }
@@ -218,6 +255,28 @@ mod tests {
         objects.get_mut(1).unwrap().previous = Some(logits.clone());
         objects.click(Point::foreground(2.0, 2.0), Persistence::Hold);
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits));
+    }
+
+    #[test]
+    fn a_given_mask_takes_the_place_of_the_logits_and_they_of_the_mask() {
+        let logits = |v: f32| LowResLogits { side: 1, data: vec![v].into() };
+        let mut objects = Objects::default();
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold);
+        objects.get_mut(1).unwrap().previous = Some(logits(3.0));
+        objects.mask(logits(7.0), Persistence::Hold);
+        assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits(7.0)));
+        objects.get_mut(1).unwrap().previous = Some(logits(5.0));
+        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold);
+        assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits(5.0)));
+    }
+
+    #[test]
+    fn clear_does_not_look_at_the_objects_of_its_message() {
+        let mut objects = Objects::default();
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold);
+        let twice = vec![asked(3, Prompt::default()), asked(3, Prompt::default()), asked(70_000, Prompt::default())];
+        assert_eq!(objects.apply(Operation::Clear, twice, Persistence::Hold), Ok(Vec::new()));
+        assert_eq!(ids(&objects), [0; 0]);
     }
 
     #[test]

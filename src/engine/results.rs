@@ -30,6 +30,13 @@ impl RecentResults {
         self.0.clear();
     }
 
+    /// Forgets an object on every frame: it is another from now on.
+    pub fn forget(&mut self, id: u32) {
+        for frame in &mut self.0 {
+            frame.objects.remove(&id);
+        }
+    }
+
     /// Whether the object was decoded on the frame already.
     pub fn contains(&self, stamp: Stamp, id: u32) -> bool {
         self.0.iter().any(|f| f.stamp == stamp && f.objects.contains_key(&id))
@@ -91,6 +98,9 @@ pub(super) fn lost(object: &Object, decoded: &Decoded, settings: &Settings) -> O
         return Some(format!("predicted IoU {:.2} is below {:.2}", decoded.best.iou, settings.track_min_iou));
     }
     let mask = &decoded.best.mask;
+    if mask.area == 0 {
+        return Some("its mask is empty".into());
+    }
     let area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
     let jump = area / object.previous_area.max(f32::EPSILON);
     let bound = settings.track_max_area_jump;
@@ -116,7 +126,7 @@ pub(super) fn result_from(shown: &Prompt, decoded: Decoded) -> ObjectResult {
         candidate_ious: decoded.candidate_ious,
         points: shown.points.clone(),
         bbox: shown.bbox,
-        low_res: decoded.best.low_res,
+        lost: None,
         mask: decoded.best.mask,
     }
 }

@@ -31,10 +31,15 @@ pub(super) fn next_interaction(state: &mut State) -> Option<Work> {
     let front = state.interactions.front()?;
     let since = front.since;
     let frame = match &front.item {
-        Interaction::Later(_) | Interaction::NewObject => None,
-        Interaction::Clear => state.kept.newest().cloned(),
-        Interaction::Prompts { operation: Operation::Clear | Operation::Remove, .. } => state.kept.newest().cloned(),
-        Interaction::Click { at, .. } | Interaction::Region { at, .. } | Interaction::Prompts { at, .. } => {
+        Interaction::Later(_)
+        | Interaction::NewObject
+        | Interaction::Clear
+        | Interaction::Undo { .. }
+        | Interaction::Prompts { operation: Operation::Clear | Operation::Remove, .. } => state.kept.newest().cloned(),
+        Interaction::Click { at, .. }
+        | Interaction::Region { at, .. }
+        | Interaction::Mask { at, .. }
+        | Interaction::Prompts { at, .. } => {
             let at = *at;
             match state.resolve(at, since) {
                 Resolved::Ready(frame) => Some(frame),

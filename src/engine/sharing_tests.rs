@@ -35,7 +35,7 @@ impl Camera {
 
     fn click(&self, at: FrameRef) {
         let (point, persistence) = (Point::foreground(3.0, 3.0), Persistence::Once);
-        self.engine.interact(Interaction::Click { at, point, persistence }).unwrap();
+        self.engine.interact(Interaction::Click { at, point, mode: ClickMode::Point, persistence }).unwrap();
     }
 
     fn answer(&self) -> FrameResult {

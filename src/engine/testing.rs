@@ -75,27 +75,46 @@ impl Encode for GatedEncoder {
     }
 }
 
-/// Answers with a full mask whose IoU is the frame's second / 100, and keeps what it was asked.
+/// Frames of these seconds are answered in a way of their own.
+pub const OBJECT_SCORE_BELOW_ZERO: i32 = 77;
+pub const EMPTY_MASK: i32 = 78;
+pub const SMALL_MASK: i32 = 79;
+
+/// Answers with a full mask whose IoU is the frame's second / 100, and keeps what it was asked. Its logits tell how
+/// many points it was asked with.
 #[derive(Default)]
 pub struct FakeDecoder {
     pub asked: Arc<Mutex<Vec<Vec<Prompt>>>>,
+    /// With it, each decoding of so many prompts is reported, and waits for a permit.
+    pub gate: Option<(Sender<usize>, Receiver<()>)>,
 }
 
 impl Decode for FakeDecoder {
     fn decode(&mut self, embedding: &Embedding, prompts: &[Prompt], _: &DecodeOptions) -> Result<Decodes, String> {
         if !prompts.is_empty() {
             self.asked.lock().unwrap().push(prompts.to_vec());
+            if let Some((started, permits)) = &self.gate {
+                let _ = started.send(prompts.len());
+                permits.recv().map_err(|_| "the test is over".to_owned())?;
+            }
         }
         let second = embedding.tensor("image_embeddings").map_or(0.0, |(_, v)| v[0]);
         if second == 66.0 {
             panic!("a decoder that panics, on purpose");
         }
-        let decoded = |_: &Prompt| {
-            let data: Arc<[f32]> = vec![5.0; SIDE * SIDE].into();
+        let decoded = |prompt: &Prompt| {
+            let inside = 5.0 + prompt.points.len() as f32;
+            let cell = |i: usize| match second as i32 {
+                EMPTY_MASK => -5.0,
+                SMALL_MASK if i != SIDE + 1 => -5.0,
+                _ => inside,
+            };
+            let data: Arc<[f32]> = (0..SIDE * SIDE).map(cell).collect();
             let mask = mask_from_low_res(&data, SIDE, &embedding.geometry, 0.0, 1.0);
             let low_res = LowResLogits { side: SIDE, data };
             let best = Candidate { index: 0, iou: second / 100.0, mask, low_res, logits: None };
-            Decoded { best, others: Vec::new(), candidate_ious: vec![second / 100.0], object_score: None }
+            let object_score = (second as i32 == OBJECT_SCORE_BELOW_ZERO).then_some(-3.0);
+            Decoded { best, others: Vec::new(), candidate_ious: vec![second / 100.0], object_score }
         };
         Ok(Decodes { objects: prompts.iter().map(decoded).collect(), timings: DecodeTimings::default() })
     }

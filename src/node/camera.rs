@@ -132,6 +132,7 @@ fn publish(shared: &Shared, label: &str, outputs: &Outputs, image_plane: &mut Im
         Event::Refused(refusal) => shared.refusals.say("input", &refusal),
         Event::Tracking { id, lost: true, reason } => warn!("{label}object {id} is lost: {reason}"),
         Event::Tracking { id, lost: false, .. } => info!("{label}object {id} is found again"),
+        Event::Note(what) => info!("{label}{what}"),
     }
 }
 

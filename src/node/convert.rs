@@ -5,9 +5,8 @@ use r2r::builtin_interfaces::msg::Time;
 use r2r::promptseg_msgs::msg as ours;
 use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
 use r2r::std_msgs::msg::Header as RosHeader;
-use r2r::vision_msgs::msg::{BoundingBox2D, Detection2D, Detection2DArray};
 
-use crate::engine::{DetectedBox, Frame, FramePixels, Header, ObjectPrompt, Operation, Refusal, RefusalKind, Stamp};
+use crate::engine::{Frame, FramePixels, Header, ObjectPrompt, Operation, Refusal, RefusalKind, Stamp};
 use crate::pixels::{MaskInput, RawImage, decode_mask};
 use crate::prompt::{BoxPrompt, Label, Point, Prompt};
 
@@ -57,32 +56,6 @@ pub fn region(roi: &RegionOfInterest) -> BoxPrompt {
     }
 }
 
-/// The upright box around a detector's, which may be rotated.
-fn hull(b: &BoundingBox2D) -> BoxPrompt {
-    let (sin, cos) = b.center.theta.sin_cos();
-    let half_x = (b.size_x * cos).abs() / 2.0 + (b.size_y * sin).abs() / 2.0;
-    let half_y = (b.size_x * sin).abs() / 2.0 + (b.size_y * cos).abs() / 2.0;
-    let (x, y) = (b.center.position.x, b.center.position.y);
-    // A size below zero is no box: keep it inside out, so that the check says so.
-    let sign = if b.size_x < 0.0 || b.size_y < 0.0 { -1.0 } else { 1.0 };
-    BoxPrompt {
-        x_min: (x - sign * half_x) as f32,
-        y_min: (y - sign * half_y) as f32,
-        x_max: (x + sign * half_x) as f32,
-        y_max: (y + sign * half_y) as f32,
-    }
-}
-
-fn class_of(detection: &Detection2D) -> String {
-    let best = detection.results.iter().max_by(|a, b| a.hypothesis.score.total_cmp(&b.hypothesis.score));
-    best.map(|r| r.hypothesis.class_id.clone()).unwrap_or_default()
-}
-
-pub fn detections(message: &Detection2DArray) -> Vec<DetectedBox> {
-    let detected = |d: &Detection2D| DetectedBox { bbox: hull(&d.bbox), class_id: class_of(d), tag: d.id.clone() };
-    message.detections.iter().map(detected).collect()
-}
-
 pub fn operation(message: &ours::PromptArray) -> Result<Operation, Refusal> {
     match message.operation {
         0 => Ok(Operation::Set),
@@ -99,13 +72,14 @@ pub fn object_prompts(objects: Vec<ours::ObjectPrompt>) -> Result<Vec<ObjectProm
 
 fn object_prompt(object: ours::ObjectPrompt) -> Result<ObjectPrompt, Refusal> {
     let id = object.object_id;
+    let of_object = |refusal: Refusal| bad(format!("object {id}: {}", refusal.message));
     let points = object.points.iter().map(|p| point(id, p)).collect::<Result<Vec<_>, _>>()?;
     let bbox = match object.box_.as_slice() {
         [] => None,
         [b] => Some(BoxPrompt { x_min: b.x_min, y_min: b.y_min, x_max: b.x_max, y_max: b.y_max }),
         more => return Err(bad(format!("object {id}: {} boxes, at most one is possible", more.len()))),
     };
-    let mask = if is_absent(&object.mask) { None } else { Some(mask_input(id, &object.mask)?) };
+    let mask = if is_absent(&object.mask) { None } else { Some(mask_input(&object.mask).map_err(of_object)?) };
     Ok(ObjectPrompt {
         id,
         class_id: object.class_id,
@@ -124,7 +98,7 @@ fn point(id: u32, p: &ours::PointPrompt) -> Result<Point, Refusal> {
     Ok(Point { x: p.x, y: p.y, label })
 }
 
-fn mask_input(id: u32, image: &Image) -> Result<MaskInput, Refusal> {
+pub fn mask_input(image: &Image) -> Result<MaskInput, Refusal> {
     let raw = RawImage {
         width: image.width,
         height: image.height,
@@ -133,7 +107,7 @@ fn mask_input(id: u32, image: &Image) -> Result<MaskInput, Refusal> {
         big_endian: image.is_bigendian != 0,
         data: &image.data,
     };
-    decode_mask(&raw).map_err(|e| bad(format!("object {id}: mask: {e}")))
+    decode_mask(&raw).map_err(|e| bad(format!("mask: {e}")))
 }
 
 fn bad(message: String) -> Refusal {
@@ -143,26 +117,6 @@ fn bad(message: String) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use r2r::vision_msgs::msg::{Point2D, Pose2D};
-
-    fn bounding_box(x: f64, y: f64, theta: f64, size_x: f64, size_y: f64) -> BoundingBox2D {
-        BoundingBox2D { center: Pose2D { position: Point2D { x, y }, theta }, size_x, size_y }
-    }
-
-    #[test]
-    fn a_detectors_box_is_centre_based_and_may_be_rotated() {
-        let upright = hull(&bounding_box(50.0, 40.0, 0.0, 20.0, 10.0));
-        assert_eq!(upright, BoxPrompt { x_min: 40.0, y_min: 35.0, x_max: 60.0, y_max: 45.0 });
-        let turned = hull(&bounding_box(50.0, 40.0, std::f64::consts::FRAC_PI_2, 20.0, 10.0));
-        assert!((turned.x_min - 45.0).abs() < 1e-4 && (turned.y_min - 30.0).abs() < 1e-4, "{turned:?}");
-    }
-
-    #[test]
-    fn a_box_of_negative_size_stays_without_area() {
-        let b = hull(&bounding_box(50.0, 40.0, 0.0, -20.0, 10.0));
-        let prompt = Prompt { bbox: Some(b), ..Prompt::default() };
-        assert!(prompt.check(100, 100).is_err());
-    }
 
     #[test]
     fn labels_operations_and_boxes_that_do_not_exist_are_refused() {

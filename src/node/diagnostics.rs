@@ -74,6 +74,7 @@ fn status(camera: &Shared, node_name: &str, before: &Metrics, now: &Metrics, sec
         pair("images superseded by a newer one", now.frames_superseded),
         pair("masks", now.masks),
         pair("prompts waiting", camera.engine.waiting()),
+        pair("detections not taken (score, class, number)", now.detections_filtered),
         pair("kept frames", kept),
         pair("kept frames (MB)", format!("{:.1}", kept_bytes as f64 / 1e6)),
         pair("resident memory (MB)", resident_megabytes().map_or_else(|| "unknown".into(), |m| format!("{m:.0}"))),

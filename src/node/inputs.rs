@@ -10,9 +10,10 @@ use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image, RegionOfInterest
 use r2r::vision_msgs::msg::Detection2DArray;
 
 use super::camera::Shared;
+use super::parameters::Parameters;
 use super::topics::{Messages, Topics};
-use super::{NodeError, convert, qos};
-use crate::engine::{Detections, FrameRef, Interaction, Operation, Persistence, Refusal};
+use super::{NodeError, convert, detections, qos};
+use crate::engine::{FrameRef, Interaction, Operation, Persistence, Refusal};
 use crate::prompt::{Label, Point};
 
 /// Subscribes to everything that the node listens to.
@@ -37,10 +38,15 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
             });
         }
     }
-    let points = topics.subscribe::<PointMsg>("point", qos::PROMPTS)?;
-    drain(points, shared, "point", |s, p| click(s, FrameRef::Newest, p.x, p.y));
+    // rqt_image_view publishes a click on the picture of topic T on T_mouse_left: on the overlay it needs no remapping.
+    for topic in ["point", "~/overlay_mouse_left"] {
+        let points = topics.subscribe::<PointMsg>(topic, qos::PROMPTS)?;
+        drain(points, shared, topic, |s, p| click(s, "point", FrameRef::Newest, p.x, p.y));
+    }
     let pixels = topics.subscribe::<PointStamped>("pixel", qos::PROMPTS)?;
-    drain(pixels, shared, "pixel", |s, p| click(s, convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y));
+    drain(pixels, shared, "pixel", |s, p| {
+        click(s, "pixel", convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y)
+    });
     let clicked = topics.subscribe::<PointStamped>("clicked_point", qos::PROMPTS)?;
     drain(clicked, shared, "clicked_point", clicked_point);
     let infos = topics.subscribe::<CameraInfo>("camera_info", qos::SENSOR)?;
@@ -50,14 +56,26 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
     });
     let regions = topics.subscribe::<RegionOfInterest>("region", qos::PROMPTS)?;
     drain(regions, shared, "region", |s, roi| {
-        let persistence = persistence(s);
+        let persistence = persistence(&s.parameters(), "region");
         s.engine.interact(Interaction::Region { at: FrameRef::Newest, bbox: convert::region(&roi), persistence })
     });
-    let detections = topics.subscribe::<Detection2DArray>("detections", qos::DETECTIONS)?;
-    drain(detections, shared, "detections", |s, message| {
-        let at = convert::stamp(&message.header.stamp).into();
-        s.engine.detections(Detections { at, boxes: convert::detections(&message) })
+    let masks = topics.subscribe::<Image>("mask_prompt", qos::PROMPTS)?;
+    drain(masks, shared, "mask_prompt", |s, image| {
+        let mask = convert::mask_input(&image).inspect_err(|refusal| s.engine.count_refusal(refusal.kind))?;
+        let at = convert::stamp(&image.header.stamp).into();
+        s.engine.interact(Interaction::Mask { at, mask, persistence: persistence(&s.parameters(), "mask_prompt") })
     });
+    let boxes = topics.subscribe::<Detection2DArray>("detections", qos::DETECTIONS)?;
+    drain(boxes, shared, "detections", |s, message| {
+        detections::hand_on(s, &message.header.stamp, detections::of_vision(&message))
+    });
+    #[cfg(yolo_msgs)]
+    {
+        let boxes = topics.subscribe::<r2r::yolo_msgs::msg::DetectionArray>("yolo_detections", qos::DETECTIONS)?;
+        drain(boxes, shared, "yolo_detections", |s, message| {
+            detections::hand_on(s, &message.header.stamp, detections::of_yolo(&message))
+        });
+    }
     let prompts = topics.subscribe::<PromptArray>("prompts", qos::PROMPTS)?;
     drain(prompts, shared, "prompts", prompt_array);
     Ok(())
@@ -80,19 +98,23 @@ fn drain<T: Send + 'static>(
     });
 }
 
-fn persistence(shared: &Shared) -> Persistence {
-    shared.parameters().text("persistence").parse().unwrap_or_default()
+/// How long what this source prompts lives: `persistence_SOURCE`, or `persistence` where that is empty.
+fn persistence(parameters: &Parameters, source: &str) -> Persistence {
+    let own = parameters.text(&format!("persistence_{source}"));
+    let text = if own.is_empty() { parameters.text("persistence") } else { own };
+    text.parse().unwrap_or_default()
 }
 
-fn click(shared: &Shared, at: FrameRef, x: f64, y: f64) -> Result<(), Refusal> {
-    shared.engine.interact(click_of_now(shared)(at, x, y))
+fn click(shared: &Shared, source: &str, at: FrameRef, x: f64, y: f64) -> Result<(), Refusal> {
+    shared.engine.interact(click_of_now(shared, source)(at, x, y))
 }
 
 /// A click in metres becomes one in pixels later, but means what the parameters say now.
 fn clicked_point(shared: &Shared, message: PointStamped) -> Result<(), Refusal> {
     let (header, p) = (convert::header(&message.header), message.point);
     let rectified = shared.is_rectified(&shared.parameters());
-    match shared.pointing.click(header, Point3::new(p.x, p.y, p.z), rectified, click_of_now(shared)) {
+    let click = click_of_now(shared, "clicked_point");
+    match shared.pointing.click(header, Point3::new(p.x, p.y, p.z), rectified, click) {
         Ok(click) => shared.engine.interact(click),
         Err(refusal) => {
             shared.engine.count_refusal(refusal.kind);
@@ -101,21 +123,24 @@ fn clicked_point(shared: &Shared, message: PointStamped) -> Result<(), Refusal> 
     }
 }
 
-/// What a click at a pixel says by the parameters of this moment.
-fn click_of_now(shared: &Shared) -> impl FnOnce(FrameRef, f64, f64) -> Interaction + Send + use<> {
-    let label = match shared.parameters().text("click_label") {
+/// What a click of a source at a pixel says by the parameters of this moment.
+fn click_of_now(shared: &Shared, source: &str) -> impl FnOnce(FrameRef, f64, f64) -> Interaction + Send + use<> {
+    let parameters = shared.parameters();
+    let label = match parameters.text("click_label") {
         "background" => Label::Background,
         _ => Label::Foreground,
     };
-    let persistence = persistence(shared);
-    move |at, x, y| Interaction::Click { at, point: Point { x: x as f32, y: y as f32, label }, persistence }
+    let mode = parameters.text("click_mode").parse().unwrap_or_default();
+    let persistence = persistence(&parameters, source);
+    move |at, x, y| Interaction::Click { at, point: Point { x: x as f32, y: y as f32, label }, mode, persistence }
 }
 
 fn prompt_array(shared: &Shared, message: PromptArray) -> Result<(), Refusal> {
     let parsed = convert::operation(&message).and_then(|operation| {
         let objects = match operation {
+            Operation::Clear => Vec::new(),
             // Only their ids count.
-            Operation::Remove | Operation::Clear => message
+            Operation::Remove => message
                 .objects
                 .iter()
                 .map(|o| crate::engine::ObjectPrompt { id: o.object_id, ..Default::default() })
@@ -127,7 +152,8 @@ fn prompt_array(shared: &Shared, message: PromptArray) -> Result<(), Refusal> {
     match parsed {
         Ok((operation, objects)) => {
             let at = convert::stamp(&message.header.stamp).into();
-            shared.engine.interact(Interaction::Prompts { at, operation, objects, persistence: persistence(shared) })
+            let persistence = persistence(&shared.parameters(), "prompts");
+            shared.engine.interact(Interaction::Prompts { at, operation, objects, persistence })
         }
         Err(refusal) => {
             shared.engine.count_refusal(refusal.kind);

@@ -5,6 +5,7 @@
 
 mod camera;
 mod convert;
+mod detections;
 mod diagnostics;
 mod image_plane;
 mod inputs;

@@ -13,7 +13,7 @@ use super::convert::ros_header;
 use super::topics::{Output, Topics};
 use super::{NodeError, qos};
 use crate::engine::{FrameResult, ObjectResult};
-use crate::pixels::{Mask, OverlayObject, PixelError, draw_overlay, encode_jpeg, label_image, union_mask};
+use crate::pixels::{Mask, OverlayObject, PixelError, draw_corner, draw_overlay, encode_jpeg, label_image, union_mask};
 
 /// The publishers of a camera.
 pub struct Outputs {
@@ -153,7 +153,11 @@ fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
         area: object.mask.area,
         mask: image(header, roi.width, roi.height, "mono8", 1, object.mask.cropped.clone()),
         roi,
-        ..ours::ObjectMask::default()
+        state: match object.lost {
+            None => ours::ObjectMask::VISIBLE as u8,
+            Some(_) => ours::ObjectMask::LOST as u8,
+        },
+        reason: object.lost.clone().unwrap_or_default(),
     }
 }
 
@@ -174,17 +178,28 @@ fn detection(object: &ObjectResult, header: RosHeader) -> Option<Detection2D> {
 
 /// The picture with masks, contours, prompts and scores.
 pub fn overlay(result: &FrameResult) -> image::RgbImage {
+    // Of a lost object, a label at the box where it was looked for.
+    let name = |o: &ObjectResult| match o.lost {
+        Some(_) => (format!("{} lost", o.class_id).trim().to_owned(), f32::NAN),
+        None => (o.class_id.clone(), o.iou),
+    };
+    let names: Vec<(String, f32)> = result.objects.iter().map(|o| name(o)).collect();
     let objects: Vec<OverlayObject> = result
         .objects
         .iter()
-        .map(|o| OverlayObject {
+        .zip(&names)
+        .map(|(o, (class_id, iou))| OverlayObject {
             mask: &o.mask,
             id: o.id,
-            iou: o.iou,
-            class_id: &o.class_id,
+            iou: *iou,
+            class_id,
             points: &o.points,
             bbox: o.bbox,
         })
         .collect();
-    draw_overlay(&result.image, &objects)
+    let mut picture = draw_overlay(&result.image, &objects);
+    if let Some(corner) = result.corner {
+        draw_corner(&mut picture, &corner);
+    }
+    picture
 }

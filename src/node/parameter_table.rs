@@ -37,6 +37,8 @@ fn text(s: &str) -> ParameterValue {
     ParameterValue::String(s.to_owned())
 }
 
+const PERSISTENCE_OF_SOURCE: &[&str] = &["", "once", "hold", "track"];
+
 const YES_LIVE: bool = true;
 const AT_START: bool = false;
 
@@ -162,8 +164,50 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || text("hold"),
     },
     Definition {
+        name: "persistence_point",
+        description: "The same for clicks on 'point' and on the overlay only; empty: as 'persistence'.",
+        bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
+        live: YES_LIVE,
+        default: || text(""),
+    },
+    Definition {
+        name: "persistence_pixel",
+        description: "The same for clicks on 'pixel' only; empty: as 'persistence'.",
+        bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
+        live: YES_LIVE,
+        default: || text(""),
+    },
+    Definition {
+        name: "persistence_clicked_point",
+        description: "The same for 3-D clicks on 'clicked_point' only; empty: as 'persistence'.",
+        bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
+        live: YES_LIVE,
+        default: || text(""),
+    },
+    Definition {
+        name: "persistence_region",
+        description: "The same for boxes on 'region' only; empty: as 'persistence'.",
+        bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
+        live: YES_LIVE,
+        default: || text(""),
+    },
+    Definition {
+        name: "persistence_mask_prompt",
+        description: "The same for masks on 'mask_prompt' only; empty: as 'persistence'.",
+        bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
+        live: YES_LIVE,
+        default: || text(""),
+    },
+    Definition {
+        name: "persistence_prompts",
+        description: "The same for objects of 'prompts' only; empty: as 'persistence'.",
+        bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
+        live: YES_LIVE,
+        default: || text(""),
+    },
+    Definition {
         name: "click_label",
-        description: "What clicks on 'point' and 'pixel' say: 'foreground' (the object is here) or 'background' (it is not).",
+        description: "What clicks say: 'foreground' (the object is here) or 'background' (it is not); '~/set_click_label' sets it too.",
         bounds: Bounds::OneOf(&["foreground", "background"]),
         live: YES_LIVE,
         default: || text("foreground"),
@@ -197,6 +241,13 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || ParameterValue::Double(1.0),
     },
     Definition {
+        name: "click_mode",
+        description: "What a foreground click is: 'point', or 'box' (a corner; two of them are a box). A background click is always a point.",
+        bounds: Bounds::OneOf(&["point", "box"]),
+        live: YES_LIVE,
+        default: || text("point"),
+    },
+    Definition {
         name: "track_min_iou",
         description: "With persistence 'track': below this predicted IoU an object is lost.",
         bounds: Bounds::Float(0.0, 1.0),
@@ -209,6 +260,27 @@ pub const DEFINITIONS: &[Definition] = &[
         bounds: Bounds::Float(1.0, 1000.0),
         live: YES_LIVE,
         default: || ParameterValue::Double(3.0),
+    },
+    Definition {
+        name: "detection_min_score",
+        description: "Detections of a lower score are not taken.",
+        bounds: Bounds::Float(0.0, 1.0),
+        live: YES_LIVE,
+        default: || ParameterValue::Double(0.0),
+    },
+    Definition {
+        name: "detection_classes",
+        description: "Classes of detections that are taken, by name (of yolo_ros also by number); empty: all.",
+        bounds: Bounds::Any,
+        live: YES_LIVE,
+        default: || ParameterValue::StringArray(Vec::new()),
+    },
+    Definition {
+        name: "max_detections",
+        description: "Most detections of one message that are taken, those of the best scores.",
+        bounds: Bounds::Integer(1, 10_000),
+        live: YES_LIVE,
+        default: || ParameterValue::Integer(300),
     },
     Definition {
         name: "overlay_quality",

@@ -64,12 +64,15 @@ fn definition(name: &str) -> Option<&'static Definition> {
     DEFINITIONS.iter().find(|d| d.name == name)
 }
 
-/// The parameter whose name shares most letters, in order, with `name`.
+/// The parameter whose name shares most pairs of letters with `name`, of all that the two have.
 fn nearest(name: &str) -> &'static str {
     let pairs = |s: &str| s.as_bytes().windows(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let wanted = pairs(name);
-    let shared = |d: &&Definition| pairs(d.name).iter().filter(|p| wanted.contains(p)).count();
-    DEFINITIONS.iter().max_by_key(shared).map_or("model", |d| d.name)
+    let alike = |d: &&Definition| {
+        let shared = pairs(d.name).iter().filter(|p| wanted.contains(p)).count();
+        1000 * shared / (d.name.len() + name.len()).max(1)
+    };
+    DEFINITIONS.iter().max_by_key(alike).map_or("model", |d| d.name)
 }
 
 /// The first name that ROS cannot take as one token of a topic's name, or that was there before.
@@ -139,6 +142,8 @@ impl Parameters {
         let default = definition.default();
         let value = match (&default, value) {
             (ParameterValue::Double(_), ParameterValue::Integer(i)) => ParameterValue::Double(*i as f64),
+            // An empty list has no type in a parameter file, and any type on the command line.
+            (ParameterValue::StringArray(_), list) if is_empty_list(list) => ParameterValue::StringArray(Vec::new()),
             _ => value.clone(),
         };
         if std::mem::discriminant(&default) != std::mem::discriminant(&value) {
@@ -154,7 +159,7 @@ impl Parameters {
                 Err(wrong(v.to_string(), format!("{low} to {high}")))
             }
             (Bounds::OneOf(known), ParameterValue::String(s)) if !known.contains(&s.as_str()) => {
-                Err(wrong(format!("'{s}'"), format!("one of {}", known.join(", "))))
+                Err(wrong(format!("'{s}'"), format!("one of {}", listed(known))))
             }
             (Bounds::EachOneOf(known), ParameterValue::StringArray(list)) => {
                 match list.iter().find(|s| !known.contains(&s.as_str())) {
@@ -247,7 +252,7 @@ impl Parameters {
                 descriptor.floating_point_range = vec![FloatingPointRange { from_value, to_value, step: 0.0 }];
             }
             Bounds::OneOf(known) | Bounds::EachOneOf(known) => {
-                descriptor.additional_constraints = format!("one of {}", known.join(", "));
+                descriptor.additional_constraints = format!("one of {}", listed(known));
             }
             Bounds::Names => "letters, digits and underscores, no digit first, none twice"
                 .clone_into(&mut descriptor.additional_constraints),
@@ -255,6 +260,22 @@ impl Parameters {
         }
         descriptor
     }
+}
+
+fn is_empty_list(value: &ParameterValue) -> bool {
+    match value {
+        ParameterValue::NotSet => true,
+        ParameterValue::BoolArray(list) => list.is_empty(),
+        ParameterValue::IntegerArray(list) => list.is_empty(),
+        ParameterValue::DoubleArray(list) => list.is_empty(),
+        ParameterValue::ByteArray(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+/// The choices with commas; that of nothing at all is two quotes.
+fn listed(known: &[&str]) -> String {
+    known.iter().map(|s| if s.is_empty() { "\"\"" } else { s }).collect::<Vec<_>>().join(", ")
 }
 
 /// The number of a value's type in rcl_interfaces/ParameterType.
@@ -294,6 +315,18 @@ mod tests {
         let mut parameters = Parameters::default();
         parameters.set("prompt_timeout", &ParameterValue::Integer(2)).unwrap();
         assert_eq!(parameters.float("prompt_timeout"), 2.0);
+    }
+
+    #[test]
+    fn an_empty_list_is_one_of_texts_whatever_its_type() {
+        let mut parameters = Parameters::default();
+        parameters.set("detection_classes", &ParameterValue::StringArray(vec!["cup".into()])).unwrap();
+        for empty in [ParameterValue::NotSet, ParameterValue::BoolArray(Vec::new())] {
+            parameters.set("detection_classes", &empty).unwrap();
+            assert!(parameters.texts("detection_classes").is_empty());
+        }
+        assert!(parameters.set("detection_classes", &ParameterValue::BoolArray(vec![true])).is_err());
+        assert!(parameters.set("click_mode", &ParameterValue::NotSet).is_err());
     }
 
     #[test]

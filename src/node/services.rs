@@ -1,4 +1,4 @@
-//! The node's services: segment, new_object, clear, and the six of ROS parameters.
+//! The node's services: segment, new_object, clear, undo, set_click_label, and the six of ROS parameters.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -12,7 +12,7 @@ use r2r::rcl_interfaces::msg::{
 use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters, SetParametersAtomically,
 };
-use r2r::std_srvs::srv::Trigger;
+use r2r::std_srvs::srv::{SetBool, Trigger};
 use r2r::{ParameterValue, ServiceRequest, WrappedServiceTypeSupport};
 use tokio::sync::oneshot;
 
@@ -45,7 +45,7 @@ fn respond<T: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<T>, r
     }
 }
 
-/// Creates `~/segment`, `~/new_object` and `~/clear`.
+/// Creates `~/segment`, `~/new_object`, `~/clear` and `~/undo`.
 ///
 /// # Errors
 /// The middleware refuses a service.
@@ -68,7 +68,25 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
             Err(refusal) => Trigger::Response { success: false, message: refusal.message },
         });
     }
+    let mut requests: Requests<Trigger::Service> = topics.service("~/undo")?;
+    let s = Arc::clone(shared);
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let (success, message) = match undo(&s).await {
+                Ok(done) => (true, done),
+                Err(reason) => (false, reason),
+            };
+            respond(request, Trigger::Response { success, message });
+        }
+    });
     Ok(())
+}
+
+/// What was taken back, or why nothing was.
+async fn undo(shared: &Shared) -> Result<String, String> {
+    let (reply, answer) = oneshot::channel();
+    shared.engine.interact(Interaction::Undo { reply }).map_err(|refusal| refusal.message)?;
+    answer.await.unwrap_or_else(|_| Err("the node is shutting down".into()))
 }
 
 async fn segment(shared: Arc<Shared>, request: ServiceRequest<SegmentSrv::Service>) {
@@ -114,7 +132,7 @@ fn ask(shared: &Shared, request: &SegmentSrv::Request) -> impl Future<Output = R
     }
 }
 
-/// Creates the six parameter services; `changed` is called with the new values after each change.
+/// Creates the six parameter services and `~/set_click_label`; `changed` is called with the new values after each change.
 ///
 /// # Errors
 /// The middleware refuses a service.
@@ -157,6 +175,16 @@ pub fn start_parameters(
             results
         })
     };
+    let set = Arc::clone(&set_all);
+    serve::<SetBool::Service, _>(topics.service("~/set_click_label")?, move |request| {
+        let label = if request.data { "foreground" } else { "background" };
+        let value = message_of(&ParameterValue::String(label.into()));
+        let results = set(&[Parameter { name: "click_label".into(), value }], true);
+        match results.into_iter().find(|r| !r.successful) {
+            Some(refused) => SetBool::Response { success: false, message: refused.reason },
+            None => SetBool::Response { success: true, message: format!("clicks are {label} from now on") },
+        }
+    });
     let set = Arc::clone(&set_all);
     serve::<SetParameters::Service, _>(topics.service("~/set_parameters")?, move |request| SetParameters::Response {
         results: set(&request.parameters, false),

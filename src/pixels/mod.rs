@@ -28,7 +28,7 @@ pub use error::PixelError;
 pub use jpeg::{encode_jpeg, jpeg_is_whole};
 pub use labels::{label_image, union_mask};
 pub use mask::{Mask, MaskUpscaler, PixelRect, mask_from_low_res, upscale_logits};
-pub use overlay::{OverlayObject, draw_overlay, object_colour};
+pub use overlay::{OverlayObject, draw_corner, draw_overlay, object_colour};
 pub use preprocess::{InputSpec, Preprocessor};
 pub use prompt_mask::{MaskInput, decode_mask};
 pub use resize::{Geometry, Resize};

@@ -132,6 +132,25 @@ fn add(counts: &mut [u32], row: &[u16]) {
     }
 }
 
+/// Draws the first corner of a box that waits for the second: a cross with a small square around the pixel.
+pub fn draw_corner(image: &mut RgbImage, corner: &Point) {
+    let unit = (image.width().min(image.height()) as f32 / 480.0).max(0.4);
+    let (x, y) = (corner.x + 0.5, corner.y + 0.5);
+    let pixel = Area { left: x, top: y, right: x, bottom: y };
+    for (thick, colour) in [(2.0 * unit, PLATE), (unit, WHITE)] {
+        for (dx, dy) in [(1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (0.0, -1.0)] {
+            // Four arms, which leave the pixel itself free.
+            let (near, far) = (5.0 * unit, 16.0 * unit);
+            let (from, to) = ((x + dx * near, y + dy * near), (x + dx * far, y + dy * far));
+            let (left, right) = (from.0.min(to.0), from.0.max(to.0));
+            let (top, bottom) = (from.1.min(to.1), from.1.max(to.1));
+            draw::fill(image, Area { left, top, right, bottom }.grown(thick), colour, 1.0);
+        }
+    }
+    draw::frame(image, pixel.grown(5.0 * unit), 3.0 * unit, PLATE, 0.8);
+    draw::frame(image, pixel.grown(5.0 * unit), 1.5 * unit, FOREGROUND, 1.0);
+}
+
 /// A green plus or a red minus in a white ring.
 fn click(image: &mut RgbImage, point: &Point, radius: f32) {
     // A click on pixel (3, 4) means its middle.
@@ -224,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_corner_is_seen_and_leaves_its_pixel_free() {
+        let mut image = RgbImage::from_pixel(640, 480, image::Rgb([100; 3]));
+        draw_corner(&mut image, &Point::foreground(320.0, 240.0));
+        assert_eq!(image.get_pixel(320, 240).0, [100; 3]);
+        assert_eq!(image.get_pixel(330, 240).0, WHITE);
+        assert_eq!(image.get_pixel(350, 240).0, [100; 3]);
+    }
+
+    #[test]
     fn colours_are_stable_and_apart() {
         assert_eq!(object_colour(7), object_colour(7));
         for a in 0..12u32 {
@@ -255,6 +283,9 @@ mod tests {
                     assert_eq!(draw_overlay(&image, &[object; 5]).dimensions(), (w, h));
                 }
             }
+        }
+        for point in &points {
+            draw_corner(&mut RgbImage::new(64, 48), point);
         }
         assert_eq!(draw_overlay(&RgbImage::new(0, 0), &[object(&square(1, 1, 0, 0, 1))]).dimensions(), (0, 0));
     }

@@ -44,6 +44,14 @@ pub fn decode_mask(raw: &RawImage) -> Result<MaskInput, PixelError> {
 }
 
 impl MaskInput {
+    /// Whether nothing is inside.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            MaskInput::Binary { data, .. } => data.iter().all(|v| *v == 0),
+            MaskInput::Logits { data, .. } => data.iter().all(|v| *v <= 0.0),
+        }
+    }
+
     /// Logits for the decoder, `side * side`, row by row, in the model's frame. Logits of that size pass unchanged.
     /// Everything else must have the size of the image, or gives none: each cell is the mean of its pixels, where a
     /// pixel of a drawn mask counts +10 inside and -10 outside; padding is outside.

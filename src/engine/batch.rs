@@ -1,0 +1,129 @@
+//! Questions that touch no current object: a detector's boxes, and `segment`. Clicks are answered in between.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::command::{
+    DetectedBox, Detections, FrameResult, ObjectPrompt, ObjectResult, Operation, Persistence, Refusal, RefusalKind,
+    StageMs,
+};
+use super::decode::{CHUNK, Worker, bad_prompt, unknown};
+use super::kept::KeptFrame;
+use super::objects::{MAX_OBJECT_ID, Objects};
+use super::results::{result_from, result_of};
+use super::schedule::next_interaction;
+use crate::model::Decoded;
+use crate::prompt::Prompt;
+
+/// Ids of a detector's boxes start above the ids that clicks get.
+const FIRST_DETECTION_ID: u32 = 1001;
+
+impl Worker<'_> {
+    pub(super) fn detect(&mut self, frame: &Arc<KeptFrame>, detections: Detections, since: Instant) {
+        let (width, height) = frame.embedding.image_size();
+        let mut accepted: Vec<(DetectedBox, Prompt)> = Vec::new();
+        for item in detections.boxes {
+            let prompt = Prompt { bbox: Some(item.bbox), ..Prompt::default() };
+            match prompt.check(width, height) {
+                Ok(checked) => accepted.push((item, checked)),
+                Err(e) => self.refuse(bad_prompt(format!("detection: {e}"))),
+            }
+        }
+        if let Err(refusal) = self.catch_up(frame, false) {
+            return self.refuse(refusal);
+        }
+        let mut found = Vec::with_capacity(accepted.len());
+        let mut total = StageMs::default();
+        for chunk in accepted.chunks(CHUNK) {
+            let prompts: Vec<Prompt> = chunk.iter().map(|(_, p)| p.clone()).collect();
+            let (decoded, ms) = match self.decode(frame, &prompts, false) {
+                Ok(done) => done,
+                Err(refusal) => return self.refuse(refusal),
+            };
+            for ((item, prompt), decoded) in chunk.iter().zip(decoded) {
+                let (class_id, tag) = (item.class_id.clone(), item.tag.clone());
+                found.push(ObjectResult { class_id, tag, ..result_from(prompt, decoded) });
+            }
+            total = total.then(ms);
+            self.answer_clicks();
+        }
+        // All at once, and numbered now: a click in between may have come with an object of any number.
+        self.results.drop_detections(frame.header.stamp);
+        let count = found.len();
+        let free = (FIRST_DETECTION_ID..=MAX_OBJECT_ID).chain(1..FIRST_DETECTION_ID);
+        let ids: Vec<u32> = free.filter(|id| !self.objects.contains(*id)).take(count).collect();
+        if ids.len() < count {
+            let message = format!("{} of {count} detections: all object numbers are taken", count - ids.len());
+            self.refuse(Refusal::new(RefusalKind::QueueFull, message));
+        }
+        for (id, result) in ids.into_iter().zip(found) {
+            self.results.keep_detection(frame.header.stamp, ObjectResult { id, ..result });
+        }
+        total.total = since.elapsed().as_secs_f32() * 1e3;
+        self.publish(frame, total, true, count);
+    }
+
+    /// Between two chunks of a long batch: prompts of people that have become due.
+    fn answer_clicks(&mut self) {
+        loop {
+            let work = next_interaction(&mut self.shared.lock());
+            self.shared.encode.notify_all();
+            match work {
+                Some(work) => self.work(work),
+                None => return,
+            }
+        }
+    }
+
+    pub(super) fn segment(
+        &mut self,
+        frame: &Arc<KeptFrame>,
+        asked: Vec<ObjectPrompt>,
+        all_candidates: bool,
+        since: Instant,
+    ) -> Result<FrameResult, Refusal> {
+        if asked.is_empty() {
+            return Err(bad_prompt("no objects: give at least one object with a point, a box or a mask".into()));
+        }
+        let (width, height) = frame.embedding.image_size();
+        let mut objects = Objects::default();
+        let mut prompts = Vec::with_capacity(asked.len());
+        let mut asked = asked;
+        for p in &mut asked {
+            self.bring_mask_to_low_res(frame, p)?;
+        }
+        let ids = objects.apply(Operation::Set, asked, Persistence::Once)?;
+        for id in &ids {
+            let object = objects.get(*id).ok_or_else(|| unknown(*id))?;
+            prompts.push(object.prompt.check(width, height).map_err(|e| bad_prompt(format!("object {id}: {e}")))?);
+        }
+        let mut results = Vec::with_capacity(ids.len());
+        let mut total = StageMs::default();
+        for (ids, prompts) in ids.chunks(CHUNK).zip(prompts.chunks(CHUNK)) {
+            let (decoded, ms) = self.decode(frame, prompts, all_candidates)?;
+            total = total.then(ms);
+            for (id, mut decoded) in ids.iter().zip(decoded) {
+                let Some(object) = objects.get(*id) else { continue };
+                let others = std::mem::take(&mut decoded.others);
+                let (ious, score) = (decoded.candidate_ious.clone(), decoded.object_score);
+                results.push(Arc::new(result_of(object, &object.prompt, decoded)));
+                for other in others {
+                    let decoded =
+                        Decoded { best: other, others: Vec::new(), candidate_ious: ious.clone(), object_score: score };
+                    results.push(Arc::new(result_of(object, &object.prompt, decoded)));
+                }
+            }
+            self.answer_clicks();
+        }
+        total.total = since.elapsed().as_secs_f32() * 1e3;
+        self.shared.lock().metrics.result(total, results.len());
+        Ok(FrameResult {
+            header: frame.header.clone(),
+            image: Arc::clone(&frame.image),
+            objects: results,
+            corner: None,
+            prompted: true,
+            ms: total,
+        })
+    }
+}

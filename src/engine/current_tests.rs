@@ -1,0 +1,166 @@
+//! Objects that live on: held, tracked, lost and found.
+
+use super::testing::{EMPTY_MASK, HEIGHT, OBJECT_SCORE_BELOW_ZERO, SMALL_MASK, WIDTH, stamp};
+use super::tests::{Bench, PATIENCE, bench, patient, until};
+use super::*;
+use crate::prompt::Prompt;
+
+#[test]
+fn held_objects_are_decoded_on_every_new_frame_in_one_batch() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    b.engine.interact(Interaction::NewObject).unwrap();
+    b.click(FrameRef::Newest, 20.0, 20.0, Persistence::Hold);
+    until(|| b.asked.lock().unwrap().len() == 2);
+    b.encode(2);
+    let on_two = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(2)).unwrap();
+    assert_eq!(on_two.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(b.asked.lock().unwrap().last().unwrap().len(), 2);
+}
+
+#[test]
+fn a_held_object_is_decoded_with_what_its_last_click_was_decoded_with() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Hold);
+    until(|| b.asked.lock().unwrap().len() == 2);
+    b.encode(2);
+    until(|| b.asked.lock().unwrap().len() == 3);
+    let asked = b.asked.lock().unwrap();
+    assert!(asked[1][0].mask.is_some());
+    assert_eq!(asked[1], asked[2]);
+}
+
+#[test]
+fn an_object_of_one_frame_is_not_seen_on_the_next() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.result().objects.len(), 1);
+    b.encode(2);
+    // The answer to the click may be the only one on frame 1: what counts is that frame 2 was worked off, with nothing.
+    let on_two = std::iter::repeat_with(|| b.events.recv_timeout(PATIENCE).expect("frame 2"))
+        .find_map(|e| if let Event::Result(r) = e { Some(r).filter(|r| r.header.stamp == stamp(2)) } else { None });
+    assert!(on_two.is_some_and(|r| r.objects.is_empty()));
+    assert_eq!(b.asked.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_tracked_object_is_prompted_by_its_last_mask() {
+    let b = bench(Settings { track_min_iou: 0.0, ..patient() });
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+    assert_eq!(b.result().objects.len(), 1);
+    b.encode(2);
+    until(|| b.asked.lock().unwrap().len() == 2);
+    let asked = b.asked.lock().unwrap();
+    let followed = &asked[1][0];
+    assert!(followed.mask.is_some() && followed.points.len() == 1);
+    let bbox = followed.bbox.unwrap();
+    assert_eq!((bbox.x_min, bbox.y_min, bbox.x_max, bbox.y_max), (0.0, 0.0, WIDTH as f32, HEIGHT as f32));
+}
+
+#[test]
+fn an_object_that_tracking_loses_is_said_once() {
+    let b = bench(Settings { track_min_iou: 0.02, ..patient() });
+    b.encode(3);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+    assert_eq!(b.result().objects.len(), 1);
+    let next = || {
+        let event = |e| if let Event::Tracking { id, lost, .. } = e { Some((id, lost)) } else { None };
+        std::iter::repeat_with(|| b.events.recv_timeout(PATIENCE).expect("lost, then found")).find_map(event)
+    };
+    b.encode(1);
+    assert_eq!(next(), Some((1, true)));
+    b.encode(1);
+    b.encode(4);
+    assert_eq!(next(), Some((1, false)));
+}
+
+/// The answer on the frame of that second, whatever it was prompted by.
+fn answer_on(b: &Bench, sec: i32) -> FrameResult {
+    std::iter::repeat_with(|| b.events.recv_timeout(PATIENCE).expect("an answer"))
+        .find_map(|e| if let Event::Result(r) = e { Some(r).filter(|r| r.header.stamp == stamp(sec)) } else { None })
+        .unwrap()
+}
+
+#[test]
+fn a_lost_object_is_in_every_answer_with_an_empty_mask_and_the_reason() {
+    for (second, reason) in [
+        (1, "predicted IoU 0.01 is below 0.02"),
+        (OBJECT_SCORE_BELOW_ZERO, "object score -3.00 is not above 0"),
+        (EMPTY_MASK, "its mask is empty"),
+        (SMALL_MASK, "its area changed by a factor of 0.0"),
+    ] {
+        let b = bench(Settings { track_min_iou: 0.02, ..patient() });
+        b.encode(3);
+        b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+        assert_eq!(b.result().objects[0].lost, None);
+        b.encode(second);
+        let lost = &answer_on(&b, second).objects[0];
+        assert_eq!((lost.id, lost.mask.area, lost.mask.bbox), (1, 0, None));
+        assert!(lost.lost.as_ref().is_some_and(|r| r.starts_with(reason)), "{:?}", lost.lost);
+        assert_eq!(lost.iou, second as f32 / 100.0);
+        // It is looked for where it was last seen, and found.
+        b.encode(4);
+        let found = &answer_on(&b, 4).objects[0];
+        assert_eq!((found.lost.as_ref(), found.mask.area), (None, WIDTH * HEIGHT));
+    }
+}
+
+#[test]
+fn a_click_finds_a_lost_object() {
+    let b = bench(Settings { track_min_iou: 0.02, ..patient() });
+    b.encode(3);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+    assert_eq!(b.result().objects.len(), 1);
+    b.encode(1);
+    let lost = std::iter::repeat_with(|| answer_on(&b, 1)).find(|r| r.objects.iter().any(|o| o.lost.is_some()));
+    assert!(lost.is_some());
+    b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Track);
+    let found = std::iter::repeat_with(|| answer_on(&b, 1)).find(|r| r.objects.iter().all(|o| o.lost.is_none()));
+    assert_eq!(found.unwrap().objects[0].points.len(), 2);
+}
+
+#[test]
+fn a_tracked_object_without_a_mask_is_looked_for_by_its_prompts() {
+    let b = bench(Settings { track_min_iou: 0.0, ..patient() });
+    b.encode(EMPTY_MASK);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+    assert_eq!(b.result().objects[0].mask.area, 0);
+    b.encode(2);
+    assert_eq!(answer_on(&b, 2).objects[0].mask.area, WIDTH * HEIGHT);
+    assert_eq!(b.asked.lock().unwrap()[1], [Prompt::point(4.0, 4.0)]);
+}
+
+#[test]
+fn objects_of_one_frame_go_with_their_frame() {
+    let b = bench(Settings { keep: KeepLimits { frames: 2, ..KeepLimits::default() }, ..patient() });
+    let add = |id| {
+        let objects = vec![ObjectPrompt { id, prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
+        let (at, persistence) = (FrameRef::Newest, Persistence::Once);
+        b.engine.interact(Interaction::Prompts { at, operation: Operation::Add, objects, persistence }).unwrap();
+    };
+    let remove = |id| {
+        let objects = vec![ObjectPrompt { id, ..ObjectPrompt::default() }];
+        let (at, persistence) = (FrameRef::Newest, Persistence::Once);
+        b.engine.interact(Interaction::Prompts { at, operation: Operation::Remove, objects, persistence }).unwrap();
+    };
+    b.encode(1);
+    add(7);
+    assert_eq!(b.result().objects.len(), 1);
+    b.encode(2);
+    answer_on(&b, 2);
+    remove(7);
+    assert!(b.result().objects.is_empty(), "there while its frame is kept");
+    add(8);
+    assert_eq!(b.result().objects.len(), 1);
+    for sec in [3, 4] {
+        b.encode(sec);
+        answer_on(&b, sec);
+    }
+    remove(8);
+    assert_eq!(b.refusal().kind, RefusalKind::UnknownObject);
+}

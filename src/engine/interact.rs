@@ -1,0 +1,241 @@
+//! What people and programs do to the current objects: point, take back, start anew, clear.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::command::{ClickMode, Event, Interaction, ObjectPrompt, Operation, Persistence, Refusal, StageMs};
+use super::decode::{Worker, bad_prompt, unknown};
+use super::feedback;
+use super::kept::KeptFrame;
+use super::objects::Objects;
+use super::results::{remember, result_of};
+use crate::pixels::MaskInput;
+use crate::prompt::{BoxPrompt, Label, LowResLogits, Point, Prompt};
+
+/// A box of two clicks is at least this long and wide, in pixels.
+const LEAST_BOX: f32 = 1.0;
+
+/// What a prompt did to the objects.
+enum Done {
+    /// These must be decoded again; the words are for whoever takes it back.
+    Prompted(Vec<u32>, String),
+    /// The first corner of a box: no object is another.
+    Corner,
+}
+
+impl Worker<'_> {
+    pub(super) fn interact(
+        &mut self,
+        what: Interaction,
+        frame: Option<Arc<KeptFrame>>,
+        since: Instant,
+    ) -> Result<(), Refusal> {
+        match what {
+            // It is another one by now.
+            Interaction::Later(_) => Ok(()),
+            Interaction::NewObject => self.new_object(frame),
+            Interaction::Clear | Interaction::Prompts { operation: Operation::Clear, .. } => {
+                self.results.clear();
+                self.history.clear();
+                self.objects.clear();
+                self.show_again(frame, true, since)
+            }
+            Interaction::Undo { reply } => {
+                let answer = self.undo(frame, since);
+                // Whoever asked may be gone by now.
+                let _ = reply.send(answer);
+                Ok(())
+            }
+            what => self.prompt(what, frame, since),
+        }
+    }
+
+    fn new_object(&mut self, newest: Option<Arc<KeptFrame>>) -> Result<(), Refusal> {
+        let Some(corner) = self.objects.new_object() else { return Ok(()) };
+        self.forgot_corner(corner);
+        self.show_again(newest, false, Instant::now())
+    }
+
+    fn forgot_corner(&self, corner: Point) {
+        (self.events)(Event::Note(format!("the first corner of a box, at ({}, {}), is forgotten", corner.x, corner.y)));
+    }
+
+    /// Takes the last prompt back, and says so in words.
+    fn undo(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<String, String> {
+        if let Some(corner) = self.objects.corner.take() {
+            self.show_again(newest, false, since).map_err(|refusal| refusal.message)?;
+            return Ok(format!("took back the first corner of a box, at ({}, {})", corner.x, corner.y));
+        }
+        let undone = self.history.undo(&mut self.objects).ok_or("there is no prompt to take back")?;
+        for id in &undone.ids {
+            self.results.forget(*id);
+        }
+        let mut frames: Vec<_> = undone.frames.iter().filter_map(|s| self.shared.lock().kept.at(*s).cloned()).collect();
+        frames.retain(|f| newest.as_ref().is_none_or(|n| n.header.stamp != f.header.stamp));
+        for frame in frames.into_iter().map(Some).chain([newest]) {
+            if let Err(refusal) = self.show_again(frame, true, since) {
+                self.refuse(refusal);
+            }
+        }
+        Ok(undone.what)
+    }
+
+    /// The answer on a frame once more, after something about its objects has changed.
+    fn show_again(&mut self, frame: Option<Arc<KeptFrame>>, prompted: bool, since: Instant) -> Result<(), Refusal> {
+        let Some(frame) = frame else { return Ok(()) };
+        let (count, mut ms) = self.catch_up(&frame, self.is_newest(&frame))?;
+        ms.total = since.elapsed().as_secs_f32() * 1e3;
+        self.answered(&frame, ms, prompted, count);
+        Ok(())
+    }
+
+    fn is_newest(&self, frame: &KeptFrame) -> bool {
+        self.shared.lock().kept.newest().is_some_and(|f| f.header.stamp == frame.header.stamp)
+    }
+
+    /// Publishes the answer to a prompt. The camera's new frame needs no other one when this was it.
+    fn answered(&mut self, frame: &Arc<KeptFrame>, ms: StageMs, prompted: bool, count: usize) {
+        self.publish(frame, ms, prompted, count);
+        let tracks = self.objects.iter().any(|o| o.persistence == Persistence::Track);
+        let mut state = self.shared.lock();
+        if state.fresh.as_ref().is_some_and(|f| f.header.stamp == frame.header.stamp) && !tracks {
+            state.fresh = None;
+        }
+    }
+
+    /// A prompt for some objects. It is kept once the decoder accepted it: a bad one costs nothing that was there.
+    fn prompt(&mut self, what: Interaction, frame: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
+        let mut objects = self.objects.clone();
+        let Some(frame) = frame else {
+            // Only a REMOVE comes before the first image.
+            return match what {
+                Interaction::Prompts { operation, objects: asked, persistence, .. } => {
+                    objects.apply(operation, asked, persistence).map(|_| ())
+                }
+                _ => Ok(()),
+            };
+        };
+        let done = self.change(&mut objects, what, &frame)?;
+        let (changed, undo) = match done {
+            Done::Prompted(changed, what) => (changed, Some(what)),
+            Done::Corner => (Vec::new(), None),
+        };
+        let (width, height) = frame.embedding.image_size();
+        let mut prompts = Vec::with_capacity(changed.len());
+        for id in &changed {
+            let object = objects.get_mut(*id).ok_or_else(|| unknown(*id))?;
+            let checked = object.refined().check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
+            object.prompt.points.clone_from(&checked.points);
+            object.prompt.bbox = checked.bbox;
+            object.held.clone_from(&checked);
+            object.prompted_on = frame.header.stamp;
+            prompts.push(checked);
+        }
+        let mut due = self.due(&frame, false);
+        due.retain(|d| !changed.contains(&d.id) && objects.contains(d.id));
+        prompts.extend(due.iter().map(|d| d.prompt.clone()));
+        let (mut decoded, mut ms) = self.decode(&frame, &prompts, false)?;
+        let others = decoded.split_off(changed.len());
+        for (id, decoded) in changed.iter().zip(decoded) {
+            let Some(object) = objects.get_mut(*id) else { continue };
+            if object.lost {
+                (self.events)(Event::Tracking { id: *id, lost: false, reason: String::new() });
+            }
+            remember(object, &decoded);
+            let result = result_of(object, &object.prompt, decoded);
+            self.results.keep(frame.header.stamp, result);
+        }
+        if let Some(what) = &undo {
+            self.history.record(what.clone(), &self.objects, &objects, &changed);
+        }
+        self.objects = objects;
+        self.settle(&frame, &due, others);
+        ms.total = since.elapsed().as_secs_f32() * 1e3;
+        self.answered(&frame, ms, undo.is_some(), changed.len());
+        Ok(())
+    }
+
+    /// Changes the objects, and says how.
+    fn change(&self, objects: &mut Objects, what: Interaction, frame: &KeptFrame) -> Result<Done, Refusal> {
+        Ok(match what {
+            Interaction::Click { point, mode: ClickMode::Box, persistence, .. } if point.label == Label::Foreground => {
+                return self.corner(objects, point, persistence, frame);
+            }
+            Interaction::Click { point, mode, persistence, .. } => {
+                if mode == ClickMode::Point
+                    && let Some(corner) = objects.corner.take()
+                {
+                    self.forgot_corner(corner);
+                }
+                let id = objects.click(point, persistence);
+                let label = if point.label == Label::Foreground { "foreground" } else { "background" };
+                Done::Prompted(vec![id], format!("the {label} click at ({}, {})", point.x, point.y))
+            }
+            Interaction::Region { bbox, persistence, .. } => {
+                Done::Prompted(vec![objects.region(bbox, persistence)], box_in_words(&bbox))
+            }
+            Interaction::Mask { mask, persistence, .. } => {
+                let mask = self.low_res(frame, &mask)?;
+                Done::Prompted(vec![objects.mask(mask, persistence)], "the mask".into())
+            }
+            Interaction::Prompts { operation, objects: mut asked, persistence, .. } => {
+                for p in &mut asked {
+                    self.bring_mask_to_low_res(frame, p)?;
+                }
+                let ids = objects.apply(operation, asked, persistence)?;
+                let what = if operation == Operation::Remove { "a removal" } else { "prompts" };
+                Done::Prompted(ids, what.into())
+            }
+            // These prompt nothing and do not come here.
+            Interaction::Later(_) | Interaction::NewObject | Interaction::Clear | Interaction::Undo { .. } => {
+                Done::Prompted(Vec::new(), String::new())
+            }
+        })
+    }
+
+    /// A click that is a corner: the first waits, the second makes the box.
+    fn corner(
+        &self,
+        objects: &mut Objects,
+        point: Point,
+        persistence: Persistence,
+        frame: &KeptFrame,
+    ) -> Result<Done, Refusal> {
+        let (width, height) = frame.embedding.image_size();
+        let checked = Prompt { points: vec![point], ..Prompt::default() }.check(width, height);
+        let point = checked.map_err(|e| bad_prompt(e.to_string()))?.points[0];
+        let Some(first) = objects.corner else {
+            objects.corner = Some(point);
+            return Ok(Done::Corner);
+        };
+        let bbox = BoxPrompt {
+            x_min: first.x.min(point.x),
+            y_min: first.y.min(point.y),
+            x_max: first.x.max(point.x),
+            y_max: first.y.max(point.y),
+        };
+        if bbox.x_max - bbox.x_min < LEAST_BOX || bbox.y_max - bbox.y_min < LEAST_BOX {
+            return Err(bad_prompt(format!(
+                "a box from ({}, {}) to ({}, {}) has no area: click on the opposite corner; the first one still waits",
+                first.x, first.y, point.x, point.y
+            )));
+        }
+        objects.corner = None;
+        Ok(Done::Prompted(vec![objects.region(bbox, persistence)], box_in_words(&bbox)))
+    }
+
+    pub(super) fn bring_mask_to_low_res(&self, frame: &KeptFrame, asked: &mut ObjectPrompt) -> Result<(), Refusal> {
+        if let Some(mask) = asked.mask.take() {
+            asked.prompt.mask = Some(self.low_res(frame, &mask)?);
+        }
+        Ok(())
+    }
+
+    fn low_res(&self, frame: &KeptFrame, mask: &MaskInput) -> Result<LowResLogits, Refusal> {
+        feedback::low_res(mask, &frame.embedding.geometry, self.low_res_side)
+    }
+}
+
+fn box_in_words(b: &BoxPrompt) -> String {
+    format!("the box from ({}, {}) to ({}, {})", b.x_min, b.y_min, b.x_max, b.y_max)
+}
