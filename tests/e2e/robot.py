@@ -27,7 +27,14 @@ BASE = {f"qos_overrides./{topic}.subscription.reliability": "reliable" for topic
 # What tests change and the next test must find as it was.
 LIVE_DEFAULTS: dict[str, Any] = {
     "persistence": "hold",
+    "persistence_pixel": "",
+    "persistence_region": "",
+    "persistence_prompts": "",
     "click_label": "foreground",
+    "click_mode": "point",
+    "detection_min_score": 0.0,
+    "detection_classes": [],
+    "max_detections": 300,
     "keep_frames": 30,
     "keep_images": 10,
     "prompt_timeout": 1.0,

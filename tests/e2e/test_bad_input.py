@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from math import inf, nan
 
@@ -12,6 +13,7 @@ from geometry_msgs.msg import Point
 from promptseg_msgs.msg import PromptArray
 from sensor_msgs.msg import Image, RegionOfInterest
 
+from harness import eventually
 from messages import detection, detections, ids, image, prompt, prompts, whole_mask
 from robot import Robot
 from scenes import HEIGHT, WIDTH, Scene, iou
@@ -190,13 +192,18 @@ def test_a_click_one_pixel_outside_is_clamped(robot: Robot, scene: Scene, x: flo
 
 def test_many_bad_messages_are_a_few_warnings_and_all_counted(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
-    before, warnings = robot.refused("bad_message"), robot.rosout.mark()
+    before, warnings, began = robot.refused("bad_message"), robot.rosout.mark(), time.monotonic()
     bad = prompts(9, stamp=stamp)
-    for _ in range(200):
-        robot.peer.publish("prompts", bad)
-    robot.diagnostics.wait("the count", lambda _: robot.refused("bad_message") >= before + 20, robot.diagnostics.mark())
+
+    def counted() -> bool:
+        # Some of a flood are lost on the way.
+        for _ in range(50):
+            robot.peer.publish("prompts", bad)
+        return robot.refused("bad_message") >= before + 20
+
+    eventually("the count", counted)
     said = [m.msg for m in robot.rosout.all(warnings) if "operation 9" in m.msg]
-    assert 1 <= len(said) <= 5
+    assert 1 <= len(said) <= 2 + time.monotonic() - began, "one a second"
     robot.click(*scene.shapes[0].centre, stamp)
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+import time
+from typing import Any
 
 import pytest
-from vision_msgs.msg import ObjectHypothesisWithPose
+import yolo_msgs.msg as yolo_msgs
+from builtin_interfaces.msg import Time
+from promptseg_msgs.msg import MaskArray
+from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
 
-from messages import detection, ids, masks_by_id, whole_mask
+from harness import eventually
+from messages import detection, detections, header, ids, image, masks_by_id, stamp_of, whole_mask
 from robot import Robot
-from scenes import Scene, iou
+from scenes import DISK, Scene, iou
 
 GOOD = 0.75
+NOT_TAKEN = "detections not taken (score, class, number)"
 
 
 def test_class_and_id_go_through(robot: Robot, scene: Scene) -> None:
@@ -81,12 +88,147 @@ def test_an_empty_message_is_answered_with_no_masks(robot: Robot, scene: Scene) 
     assert robot.detect(stamp).masks == []
 
 
+def grid(count: int) -> list[Detection2D]:
+    """Boxes all over the picture, named by their place in the list, the scores rising."""
+    found = []
+    for i in range(count):
+        x, y = i % 40 * 7, i // 40 % 25 * 8
+        found.append(detection((x, y, x + 40, y + 40), f"{i}", f"{i}", score=(i + 1) / (count + 1)))
+    return found
+
+
+def test_a_score_threshold(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    robot.set(detection_min_score=0.5)
+    before = int(robot.diagnostic_values().get(NOT_TAKEN, 0))
+    found = [detection(s.box, name, name, score) for s, name, score in zip(scene.shapes, "abc", (0.5, 0.49, 0.9))]
+    silent = detection(scene.shapes[0].box, "", "d")
+    silent.results = []
+    assert [m.class_id for m in robot.detect(stamp, *found, silent).masks] == ["a", "c"]
+    robot.diagnostics.wait(
+        "the count of what was not taken",
+        lambda _: int(robot.diagnostic_values()[NOT_TAKEN]) == before + 2,
+        robot.diagnostics.mark(),
+    )
+
+
+def test_a_class_filter(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    robot.set(detection_classes=["egg", "disk"])
+    found = [detection(s.box, name, name) for s, name in zip(scene.shapes, ("disk", "card", "egg"))]
+    assert [m.class_id for m in robot.detect(stamp, *found).masks] == ["disk", "egg"]
+
+
+def test_at_most_so_many_by_score(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    robot.set(max_detections=2)
+    found = [detection(s.box, name, name, score) for s, name, score in zip(scene.shapes, "abc", (0.7, 0.2, 0.9))]
+    assert [m.class_id for m in robot.detect(stamp, *found).masks] == ["a", "c"]
+
+
+def test_an_image_that_was_passed_over_is_encoded_for_the_detector(robot: Robot) -> None:
+    """The camera is faster than the encoder: every image that came is still there as an image."""
+    robot.set(keep_images=100)
+
+    def counts() -> dict[str, int]:
+        values = robot.diagnostic_values(robot.diagnostics.mark())
+        names = ("images in", "images superseded by a newer one", "refused: frame_gone")
+        return {name: int(values.get(name, 0)) for name in names}
+
+    before, answers = counts(), robot.masks.mark()
+    frames = [(Scene(shapes=(DISK.moved(8 * i, 4 * i),)), robot.stamp()) for i in range(16)]
+    for scene, stamp in frames:
+        robot.publish_image(image(scene.rgb, stamp))
+        time.sleep(0.005)
+    robot.wait_encoded(frames[-1][1])
+    came = {name: count - before[name] for name, count in counts().items()}
+    assert came["images superseded by a newer one"] > 0, "the camera was not fast enough for this test"
+    for scene, stamp in frames:
+        robot.peer.publish("detections", detections(stamp, detection(scene.shapes[0].box, "disk", "1")))
+        time.sleep(0.05)
+
+    def answered() -> dict[tuple[int, int], MaskArray]:
+        return {stamp_of(m): m for m in robot.masks.all(answers) if m.masks}
+
+    # The network may lose an image; a detection on it is refused.
+    eventually("an answer on every image that came", lambda: len(answered()) >= came["images in"])
+    for scene, stamp in frames:
+        if answer := answered().get((stamp.sec, stamp.nanosec)):
+            assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= GOOD
+    lost = len(frames) - came["images in"]
+    robot.diagnostics.wait(
+        "the refusals", lambda _: robot.refused("frame_gone") == before["refused: frame_gone"] + lost
+    )
+
+
 @pytest.mark.parametrize("count", [100])
 def test_many_boxes(robot: Robot, scene: Scene, count: int) -> None:
     stamp = robot.show(scene.rgb)
-    found = [
-        detection((i % 20 * 10, i // 20 * 10, i % 20 * 10 + 40, i // 20 * 10 + 40), f"{i}", f"{i}")
-        for i in range(count)
-    ]
-    answer = robot.detect(stamp, *found)
+    answer = robot.detect(stamp, *grid(count))
     assert [m.class_id for m in answer.masks] == [f"{i}" for i in range(count)]
+
+
+def test_a_thousand_boxes_neither_hold_up_a_click_nor_fill_the_memory(robot: Robot, scene: Scene) -> None:
+    robot.set(max_detections=1000)
+    stamp = robot.show(scene.rgb)
+    before, memory = robot.masks.mark(), robot.process.resident_megabytes()
+    robot.peer.publish("detections", detections(stamp, *grid(1000)))
+    robot.send_click(*scene.shapes[0].centre, stamp)
+    all_boxes = lambda m: sum(i > 1000 for i in ids(m)) == 1000  # noqa: E731
+    robot.masks.wait("the answer with all boxes", all_boxes, before, timeout=120)
+    answers = [m for m in robot.masks.all(before) if m.header.stamp == stamp]
+    clicked = next(n for n, m in enumerate(answers) if 1 in ids(m))
+    assert not all_boxes(answers[clicked]), "the click does not wait for the boxes that came before it"
+    assert robot.process.resident_megabytes() - memory < 150
+
+
+def test_a_message_of_very_many_boxes_is_cut_to_the_best(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    before = robot.masks.mark()
+    robot.peer.publish("detections", detections(stamp, *grid(1000)))
+    answer = robot.masks.wait("the answer", lambda m: m.header.stamp == stamp, before, timeout=60)
+    assert [m.class_id for m in answer.masks] == [f"{i}" for i in range(700, 1000)]
+
+
+# ------------------------------------------------------------------------------------------------- yolo_ros
+
+
+def yolo(box: tuple[float, float, float, float], name: str, number: int, tag: str, score: float = 0.8) -> Any:
+    x0, y0, x1, y1 = map(float, box)
+    found = yolo_msgs.Detection(class_id=number, class_name=name, score=score, id=tag)
+    found.bbox.center.position.x, found.bbox.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
+    found.bbox.size.x, found.bbox.size.y = x1 - x0, y1 - y0
+    return found
+
+
+def test_the_boxes_of_yolo_ros(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    robot.show(Scene(shapes=()).rgb)
+    turned = yolo(scene.shapes[1].box, "card", 1, "")
+    turned.bbox.center.theta = -math.pi / 2
+    turned.bbox.size.x, turned.bbox.size.y = turned.bbox.size.y, turned.bbox.size.x
+    found = [yolo(scene.shapes[0].box, "disk", 0, "7"), turned, yolo(scene.shapes[2].box, "", 46, "9")]
+    message = yolo_msgs.DetectionArray(header=header(stamp), detections=found)
+    boxes = robot.detections.mark()
+    answer = robot.ask(lambda: robot.peer.publish("yolo_detections", message), stamp)
+    assert [m.class_id for m in answer.masks] == ["disk", "card", "46"]
+    for mask, truth in zip(masks_by_id(answer).values(), scene.truth):
+        assert iou(mask, truth) >= GOOD
+    out = robot.detections.wait("detections", lambda m: m.header.stamp == stamp, boxes).detections
+    assert [d.id for d in out] == ["7", "1002", "9"]
+
+
+def test_the_filters_are_for_yolo_ros_too(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    robot.set(detection_min_score=0.5, detection_classes=["disk", "46"])
+    shapes = zip(scene.shapes, ("disk", "card", "egg"), (0, 1, 46), (0.4, 0.9, 0.9))
+    found = [yolo(shape.box, name, number, name, score) for shape, name, number, score in shapes]
+    message = yolo_msgs.DetectionArray(header=header(stamp), detections=found)
+    answer = robot.ask(lambda: robot.peer.publish("yolo_detections", message), stamp)
+    assert [m.class_id for m in answer.masks] == ["egg"]
+
+
+def test_a_yolo_detection_on_a_frame_that_is_gone_is_counted_and_said(robot: Robot, scene: Scene) -> None:
+    robot.show(scene.rgb)
+    gone = yolo_msgs.DetectionArray(header=header(Time(sec=7)), detections=[yolo(scene.shapes[0].box, "disk", 0, "7")])
+    robot.expect_refusal("frame_gone", "is gone", lambda: robot.peer.publish("yolo_detections", gone))

@@ -109,6 +109,43 @@ def test_refining_differs_from_starting_again(robot: Robot, scene: Scene) -> Non
     assert np.array_equal(whole_mask(again, again.masks[0]), whole_mask(alone, alone.masks[0]))
 
 
+def test_refine_feeds_the_previous_logits_back(robot: Robot, scene: Scene) -> None:
+    """The same two points: one after the other with `refine`, and both at once, which has no earlier mask."""
+    stamp = robot.show(scene.rgb)
+    (x, y) = scene.shapes[0].centre
+    on, also = (x, y, 1), (x + 15, y + 15, 1)
+    robot.add(prompt(object_id=1, points=[on]), stamp=stamp)
+    refined = robot.add(prompt(object_id=1, points=[also], refine=True), stamp=stamp)
+    at_once = robot.prompt(PromptArray.SET, prompt(object_id=1, points=[on, also]), stamp=stamp)
+    assert not np.array_equal(whole_mask(refined, refined.masks[0]), whole_mask(at_once, at_once.masks[0]))
+
+
+def test_several_objects_with_mixed_prompts_in_one_message(robot: Robot, scene: Scene) -> None:
+    """A box, points of both kinds, a mask with a box; then one of them is refined and the others stay as they are."""
+    stamp = robot.show(scene.rgb)
+    drawn = prompt(object_id=3, box=scene.shapes[2].box, class_id="egg")
+    drawn.mask = image(scene.truth[2].astype(np.uint8) * 255, stamp, "mono8")
+    points = prompt(object_id=1, points=[(*scene.shapes[0].centre, 1), (*scene.shapes[2].centre, 0)], class_id="disk")
+    answer = robot.prompt(PromptArray.SET, points, prompt(object_id=2, box=scene.shapes[1].box), drawn, stamp=stamp)
+    assert [(m.object_id, m.class_id) for m in answer.masks] == [(1, "disk"), (2, ""), (3, "egg")]
+    before = masks_by_id(answer)
+    for number, mask in before.items():
+        assert iou(mask, scene.truth[number - 1]) >= 0.7
+    answer = robot.add(prompt(object_id=1, points=[(5, 5, 0)], refine=True), stamp=stamp)
+    after = masks_by_id(answer)
+    assert answer.masks[0].class_id == "disk", "a refinement without a class keeps it"
+    assert np.array_equal(before[2], after[2]) and np.array_equal(before[3], after[3])
+
+
+def test_clear_does_not_read_the_objects(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    robot.add(prompt(object_id=1, box=scene.shapes[0].box), stamp=stamp)
+    nonsense = prompt(object_id=3), prompt(object_id=3), prompt(object_id=70_000, points=[(1, 1, 9)])
+    assert ids(robot.prompt(PromptArray.CLEAR, *nonsense, stamp=stamp)) == []
+    stamp = robot.show(scene.rgb)
+    assert ids(robot.add(prompt(box=scene.shapes[0].box), stamp=stamp)) == [1]
+
+
 def test_many_objects_in_one_message(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     x, y = scene.shapes[0].centre

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from promptseg_msgs.msg import MaskArray
+from promptseg_msgs.msg import MaskArray, ObjectMask
+from sensor_msgs.msg import RegionOfInterest
 
-from messages import detection, ids, image, whole_mask
+from messages import detection, ids, image, pixels, prompt, whole_mask
 from robot import Robot
 from scenes import DISK, Scene, iou
 
@@ -55,16 +56,71 @@ def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> 
     """What counts as lost is a parameter: with a limit that no mask reaches, everything is."""
     robot.set(persistence="track")
     stamp = robot.show(scene.rgb)
-    robot.click(*scene.shapes[0].centre, stamp)
-    before = robot.rosout.mark()
+    first = robot.click(*scene.shapes[0].centre, stamp)
+    assert (first.masks[0].state, first.masks[0].reason) == (ObjectMask.VISIBLE, "")
+    log, boxes = robot.rosout.mark(), robot.detections.mark()
     robot.set(track_min_iou=1.0)
-    assert ids(masks_on_next_frame(robot, scene)) == []
-    robot.rosout.wait(
-        "a warning", lambda m: m.level == 30 and m.msg.startswith("object 1 is lost: predicted IoU"), before
-    )
+    for _ in range(2):
+        answer = masks_on_next_frame(robot, scene)
+        assert ids(answer) == [1]
+        lost = answer.masks[0]
+        assert (lost.state, lost.area, lost.roi.width, len(lost.mask.data)) == (ObjectMask.LOST, 0, 0, 0)
+        assert lost.reason.startswith("predicted IoU") and lost.reason.endswith("is below 1.00")
+        assert 0 < lost.iou < 1, "that of the mask that was turned down"
+        found = robot.detections.wait("detections", lambda m: m.header.stamp == answer.header.stamp, boxes)
+        assert found.detections == [], "a lost thing has no box"
+        labels = robot.labels.wait("labels", lambda m: m.header.stamp == answer.header.stamp)
+        assert not pixels(labels).any()
     robot.set(track_min_iou=0.0)
-    assert ids(masks_on_next_frame(robot, scene)) == [1]
-    robot.rosout.wait("a message", lambda m: m.msg.startswith("object 1 is found again"), before)
+    answer = masks_on_next_frame(robot, scene)
+    assert (answer.masks[0].state, answer.masks[0].reason) == (ObjectMask.VISIBLE, "")
+    assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.6
+    robot.rosout.wait("the log", lambda m: m.msg.startswith("object 1 is found again"), log)
+    said = [m.msg for m in robot.rosout.all(log) if m.msg.startswith("object 1 is lost: predicted IoU")]
+    assert len(said) == 1, "the change is said, not every frame"
+
+
+def test_a_thing_that_leaves_the_picture_is_lost(robot: Robot) -> None:
+    robot.set(persistence="track")
+    scene = Scene(shapes=(DISK,))
+    stamp = robot.show(scene.rgb)
+    robot.click(*scene.shapes[0].centre, stamp)
+    # How sure a model is of what it follows is its own affair; of what is not there any more it is less so.
+    sure = masks_on_next_frame(robot, scene).masks[0].iou
+    robot.set(track_min_iou=round(sure - 0.02, 2))
+    answer = masks_on_next_frame(robot, Scene(shapes=()))
+    assert (ids(answer), answer.masks[0].state) == ([1], ObjectMask.LOST)
+    assert answer.masks[0].reason.startswith("predicted IoU")
+    # It is looked for where it was last seen.
+    answer = masks_on_next_frame(robot, scene)
+    assert answer.masks[0].state == ObjectMask.VISIBLE
+    assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.6
+
+
+def test_each_source_has_a_persistence_of_its_own(robot: Robot, scene: Scene) -> None:
+    """A region for one frame, clicks that are held, prompts that are tracked; empty is as `persistence`."""
+    robot.set(persistence="once", persistence_pixel="hold", persistence_prompts="track")
+    stamp = robot.show(scene.rgb)
+    robot.click(*scene.shapes[0].centre, stamp)
+    assert robot.trigger("new_object").success
+    x0, y0, x1, y1 = scene.shapes[1].box
+    roi = RegionOfInterest(x_offset=x0, y_offset=y0, width=x1 - x0, height=y1 - y0)
+    robot.ask(lambda: robot.peer.publish("region", roi), stamp)
+    answer = robot.add(prompt(object_id=9, box=scene.shapes[2].box), stamp=stamp)
+    assert ids(answer) == [1, 2, 9]
+    # The tracked one moves, and is followed; the held one is looked for in the same place.
+    for step in (1, 2, 3):
+        moved = Scene(shapes=(scene.shapes[0], scene.shapes[1], scene.shapes[2].moved(4 * step, 0)))
+        answer = masks_on_next_frame(robot, moved)
+        assert ids(answer) == [1, 9]
+    assert answer.masks[1].state == ObjectMask.VISIBLE
+    robot.set(persistence_pixel="")
+    robot.clear()
+    stamp = robot.show(scene.rgb)
+    robot.click(*scene.shapes[0].centre, stamp)
+    before = robot.masks.mark()
+    stamp = robot.show(scene.rgb)
+    assert [m for m in robot.masks.all(before) if m.masks and m.header.stamp == stamp] == []
 
 
 def test_the_persistence_of_the_click_counts_not_of_the_frame(robot: Robot, scene: Scene) -> None:

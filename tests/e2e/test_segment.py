@@ -7,7 +7,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from promptseg_msgs.srv import Segment
 
-from harness import eventually
+from harness import Peer, eventually
 from messages import ids, image, masks_by_id, prompt, whole_mask
 from robot import Robot
 from scenes import DISK, Scene, iou
@@ -88,6 +88,57 @@ def test_many_questions_at_once(robot: Robot) -> None:
         assert answer.success, answer.message
         assert answer.result.header == message.header
         assert iou(whole_mask(answer.result, answer.result.masks[0]), scene.truth[0]) >= GOOD
+
+
+def test_three_clients_at_once_get_their_own_answers(robot: Robot) -> None:
+    """Interleaved: on images of their own and on kept frames, with candidates and without, and one that is wrong."""
+    clients = [Peer(robot.domain, f"client_{i}") for i in range(3)]
+    try:
+        shapes = [DISK.moved(50 * i, 20 * i) for i in range(4)]
+        kept = [(Scene(shapes=(shape,)), robot.show(Scene(shapes=(shape,)).rgb)) for shape in shapes]
+        pending = []
+        for round_, (scene, stamp) in enumerate(kept):
+            for i, client in enumerate(clients):
+                own = Scene(shapes=(DISK.moved(30 * i + 40 * round_, 10 * i),))
+                box = prompt(object_id=10 * i + round_ + 1, box=own.shapes[0].box, class_id=f"{i}/{round_}")
+                request = Segment.Request(image=image(own.rgb, robot.stamp()), objects=[box])
+                expected = own
+                if i == 1:
+                    box = prompt(object_id=round_ + 1, points=[(*scene.shapes[0].centre, 1)], class_id=f"{i}/{round_}")
+                    request = Segment.Request(stamp=stamp, objects=[box], all_candidates=True)
+                    expected = scene
+                elif i == 2 and round_ == 2:
+                    request, expected = Segment.Request(stamp=stamp), None
+                future = client.start_call(Segment, "/promptseg/segment", request)
+                pending.append((request, expected, future))
+        for request, expected, future in pending:
+            eventually("an answer", future.done)
+            answer = future.result()
+            if expected is None:
+                assert not answer.success and "no objects" in answer.message
+                continue
+            assert answer.success, answer.message
+            stamp = request.image.header.stamp if request.image.width else request.stamp
+            assert answer.result.header.stamp == stamp
+            asked = request.objects[0]
+            assert set(ids(answer.result)) == {asked.object_id}
+            assert {m.class_id for m in answer.result.masks} == {asked.class_id}
+            assert (len(answer.result.masks) > 1) == request.all_candidates
+            assert iou(whole_mask(answer.result, answer.result.masks[0]), expected.truth[0]) >= GOOD
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_drawn_mask_and_several_points_in_one_question(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    drawn = prompt(object_id=2, box=scene.shapes[1].box)
+    drawn.mask = image(scene.truth[1].astype(np.uint8) * 255, stamp, "mono8")
+    points = prompt(object_id=1, points=[(*scene.shapes[0].centre, 1), (*scene.shapes[2].centre, 0)])
+    answer = robot.segment(stamp=stamp, objects=[points, drawn])
+    assert ids(answer.result) == [1, 2]
+    for mask, truth in zip(masks_by_id(answer.result).values(), scene.truth):
+        assert iou(mask, truth) >= 0.7
 
 
 def test_failures_say_why(robot: Robot, scene: Scene) -> None:
