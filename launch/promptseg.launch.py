@@ -18,8 +18,9 @@ ARGUMENTS = [
     ('image', 'image', "The camera's topic (sensor_msgs/Image). <image>/compressed is used when image_transport says so."),
     ('image_transport', '', "'raw' or 'compressed'. Empty: as in params_file."),
     ('camera_info', 'camera_info', 'Topic of the calibration (sensor_msgs/CameraInfo), for 3-D clicks only.'),
-    ('point', 'point', 'Clicks in pixels (geometry_msgs/Point); rqt_image_view publishes them on PICTURE_mouse_left.'),
+    ('point', '', 'Clicks in pixels (geometry_msgs/Point). Empty: IMAGE_mouse_left, where rqt_image_view publishes them.'),
     ('detections', 'detections', "An upstream detector's boxes (vision_msgs/Detection2DArray)."),
+    ('yolo_detections', 'yolo_detections', "yolo_ros' boxes (yolo_msgs/DetectionArray): /yolo/detections or /yolo/tracking."),
     ('rviz', 'false', "true: rviz2 too, with the camera's image as a plane that Publish Point can click."),
     ('fixed_frame', 'map', "rviz2's fixed frame; without TF, the optical frame of the camera."),
     ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
@@ -43,8 +44,10 @@ def start(context):
             remappings=[
                 ('image', value['image']),
                 ('camera_info', value['camera_info']),
-                ('point', value['point']),
+                # Where rqt_image_view says that the camera's picture was clicked.
+                ('point', value['point'] or value['image'] + '_mouse_left'),
                 ('detections', value['detections']),
+                ('yolo_detections', value['yolo_detections']),
             ],
             arguments=['--log-level', value['log_level']],
             output='screen',
