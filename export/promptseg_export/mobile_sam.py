@@ -3,16 +3,31 @@
 from pathlib import Path
 
 import torch
-from segment_anything.modeling import MaskDecoder, Sam
-from torch import nn
+from torch import Tensor, nn
 
 from . import sam
 from .family import MEAN, STD
-from .sam_hq import sam_model_registry_baseline, tiny_vit_sam
+from .sam_hq import MaskDecoder, Sam, SamPredictor, sam_model_registry_baseline, tiny_vit_sam
+
+
+class Embedding(nn.Module):
+    """TinyViT without the early features, which only SAM-HQ uses."""
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.encoder(image)[0]
 
 
 class MobileSam(sam.SamFamily):
     family, licence = "mobile-sam", "Apache-2.0"
+    predictor_class = SamPredictor
+
+    def __init__(self, network: nn.Module):
+        super().__init__(network)
+        self.encoder = Embedding(network.image_encoder)
 
 
 def small_tiny_vit() -> nn.Module:
@@ -40,7 +55,5 @@ def build(model: str, checkpoint: Path | None, seed: int | None, image_size: int
     if seed is not None:
         torch.manual_seed(seed)
     network = small() if model == "small" else sam_model_registry_baseline[model](checkpoint=None)
-    # TinyViT also returns early features, which only SAM-HQ uses.
-    network.image_encoder.register_forward_hook(lambda module, image, output: output[0])
     sam.weights(network, checkpoint, seed)
     return MobileSam(network)

@@ -154,13 +154,14 @@ def randomise(sam: nn.Module) -> None:
             b.uniform_(0.7, 1.4)
     size = sam.image_encoder.img_size
     embedding = sam.image_encoder(torch.randn(1, 3, size, size))
+    if isinstance(embedding, tuple):  # the encoders of SAM-HQ's package
+        embedding, early = embedding
     decoder, pe = sam.mask_decoder, sam.prompt_encoder.get_dense_pe()
     points = torch.rand(8, 2, 2) * size, torch.tensor([[1, -1]]).repeat(8, 1)
     arguments = [pe, *sam.prompt_encoder(points=points, boxes=None, masks=None)]
     mlps = list(decoder.output_hypernetworks_mlps)
     if hasattr(decoder, "hf_mlp"):
         mlps.append(decoder.hf_mlp)
-        embedding, early = embedding
         early = decoder.compress_vit_feat(early[0].permute(0, 3, 1, 2))
         arguments.append(decoder.embedding_encoder(embedding) + early)
 

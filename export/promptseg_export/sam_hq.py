@@ -13,9 +13,10 @@ from torch import nn
 with warnings.catch_warnings():  # of timm, about the old names of its modules
     warnings.simplefilter("ignore")
     from segment_anything_hq import SamPredictor, sam_model_registry, sam_model_registry_baseline
-    from segment_anything_hq.modeling import ImageEncoderViT, MaskDecoderHQ, Sam, tiny_vit_sam
+    from segment_anything_hq.modeling import ImageEncoderViT, MaskDecoder, MaskDecoderHQ, Sam, tiny_vit_sam
 
-__all__ = ["SamHQ", "build", "sam_model_registry_baseline", "tiny_vit_sam"]
+# The package's names that mobile_sam uses too, so that the warnings are silenced in one place.
+__all__ = ["MaskDecoder", "Sam", "SamHQ", "SamPredictor", "build", "sam_model_registry_baseline", "tiny_vit_sam"]
 
 from . import sam
 from .family import MEAN, STD

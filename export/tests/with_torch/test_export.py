@@ -126,6 +126,21 @@ def test_the_other_families_are_equal_to_their_predictors(module, said, tmp_path
     assert {"point", "negative", "box", "point and box", "mask", "three boxes", "three boxes, candidates"} <= kinds
 
 
+@pytest.mark.parametrize("module", [sam_hq, mobile_sam], ids=["sam-hq", "mobile-sam"])
+def test_the_published_size_answers_as_its_predictor(module):
+    """The wrappers in PyTorch, without the graphs, which take minutes at this size."""
+    family = module.build("vit_tiny", None, 5)
+    proof = Proof(family)
+    with torch.no_grad():
+        features = family.encoder(torch.from_numpy(proof.image))
+        features = [features] if torch.is_tensor(features) else features
+        for case in proof.cases:
+            low_res, iou = family.decoder(*features, torch.from_numpy(case.sparse), torch.from_numpy(case.dense))
+            outputs = {"low_res_masks": low_res.numpy(), "iou_predictions": iou.numpy()}
+            found = parity.difference(case, *family.answer(outputs, case.multimask))
+            assert found.low_res < 1e-5, case.prompts.name
+
+
 def test_the_mask_of_hq_is_in_each_of_the_masks(tmp_path, said):
     """The features of SAM-HQ change all four masks by the same."""
     family = sam_hq.build("small", None, 5, 128)
