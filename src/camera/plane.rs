@@ -17,7 +17,7 @@ pub struct ImagePlane {
 impl ImagePlane {
     /// At most as many columns as the image has pixels in a row; the rows follow from its shape.
     ///
-    /// Seeks a ray for each point, which takes a microsecond each: made once per calibration.
+    /// Seeks a ray for each point, which takes some microseconds each: made once per calibration.
     pub fn new(camera: &CameraModel, columns: u32, distance: f64) -> ImagePlane {
         let (width, height) = camera.image_size();
         let columns = columns.clamp(1, width);
