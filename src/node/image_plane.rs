@@ -79,7 +79,8 @@ impl ImagePlaneOutput {
         let columns = parameters.integer("image_plane_columns").clamp(2, i64::from(u32::MAX)) as u32;
         let made = Made::of(self.plane.take(), calibration, columns, parameters.float("image_plane_distance"));
         let message = cloud(&made.plane, result);
-        let shown = ShownPlane { stamp, distance: made.distance, spacing: made.plane.spacing() };
+        let (header, spacing) = (result.header.clone(), made.plane.spacing());
+        let shown = ShownPlane { header, size, distance: made.distance, spacing };
         self.plane = Some(made);
         self.last = Some((Instant::now(), stamp));
         // Before it goes out: the click on it may be faster than this thread.

@@ -40,10 +40,12 @@ pub struct Calibration {
 }
 
 /// An image plane that was published.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShownPlane {
     /// Of its image.
-    pub stamp: Stamp,
+    pub header: Header,
+    /// Of its image, in pixels.
+    pub size: (u32, u32),
     /// Metres from the optical centre.
     pub distance: f64,
     /// Metres from one of its points to the next.
@@ -113,7 +115,7 @@ impl Pointing {
     /// Remembers a plane that can be clicked from now on.
     pub fn remember(&self, plane: ShownPlane) {
         let shown = &mut lock(&self.state).shown;
-        shown.retain(|s| s.stamp != plane.stamp);
+        shown.retain(|s| s.header.stamp != plane.header.stamp);
         shown.push_back(plane);
         if shown.len() > SHOWN {
             shown.pop_front();
@@ -138,7 +140,7 @@ impl Pointing {
         if header.frame_id.is_empty() {
             return bad("header.frame_id is empty: whoever clicks must say in which TF frame".into());
         }
-        let mut shown: Vec<ShownPlane> = lock(&self.state).shown.iter().copied().collect();
+        let mut shown: Vec<ShownPlane> = lock(&self.state).shown.iter().cloned().collect();
         shown.reverse();
         let pointing = Arc::clone(self);
         let then = Some(Then(Box::new(then)));
@@ -186,7 +188,10 @@ struct Obstacle {
 
 impl Later for Click {
     fn ready(&mut self, kept: &KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
-        let image = self.image(kept)?;
+        let image = match self.image(kept)? {
+            Ok(image) => image,
+            Err(refusal) => return Some(Err(refusal)),
+        };
         match self.pixel(&image) {
             Ok((x, y)) => {
                 let Header { stamp, frame_id } = &self.header;
@@ -208,24 +213,35 @@ impl Later for Click {
 
 impl Click {
     /// The image that was clicked. It stays the same while the click waits for transforms.
-    fn image(&mut self, kept: &KeptFrames) -> Option<Arc<KeptFrame>> {
+    fn image(&mut self, kept: &KeptFrames) -> Option<Result<Arc<KeptFrame>, Refusal>> {
         if let Some(image) = self.image.and_then(|stamp| kept.at(stamp)) {
-            return Some(Arc::clone(image));
+            return Some(Ok(Arc::clone(image)));
         }
-        let on_plane =
-            self.shown.iter().filter_map(|plane| kept.at(plane.stamp).filter(|image| self.is_on(plane, image)));
-        let image = on_plane.into_iter().next().or_else(|| match self.header.stamp {
-            Stamp::NONE => kept.newest(),
+        let image = match self.shown.iter().find(|plane| self.is_on(plane)) {
+            Some(plane) => match kept.at(plane.header.stamp) {
+                Some(image) => image,
+                // On any other image the point of the plane is somewhere else.
+                None => {
+                    let message = format!(
+                        "the click is on the image plane of {}, and that image is gone; a longer 'keep_frames' keeps it",
+                        plane.header.stamp
+                    );
+                    return Some(Err(Refusal::new(RefusalKind::FrameGone, message)));
+                }
+            },
+            None if self.header.stamp == Stamp::NONE => kept.newest()?,
             // A clock that is behind must not make clicks impossible.
-            stamp => kept.newest_until(stamp).or_else(|| kept.newest()),
-        })?;
+            None => kept.newest_until(self.header.stamp).or_else(|| kept.newest())?,
+        };
         self.image = Some(image.header.stamp);
-        Some(Arc::clone(image))
+        Some(Ok(Arc::clone(image)))
     }
 
-    fn is_on(&self, plane: &ShownPlane, image: &KeptFrame) -> bool {
-        let point = self.pointing.in_optical_frame(&self.point, &self.header.frame_id, &image.header);
-        point.is_ok_and(|p| (p.z - plane.distance).abs() <= plane.spacing && self.project(&p, image).is_ok())
+    fn is_on(&self, plane: &ShownPlane) -> bool {
+        let point = self.pointing.in_optical_frame(&self.point, &self.header.frame_id, &plane.header);
+        point.is_ok_and(|p| {
+            (p.z - plane.distance).abs() <= plane.spacing && self.project(&p, &plane.header, plane.size).is_ok()
+        })
     }
 
     fn pixel(&self, image: &KeptFrame) -> Result<(f64, f64), Obstacle> {
@@ -241,12 +257,11 @@ impl Click {
             let may_pass = error.may_pass();
             now.ok_or_else(|| Obstacle { refusal: Refusal::new(RefusalKind::NoTransform, error.to_string()), may_pass })
         })?;
-        self.project(&point, image)
+        self.project(&point, &image.header, image.image.dimensions())
     }
 
-    fn project(&self, point: &Point3<f64>, image: &KeptFrame) -> Result<(f64, f64), Obstacle> {
-        let size = image.image.dimensions();
-        let calibration = self.pointing.calibration(&image.header, size, self.rectified).map_err(|refusal| {
+    fn project(&self, point: &Point3<f64>, image: &Header, size: (u32, u32)) -> Result<(f64, f64), Obstacle> {
+        let calibration = self.pointing.calibration(image, size, self.rectified).map_err(|refusal| {
             let may_pass = refusal.kind == RefusalKind::NoCameraInfo;
             Obstacle { refusal, may_pass }
         })?;
@@ -361,9 +376,10 @@ mod tests {
     #[test]
     fn planes_are_remembered_once_for_an_image_and_not_for_ever() {
         let pointing = Pointing::new(Arc::default());
-        let plane = |sec| ShownPlane { stamp: Stamp { sec, nanosec: 0 }, distance: 1.0, spacing: 0.01 };
+        let header = |sec| Header { stamp: Stamp { sec, nanosec: 0 }, frame_id: "camera".into() };
+        let plane = |sec| ShownPlane { header: header(sec), size: (4, 3), distance: 1.0, spacing: 0.01 };
         (0..100).chain([99, 90]).for_each(|sec| pointing.remember(plane(sec)));
-        let shown: Vec<i32> = lock(&pointing.state).shown.iter().map(|s| s.stamp.sec).collect();
+        let shown: Vec<i32> = lock(&pointing.state).shown.iter().map(|s| s.header.stamp.sec).collect();
         assert_eq!((shown.len(), shown.last()), (SHOWN, Some(&90)));
         assert!(shown.iter().all(|sec| *sec >= 84));
     }

@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 
-from cameras import Lens, Rig, apply, later, nanoseconds
+from cameras import Lens, Rig, apply, clicked, later, nanoseconds
 from harness import Inbox, eventually
 from messages import FRAME_ID, whole_mask
 from pointing import DEBUG, calibrate, click, drive
@@ -181,6 +181,23 @@ def test_a_click_off_the_plane_is_for_the_newest_image(robot: Robot, planes: Inb
     for depth, image in [(1.0, shown), (1.3, newest)]:
         point = lens.ray(scene.shapes[0].centre, depth)
         assert click(robot, point, FRAME_ID, later(newest, 20))[0].image == image
+
+
+def test_a_click_on_the_plane_of_an_image_that_is_gone_is_refused(robot: Robot, planes: Inbox, scene: Scene) -> None:
+    lens, rig = Lens(), Rig(base="base_gone")
+    robot.set(projection="raw", image_plane_rate=100.0, image_plane_columns=320, prompt_timeout=20.0, keep_frames=2)
+    cloud = plane_of(robot, planes, scene.rgb, lens)
+    stamp = cloud.header.stamp
+    drive(robot, rig, stamp, steps=20)
+    in_map = apply(rig.camera_in_map(stamp), points_of(cloud)[0][100, 80].astype(float))
+    assert click(robot, in_map, "map", later(stamp, 20))[0].image == stamp
+    # From here it is not kept any more, and the camera is elsewhere.
+    for _ in range(8):
+        newest = robot.show(scene.rgb)
+    now = later(newest, 20)
+    robot.expect_refusal(
+        "frame_gone", "that image is gone", lambda: robot.peer.publish("clicked_point", clicked(in_map, "map", now))
+    )
 
 
 def test_without_a_calibration_it_says_so_once(start_robot: Callable[..., Robot], scene: Scene) -> None:
