@@ -76,6 +76,8 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
             detections::hand_on(s, &message.header.stamp, detections::of_yolo(&message))
         });
     }
+    #[cfg(not(yolo_msgs))]
+    tracing::debug!("no yolo_detections: yolo_msgs was not sourced when promptseg was built");
     let prompts = topics.subscribe::<PromptArray>("prompts", qos::PROMPTS)?;
     drain(prompts, shared, "prompts", prompt_array);
     Ok(())
