@@ -171,6 +171,9 @@ def test_many_boxes(robot: Robot, scene: Scene, count: int) -> None:
 def test_a_thousand_boxes_neither_hold_up_a_click_nor_fill_the_memory(robot: Robot, scene: Scene) -> None:
     robot.set(max_detections=1000)
     stamp = robot.show(scene.rgb)
+    # What the runtime keeps for a chunk, it keeps from the first one on.
+    robot.detect(stamp, *grid(64))
+    stamp = robot.show(scene.rgb)
     before, memory = robot.masks.mark(), robot.process.resident_megabytes()
     robot.peer.publish("detections", detections(stamp, *grid(1000)))
     robot.send_click(*scene.shapes[0].centre, stamp)
@@ -179,7 +182,7 @@ def test_a_thousand_boxes_neither_hold_up_a_click_nor_fill_the_memory(robot: Rob
     answers = [m for m in robot.masks.all(before) if m.header.stamp == stamp]
     clicked = next(n for n, m in enumerate(answers) if 1 in ids(m))
     assert not all_boxes(answers[clicked]), "the click does not wait for the boxes that came before it"
-    assert robot.process.resident_megabytes() - memory < 150
+    assert robot.process.resident_megabytes() - memory < 100
 
 
 def test_a_message_of_very_many_boxes_is_cut_to_the_best(robot: Robot, scene: Scene) -> None:
