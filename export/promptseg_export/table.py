@@ -118,7 +118,7 @@ def main(arguments: list | None = None) -> int:
     parser.add_argument("--promptseg", default="promptseg", help="the command line tool, a release build")
     parser.add_argument("--results", type=Path, default=Path("models.jsonl"), help="what is measured already")
     parser.add_argument("--work", type=Path, default=Path("models.work"), help="folder for the bundle being measured")
-    parser.add_argument("--only", nargs="*", default=None, metavar="FAMILY/MODEL", help="of the models, these")
+    parser.add_argument("--only", nargs="*", default=None, metavar="FAMILY/MODEL", help="these, in this order")
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args(arguments)
     start = time.monotonic()
@@ -130,7 +130,7 @@ def main(arguments: list | None = None) -> int:
     if unknown := set(args.only or []) - {f"{f}/{m}" for f, m in all_models}:
         parser.error(f"{', '.join(sorted(unknown))}: not of {', '.join(f'{f}/{m}' for f, m in all_models)}")
     results, failed = Results(args.results), []
-    wanted = [(f, m) for f, m in all_models if args.only is None or f"{f}/{m}" in args.only]
+    wanted = all_models if args.only is None else [tuple(name.split("/")) for name in args.only]
     for number, (family, model) in enumerate(wanted, 1):
         if results.complete(family, model):
             say(f"{number} of {len(wanted)}: {family} {model} is measured already")
