@@ -10,7 +10,8 @@ use ort::value::{DynValue, Tensor};
 use super::candidates::{self, Available, Candidates};
 use super::embedding::Embedding;
 use super::encoder::milliseconds;
-use super::layout::{DecoderLayout, PromptInput};
+use super::inputs::{self, Inputs};
+use super::layout::{DecoderLayout, FusedInputs, PromptInput};
 use super::options::ProviderReport;
 use super::{Error, ModelInfo};
 use crate::pixels::{Geometry, Mask, MaskUpscaler};
@@ -85,6 +86,8 @@ pub struct MaskDecoder {
     layout: DecoderLayout,
     providers: ProviderReport,
     info: ModelInfo,
+    /// From pixels of the encoder's square to those that the graph takes.
+    scale: f32,
     /// Only for [`PromptInput::External`].
     prompt_encoder: Option<PromptEncoder>,
     /// The dense prompt of objects without a mask, `[1, C, h, w]`: the same for all, so made once.
@@ -96,11 +99,11 @@ pub struct MaskDecoder {
 type Group = Vec<(usize, Vec<Token>)>;
 
 /// What came out of one run for one object.
-struct Raw {
+pub(super) struct Raw {
     /// `[masks, side, side]`.
-    low_res: Vec<f32>,
-    ious: Vec<f32>,
-    object_score: Option<f32>,
+    pub low_res: Vec<f32>,
+    pub ious: Vec<f32>,
+    pub object_score: Option<f32>,
 }
 
 impl MaskDecoder {
@@ -122,7 +125,32 @@ impl MaskDecoder {
             None => None,
         };
         let max_objects = if layout.batched { max_objects.max(1) } else { 1 };
-        Ok(MaskDecoder { session, layout, providers, info, prompt_encoder, no_mask, max_objects })
+        let in_size = layout.fused.as_ref().is_some_and(|fused| fused.points_in_size);
+        let prompt_side = if in_size { info.low_res_size } else { info.prompt_side };
+        let scale = prompt_side as f32 / info.image_size as f32;
+        Ok(MaskDecoder { session, layout, providers, info, scale, prompt_encoder, no_mask, max_objects })
+    }
+
+    pub(super) fn layout(&self) -> &DecoderLayout {
+        &self.layout
+    }
+
+    pub(super) fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    pub(super) fn info_mut(&mut self) -> &mut ModelInfo {
+        &mut self.info
+    }
+
+    /// Decodes each object in a run of its own from now on.
+    pub(super) fn one_by_one(&mut self) {
+        self.info.batched = false;
+        self.max_objects = 1;
+    }
+
+    pub(super) fn fused_mut(&mut self) -> Option<&mut FusedInputs> {
+        self.layout.fused.as_mut()
     }
 
     /// Which execution provider runs it.
@@ -157,10 +185,23 @@ impl MaskDecoder {
     ) -> Result<Decodes, Error> {
         self.check(embedding, prompts)?;
         let start = Instant::now();
-        let mut groups: BTreeMap<(usize, bool), Group> = BTreeMap::new();
+        let raw = self.run_all(embedding, prompts)?;
+        let run_ms = milliseconds(start);
+        let start = Instant::now();
+        let upscaler = MaskUpscaler::new(self.info.low_res_size, &embedding.geometry);
+        let finish = |(prompt, raw): (&Prompt, Raw)| self.finish(prompt, raw, &upscaler, options);
+        let objects = prompts.iter().zip(raw).map(finish).collect();
+        Ok(Decodes { objects, timings: DecodeTimings { run_ms, postprocess_ms: milliseconds(start) } })
+    }
+
+    /// What the graph puts out for each prompt.
+    pub(super) fn run_all(&mut self, embedding: &Embedding, prompts: &[Prompt]) -> Result<Vec<Raw>, Error> {
+        let mut groups: BTreeMap<(usize, bool, bool), Group> = BTreeMap::new();
+        let boxes_apart = self.layout.fused.as_ref().is_some_and(|fused| fused.boxes.is_some());
         for (i, prompt) in prompts.iter().enumerate() {
             let tokens = self.tokens(prompt, &embedding.geometry);
-            groups.entry((tokens.len(), prompt.mask.is_some())).or_default().push((i, tokens));
+            let key = (tokens.len(), prompt.mask.is_some(), boxes_apart && prompt.bbox.is_some());
+            groups.entry(key).or_default().push((i, tokens));
         }
         let mut raw: Vec<Option<Raw>> = prompts.iter().map(|_| None).collect();
         for group in groups.values() {
@@ -171,12 +212,7 @@ impl MaskDecoder {
                 }
             }
         }
-        let run_ms = milliseconds(start);
-        let start = Instant::now();
-        let upscaler = MaskUpscaler::new(self.info.low_res_size, &embedding.geometry);
-        let finish = |(prompt, raw): (&Prompt, Raw)| self.finish(prompt, raw, &upscaler, options);
-        let objects = prompts.iter().zip(raw.into_iter().flatten()).map(finish).collect();
-        Ok(Decodes { objects, timings: DecodeTimings { run_ms, postprocess_ms: milliseconds(start) } })
+        Ok(raw.into_iter().flatten().collect())
     }
 
     fn check(&self, embedding: &Embedding, prompts: &[Prompt]) -> Result<(), Error> {
@@ -188,18 +224,11 @@ impl MaskDecoder {
             let reason = format!("it holds {made}, {} takes {missing}", info.name);
             return Err(Error::ForeignEmbedding { reason });
         }
-        let refuse = |kind| Err(Error::PromptKind { model: info.name.clone(), kind });
         for prompt in prompts {
-            if !prompt.points.is_empty() && !info.takes_points {
-                return refuse("point");
-            }
-            if prompt.bbox.is_some() && !info.takes_boxes {
-                return refuse("box");
+            if let Some(kind) = info.refusal(prompt) {
+                return Err(Error::PromptKind { model: info.name.clone(), kind, takes: info.takes() });
             }
             if let Some(mask) = &prompt.mask {
-                if !info.takes_masks {
-                    return refuse("mask");
-                }
                 let (found, expected) = (mask.side, info.low_res_size);
                 if found != expected || mask.data.len() != expected * expected {
                     return Err(Error::MaskSide { model: info.name.clone(), found, expected });
@@ -209,11 +238,11 @@ impl MaskDecoder {
         Ok(())
     }
 
-    /// The sparse tokens of a prompt. Graphs with the prompt encoder inside cannot be given none, so that a mask alone
-    /// gets the pad point there.
+    /// The sparse tokens of a prompt. Graphs with the prompt encoder inside that do not pad cannot be given none, so
+    /// that a mask alone gets the pad point there.
     fn tokens(&self, prompt: &Prompt, geometry: &Geometry) -> Vec<Token> {
         let mut tokens = tokens(prompt, geometry, self.info.box_as_points);
-        if tokens.is_empty() && self.layout.prompts == PromptInput::Fused {
+        if tokens.is_empty() && self.layout.prompts() == PromptInput::Fused {
             tokens.push(Token::PAD);
         }
         tokens
@@ -228,41 +257,37 @@ impl MaskDecoder {
     ) -> Result<Vec<Raw>, Error> {
         let file = self.info.decoder.file.clone();
         let failed = |e: ort::Error| Error::Session { file: file.clone(), reason: e.to_string() };
-        let mut inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+        let mut inputs: Inputs<'_> = Vec::new();
         for spec in &self.layout.embeddings {
             if let Some((name, value)) = embedding.tensors.iter().find(|(name, _)| *name == spec.name) {
                 inputs.push((Cow::Borrowed(name), SessionInputValue::from(value)));
             }
         }
-        match (&self.prompt_encoder, &self.no_mask) {
-            (Some(encoder), Some(no_mask)) => {
-                external_inputs(&mut inputs, encoder, no_mask, prompts, chunk).map_err(failed)?;
-            }
-            _ => {
-                let side = self.info.low_res_size;
-                fused_inputs(&mut inputs, &self.layout, side, &embedding.geometry, prompts, chunk).map_err(failed)?;
-            }
+        let side = self.info.low_res_size;
+        if let (Some(encoder), Some(no_mask)) = (&self.prompt_encoder, &self.no_mask) {
+            inputs::external(&mut inputs, encoder, no_mask, prompts, chunk).map_err(failed)?;
+        } else if let Some(fused) = &self.layout.fused {
+            inputs::fused(&mut inputs, fused, side, self.scale, prompts, chunk).map_err(failed)?;
         }
         let outputs = self.session.run(inputs).map_err(failed)?;
         let get = |name: &str| {
             let value = outputs.get(name).ok_or_else(|| ort::Error::new(format!("no output `{name}`")));
             value.and_then(|v| v.try_extract_tensor::<f32>()).map_err(failed)
         };
-        let (shape, low_res) = get("low_res_masks")?;
-        let (_, ious) = get("iou_predictions")?;
-        let scores = match outputs.contains_key("object_score_logits") {
-            true => get("object_score_logits")?.1,
-            false => &[],
+        let (shape, low_res) = get(&self.layout.low_res)?;
+        let (_, ious) = get(&self.layout.iou)?;
+        let scores = match &self.layout.object_score {
+            Some(name) => get(name)?.1,
+            None => &[],
         };
-        let (objects, side) = (chunk.len(), self.info.low_res_size);
-        let masks = shape.get(1).map_or(0, |&m| usize::try_from(m).unwrap_or(0));
-        if **shape != [objects as i64, masks as i64, side as i64, side as i64]
-            || masks == 0
-            || ious.len() != objects * masks
-        {
+        let objects = chunk.len();
+        // `[B, masks, side, side]`, or with a batch of one image before.
+        let masks = ious.len() / objects;
+        let square = shape.ends_with(&[side as i64, side as i64]);
+        if !square || masks == 0 || ious.len() != objects * masks || low_res.len() != objects * masks * side * side {
             return Err(Error::Tensor {
                 file: file.clone(),
-                tensor: "low_res_masks".to_owned(),
+                tensor: self.layout.low_res.clone(),
                 found: format!("{:?} with {} predicted IoUs", &**shape, ious.len()),
                 expected: format!("[{objects}, masks, {side}, {side}] with an IoU for each mask"),
             });
@@ -306,63 +331,4 @@ impl MaskDecoder {
         let candidate_ious = raw.ious[considered].to_vec();
         Decoded { best: candidate(best), others, candidate_ious, object_score: raw.object_score }
     }
-}
-
-type Inputs<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
-
-/// `sparse_prompt_embeddings` `[B, N, C]` and `dense_prompt_embeddings` `[1 or B, C, h, w]`, which broadcasts.
-fn external_inputs<'a>(
-    inputs: &mut Inputs<'a>,
-    encoder: &PromptEncoder,
-    no_mask: &'a DynValue,
-    prompts: &[Prompt],
-    chunk: &[(usize, Vec<Token>)],
-) -> ort::Result<()> {
-    let ([c, h, w], n) = (encoder.dense_shape(), chunk[0].1.len());
-    let sparse = chunk.iter().flat_map(|(_, tokens)| encoder.sparse(tokens)).collect::<Vec<f32>>();
-    inputs.push(("sparse_prompt_embeddings".into(), Tensor::from_array(([chunk.len(), n, c], sparse))?.into()));
-    let masks = chunk.iter().filter_map(|(i, _)| prompts[*i].mask.as_ref()).collect::<Vec<_>>();
-    let dense = if masks.is_empty() {
-        SessionInputValue::from(no_mask)
-    } else {
-        let dense = masks.iter().flat_map(|mask| encoder.dense(&mask.data)).collect::<Vec<f32>>();
-        Tensor::from_array(([masks.len(), c, h, w], dense))?.into()
-    };
-    inputs.push(("dense_prompt_embeddings".into(), dense));
-    Ok(())
-}
-
-/// `point_coords` `[B, N, 2]`, `point_labels` `[B, N]`, `mask_input` `[B, 1, L, L]`, `has_mask_input` `[B]`, and
-/// `orig_im_size` where it is wanted.
-fn fused_inputs(
-    inputs: &mut Inputs<'_>,
-    layout: &DecoderLayout,
-    side: usize,
-    geometry: &Geometry,
-    prompts: &[Prompt],
-    chunk: &[(usize, Vec<Token>)],
-) -> ort::Result<()> {
-    let (objects, n) = (chunk.len(), chunk[0].1.len());
-    let tokens = || chunk.iter().flat_map(|(_, tokens)| tokens);
-    let coords = tokens().flat_map(|t| [t.x, t.y]).collect::<Vec<f32>>();
-    let labels = tokens().map(|t| t.label.number()).collect::<Vec<f32>>();
-    inputs.push(("point_coords".into(), Tensor::from_array(([objects, n, 2], coords))?.into()));
-    inputs.push(("point_labels".into(), Tensor::from_array(([objects, n], labels))?.into()));
-    if layout.takes_mask {
-        let mut masks = vec![0.0_f32; objects * side * side];
-        let mut has_mask = vec![0.0_f32; objects];
-        for (slot, (i, _)) in chunk.iter().enumerate() {
-            if let Some(mask) = &prompts[*i].mask {
-                masks[slot * side * side..(slot + 1) * side * side].copy_from_slice(&mask.data);
-                has_mask[slot] = 1.0;
-            }
-        }
-        inputs.push(("mask_input".into(), Tensor::from_array(([objects, 1, side, side], masks))?.into()));
-        inputs.push(("has_mask_input".into(), Tensor::from_array(([objects], has_mask))?.into()));
-    }
-    if layout.orig_im_size {
-        let size = vec![geometry.image.1 as f32, geometry.image.0 as f32];
-        inputs.push(("orig_im_size".into(), Tensor::from_array(([2_usize], size))?.into()));
-    }
-    Ok(())
 }

@@ -8,9 +8,9 @@ use ort::value::{DynValue, TensorRef};
 
 use super::Error;
 use super::embedding::{Embedding, EncodeTimings};
-use super::layout::EncoderLayout;
+use super::layout::{EncoderLayout, PictureForm};
 use super::options::ProviderReport;
-use crate::pixels::{InputSpec, Preprocessor};
+use crate::pixels::{Geometry, InputSpec, PixelError, Preprocessor};
 
 /// The image encoder of one model, with its own session and input buffer. It belongs to one thread.
 pub struct ImageEncoder {
@@ -18,9 +18,9 @@ pub struct ImageEncoder {
     layout: EncoderLayout,
     providers: ProviderReport,
     preprocessor: Preprocessor,
-    /// The normalised picture, `[3, side, side]`, used again for each image.
+    /// The picture as the graph takes it, used again for each image.
     input: Vec<f32>,
-    side: usize,
+    shape: Vec<usize>,
     file: String,
 }
 
@@ -34,7 +34,8 @@ impl ImageEncoder {
     ) -> Self {
         let side = spec.side as usize;
         let preprocessor = Preprocessor::new(spec);
-        ImageEncoder { session, layout, providers, preprocessor, input: vec![0.0; 3 * side * side], side, file }
+        let (input, shape) = (vec![0.0; 3 * side * side], vec![1, 3, side, side]);
+        ImageEncoder { session, layout, providers, preprocessor, input, shape, file }
     }
 
     /// Which execution provider runs it.
@@ -48,7 +49,7 @@ impl ImageEncoder {
     /// [`Error::Pixels`] for one without pixels, [`Error::Session`] when ONNX Runtime fails.
     pub fn encode(&mut self, image: &RgbImage) -> Result<Embedding, Error> {
         let start = Instant::now();
-        let geometry = self.preprocessor.run(image, &mut self.input)?;
+        let geometry = self.preprocess(image)?;
         let preprocess_ms = milliseconds(start);
 
         let start = Instant::now();
@@ -57,10 +58,27 @@ impl ImageEncoder {
         Ok(Embedding::new(tensors, geometry, timings))
     }
 
+    fn preprocess(&mut self, image: &RgbImage) -> Result<Geometry, PixelError> {
+        match self.layout.form {
+            PictureForm::Square => self.preprocessor.run(image, &mut self.input),
+            PictureForm::Levels => {
+                let (geometry, levels) = self.preprocessor.content(image)?;
+                self.input.clear();
+                self.input.extend(levels.iter().map(|v| f32::from(*v)));
+                self.shape = vec![geometry.content.1 as usize, geometry.content.0 as usize, 3];
+                Ok(geometry)
+            }
+            PictureForm::Unit => {
+                let geometry = self.preprocessor.planes(image, &mut self.input)?;
+                self.shape = vec![1, 3, geometry.image.1 as usize, geometry.image.0 as usize];
+                Ok(geometry)
+            }
+        }
+    }
+
     fn run(&mut self) -> Result<Vec<(String, DynValue)>, Error> {
         let failed = |e: ort::Error| Error::Session { file: self.file.clone(), reason: e.to_string() };
-        let shape = [1, 3, self.side, self.side];
-        let input = TensorRef::from_array_view((shape, self.input.as_slice())).map_err(failed)?;
+        let input = TensorRef::from_array_view((self.shape.as_slice(), self.input.as_slice())).map_err(failed)?;
         let mut outputs = self.session.run(ort::inputs![self.layout.image.as_str() => input]).map_err(failed)?;
         let take = |spec: &super::TensorSpec| {
             let value = outputs.remove(&spec.name).ok_or_else(|| Error::Session {

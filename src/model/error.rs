@@ -57,8 +57,10 @@ pub enum Error {
     #[error("{file}: no tensor `{tensor}` of {expected}; there are {found}")]
     MissingTensor { file: String, tensor: String, expected: String, found: String },
 
-    #[error("{file}: unknown layout.\nfound: {found}\nknown: {known}")]
-    UnknownLayout { file: String, found: String, known: String },
+    #[error(
+        "{file}: no known layout of a {what}.\nfound: {found}\nnearest: {nearest}\n(docs/models.md lists the layouts)"
+    )]
+    UnknownLayout { file: String, what: &'static str, found: String, nearest: String },
 
     #[error("{file}: not a safetensors file: {reason}")]
     Weights { file: String, reason: String },
@@ -87,8 +89,8 @@ pub enum Error {
     #[error("{file}: ONNX Runtime: {reason}")]
     Session { file: String, reason: String },
 
-    #[error("the model {model} takes no {kind} prompts")]
-    PromptKind { model: String, kind: &'static str },
+    #[error("the model {model} does not take {kind}; it takes {takes}")]
+    PromptKind { model: String, kind: &'static str, takes: String },
 
     #[error("mask prompt of {found}x{found} logits, the model {model} takes {expected}x{expected}")]
     MaskSide { model: String, found: usize, expected: usize },

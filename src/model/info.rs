@@ -2,9 +2,10 @@
 
 use super::bundle::{Bundle, Manifest};
 use super::candidates::DynamicMultimask;
-use super::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature};
+use super::layout::{DecoderLayout, EncoderLayout, Family, PictureForm, PromptInput, Signature};
 use super::{Error, Variant};
 use crate::pixels::{InputSpec, Resize};
+use crate::prompt::{Label, Prompt};
 
 /// SAM's normalisation, `pixel_mean` and `pixel_std` of segment_anything/build_sam.py, 0 to 255 scale.
 const SAM_MEAN: [f32; 3] = [123.675, 116.28, 103.53];
@@ -12,6 +13,12 @@ const SAM_STD: [f32; 3] = [58.395, 57.12, 57.375];
 /// SAM's encoder makes one embedding cell of 16 x 16 pixels, and its decoder 4 x 4 logits of a cell.
 const SAM_STRIDE: usize = 16;
 const SAM_LOGITS_PER_CELL: usize = 4;
+/// SAM 3's tracker: 14 x 14 pixels a cell, and pictures from -1 to 1 (`Sam3TrackerConfig`, `Sam3ImageProcessor`).
+const SAM3_STRIDE: usize = 14;
+const SAM3_LEVELS: [f32; 3] = [127.5; 3];
+/// `dynamic_multimask_via_stability` of SAM 2's configurations, and the clamp of its predictor.
+const SAM2_DYNAMIC: DynamicMultimask = DynamicMultimask { delta: 0.05, threshold: 0.98 };
+const SAM2_LOW_RES_LIMIT: f32 = 32.0;
 
 /// Everything about a model that does not need its sessions.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,10 +54,20 @@ pub struct ModelInfo {
     /// SAM 2: bound of the low-resolution logits that are handed out.
     pub low_res_limit: Option<f32>,
     pub takes_points: bool,
+    /// Points that say where the object is not.
+    pub takes_background: bool,
+    /// Points only together with a box: some exports give the decoder undefined tokens without one.
+    pub points_need_box: bool,
     pub takes_boxes: bool,
     pub takes_masks: bool,
+    /// Most points and corners of a box that an object may have.
+    pub max_tokens: Option<usize>,
+    /// Side of the square in whose pixels the decoder takes coordinates; mostly `image_size`.
+    pub prompt_side: usize,
     /// Whether several objects share one run of the decoder.
     pub batched: bool,
+    /// What was found wrong with the graphs while opening them, in sentences for people.
+    pub notes: Vec<String>,
     /// What the bundle has; empty for graphs that come without a description.
     pub variants: Vec<Variant>,
     /// Inputs and outputs of the two graphs.
@@ -79,7 +96,7 @@ impl ModelInfo {
             family: m.family.clone(),
             source: m.source.clone(),
             licence: m.licence.clone(),
-            layout: layout.name(),
+            layout: layout.name,
             image_size: m.image_size,
             resize: m.resize(),
             mean: m.mean,
@@ -94,9 +111,14 @@ impl ModelInfo {
             box_as_points: m.box_as_points,
             low_res_limit: m.low_res_limit,
             takes_points: takes("point"),
-            takes_boxes: takes("box"),
+            takes_background: takes("point") && layout.takes_background,
+            points_need_box: false,
+            takes_boxes: takes("box") && layout.takes_boxes,
             takes_masks: takes("mask") && layout.takes_mask,
+            max_tokens: layout.max_tokens,
+            prompt_side: m.image_size,
             batched: layout.batched,
+            notes: Vec::new(),
             variants: m.variants.clone(),
             encoder,
             decoder,
@@ -104,56 +126,114 @@ impl ModelInfo {
         })
     }
 
-    /// For graphs that come without a description: SAM's own figures where the graphs leave something open.
+    /// For graphs that come without a description: the rules of the family where the graphs leave something open.
     pub(super) fn of_pair(
         name: String,
         bytes: u64,
         (encoder, encoder_layout): (Signature, &EncoderLayout),
         (decoder, layout): (Signature, &DecoderLayout),
     ) -> Result<ModelInfo, Error> {
-        let embedding = layout.embeddings.iter().find(|t| t.name == "image_embeddings");
-        let embedding = embedding.or_else(|| layout.embeddings.last()).map(|t| t.shape.clone()).unwrap_or_default();
-        let mut shape: Vec<usize> = embedding.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect();
-        if let Some(batch) = shape.first_mut() {
-            *batch = 1;
-        }
-        if shape.contains(&0) || shape.len() != 4 {
+        let embedding_shape = embedding_shape(&encoder, &decoder, layout)?;
+        let cells = embedding_shape[2];
+        let image_size = encoder_layout.side.unwrap_or(cells * SAM_STRIDE);
+        let sam2 = layout.family == Family::Sam2;
+        let sam3 = sam2 && image_size == cells * SAM3_STRIDE;
+        let (mean, std) = match (layout.family, sam3) {
+            (_, true) => (SAM3_LEVELS, SAM3_LEVELS),
+            (Family::EfficientSam, _) => ([0.0; 3], [255.0; 3]),
+            _ => (SAM_MEAN, SAM_STD),
+        };
+        let stretched = sam2 || layout.family == Family::EfficientSam;
+        if encoder_layout.form == PictureForm::Unit && layout.family != Family::EfficientSam {
             return Err(Error::Tensor {
-                file: decoder.file.clone(),
-                tensor: "image_embeddings".to_owned(),
-                found: format!("{embedding:?}"),
-                expected: "[1, C, h, w] with fixed sizes".to_owned(),
+                file: encoder.file.clone(),
+                tensor: encoder_layout.image.clone(),
+                found: "a picture of any size from 0 to 1".to_owned(),
+                expected: format!("the picture of {}, whose decoder is {}", layout.name, decoder.file),
             });
         }
         let masks = layout.masks.unwrap_or(4);
         Ok(ModelInfo {
             name,
-            family: "sam".to_owned(),
+            family: if sam3 { "sam3" } else { layout.family.name() }.to_owned(),
             source: encoder.file.clone(),
             licence: "unknown".to_owned(),
-            layout: layout.name(),
-            image_size: encoder_layout.side.unwrap_or(shape[2] * SAM_STRIDE),
-            resize: Resize::Letterbox,
-            mean: SAM_MEAN,
-            std: SAM_STD,
-            low_res_size: layout.low_res_side.unwrap_or(shape[2] * SAM_LOGITS_PER_CELL),
-            embedding_shape: shape,
+            layout: layout.name,
+            image_size,
+            resize: if stretched { Resize::Stretch } else { Resize::Letterbox },
+            mean,
+            std,
+            low_res_size: layout.low_res_side.unwrap_or(cells * SAM_LOGITS_PER_CELL),
+            embedding_shape,
             mask_threshold: 0.0,
             candidates: if masks == 1 { 0 } else { masks.min(3) },
             single_mask: masks != 3,
             multimask_for_several_prompts: false,
-            dynamic_multimask: None,
-            box_as_points: false,
-            low_res_limit: None,
+            dynamic_multimask: (sam2 && masks == 4).then_some(SAM2_DYNAMIC),
+            box_as_points: sam2 && layout.takes_boxes,
+            low_res_limit: sam2.then_some(SAM2_LOW_RES_LIMIT),
             takes_points: true,
-            takes_boxes: true,
+            takes_background: layout.takes_background,
+            points_need_box: false,
+            takes_boxes: layout.takes_boxes,
             takes_masks: layout.takes_mask,
+            max_tokens: layout.max_tokens,
+            // nanosam's encoder may take a smaller picture than the SAM whose decoder it keeps.
+            prompt_side: if sam2 || stretched { image_size } else { cells * SAM_STRIDE },
             batched: layout.batched,
+            notes: Vec::new(),
             variants: Vec::new(),
             encoder,
             decoder,
             bytes,
         })
+    }
+
+    /// What prompts it takes, in words.
+    pub fn takes(&self) -> String {
+        let points = match (self.points_need_box, self.takes_background) {
+            (true, _) => "points together with a box",
+            (false, true) => "points",
+            (false, false) => "foreground points",
+        };
+        let kinds = [(self.takes_points, points), (self.takes_boxes, "boxes"), (self.takes_masks, "masks")];
+        let mut takes = kinds.iter().filter(|(takes, _)| *takes).map(|(_, kind)| *kind).collect::<Vec<_>>().join(", ");
+        if let Some(most) = self.max_tokens {
+            takes.push_str(&format!("; at most {most} points for an object, a box counts as two"));
+        }
+        takes
+    }
+
+    /// What of a prompt the model cannot take; `None` if it can take all of it.
+    pub(super) fn refusal(&self, prompt: &Prompt) -> Option<&'static str> {
+        let tokens = prompt.points.len() + 2 * usize::from(prompt.bbox.is_some());
+        let background = prompt.points.iter().any(|p| p.label == Label::Background);
+        [
+            (!prompt.points.is_empty() && !self.takes_points, "point prompts"),
+            (background && !self.takes_background, "background points"),
+            (!prompt.points.is_empty() && prompt.bbox.is_none() && self.points_need_box, "points without a box"),
+            (prompt.bbox.is_some() && !self.takes_boxes, "box prompts"),
+            (prompt.mask.is_some() && !self.takes_masks, "mask prompts"),
+            (self.max_tokens.is_some_and(|most| tokens > most), "that many points"),
+        ]
+        .into_iter()
+        .find_map(|(refused, what)| refused.then_some(what))
+    }
+}
+
+/// `[1, C, h, w]` of the embedding on whose cells the prompts lie, from whichever graph fixes it.
+fn embedding_shape(encoder: &Signature, decoder: &Signature, layout: &DecoderLayout) -> Result<Vec<usize>, Error> {
+    let wanted = layout.embeddings.first();
+    let made = wanted.and_then(|wanted| encoder.output(&wanted.name));
+    let shape = (1..4).map(|axis| wanted.and_then(|t| t.fixed(axis)).or(made.and_then(|t| t.fixed(axis))));
+    match shape.collect::<Option<Vec<_>>>() {
+        Some(shape) => Ok([vec![1], shape].concat()),
+        None => Err(Error::Tensor {
+            file: decoder.file.clone(),
+            tensor: wanted.map_or_else(|| "image_embeddings".to_owned(), |t| t.name.clone()),
+            found: wanted.map_or_else(|| "missing".to_owned(), ToString::to_string),
+            expected: "[1, C, h, w] with fixed sizes".to_owned(),
+        }),
     }
 }
 
@@ -186,9 +266,9 @@ fn check_graphs(
         let expected = format!("{declared} as bundle.json's candidates and single_mask say");
         return differs(&decoder.file, "low_res_masks", format!("{masks} masks"), expected);
     }
-    if m.external() != (layout.prompts == PromptInput::External) {
+    if m.external() != (layout.prompts() == PromptInput::External) {
         let expected = format!("the prompt encoder {} as bundle.json says", m.prompt_encoder);
-        return differs(&decoder.file, "prompts", layout.name().to_owned(), expected);
+        return differs(&decoder.file, "prompts", layout.name.to_owned(), expected);
     }
     Ok(())
 }

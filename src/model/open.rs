@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, DECODER, DESCRIPTION, ENCODER, MAX_IMAGE_SIZE, PROMPT_ENCODER};
-use super::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature, check_pair};
+use super::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature, TensorSpec, check_pair};
+use super::probe::probe;
 use super::session::{self, Graph, Graphs, Half, ShapeProfile};
 use super::{Error, ImageEncoder, MaskDecoder, ModelInfo, SessionOptions, file};
 use crate::prompt_encoder::PromptEncoder;
@@ -87,7 +88,7 @@ impl Model {
         // that TensorRT's shape profile can be written.
         let signature = session::signature(decoder_graphs.plain(options.precision))?;
         let layout = recognise_decoder(&signature)?;
-        if layout.prompts == PromptInput::External && prompt_encoder.is_none() {
+        if layout.prompts() == PromptInput::External && prompt_encoder.is_none() {
             return Err(Error::NoModel {
                 path: PathBuf::from(&signature.file),
                 found: "a decoder that takes prompt embeddings, whose prompt encoder is only in a bundle".to_owned(),
@@ -96,7 +97,7 @@ impl Model {
         let encoder = session::open(encoder_graphs, options, &ShapeProfile::default())?;
         let encoder_layout = recognise_encoder(&encoder.signature)?;
         let describe = |decoder: Signature, layout: &DecoderLayout| {
-            check_pair(&encoder.signature, &decoder, layout)?;
+            check_pair(&encoder.signature, &decoder, &layout.embeddings)?;
             let (e, d) = ((encoder.signature.clone(), &encoder_layout), (decoder, layout));
             match description {
                 Description::Bundle(bundle) => ModelInfo::of_bundle(bundle, e, d),
@@ -112,20 +113,24 @@ impl Model {
             let (found, expected) = (format!("{0} x {0} pixels", info.image_size), format!("at most {MAX_IMAGE_SIZE}"));
             return Err(Error::Tensor { file: info.encoder.file, tensor: encoder_layout.image, found, expected });
         }
-        let file = info.encoder.file.clone();
-        let spec = info.input_spec();
-        Ok(Model {
-            encoder: ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file),
-            decoder: MaskDecoder::new(
-                decoder.session,
-                decoder_layout,
-                decoder.report,
-                info.clone(),
-                prompt_encoder,
-                options.max_objects,
-            )?,
+        let (file, spec) = (info.encoder.file.clone(), info.input_spec());
+        let mut decoder = MaskDecoder::new(
+            decoder.session,
+            decoder_layout,
+            decoder.report,
             info,
-        })
+            prompt_encoder,
+            options.max_objects,
+        )?;
+        if matches!(description, Description::Graphs { .. }) {
+            probe(&mut decoder, &encoder_layout)?;
+        }
+        let info = decoder.info().clone();
+        for note in &info.notes {
+            tracing::warn!(model = info.name, "{note}");
+        }
+        let encoder = ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file);
+        Ok(Model { info, encoder, decoder })
     }
 }
 
@@ -209,22 +214,31 @@ fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -
     let tokens = options.max_tokens.max(3);
     let channels = info.embedding_shape[1];
     let [h, w] = [info.embedding_shape[2], info.embedding_shape[3]];
-    match layout.prompts {
-        PromptInput::External => {
-            let name = "sparse_prompt_embeddings";
-            profile.add(name, &[1, 1, channels], &[1, 2, channels], &[most, tokens, channels]);
-            let name = "dense_prompt_embeddings";
-            profile.add(name, &[1, channels, h, w], &[1, channels, h, w], &[most, channels, h, w]);
-        }
-        PromptInput::Fused => {
-            let side = info.low_res_size;
-            profile.add("point_coords", &[1, 1, 2], &[1, 2, 2], &[most, tokens, 2]);
-            profile.add("point_labels", &[1, 1], &[1, 2], &[most, tokens]);
-            if layout.takes_mask && layout.batched {
-                profile.add("mask_input", &[1, 1, side, side], &[1, 1, side, side], &[most, 1, side, side]);
-                profile.add("has_mask_input", &[1], &[1], &[most]);
-            }
-        }
+    let Some(fused) = &layout.fused else {
+        let name = "sparse_prompt_embeddings";
+        profile.add(name, &[1, 1, channels], &[1, 2, channels], &[most, tokens, channels]);
+        let name = "dense_prompt_embeddings";
+        profile.add(name, &[1, channels, h, w], &[1, channels, h, w], &[most, channels, h, w]);
+        return profile;
+    };
+    let side = info.low_res_size;
+    // A batch of images, of which there is one, comes before in some graphs.
+    let shape =
+        |of: &TensorSpec, rank: usize, shape: &[usize]| [vec![1; of.shape.len() - rank], shape.to_vec()].concat();
+    let (points, labels) = (&fused.points, &fused.labels);
+    let points_of = |objects: usize, tokens: usize| shape(points, 3, &[objects, tokens, 2]);
+    profile.add(&points.name, &points_of(1, 1), &points_of(1, 2), &points_of(most, tokens));
+    let labels_of = |objects: usize, tokens: usize| shape(labels, 2, &[objects, tokens]);
+    profile.add(&labels.name, &labels_of(1, 1), &labels_of(1, 2), &labels_of(most, tokens));
+    if let Some(boxes) = &fused.boxes {
+        profile.add(&boxes.name, &[1, 0, 4], &[1, 1, 4], &[1, most, 4]);
+    }
+    if let Some([mask, flag]) = &fused.mask
+        && layout.batched
+    {
+        profile.add(&mask.name, &[1, 1, side, side], &[1, 1, side, side], &[most, 1, side, side]);
+        let flags = if fused.flag_per_object { most } else { 1 };
+        profile.add(&flag.name, &[1], &[1], &[flags]);
     }
     profile
 }

@@ -72,17 +72,50 @@ impl Preprocessor {
         Ok(geometry)
     }
 
-    fn letterbox(&mut self, image: &RgbImage, geometry: &Geometry, out: &mut [f32]) {
-        let size = |(width, height): (u32, u32)| (width as usize, height as usize);
-        let (from, to) = (size(geometry.image), size(geometry.content));
-        let pixels = if from == to {
-            image.as_raw()
-        } else {
-            self.resizer.run(image.as_raw(), from, &mut self.content, to);
-            &self.content
-        };
-        normalise(pixels, to.0, &self.normalised, out, geometry.side as usize);
+    /// The image as it lies in the square of a letterbox, without the padding: levels of red, green, blue, row by row.
+    ///
+    /// # Errors
+    /// An image without pixels or of absurd size.
+    pub fn content<'a>(&'a mut self, image: &'a RgbImage) -> Result<(Geometry, &'a [u8]), PixelError> {
+        let (width, height) = image.dimensions();
+        check_size(width, height)?;
+        let geometry = Geometry::new(width, height, self.spec.side, Resize::Letterbox);
+        Ok((geometry, fit(&mut self.resizer, &mut self.content, image, &geometry)))
     }
+
+    /// The image at its own size as planes from 0 to 1, for graphs that stretch and normalise it themselves.
+    ///
+    /// # Errors
+    /// An image without pixels or of absurd size.
+    pub fn planes(&self, image: &RgbImage, out: &mut Vec<f32>) -> Result<Geometry, PixelError> {
+        let (width, height) = image.dimensions();
+        check_size(width, height)?;
+        out.clear();
+        for channel in 0..3 {
+            out.extend(image.as_raw().iter().skip(channel).step_by(3).map(|v| f32::from(*v) / 255.0));
+        }
+        Ok(Geometry::new(width, height, self.spec.side, Resize::Stretch))
+    }
+
+    fn letterbox(&mut self, image: &RgbImage, geometry: &Geometry, out: &mut [f32]) {
+        let pixels = fit(&mut self.resizer, &mut self.content, image, geometry);
+        normalise(pixels, geometry.content.0 as usize, &self.normalised, out, geometry.side as usize);
+    }
+}
+
+/// Resizes an image to the content of a letterbox.
+fn fit<'a>(
+    resizer: &mut PillowResizer,
+    content: &'a mut Vec<u8>,
+    image: &'a RgbImage,
+    geometry: &Geometry,
+) -> &'a [u8] {
+    let size = |(width, height): (u32, u32)| (width as usize, height as usize);
+    if geometry.image == geometry.content {
+        return image.as_raw();
+    }
+    resizer.run(image.as_raw(), size(geometry.image), content, size(geometry.content));
+    content
 }
 
 /// Interleaved levels in rows of `width` pixels to normalised planes of `side` x `side`, the rest 0.

@@ -1,0 +1,17 @@
+//! What kind of graph is this? Recognised by tensor names, types and shapes, never by position.
+//!
+//! Known are promptseg's own bundles (`external` with SAM's prompt encoder outside of the graph, `fused` with the
+//! prompts as coordinates) and the rows of [`known`], which other exporters make.
+
+mod decoder;
+mod encoder;
+mod known;
+mod signature;
+
+pub use decoder::{DecoderLayout, FusedInputs, PromptInput};
+pub use encoder::{EncoderLayout, PictureForm, check_pair};
+pub use known::Family;
+pub use signature::{Signature, TensorSpec};
+
+#[cfg(test)]
+mod tests;

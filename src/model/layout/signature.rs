@@ -1,0 +1,75 @@
+//! What ONNX Runtime says of a graph: names, types and shapes of its inputs and outputs.
+
+use std::fmt;
+
+use ort::value::{Outlet, TensorElementType, ValueType};
+
+/// One input or output of a graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    pub name: String,
+    /// As ONNX Runtime writes it: `f32`, `i64`, ...; `not a tensor` for sequences and maps.
+    pub dtype: String,
+    /// -1 for a dynamic dimension.
+    pub shape: Vec<i64>,
+}
+
+impl TensorSpec {
+    pub(in crate::model) fn of(outlet: &Outlet) -> TensorSpec {
+        let (dtype, shape) = match outlet.dtype() {
+            ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => ("f32".to_owned(), shape.to_vec()),
+            ValueType::Tensor { ty, shape, .. } => (ty.to_string(), shape.to_vec()),
+            _ => ("not a tensor".to_owned(), Vec::new()),
+        };
+        TensorSpec { name: outlet.name().to_owned(), dtype, shape }
+    }
+
+    pub(super) fn is_f32(&self, rank: usize) -> bool {
+        self.dtype == "f32" && self.shape.len() == rank
+    }
+
+    /// A fixed dimension, `None` where it is dynamic or not there.
+    pub(in crate::model) fn fixed(&self, axis: usize) -> Option<usize> {
+        self.shape.get(axis).and_then(|&d| usize::try_from(d).ok()).filter(|&d| d > 0)
+    }
+
+    pub(super) fn dynamic(&self, axis: usize) -> bool {
+        self.shape.get(axis).is_some_and(|&d| d < 0)
+    }
+}
+
+impl fmt::Display for TensorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}[", self.name, self.dtype)?;
+        for (i, d) in self.shape.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            if *d < 0 { write!(f, "{comma}?")? } else { write!(f, "{comma}{d}")? }
+        }
+        f.write_str("]")
+    }
+}
+
+/// Inputs and outputs of one graph, with the file that it came from for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    pub file: String,
+    pub inputs: Vec<TensorSpec>,
+    pub outputs: Vec<TensorSpec>,
+}
+
+impl Signature {
+    pub fn input(&self, name: &str) -> Option<&TensorSpec> {
+        self.inputs.iter().find(|t| t.name == name)
+    }
+
+    pub fn output(&self, name: &str) -> Option<&TensorSpec> {
+        self.outputs.iter().find(|t| t.name == name)
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |specs: &[TensorSpec]| specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        write!(f, "{} -> {}", list(&self.inputs), list(&self.outputs))
+    }
+}

@@ -1,0 +1,236 @@
+use super::*;
+
+fn spec(text: &str) -> TensorSpec {
+    // `name f32[1,?,2]`, as they are shown.
+    let (name, rest) = text.split_once(' ').unwrap();
+    let (dtype, shape) = rest.trim_end_matches(']').split_once('[').unwrap();
+    let dimension = |d: &str| if d == "?" { -1 } else { d.parse().unwrap() };
+    let shape = shape.split(',').filter(|d| !d.is_empty()).map(dimension).collect();
+    TensorSpec { name: name.to_owned(), dtype: dtype.to_owned(), shape }
+}
+
+/// `inputs -> outputs`, tensors apart by `;`.
+fn graph(text: &str) -> Signature {
+    let (inputs, outputs) = text.split_once("->").unwrap();
+    let list = |text: &str| text.split(';').map(|t| spec(t.trim())).collect();
+    Signature { file: "decoder.onnx".to_owned(), inputs: list(inputs), outputs: list(outputs) }
+}
+
+const OFFICIAL: &str = "orig_im_size f32[2]; has_mask_input f32[1]; mask_input f32[1,1,256,256]; \
+                        point_labels f32[1,?]; point_coords f32[1,?,2]; image_embeddings f32[1,256,64,64] -> \
+                        masks f32[?,?,?,?]; iou_predictions f32[?,4]; low_res_masks f32[?,4,256,256]";
+const EXTERNAL: &str = "sparse_prompt_embeddings f32[?,?,256]; dense_prompt_embeddings f32[?,256,64,64]; \
+                        image_embeddings f32[1,256,64,64] -> iou_predictions f32[?,4]; low_res_masks f32[?,4,256,256]";
+
+fn recognise(text: &str) -> DecoderLayout {
+    DecoderLayout::recognise(&graph(text)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn refusal(text: &str) -> String {
+    DecoderLayout::recognise(&graph(text)).unwrap_err().to_string()
+}
+
+#[test]
+fn the_official_layout_is_recognised_in_any_order_and_decodes_one_object() {
+    let layout = recognise(OFFICIAL);
+    assert_eq!(layout.name, "official SAM");
+    assert!(!layout.batched && layout.takes_mask);
+    assert_eq!((layout.masks, layout.low_res_side, layout.embeddings.len()), (Some(4), Some(256), 1));
+}
+
+#[test]
+fn our_own_layouts_are_recognised() {
+    let layout = recognise(EXTERNAL);
+    assert_eq!((layout.name, layout.prompts()), ("promptseg external", PromptInput::External));
+    assert!(layout.batched && layout.takes_mask);
+
+    let layout = recognise(
+        "affinity f32[1,128,64,64]; image_embeddings f32[1,128,16,16]; point_coords f32[?,?,2]; point_labels f32[?,?]; \
+         mask_input f32[?,1,128,128]; has_mask_input f32[?] -> low_res_masks f32[?,4,128,128]; iou_predictions f32[?,4]",
+    );
+    assert_eq!((layout.name, layout.embeddings.len(), layout.low_res_side), ("promptseg fused", 2, Some(128)));
+    // The prompts lie on its cells.
+    assert_eq!(layout.embeddings[0].name, "image_embeddings");
+    assert!(layout.batched && layout.fused.unwrap().flag_per_object);
+}
+
+/// The signatures of the exporters at full size.
+#[test]
+fn every_layout_is_recognised_by_its_signature() {
+    let sam2 = "point_coords f32[?,?,2]; point_labels f32[?,?]; mask_input f32[?,1,256,256]; has_mask_input f32[?]";
+    let features =
+        "image_embed f32[1,256,64,64]; high_res_feats_0 f32[1,32,256,256]; high_res_feats_1 f32[1,64,128,128]";
+    for (name, batched, mask, masks, text) in [
+        (
+            "nanosam",
+            false,
+            true,
+            Some(4),
+            "image_embeddings f32[1,256,64,64]; point_coords f32[1,?,2]; point_labels f32[1,?]; \
+             mask_input f32[1,1,256,256]; has_mask_input f32[1] -> iou_predictions f32[1,4]; \
+             low_res_masks f32[1,4,256,256]"
+                .to_owned(),
+        ),
+        (
+            "EdgeSAM",
+            false,
+            false,
+            Some(4),
+            "image_embeddings f32[1,256,64,64]; point_coords f32[1,?,2]; point_labels f32[1,?] -> \
+             scores f32[1,4]; masks f32[1,4,256,256]"
+                .to_owned(),
+        ),
+        (
+            "EfficientSAM",
+            false,
+            false,
+            Some(3),
+            "image_embeddings f32[?,256,64,64]; batched_point_coords f32[1,1,?,2]; batched_point_labels f32[1,1,?]; \
+             orig_im_size i64[2] -> output_masks f32[?,?,3,?,?]; iou_predictions f32[?,1,3]; 2841 f32[?,3,256,256]"
+                .to_owned(),
+        ),
+        (
+            "SAM-HQ",
+            false,
+            true,
+            Some(1),
+            "image_embeddings f32[1,256,64,64]; interm_embeddings f32[4,1,64,64,768]; point_coords f32[1,?,2]; \
+             point_labels f32[1,?]; mask_input f32[1,1,256,256]; has_mask_input f32[1]; orig_im_size f32[2] -> \
+             masks f32[?,?,?,?]; iou_predictions f32[1,1]; low_res_masks f32[1,1,256,256]"
+                .to_owned(),
+        ),
+        (
+            "samexporter SAM 2",
+            true,
+            true,
+            Some(3),
+            format!("{features}; {sam2} -> masks f32[?,3,256,256]; iou_predictions f32[?,3]"),
+        ),
+        (
+            "ONNX-SAM2",
+            true,
+            true,
+            Some(3),
+            format!("{features}; {sam2}; orig_im_size i32[2] -> masks f32[?,?,?,?]; iou_predictions f32[?,3]"),
+        ),
+        (
+            "RectLabel SAM 2",
+            true,
+            true,
+            Some(4),
+            format!(
+                "image_embeddings f32[1,256,64,64]; high_res_features1 f32[1,32,256,256]; \
+                 high_res_features2 f32[1,64,128,128]; {sam2}; orig_im_size i64[2] -> masks f32[?,?,?,?]; \
+                 iou_predictions f32[?,4]; low_res_masks f32[?,4,256,256]"
+            ),
+        ),
+        (
+            "onnxruntime SAM 2",
+            true,
+            true,
+            None,
+            "image_features_0 f32[1,32,256,256]; image_features_1 f32[1,64,128,128]; \
+             image_embeddings f32[1,256,64,64]; point_coords f32[?,?,2]; point_labels i32[?,?]; \
+             input_masks f32[?,1,256,256]; has_input_masks f32[?]; original_image_size i32[2] -> masks bool[?,?,?,?]; \
+             iou_predictions f32[?,?]; low_res_masks f32[?,?,?,?]"
+                .to_owned(),
+        ),
+        (
+            "transformers SAM",
+            true,
+            false,
+            Some(3),
+            "image_positional_embeddings f32[?,256,64,64]; image_embeddings f32[?,256,64,64]; \
+             input_points f32[?,?,?,2]; input_labels i64[?,?,?] -> iou_scores f32[?,?,3]; \
+             pred_masks f32[?,?,3,256,256]"
+                .to_owned(),
+        ),
+        (
+            "transformers.js SAM 2",
+            true,
+            false,
+            Some(3),
+            "image_embeddings.0 f32[?,32,288,288]; image_embeddings.1 f32[?,64,144,144]; \
+             image_embeddings.2 f32[?,256,72,72]; input_points f32[?,1,?,2]; input_labels i64[?,1,?]; \
+             input_boxes f32[?,?,4] -> iou_scores f32[?,?,3]; pred_masks f32[?,?,3,288,288]; \
+             object_score_logits f32[?,?,1]"
+                .replace("[?,1,", "[?,?,"),
+        ),
+    ] {
+        let layout = recognise(&text);
+        assert_eq!((layout.name, layout.batched, layout.takes_mask, layout.masks), (name, batched, mask, masks));
+    }
+}
+
+#[test]
+fn a_single_mask_export_and_one_without_mask_input_are_known() {
+    let one = OFFICIAL.replace("low_res_masks f32[?,4,", "low_res_masks f32[1,1,");
+    assert_eq!(recognise(&one).masks, Some(1));
+    let no_mask = OFFICIAL.replace("has_mask_input f32[1]; mask_input f32[1,1,256,256]; ", "");
+    let layout = recognise(&no_mask);
+    assert_eq!((layout.name, layout.takes_mask), ("official SAM", false));
+}
+
+#[test]
+fn what_is_unknown_is_refused_with_what_was_found_and_the_nearest_layout() {
+    for (from, to, parts) in [
+        (
+            " low_res_masks",
+            " logits",
+            &["logits f32[?,4,256,256]", "official SAM, but", "no output `low_res_masks`"][..],
+        ),
+        ("point_coords f", "coords f", &["no input `point_coords`", "input coords f32[1,?,2] is too many"]),
+        (" mask_input f", " previous f", &["no input `mask_input`", "previous f32[1,1,256,256] is too many"]),
+        ("point_coords f32[1,?,2]", "point_coords f32[?,2]", &["point_coords f32[?,2] is not f32 of rank 3"]),
+        ("point_coords f32[1,?,2]", "point_coords f16[1,?,2]", &["point_coords f16[1,?,2] is not f32"]),
+        ("[1,1,256,256]", "[1,1,256,128]", &["the mask prompt is not square"]),
+    ] {
+        let message = refusal(&OFFICIAL.replace(from, to));
+        for part in [parts, &["decoder.onnx", "official SAM"]].concat() {
+            assert!(message.contains(part), "`{part}` is not in: {message}");
+        }
+    }
+    let message = refusal("tokens i64[1,?] -> logits f32[1,?,32000]");
+    assert!(
+        message.contains("tokens i64[1,?]") && message.contains("none of promptseg external, official"),
+        "{message}"
+    );
+    // Far from all, nearest to SAM 2's.
+    let message = refusal(
+        "image_embed f32[1,256,64,64]; high_res_feats_0 f32[1,32,256,256]; high_res_feats_1 f32[1,64,128,128]; \
+         point_coords f32[1,?,2]; point_labels f32[1,?] -> pred_mask f32[1,1,256,256]; iou_predictions f32[1,1]",
+    );
+    assert!(message.contains("samexporter SAM 2, but no output `masks`"), "{message}");
+}
+
+#[test]
+fn encoders_are_recognised_by_their_picture() {
+    let encoder =
+        |picture: &str| EncoderLayout::recognise(&graph(&format!("{picture} -> image_embeddings f32[1,256,64,64]")));
+    for name in ["image", "images", "input_image", "input", "pixel_values"] {
+        let layout = encoder(&format!("{name} f32[1,3,1024,1024]")).unwrap();
+        assert_eq!((layout.image.as_str(), layout.side, layout.form), (name, Some(1024), PictureForm::Square));
+    }
+    assert_eq!(encoder("image f32[?,3,?,?]").unwrap().side, None);
+    assert_eq!(encoder("input_image f32[?,?,3]").unwrap().form, PictureForm::Levels);
+    assert_eq!(encoder("batched_images f32[?,3,?,?]").unwrap().form, PictureForm::Unit);
+    for wrong in ["[1,4,1024,1024]", "[1,3,1024,768]", "[1024,1024,3]", "[8,3,1024,1024]"] {
+        let e = encoder(&format!("image f32{wrong}")).unwrap_err().to_string();
+        assert!(e.contains("[1,3,S,S]") && e.contains(wrong), "{e}");
+    }
+    assert!(encoder("tokens f32[1,3,64,64]").is_err());
+}
+
+#[test]
+fn a_pair_that_does_not_belong_together_is_refused_with_both_shapes() {
+    let layout = recognise(EXTERNAL);
+    let check = |output: &str| {
+        let encoder = graph(&format!("image f32[1,3,512,512] -> {output}"));
+        check_pair(&encoder, &graph(EXTERNAL), &layout.embeddings)
+    };
+    assert!(check("image_embeddings f32[1,256,64,64]").is_ok());
+    let e = check("image_embeddings f32[1,256,32,32]").unwrap_err().to_string();
+    assert!(e.contains("[1,256,32,32]") && e.contains("[1,256,64,64]"), "{e}");
+    let e = check("features f32[1,256,64,64]").unwrap_err().to_string();
+    assert!(e.contains("`image_embeddings`") && e.contains("features f32"), "{e}");
+}
