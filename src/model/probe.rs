@@ -11,8 +11,15 @@ use super::{Embedding, Error, ModelInfo};
 use crate::pixels::{Geometry, Resize};
 use crate::prompt::Prompt;
 
-/// Differences below this part of the range of the logits are those of another order of additions.
-const TOLERANCE: f32 = 1e-3;
+/// Differences below this part of the range of the logits do not matter.
+const OF_RANGE: f32 = 1e-3;
+/// Made-up embeddings say little, so that a prompt may move the logits by less than that. What is less than this part of
+/// the difference that another prompt makes, and rounding, do not matter either.
+const OF_VARIATION: f32 = 0.05;
+const ROUNDING: f32 = 4e-6;
+/// Size of the values of the made-up embedding, and of the high-resolution features, which would drown the prompts.
+const EMBEDDING: f32 = 0.1;
+const FEATURES: f32 = 0.01;
 
 /// Tries `decoder` on what its encoder would make of some picture, and corrects what its signature promised.
 ///
@@ -35,11 +42,12 @@ pub(super) fn probe(decoder: &mut MaskDecoder, encoder: &EncoderLayout) -> Resul
     for prompt in &prompts {
         alone.extend(decoder.run_all(&embedding, std::slice::from_ref(prompt))?);
     }
-    let [first, _] = alone.as_slice() else { return Ok(()) };
+    let [first, second] = alone.as_slice() else { return Ok(()) };
     masks(decoder.info_mut(), first.ious.len());
+    let tolerance = tolerance(first, second);
     // Another prompt was decoded in between, so that undefined memory has had a chance to change.
     let again = decoder.run_all(&embedding, &prompts[..1])?;
-    if let Some(difference) = difference(&alone[..1], &again) {
+    if let Some(difference) = difference(&alone[..1], &again, tolerance) {
         decoder.info_mut().notes.push(format!(
             "two runs of the same prompt differ by {difference}: this graph's answers cannot be repeated"
         ));
@@ -47,7 +55,9 @@ pub(super) fn probe(decoder: &mut MaskDecoder, encoder: &EncoderLayout) -> Resul
     if decoder.info().batched {
         let batched = decoder.run_all(&embedding, &prompts);
         let why = match &batched {
-            Ok(batched) => difference(&alone, batched).map(|d| format!("answers that differ by {d} from those alone")),
+            Ok(batched) => {
+                difference(&alone, batched, tolerance).map(|d| format!("answers that differ by {d} from those alone"))
+            }
             Err(e) => Some(e.to_string()),
         };
         if let Some(why) = why {
@@ -68,7 +78,9 @@ fn absent_boxes(decoder: &mut MaskDecoder, embedding: &Embedding, side: f32) -> 
         return Ok(());
     };
     let boxed = [Prompt::bbox(0.2 * side, 0.3 * side, 0.7 * side, 0.8 * side)];
-    let expected = decoder.run_all(embedding, &boxed)?;
+    let other = [Prompt::bbox(0.1 * side, 0.1 * side, 0.3 * side, 0.4 * side)];
+    let (expected, other) = (decoder.run_all(embedding, &boxed)?, decoder.run_all(embedding, &other)?);
+    let tolerance = expected.iter().zip(&other).map(|(a, b)| tolerance(a, b)).fold(0.0, f32::max);
     for pad in [true, false] {
         if let Some(fused) = decoder.fused_mut() {
             *fused = FusedInputs { corners_apart: false, pad, ..apart.clone() };
@@ -77,7 +89,7 @@ fn absent_boxes(decoder: &mut MaskDecoder, embedding: &Embedding, side: f32) -> 
         if let Some(fused) = decoder.fused_mut() {
             *fused = FusedInputs { pad, ..apart.clone() };
         }
-        if corners.is_ok_and(|corners: Vec<Raw>| difference(&expected, &corners).is_none()) {
+        if corners.is_ok_and(|corners: Vec<Raw>| difference(&expected, &corners, tolerance).is_none()) {
             return Ok(());
         }
     }
@@ -100,20 +112,35 @@ fn masks(info: &mut ModelInfo, masks: usize) {
     }
 }
 
-/// The largest difference as a part of the range, in words, where it is more than rounding.
-fn difference(a: &[Raw], b: &[Raw]) -> Option<String> {
-    let values = |raw: &[Raw]| raw.iter().flat_map(|r| [r.low_res.as_slice(), &r.ious].concat()).collect::<Vec<f32>>();
+/// What may differ between two answers to one prompt, in logits, given the answers to two.
+fn tolerance(one: &Raw, other: &Raw) -> f32 {
+    let range = range(&one.low_res);
+    let pairs = one.low_res.iter().zip(&other.low_res);
+    let variation = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    (OF_RANGE * range).min(OF_VARIATION * variation + ROUNDING * range)
+}
+
+fn range(values: &[f32]) -> f32 {
+    let bounds = |(low, high): (f32, f32), v: &f32| (low.min(*v), high.max(*v));
+    let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), bounds);
+    (high - low).max(f32::MIN_POSITIVE)
+}
+
+/// The largest difference as a part of the range, in words, where it is more than `tolerance`.
+fn difference(a: &[Raw], b: &[Raw], tolerance: f32) -> Option<String> {
+    let values = |raw: &[Raw]| raw.iter().flat_map(|r| r.low_res.iter().copied()).collect::<Vec<f32>>();
     let (a, b) = (values(a), values(b));
     if a.iter().chain(&b).any(|v| !v.is_finite()) {
         return Some("values that are not finite".to_owned());
     }
-    let (low, high) = a.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)));
+    if a.len() != b.len() {
+        return Some(format!("{} logits in the place of {}", b.len(), a.len()));
+    }
     let largest = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    let part = largest / (high - low).max(f32::MIN_POSITIVE);
-    (a.len() != b.len() || part > TOLERANCE).then(|| format!("{part:.1e} of their range"))
+    (largest > tolerance).then(|| format!("{:.1e} of their range", largest / range(&a)))
 }
 
-/// Values between -1 and 1 in the shapes of the encoder's outputs; `None` where those are not fixed.
+/// Small values in the shapes of the encoder's outputs; `None` where those are not fixed.
 fn embedding(info: &ModelInfo, wanted: &[TensorSpec], encoder: &EncoderLayout) -> Result<Option<Embedding>, Error> {
     let mut state = 0x9e37_79b9_u32;
     let mut value = || {
@@ -122,12 +149,13 @@ fn embedding(info: &ModelInfo, wanted: &[TensorSpec], encoder: &EncoderLayout) -
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
     let mut parts = Vec::with_capacity(wanted.len());
-    for tensor in wanted {
+    for (i, tensor) in wanted.iter().enumerate() {
+        let size_of_values = if i == 0 { EMBEDDING } else { FEATURES };
         let made = encoder.outputs.iter().find(|t| t.name == tensor.name);
         // Only the number of images may be open, and that is one.
         let size = |axis: usize| tensor.fixed(axis).or(made.and_then(|t| t.fixed(axis))).or((axis == 0).then_some(1));
         let Some(shape) = (0..tensor.shape.len()).map(size).collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let values = (0..shape.iter().product()).map(|_| value()).collect();
+        let values = (0..shape.iter().product()).map(|_| size_of_values * value()).collect();
         parts.push((tensor.name.clone(), shape, values));
     }
     let side = info.image_size as u32;
@@ -143,15 +171,17 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_parts_of_the_range_and_rounding_is_none() {
-        assert_eq!(difference(&raw(&[0.0, 2.0]), &raw(&[0.0, 2.0])), None);
-        assert_eq!(difference(&raw(&[0.0, 2.0]), &raw(&[0.001, 2.0])), None);
-        assert!(difference(&raw(&[0.0, 2.0]), &raw(&[0.2, 2.0])).unwrap().contains("1.0e-1"));
+    fn what_another_prompt_changes_says_what_matters() {
+        let [one, other] = [raw(&[0.0, 2.0]), raw(&[1.0, 2.0])];
+        assert_eq!(tolerance(&one[0], &other[0]), 0.002);
+        assert!(tolerance(&one[0], &raw(&[0.001, 2.0])[0]) < 1e-4);
+        assert_eq!(difference(&one, &raw(&[0.001, 2.0]), 0.002), None);
+        assert!(difference(&one, &raw(&[0.2, 2.0]), 0.002).unwrap().contains("1.0e-1 of their range"));
     }
 
     #[test]
-    fn what_is_not_a_number_is_a_difference_too() {
-        assert!(difference(&raw(&[f32::NAN]), &raw(&[f32::NAN])).unwrap().contains("not finite"));
-        assert!(difference(&raw(&[1.0, 2.0]), &raw(&[1.0])).is_some());
+    fn what_is_not_a_number_or_of_another_size_is_a_difference_too() {
+        assert!(difference(&raw(&[f32::NAN]), &raw(&[f32::NAN]), 0.1).unwrap().contains("not finite"));
+        assert!(difference(&raw(&[1.0, 2.0]), &raw(&[1.0]), 0.1).unwrap().contains("1 logits in the place of 2"));
     }
 }

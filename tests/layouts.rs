@@ -1,0 +1,289 @@
+//! The graphs of other exporters (tests/fixtures, made by the scripts there) against PyTorch, by giving their files.
+
+use std::path::{Path, PathBuf};
+
+use promptseg::model::{Candidates, DecodeOptions, Decoded, Model, SessionOptions};
+use promptseg::pixels::Resize;
+use promptseg::prompt::{BoxPrompt, Label, LowResLogits, Point, Prompt};
+use promptseg::segmenter::Segmenter;
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Every how many logits one is kept in the expectations (tests/fixtures/common.py).
+const STRIDE: usize = 5;
+/// Part of the range of the logits.
+const TOLERANCE: f32 = 1e-4;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn open(folder: &str) -> Model {
+    Model::open(&fixture(folder), None, &SessionOptions::cpu(1)).unwrap_or_else(|e| panic!("{folder}: {e}"))
+}
+
+/// What PyTorch says of a fixture.
+struct Expected(Vec<u8>);
+
+impl Expected {
+    fn of(folder: &str) -> Expected {
+        Expected(std::fs::read(fixture(folder).join("expected.safetensors")).unwrap())
+    }
+
+    fn header(&self, key: &str) -> Value {
+        let (_, metadata) = SafeTensors::read_metadata(&self.0).unwrap();
+        serde_json::from_str(&metadata.metadata().as_ref().unwrap()[key]).unwrap()
+    }
+
+    fn values(&self, name: &str) -> Option<Vec<f32>> {
+        let tensors = SafeTensors::deserialize(&self.0).unwrap();
+        let view = tensors.tensor(name).ok()?;
+        Some(view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+}
+
+fn number(value: &Value) -> f32 {
+    value.as_f64().unwrap() as f32
+}
+
+/// `mask_prompt` of common.py.
+fn mask_prompt(side: usize) -> LowResLogits {
+    LowResLogits { side, data: (0..side * side).map(|i| (i * 37 % 101) as f32 / 10.0 - 5.0).collect() }
+}
+
+fn prompt(object: &Value, side: usize) -> Prompt {
+    let point = |p: &Value| {
+        let label = if number(&p[2]) == 1.0 { Label::Foreground } else { Label::Background };
+        Point { x: number(&p[0]), y: number(&p[1]), label }
+    };
+    let bbox = object["box"].as_array().map(|b| BoxPrompt {
+        x_min: number(&b[0]),
+        y_min: number(&b[1]),
+        x_max: number(&b[2]),
+        y_max: number(&b[3]),
+    });
+    let points = object["points"].as_array().unwrap().iter().map(point).collect();
+    Prompt { points, bbox, mask: object["mask"].as_bool().unwrap().then(|| mask_prompt(side)) }
+}
+
+fn assert_near(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+    let largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // A single IoU has no range of its own.
+    let range = (high - low).max(0.1);
+    assert!(largest <= TOLERANCE * range, "{what}: {largest} of a range of {range}");
+}
+
+/// Decodes every case of a fixture, all objects of a case in one call, and compares logits, IoU and object score.
+fn compare(folder: &str, model: Model) {
+    let kinds = Expected::of(folder).header("kinds");
+    let kinds: Vec<_> = kinds.as_array().unwrap().iter().map(|kind| kind.as_str().unwrap()).collect();
+    compare_kinds(folder, model, &kinds);
+}
+
+/// `multi`: the candidates, `single`: the mask for clear prompts.
+fn compare_kinds(folder: &str, model: Model, kinds: &[&str]) {
+    let expected = Expected::of(folder);
+    let mut segmenter = Segmenter::new(model);
+    let photo = image::open(fixture("../golden/chelsea.png")).unwrap().to_rgb8();
+    segmenter.set_image(&photo).unwrap();
+    let side = segmenter.info().low_res_size;
+    let mut compared = 0;
+    for kind in kinds {
+        let candidates = if *kind == "multi" { Candidates::Multi } else { Candidates::Single };
+        let options = DecodeOptions { candidates, all_masks: true, ..DecodeOptions::default() };
+        for (case, objects) in expected.header("cases").as_object().unwrap() {
+            let prompts: Vec<_> = objects.as_array().unwrap().iter().map(|o| prompt(o, side)).collect();
+            let answers = segmenter.predict_many(&prompts, &options).unwrap().objects;
+            assert_eq!(answers.len(), prompts.len());
+            for (i, answer) in answers.iter().enumerate() {
+                compare_answer(folder, &expected, &format!("{case}.{i}.{kind}"), answer, *kind == "single");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 5, "{folder}: only {compared} answers compared");
+}
+
+fn compare_answer(folder: &str, expected: &Expected, key: &str, answer: &Decoded, single: bool) {
+    // SAM 2's single mask may be the best of the candidates, and is then one mask nevertheless.
+    let others = if single { &[][..] } else { &answer.others };
+    let mut masks: Vec<_> = others.iter().chain([&answer.best]).collect();
+    masks.sort_by_key(|m| m.index);
+    let low_res: Vec<f32> = masks.iter().flat_map(|m| m.low_res.data.iter().step_by(STRIDE).copied()).collect();
+    let ious: Vec<f32> = masks.iter().map(|m| m.iou).collect();
+    let what = |part: &str| format!("{folder} {key}.{part}");
+    assert_near(&low_res, &expected.values(&format!("{key}.low_res")).unwrap(), &what("low_res"));
+    assert_near(&ious, &expected.values(&format!("{key}.iou")).unwrap(), &what("iou"));
+    let score = expected.values(&format!("{key}.score")).map(|v| v[0]);
+    assert_eq!(answer.object_score.is_some(), score.is_some(), "{}", what("score"));
+    if let (Some(found), Some(score)) = (answer.object_score, score) {
+        assert_near(&[found], &[score], &what("score"));
+    }
+}
+
+/// The refusal of a prompt.
+fn refusal(segmenter: &mut Segmenter, prompt: &Prompt) -> String {
+    let photo = image::RgbImage::new(340, 260);
+    segmenter.set_image(&photo).unwrap();
+    segmenter.predict(prompt, &DecodeOptions::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn samexporter_sam_with_its_own_preprocessing_and_without() {
+    let folder = fixture("samexporter_sam");
+    for (encoder, layout) in [("encoder.onnx", "official SAM"), ("planes.onnx", "official SAM")] {
+        let model =
+            Model::open(&folder.join(encoder), Some(&folder.join("decoder.onnx")), &SessionOptions::cpu(1)).unwrap();
+        assert_eq!((model.info.layout, model.info.image_size, model.info.low_res_size), (layout, 128, 32));
+        assert_eq!((model.info.resize, model.info.batched), (Resize::Letterbox, false));
+        assert!(model.info.notes.is_empty(), "{:?}", model.info.notes);
+        compare("samexporter_sam", model);
+    }
+}
+
+#[test]
+fn nanosam_whose_picture_is_smaller_than_the_square_of_its_prompts() {
+    let model = open("nanosam");
+    assert_eq!((model.info.layout, model.info.image_size, model.info.prompt_side), ("nanosam", 64, 128));
+    compare("nanosam", model);
+}
+
+#[test]
+fn edgesam_takes_no_mask() {
+    let model = open("edgesam");
+    assert_eq!((model.info.layout, model.info.family.as_str()), ("EdgeSAM", "edgesam"));
+    compare("edgesam", open("edgesam"));
+    let message = refusal(&mut Segmenter::new(model), &Prompt::default().with_mask(mask_prompt(32)));
+    assert!(message.contains("mask prompts") && message.contains("points, boxes"), "{message}");
+}
+
+#[test]
+fn efficientsam_gets_the_image_as_it_is() {
+    let model = open("efficientsam");
+    assert_eq!((model.info.layout, model.info.resize, model.info.candidates), ("EfficientSAM", Resize::Stretch, 3));
+    assert!(!model.info.single_mask && !model.info.batched);
+    compare("efficientsam", open("efficientsam"));
+    let mut segmenter = Segmenter::new(model);
+    let background = Prompt::point(9.0, 9.0).with_point(Point::background(50.0, 60.0));
+    assert!(refusal(&mut segmenter, &background).contains("does not take background points; it takes foreground"));
+    let many = (0..6).fold(Prompt::point(1.0, 1.0), |p, i| p.with_point(Point::foreground(9.0, i as f32)));
+    assert!(refusal(&mut segmenter, &many).contains("at most 6 points"));
+}
+
+#[test]
+fn sam_hq_hands_its_early_features_on() {
+    let model = open("sam_hq");
+    assert_eq!((model.info.layout, model.info.candidates, model.info.single_mask), ("SAM-HQ", 0, true));
+    assert_eq!(model.info.embedding_shape, [1, 16, 8, 8]);
+    compare("sam_hq", model);
+}
+
+#[test]
+fn samexporter_sam2_runs_several_objects_at_once() {
+    let model = open("samexporter_sam2");
+    assert_eq!((model.info.layout, model.info.family.as_str()), ("samexporter SAM 2", "sam2"));
+    assert_eq!((model.info.resize, model.info.candidates, model.info.single_mask), (Resize::Stretch, 3, false));
+    assert!(model.info.batched && model.info.notes.is_empty(), "{:?}", model.info.notes);
+    compare("samexporter_sam2", model);
+}
+
+#[test]
+fn a_mask_alone_is_a_prompt_where_the_graph_pads() {
+    let mut segmenter = Segmenter::new(open("samexporter_sam2"));
+    segmenter.set_image(&image::RgbImage::new(340, 260)).unwrap();
+    let options = DecodeOptions::default();
+    let alone = segmenter.predict(&Prompt::default().with_mask(mask_prompt(32)), &options).unwrap();
+    let clicked = segmenter.predict(&Prompt::point(9.0, 9.0).with_mask(mask_prompt(32)), &options).unwrap();
+    assert_ne!(alone.best.low_res.data, clicked.best.low_res.data);
+}
+
+#[test]
+fn onnx_sam2_resizes_to_the_logits_own_size() {
+    let pair = (fixture("samexporter_sam2/encoder.onnx"), fixture("onnx_sam2/decoder.onnx"));
+    let model = Model::open(&pair.0, Some(&pair.1), &SessionOptions::cpu(1)).unwrap();
+    assert_eq!((model.info.layout, model.info.low_res_size), ("ONNX-SAM2", 32));
+    compare("onnx_sam2", model);
+}
+
+#[test]
+fn rectlabel_gives_all_masks_and_the_single_one_is_chosen_here() {
+    let model = open("rectlabel_sam2");
+    assert_eq!((model.info.layout, model.info.candidates, model.info.single_mask), ("RectLabel SAM 2", 3, true));
+    assert!(model.info.dynamic_multimask.is_some());
+    compare("rectlabel_sam2", model);
+}
+
+#[test]
+fn onnxruntime_sam2_has_a_decoder_for_candidates_and_one_for_the_single_mask() {
+    let folder = fixture("onnxruntime_sam2");
+    for (decoder, candidates, single) in [("decoder.onnx", 3, false), ("single.onnx", 0, true)] {
+        let options = SessionOptions::cpu(1);
+        let model = Model::open(&folder.join("encoder.onnx"), Some(&folder.join(decoder)), &options).unwrap();
+        assert_eq!(model.info.layout, "onnxruntime SAM 2");
+        assert_eq!((model.info.candidates, model.info.single_mask), (candidates, single));
+        compare_kinds("onnxruntime_sam2", model, &[if single { "single" } else { "multi" }]);
+    }
+}
+
+#[test]
+fn transformers_sam_takes_points_in_batches_and_no_boxes() {
+    let model = open("transformers_sam");
+    assert_eq!((model.info.layout, model.info.resize), ("transformers SAM", Resize::Letterbox));
+    assert!(model.info.batched && model.info.notes.is_empty(), "{:?}", model.info.notes);
+    compare("transformers_sam", open("transformers_sam"));
+    let message = refusal(&mut Segmenter::new(model), &Prompt::bbox(9.0, 9.0, 90.0, 90.0));
+    assert!(message.contains("does not take box prompts; it takes points"), "{message}");
+}
+
+#[test]
+fn transformers_js_where_an_empty_box_is_none() {
+    let model = open("transformersjs_sam2");
+    assert_eq!((model.info.layout, model.info.family.as_str()), ("transformers.js SAM 2", "sam2"));
+    assert!(!model.info.points_need_box && model.info.notes.is_empty(), "{:?}", model.info.notes);
+    compare("transformersjs_sam2", model);
+}
+
+#[test]
+fn transformers_js_whose_empty_box_is_garbage_says_so_and_takes_points_with_a_box() {
+    let pair = (
+        fixture("transformersjs_sam2/vision_encoder.onnx"),
+        fixture("transformersjs_sam2_traced/prompt_encoder_mask_decoder.onnx"),
+    );
+    let open = || Model::open(&pair.0, Some(&pair.1), &SessionOptions::cpu(1)).unwrap();
+    let model = open();
+    assert!(model.info.points_need_box && model.info.batched);
+    assert!(model.info.notes.iter().any(|n| n.contains("empty `input_boxes`")), "{:?}", model.info.notes);
+    compare("transformersjs_sam2_traced", open());
+    let message = refusal(&mut Segmenter::new(model), &Prompt::point(9.0, 9.0));
+    assert!(message.contains("does not take points without a box; it takes points together with a box"), "{message}");
+}
+
+/// A bundle.json beside a pair is the way to say what its graphs do not.
+#[test]
+fn a_description_overrides_what_a_layout_assumes() {
+    let folder = std::env::temp_dir().join(format!("promptseg-layouts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut files = serde_json::Map::new();
+    for (from, to) in [("encoder.onnx", "image_encoder.onnx"), ("decoder.onnx", "mask_decoder.onnx")] {
+        let content = std::fs::read(fixture("edgesam").join(from)).unwrap();
+        let digest: String = Sha256::digest(&content).iter().map(|b| format!("{b:02x}")).collect();
+        files.insert(to.to_owned(), json!({"sha256": digest, "bytes": content.len()}));
+        std::fs::write(folder.join(to), content).unwrap();
+    }
+    let description = json!({
+        "format": 1, "name": "mine", "family": "edgesam", "image_size": 128, "resize": "stretch",
+        "mean": [127.5, 127.5, 127.5], "std": [127.5, 127.5, 127.5], "embedding_shape": [1, 16, 8, 8],
+        "low_res_size": 32, "candidates": 3, "single_mask": true, "prompts": ["point", "box"],
+        "prompt_encoder": "fused", "files": files,
+    });
+    std::fs::write(folder.join("bundle.json"), description.to_string()).unwrap();
+    let mut model = Model::open(&folder, None, &SessionOptions::cpu(1)).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((model.info.layout, model.info.resize, model.info.mean), ("EdgeSAM", Resize::Stretch, [127.5; 3]));
+    let embedding = model.encoder.encode(&image::RgbImage::new(340, 260)).unwrap();
+    let answer = model.decoder.decode(&embedding, &[Prompt::point(9.0, 9.0)], &DecodeOptions::default()).unwrap();
+    assert_eq!(answer.objects.len(), 1);
+    let _ = std::fs::remove_dir_all(&folder);
+}
