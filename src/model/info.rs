@@ -272,3 +272,31 @@ fn check_graphs(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::tests::graph;
+    use super::*;
+
+    #[test]
+    fn the_picture_follows_from_the_family_and_the_size_of_its_cells() {
+        for (side, cells, family, mean) in [(1024, 64, "sam2", SAM_MEAN), (1008, 72, "sam3", SAM3_LEVELS)] {
+            let features = format!(
+                "image_embeddings.0 f32[?,32,{0},{0}]; image_embeddings.1 f32[?,64,{1},{1}]; \
+                 image_embeddings.2 f32[?,256,{2},{2}]",
+                4 * cells,
+                2 * cells,
+                cells
+            );
+            let encoder = graph(&format!("pixel_values f32[?,3,{side},{side}] -> {features}"));
+            let decoder = graph(&format!(
+                "{features}; input_points f32[?,?,?,2]; input_labels i64[?,?,?]; input_boxes f32[?,?,4] -> \
+                 iou_scores f32[?,?,?]; pred_masks f32[?,?,?,?,?]; object_score_logits f32[?,?,1]"
+            ));
+            let layouts = (EncoderLayout::recognise(&encoder).unwrap(), DecoderLayout::recognise(&decoder).unwrap());
+            let info = ModelInfo::of_pair("m".to_owned(), 0, (encoder, &layouts.0), (decoder, &layouts.1)).unwrap();
+            assert_eq!((info.family.as_str(), info.image_size, info.mean), (family, side, mean));
+            assert_eq!((info.resize, info.low_res_size, info.prompt_side), (Resize::Stretch, 4 * cells, side));
+        }
+    }
+}

@@ -170,6 +170,9 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
     for variant in &info.variants {
         terminal::print(format!("{:<12}{}", "variant", in_words(variant)));
     }
+    for note in &info.notes {
+        terminal::print(format!("{:<12}{note}", "note"));
+    }
     Ok(())
 }
 
@@ -210,6 +213,7 @@ fn as_json(
             value["prompts"] = json!(prompts(info));
             value["batched"] = json!(info.batched);
             value["variants"] = json!(info.variants);
+            value["notes"] = json!(info.notes);
             value["encoder"] = signature(&info.encoder);
             value["decoder"] = signature(&info.decoder);
             value["runtime"] = json!(runtime::build_info()?);

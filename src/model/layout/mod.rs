@@ -14,4 +14,4 @@ pub use known::Family;
 pub use signature::{Signature, TensorSpec};
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

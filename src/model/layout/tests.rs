@@ -10,7 +10,7 @@ fn spec(text: &str) -> TensorSpec {
 }
 
 /// `inputs -> outputs`, tensors apart by `;`.
-fn graph(text: &str) -> Signature {
+pub(in crate::model) fn graph(text: &str) -> Signature {
     let (inputs, outputs) = text.split_once("->").unwrap();
     let list = |text: &str| text.split(';').map(|t| spec(t.trim())).collect();
     Signature { file: "decoder.onnx".to_owned(), inputs: list(inputs), outputs: list(outputs) }
