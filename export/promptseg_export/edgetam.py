@@ -151,10 +151,15 @@ class EdgeTam(sam2.Sam2):
     """Compared with transformers' model where `reference` is one, and with `SAM2ImagePredictor` otherwise."""
 
     def __init__(self, model: SAM2Base, reference: EdgeTamModel | None):
-        super().__init__(model, "edgetam")
         self.reference = reference
+        super().__init__(model, "edgetam")
         # One convolution for each of RepViT's bundles of branches, as its authors run it.
         self.encoder.image_encoder.trunk.body = reparameterize_model(self.encoder.image_encoder.trunk.body)
+
+    def fall_back(self, on: bool) -> None:
+        super().fall_back(on)
+        if self.reference is not None:
+            self.reference.mask_decoder.dynamic_multimask_via_stability = on
 
     @torch.no_grad()
     def set_image(self, photo: np.ndarray) -> np.ndarray:

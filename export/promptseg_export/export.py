@@ -55,6 +55,9 @@ def write(family: Family, name: str, source: str, folder: Path, precisions, say)
     for precision in ("fp16", "int8"):
         if precision not in precisions:
             continue
+        if precision == "int8" and not variants.multiplies(encoder):
+            say("int8 is left out: the image encoder has no matrix product by weights")
+            continue
         say(f"{precision} ...")
         files = {"fp16": write_half, "int8": write_int8}[precision](folder, proof, say)
         for file in files:

@@ -77,7 +77,8 @@ def by_transformers(family: edgetam.EdgeTam, asked: Prompts, multimask: bool) ->
 
 def make(family: sam2.Sam2, name: str, predict, photos: Path, out: Path) -> None:
     export.export(family, name, f"random weights, seed {SEED}", out)
-    (out / "masks").mkdir()
+    (out / "masks").mkdir(exist_ok=True)
+    family.fall_back(True)
     tensors, written, chosen, clamped = {}, [], [], 0
     for photo in PHOTOS:
         image = np.array(Image.open(photos / f"{photo}.png").convert("RGB"))

@@ -87,11 +87,9 @@ class Sam2(Family):
         c, grid = model.hidden_dim, model.sam_image_embedding_size
         self.embedding_shape, self.low_res = (1, c, grid, grid), 4 * grid
         d = model.sam_mask_decoder
+        rule = {"delta": d.dynamic_multimask_stability_delta, "threshold": d.dynamic_multimask_stability_thresh}
         self.fields = {
-            "dynamic_multimask": {
-                "delta": d.dynamic_multimask_stability_delta,
-                "threshold": d.dynamic_multimask_stability_thresh,
-            },
+            "dynamic_multimask": rule,
             "box_as_points": True,
             "low_res_limit": LOGIT_LIMIT,
         }
@@ -101,6 +99,12 @@ class Sam2(Family):
             self.predictor = SAM2ImagePredictor(model)
         # Written for 1024 pixels in the predictor.
         self.predictor._bb_feat_sizes = [(self.side // stride,) * 2 for stride in (4, 8, 16)]
+        self.fall_back(False)
+
+    def fall_back(self, on: bool) -> None:
+        """Whether `predict` replaces a single mask that is not stable. It is no part of the graphs: the proof is of all
+        four masks as they are, since a mask on the edge of the rule makes another choice in another precision."""
+        self.network.sam_mask_decoder.dynamic_multimask_via_stability = on
 
     def prompt_weights(self) -> dict:
         return {f"prompt_encoder.{k}": v for k, v in self.network.sam_prompt_encoder.state_dict().items()}
@@ -129,12 +133,8 @@ class Sam2(Family):
         return sparse, dense if prompts.masks is not None else dense[:1]
 
     def answer(self, outputs: dict, multimask: bool) -> tuple:
-        low_res, iou = (torch.from_numpy(outputs[name]) for name in ("low_res_masks", "iou_predictions"))
-        if multimask:
-            low_res, iou = low_res[:, 1:], iou[:, 1:]
-        else:
-            low_res, iou = self.network.sam_mask_decoder._dynamic_multimask_via_stability(low_res, iou)
-        return low_res.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).numpy(), iou.numpy()
+        low_res, iou = super().answer(outputs, multimask)
+        return low_res.clip(-LOGIT_LIMIT, LOGIT_LIMIT), iou
 
 
 def config(version: str, model: str) -> str:
@@ -203,7 +203,7 @@ def randomise(model: SAM2Base) -> None:
             p.add_(0.1 * torch.randn_like(p))
             # The branches of RepViT start as nothing.
             if name.endswith("bn.weight") and p.abs().mean() < 0.3:
-                p.uniform_(0.5, 1.0)
+                p.uniform_(0.1, 0.3)
     size, decoder = model.image_size, model.sam_mask_decoder
     # Large and small structure, as a photo has.
     image = sum(

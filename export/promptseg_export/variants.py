@@ -95,6 +95,13 @@ def largest(source: Path, feeds: list[dict]) -> dict[str, float]:
     return dict(zip(watched, values.tolist()))
 
 
+def multiplies(source: Path) -> bool:
+    """Whether there is anything for `int8` to do: convolutions alone stay as they are."""
+    graph = onnx.load(source, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return any(node.op_type in ("MatMul", "Gemm") and node.input[1] in weights for node in graph.node)
+
+
 def int8(source: Path, target: Path) -> None:
     """MatMul and Gemm with weights of 8 bits, one scale for each channel, and activations quantised as they come."""
     logging.getLogger().setLevel(logging.ERROR)
