@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
@@ -78,10 +78,26 @@ def largest(source: Path, feeds: list[dict]) -> dict[str, float]:
     graph = model.graph
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.output, *graph.input)}
     watched = [name for node in graph.node for name in node.output if types.get(name) == TensorProto.FLOAT]
-    for number, name in enumerate(watched):
-        graph.node.append(helper.make_node("Abs", [name], [f"abs_{number}"]))
-        graph.node.append(helper.make_node("ReduceMax", [f"abs_{number}"], [f"largest_{number}"], keepdims=0))
-        graph.output.append(helper.make_tensor_value_info(f"largest_{number}", TensorProto.FLOAT, []))
+    later = {}
+    graph.initializer.append(numpy_helper.from_array(np.float32(0), "zero"))
+    nodes = []
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = later.get(name, name)
+        nodes.append(node)
+        for name in node.output:
+            if types.get(name) != TensorProto.FLOAT:
+                continue
+            number = len(later)
+            nodes.append(helper.make_node("Abs", [name], [f"abs_{number}"]))
+            nodes.append(helper.make_node("ReduceMax", [f"abs_{number}"], [f"largest_{number}"], keepdims=0))
+            graph.output.append(helper.make_tensor_value_info(f"largest_{number}", TensorProto.FLOAT, []))
+            # What comes after waits for the maximum: all activations would be kept to the end else.
+            nodes.append(helper.make_node("Mul", [f"largest_{number}", "zero"], [f"nothing_{number}"]))
+            nodes.append(helper.make_node("Add", [name, f"nothing_{number}"], [f"later_{number}"]))
+            later[name] = f"later_{number}"
+    del graph.node[:]
+    graph.node.extend(nodes)
     # Beside the source, whose weights it may share.
     watching = source.with_name(f"watching.{source.name}")
     onnx.save(model, watching)
