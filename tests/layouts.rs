@@ -76,6 +76,23 @@ fn assert_near(found: &[f32], expected: &[f32], what: &str) {
     assert!(largest <= TOLERANCE * range, "{what}: {largest} of a range of {range}");
 }
 
+/// Two prompts that PyTorch answers alike would hide that one was taken for the other.
+fn assert_told_apart(folder: &str, expected: &Expected, kind: &str) {
+    let mut seen: Vec<(Value, Vec<f32>)> = Vec::new();
+    for (case, objects) in expected.header("cases").as_object().unwrap() {
+        for (i, object) in objects.as_array().unwrap().iter().enumerate() {
+            let logits = expected.values(&format!("{case}.{i}.{kind}.low_res")).unwrap();
+            let (low, high) = logits.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+            for (other, theirs) in seen.iter().filter(|(other, _)| other != object) {
+                let largest = logits.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                let what = format!("{folder} {kind}: {object} and {other}");
+                assert!(largest > 50.0 * TOLERANCE * (high - low), "{what} differ by {largest} only");
+            }
+            seen.push((object.clone(), logits));
+        }
+    }
+}
+
 /// Decodes every case of a fixture, all objects of a case in one call, and compares logits, IoU and object score.
 fn compare(folder: &str, model: Model) {
     let kinds = Expected::of(folder).header("kinds");
@@ -92,6 +109,7 @@ fn compare_kinds(folder: &str, model: Model, kinds: &[&str]) {
     let side = segmenter.info().low_res_size;
     let mut compared = 0;
     for kind in kinds {
+        assert_told_apart(folder, &expected, kind);
         let candidates = if *kind == "multi" { Candidates::Multi } else { Candidates::Single };
         let options = DecodeOptions { candidates, all_masks: true, ..DecodeOptions::default() };
         for (case, objects) in expected.header("cases").as_object().unwrap() {
@@ -244,6 +262,25 @@ fn transformers_js_where_an_empty_box_is_none() {
     assert_eq!((model.info.layout, model.info.family.as_str()), ("transformers.js SAM 2", "sam2"));
     assert!(!model.info.points_need_box && model.info.notes.is_empty(), "{:?}", model.info.notes);
     compare("transformersjs_sam2", model);
+}
+
+#[test]
+fn edgetam_of_transformers_js_is_as_its_sam2() {
+    let model = open("transformersjs_edgetam");
+    assert_eq!((model.info.layout, model.info.family.as_str()), ("transformers.js SAM 2", "sam2"));
+    assert_eq!((model.info.image_size, model.info.low_res_size, model.info.resize), (128, 32, Resize::Stretch));
+    assert!(!model.info.points_need_box && model.info.notes.is_empty(), "{:?}", model.info.notes);
+    compare("transformersjs_edgetam", model);
+}
+
+#[test]
+fn sam3_tracker_of_transformers_js_has_cells_of_14_pixels_and_its_own_levels() {
+    let model = open("transformersjs_sam3_tracker");
+    assert_eq!((model.info.layout, model.info.family.as_str()), ("transformers.js SAM 2", "sam3"));
+    assert_eq!((model.info.image_size, model.info.low_res_size, model.info.resize), (112, 32, Resize::Stretch));
+    assert_eq!((model.info.mean, model.info.std), ([127.5; 3], [127.5; 3]));
+    assert!(!model.info.points_need_box && model.info.notes.is_empty(), "{:?}", model.info.notes);
+    compare("transformersjs_sam3_tracker", model);
 }
 
 #[test]
