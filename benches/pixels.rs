@@ -1,52 +1,132 @@
-//! What pixels cost at 1280x720: `cargo bench --no-default-features --bench pixels`.
+//! What pixels cost at 1280x720: `cargo bench --no-default-features --bench pixels`. `./dev bench --peers` measures the
+//! same cases side by side with the reference implementations: there `peers.py` drives this program with `--serve`.
 
 use std::hint::black_box;
+use std::io::BufRead;
+use std::time::Instant;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use image::{Rgb, RgbImage};
-use promptseg::pixels::{Geometry, InputSpec, MaskUpscaler, Preprocessor, Resize};
+use promptseg::pixels::{Geometry, InputSpec, Mask, MaskUpscaler, Preprocessor, Resize};
 
-fn scene(width: u32, height: u32) -> RgbImage {
-    RgbImage::from_fn(width, height, |x, y| Rgb([(x * y / 7) as u8, (x ^ y) as u8, (x / 3 + y / 2) as u8]))
+/// Something to measure.
+trait Case {
+    fn run(&mut self);
+    /// What the last run made, to be compared with a peer's.
+    fn result(&self) -> Vec<u8>;
 }
 
-fn preprocess(c: &mut Criterion) {
-    let image = scene(1280, 720);
-    for (resize, side) in [(Resize::Letterbox, 1024), (Resize::Letterbox, 256), (Resize::Stretch, 1024)] {
+struct Input {
+    image: RgbImage,
+    preprocessor: Preprocessor,
+    out: Vec<f32>,
+}
+
+impl Input {
+    fn new(resize: Resize, side: u32) -> Self {
+        let image = RgbImage::from_fn(1280, 720, |x, y| Rgb([(x * y / 7) as u8, (x ^ y) as u8, (x / 3 + y / 2) as u8]));
         let spec = InputSpec { side, resize, mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] };
-        let mut out = vec![0.0; 3 * (side * side) as usize];
-        let mut preprocessor = Preprocessor::new(spec);
-        c.bench_function(&format!("preprocess/{resize:?}/{side}"), |b| {
-            b.iter(|| preprocessor.run(black_box(&image), &mut out).map(|_| ()))
-        });
+        Input { image, preprocessor: Preprocessor::new(spec), out: vec![0.0; 3 * (side * side) as usize] }
     }
 }
 
-/// Three candidates with the shape of an object each, as a decoder gives them.
-fn candidates(side: usize) -> Vec<Vec<f32>> {
-    let candidate = |radius: f32| {
-        let value = |i: usize| {
-            let (x, y) = ((i % side) as f32 / side as f32 - 0.4, (i / side) as f32 / side as f32 - 0.3);
-            let wobble = 1.0 + 0.15 * (9.0 * y.atan2(x)).sin();
-            ((radius * wobble - x.hypot(y)) * 80.0).clamp(-18.0, 14.0)
-        };
-        (0..side * side).map(value).collect()
-    };
-    [0.08, 0.16, 0.24].map(candidate).into()
-}
+impl Case for Input {
+    fn run(&mut self) {
+        self.preprocessor.run(black_box(&self.image), &mut self.out).expect("an image");
+    }
 
-fn masks(c: &mut Criterion) {
-    for resize in [Resize::Letterbox, Resize::Stretch] {
-        let geometry = Geometry::new(1280, 720, 1024, resize);
-        let low = candidates(256);
-        c.bench_function(&format!("masks/{resize:?}/3x256"), |b| {
-            b.iter(|| {
-                let upscaler = MaskUpscaler::new(256, &geometry);
-                low.iter().map(|l| upscaler.mask(black_box(l), 0.0, 1.0).area).sum::<u32>()
-            })
-        });
+    fn result(&self) -> Vec<u8> {
+        self.out.iter().flat_map(|v| v.to_le_bytes()).collect()
     }
 }
 
-criterion_group!(benches, preprocess, masks);
-criterion_main!(benches);
+/// Three candidates of one object, from the decoder's logits to masks; the up-sampling is prepared anew each time.
+struct Masks {
+    side: usize,
+    geometry: Geometry,
+    low: [Vec<f32>; 3],
+    masks: Vec<Mask>,
+}
+
+impl Masks {
+    fn new(resize: Resize, side: u32, low_side: usize, low: fn(usize, usize, usize) -> f32) -> Self {
+        let geometry = Geometry::new(1280, 720, side, resize);
+        let candidate = |n: usize| (0..low_side * low_side).map(|i| low(n, i, low_side)).collect();
+        Masks { side: low_side, geometry, low: [0, 1, 2].map(candidate), masks: Vec::new() }
+    }
+}
+
+impl Case for Masks {
+    fn run(&mut self) {
+        let upscaler = MaskUpscaler::new(self.side, &self.geometry);
+        self.masks = self.low.iter().map(|low| upscaler.mask(black_box(low), 0.0, 1.0)).collect();
+    }
+
+    fn result(&self) -> Vec<u8> {
+        self.masks.iter().flat_map(Mask::full).collect()
+    }
+}
+
+/// An object of three sizes, as a decoder gives it.
+fn object(n: usize, i: usize, side: usize) -> f32 {
+    let (x, y) = ((i % side) as f32 / side as f32 - 0.4, (i / side) as f32 / side as f32 - 0.3);
+    let radius = [0.08, 0.16, 0.24][n] * (1.0 + 0.15 * (9.0 * y.atan2(x)).sin());
+    ((radius - x.hypot(y)) * 80.0).clamp(-18.0, 14.0)
+}
+
+/// The worst case: nothing but border.
+fn noise(n: usize, i: usize, _: usize) -> f32 {
+    ((i + n).wrapping_mul(2_654_435_761) as u32 >> 16) as f32 / 6553.6 - 5.0
+}
+
+fn cases() -> Vec<(&'static str, Box<dyn Case>)> {
+    use Resize::{Letterbox, Stretch};
+    vec![
+        ("preprocess/letterbox/1024", Box::new(Input::new(Letterbox, 1024))),
+        ("preprocess/letterbox/256", Box::new(Input::new(Letterbox, 256))),
+        ("preprocess/stretch/1024", Box::new(Input::new(Stretch, 1024))),
+        ("masks/letterbox/3x256", Box::new(Masks::new(Letterbox, 1024, 256, object))),
+        ("masks/letterbox/3x128", Box::new(Masks::new(Letterbox, 256, 128, object))),
+        ("masks/stretch/3x256", Box::new(Masks::new(Stretch, 1024, 256, object))),
+        ("masks/noise/3x256", Box::new(Masks::new(Letterbox, 1024, 256, noise))),
+    ]
+}
+
+/// Answers lines on standard input: `CASE RUNS` with the milliseconds of each run, `CASE save FILE` with `saved`.
+fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let mut cases = cases();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let case = words.first().and_then(|name| cases.iter_mut().find(|(known, _)| known == name));
+        match (case, words.get(1..)) {
+            (Some((_, case)), Some(["save", file])) => {
+                case.run();
+                std::fs::write(file, case.result())?;
+                println!("saved");
+            }
+            (Some((_, case)), Some([runs])) => {
+                let mut time = |_| {
+                    let start = Instant::now();
+                    case.run();
+                    format!("{:.5}", start.elapsed().as_secs_f64() * 1e3)
+                };
+                println!("{}", (0..runs.parse()?).map(&mut time).collect::<Vec<_>>().join(" "));
+            }
+            _ => return Err(format!("`{line}` is neither `CASE RUNS` nor `CASE save FILE`").into()),
+        }
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if std::env::args().any(|arg| arg == "--serve") {
+        return serve();
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    for (name, mut case) in cases() {
+        criterion.bench_function(name, |b| b.iter(|| case.run()));
+    }
+    criterion.final_summary();
+    Ok(())
+}

@@ -62,9 +62,7 @@ impl ImageEncoder {
         match self.layout.form {
             PictureForm::Square => self.preprocessor.run(image, &mut self.input),
             PictureForm::Levels => {
-                let (geometry, levels) = self.preprocessor.content(image)?;
-                self.input.clear();
-                self.input.extend(levels.iter().map(|v| f32::from(*v)));
+                let geometry = self.preprocessor.content(image, &mut self.input)?;
                 self.shape = vec![geometry.content.1 as usize, geometry.content.0 as usize, 3];
                 Ok(geometry)
             }

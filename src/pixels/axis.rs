@@ -33,61 +33,58 @@ pub(super) struct AxisTaps {
     /// Cells that each position looks at; all positions have the same number.
     pub taps: usize,
     /// The first cell of each position; never decreases, and `first + taps` is within the mask.
-    pub first: Vec<u32>,
+    pub first: Vec<usize>,
     /// `taps` weights for each position; none is negative, together they are 1.
     pub weights: Vec<f32>,
-    /// The first position whose first cell is at or behind the one of this index; one entry more than there are
-    /// first cells (`cells - taps + 1`).
-    pub starts: Vec<u32>,
 }
+
+/// The cells of a position and their weights: two for each of two neighbours in the square between the steps.
+type Cells = [(usize, f32); 4];
 
 impl AxisTaps {
     /// One step: `cells` -> `positions`.
     pub fn direct(cells: usize, positions: usize) -> Self {
-        Self::new(cells, bilinear(cells, positions).map(|p| vec![(p.low, 1.0 - p.fraction), (p.high, p.fraction)]))
+        let both = |p: Pair| [(p.low, 1.0 - p.fraction), (p.high, p.fraction), (p.low, 0.0), (p.low, 0.0)];
+        Self::new(cells, bilinear(cells, positions).map(both).collect())
     }
 
     /// Two steps: `cells` -> `square`, of which the first `content` are kept -> `positions`.
     pub fn composed(cells: usize, square: usize, content: usize, positions: usize) -> Self {
         let first_step: Vec<Pair> = bilinear(cells, square).take(content).collect();
-        Self::new(
-            cells,
-            bilinear(content, positions).map(|outer| {
-                let mut taps = Vec::with_capacity(4);
-                for (at, weight) in [(outer.low, 1.0 - outer.fraction), (outer.high, outer.fraction)] {
-                    let inner = first_step[at];
-                    taps.push((inner.low, weight * (1.0 - inner.fraction)));
-                    taps.push((inner.high, weight * inner.fraction));
-                }
-                taps
-            }),
-        )
+        let compose = |outer: Pair| {
+            let (low, high) = (first_step[outer.low], first_step[outer.high]);
+            let (a, b) = (1.0 - outer.fraction, outer.fraction);
+            let cells = |p: Pair, weight: f32| [(p.low, weight * (1.0 - p.fraction)), (p.high, weight * p.fraction)];
+            let ([p, q], [r, s]) = (cells(low, a), cells(high, b));
+            [p, q, r, s]
+        };
+        Self::new(cells, bilinear(content, positions).map(compose).collect())
     }
 
-    fn new(cells: usize, positions: impl Iterator<Item = Vec<(usize, f32)>>) -> Self {
-        let all: Vec<Vec<(usize, f32)>> =
-            positions.map(|taps| taps.into_iter().filter(|(_, weight)| *weight != 0.0).collect()).collect();
-        let span = |taps: &[(usize, f32)]| {
-            let low = taps.iter().map(|t| t.0).min().unwrap_or(0);
-            (low, taps.iter().map(|t| t.0 + 1 - low).max().unwrap_or(1))
+    fn new(cells: usize, positions: Vec<Cells>) -> Self {
+        let weighty = |cells: &Cells| {
+            let mut span = (usize::MAX, 0);
+            for (cell, _) in cells.iter().filter(|(_, weight)| *weight != 0.0) {
+                span = (span.0.min(*cell), span.1.max(*cell));
+            }
+            span
         };
-        let taps = all.iter().map(|t| span(t).1).max().unwrap_or(1);
-        let mut first = Vec::with_capacity(all.len());
-        let mut weights = vec![0.0; all.len() * taps];
-        for (position, own) in all.iter().enumerate() {
-            let start = span(own).0.min(cells - taps);
-            first.push(start as u32);
-            for (cell, weight) in own {
-                weights[position * taps + cell - start] += weight;
+        let taps = positions.iter().map(weighty).map(|(low, high)| high + 1 - low).max().unwrap_or(1);
+        let mut first = Vec::with_capacity(positions.len());
+        let mut weights = vec![0.0; positions.len() * taps];
+        for (own, weights) in positions.iter().zip(weights.chunks_exact_mut(taps)) {
+            let start = weighty(own).0.min(cells - taps);
+            first.push(start);
+            for (cell, weight) in own.iter().filter(|(_, weight)| *weight != 0.0) {
+                weights[cell - start] += weight;
             }
         }
-        let starts = (0..=cells - taps + 1).map(|c| first.partition_point(|f| (*f as usize) < c) as u32).collect();
-        AxisTaps { taps, first, weights, starts }
+        AxisTaps { taps, first, weights }
     }
 
     /// First cell and weights of a position.
     pub fn at(&self, position: usize) -> (usize, &[f32]) {
-        (self.first[position] as usize, &self.weights[position * self.taps..][..self.taps])
+        (self.first[position], &self.weights[position * self.taps..][..self.taps])
     }
 
     pub fn len(&self) -> usize {
@@ -101,22 +98,22 @@ mod tests {
 
     #[test]
     fn every_position_is_a_mean_of_neighbouring_cells() {
-        for taps in [
-            AxisTaps::composed(256, 1024, 1024, 1280),
-            AxisTaps::composed(256, 1024, 576, 720),
-            AxisTaps::composed(64, 256, 1, 3),
-            AxisTaps::composed(256, 1024, 1024, 33),
-            AxisTaps::composed(256, 64, 40, 100),
-            AxisTaps::direct(256, 1280),
-            AxisTaps::direct(256, 17),
-            AxisTaps::direct(256, 256),
-            AxisTaps::direct(1, 5),
+        for (cells, taps) in [
+            (256, AxisTaps::composed(256, 1024, 1024, 1280)),
+            (256, AxisTaps::composed(256, 1024, 576, 720)),
+            (64, AxisTaps::composed(64, 256, 1, 3)),
+            (256, AxisTaps::composed(256, 1024, 1024, 33)),
+            (256, AxisTaps::composed(256, 64, 40, 100)),
+            (256, AxisTaps::direct(256, 1280)),
+            (256, AxisTaps::direct(256, 17)),
+            (256, AxisTaps::direct(256, 256)),
+            (1, AxisTaps::direct(1, 5)),
         ] {
             assert!(taps.first.is_sorted());
             for i in 0..taps.len() {
                 let (first, weights) = taps.at(i);
                 assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5 && weights.iter().all(|w| *w >= 0.0));
-                assert!((taps.starts[first]..taps.starts[first + 1]).contains(&(i as u32)));
+                assert!(first + weights.len() <= cells);
             }
         }
     }

@@ -4,13 +4,17 @@
 
 mod axis;
 mod bayer;
+mod canvas;
+mod columns;
 mod compressed;
 mod contour;
 mod draw;
 mod encoding;
 mod error;
+mod filter;
 mod jpeg;
 mod labels;
+mod levels;
 mod mask;
 mod overlay;
 mod pillow;
@@ -19,6 +23,7 @@ mod prompt_mask;
 mod resize;
 mod rle;
 mod stretch;
+mod upscale;
 mod yuv;
 
 pub use compressed::decode_compressed;
@@ -27,9 +32,10 @@ pub use encoding::{KNOWN_ENCODINGS, RawImage, decode_raw};
 pub use error::PixelError;
 pub use jpeg::{encode_jpeg, jpeg_is_whole};
 pub use labels::{label_image, union_mask};
-pub use mask::{Mask, MaskUpscaler, PixelRect, mask_from_low_res, upscale_logits};
+pub use mask::{Mask, PixelRect};
 pub use overlay::{OverlayObject, draw_corner, draw_overlay, object_colour};
 pub use preprocess::{InputSpec, Preprocessor};
 pub use prompt_mask::{MaskInput, decode_mask};
 pub use resize::{Geometry, Resize};
 pub use rle::{coco_counts, coco_string};
+pub use upscale::{MaskUpscaler, mask_from_low_res, upscale_logits};

@@ -1,133 +1,187 @@
-//! Pillow's antialiased bilinear resize of 8-bit RGB, bit by bit.
+//! Pillow's antialiased bilinear resize of 8-bit RGB, bit by bit, fused with the normalisation.
 //!
 //! SAM resizes with Pillow, and one level of difference in a pixel is a thousandth in the embedding: libraries that
 //! resize "like Pillow" with coefficients of 16 bits are not near enough. Source: `src/libImaging/Resample.c`,
-//! `precompute_coeffs`, `normalize_coeffs_8bpc`, `ImagingResampleHorizontal_8bpc` and `..Vertical_8bpc`.
+//! `normalize_coeffs_8bpc`, `ImagingResampleHorizontal_8bpc` and `..Vertical_8bpc`.
+//!
+//! Rows go through the horizontal pass when the vertical pass comes to them, so what lies between the two passes never
+//! leaves the first cache. It has four bytes for a pixel, the last of them unused: a pixel is one load.
+
+use multiversion::multiversion;
+
+use super::filter::{Filter, SPARE};
 
 /// Fixed-point bits of a coefficient: 32 less 8 of a level and 2 of head room.
 const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
+/// Bytes that the vertical pass makes at a time.
+const STRIP: usize = 32;
 
-/// Resizes images; keeps coefficients and the picture between the two passes from one call to the next.
+/// Where the resized image goes.
+#[derive(Debug)]
+pub(super) enum Target<'a> {
+    /// The top left corner of three planes of `side` x `side`, as `(level - mean) / std`; the rest of them becomes 0.
+    Planes { out: &'a mut [f32], side: usize, norm: ([f32; 3], [f32; 3]) },
+    /// Red, green, blue of pixel after pixel.
+    Levels(&'a mut [f32]),
+}
+
+impl Target<'_> {
+    /// Takes a finished row.
+    #[inline(always)]
+    fn put(&mut self, y: usize, pixels: &[[u8; 4]]) {
+        match self {
+            Target::Planes { out, side, norm } => {
+                let (red, rest) = out.split_at_mut(*side * *side);
+                let (green, blue) = rest.split_at_mut(*side * *side);
+                let [(red, right), (green, right_green), (blue, right_blue)] =
+                    [red, green, blue].map(|plane| plane[y * *side..][..*side].split_at_mut(pixels.len()));
+                [right, right_green, right_blue].into_iter().for_each(|padding| padding.fill(0.0));
+                normalise(pixels, *norm, [red, green, blue]);
+            }
+            Target::Levels(out) => {
+                let row = &mut out[y * pixels.len() * 3..][..pixels.len() * 3];
+                for (out, pixel) in row.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+                    *out = [pixel[0], pixel[1], pixel[2]].map(f32::from);
+                }
+            }
+        }
+    }
+
+    /// Nothing but padding comes after `height` rows.
+    fn finish(&mut self, height: usize) {
+        if let Target::Planes { out, side, .. } = self {
+            out.chunks_exact_mut(*side * *side).for_each(|plane| plane[height * *side..].fill(0.0));
+        }
+    }
+}
+
+/// Resizes images; keeps coefficients and scratch memory from one call to the next.
 #[derive(Debug, Default)]
 pub(super) struct PillowResizer {
-    columns: Axis,
-    rows: Axis,
-    /// After the horizontal pass: `new_width` x `height`.
-    narrow: Vec<u8>,
-    /// One row of sums.
-    sums: Vec<i32>,
+    columns: Filter<i32>,
+    rows: Filter<i32>,
+    /// One row of the image, with room to load whole vectors at its end.
+    row: Vec<u8>,
+    /// Rows after the horizontal pass, `[row % taps][width][4]`: no more than the vertical pass looks at.
+    ring: Vec<[u8; 4]>,
+    /// Where in the ring the rows lie that the vertical pass looks at.
+    slots: Vec<usize>,
+    /// One row of the new size.
+    blended: Vec<[u8; 4]>,
 }
 
 impl PillowResizer {
-    /// Resizes `pixels` (interleaved RGB, `width` x `height`) into `out` (`new_width` x `new_height`), horizontally
-    /// first. A direction whose size stays is left alone.
-    pub fn run(
-        &mut self,
-        pixels: &[u8],
-        (width, height): (usize, usize),
-        out: &mut Vec<u8>,
-        (new_width, new_height): (usize, usize),
-    ) {
-        let mut source = pixels;
-        if new_width != width {
-            self.columns.prepare(width, new_width);
-            self.narrow.resize(new_width * height * 3, 0);
-            let rows = source.chunks_exact(width * 3).zip(self.narrow.chunks_exact_mut(new_width * 3));
-            for (row, out) in rows {
-                self.columns.horizontal(row, out);
+    /// Resizes `pixels` (interleaved RGB, `from`: width and height) to the size `to`, horizontally first.
+    pub fn run(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize), target: Target) {
+        self.prepare(from, to);
+        resize(self, pixels, from.0, to, target);
+    }
+
+    fn prepare(&mut self, from: (usize, usize), to: (usize, usize)) {
+        let fixed = |w: f64| (0.5 + w * f64::from(1u32 << PRECISION)) as i32;
+        self.columns.prepare(from.0, to.0, fixed);
+        self.rows.prepare(from.1, to.1, fixed);
+    }
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn resize(scratch: &mut PillowResizer, pixels: &[u8], from_width: usize, to: (usize, usize), target: Target) {
+    resize_rows(scratch, pixels, from_width, to, target);
+}
+
+#[inline(always)]
+fn resize_rows(
+    scratch: &mut PillowResizer,
+    pixels: &[u8],
+    from_width: usize,
+    (width, height): (usize, usize),
+    mut target: Target,
+) {
+    let PillowResizer { columns, rows, row, ring, slots, blended } = scratch;
+    let padded = width.next_multiple_of(STRIP / 4);
+    row.resize(from_width * 3 + SPARE, 0);
+    ring.resize(rows.taps * padded, [0; 4]);
+    blended.resize(padded, [0; 4]);
+    let mut ready = 0; // rows of the image that went through the horizontal pass
+    for y in 0..height {
+        let (first, weights) = rows.at(y);
+        while ready < first + rows.taps {
+            row[..from_width * 3].copy_from_slice(&pixels[ready * from_width * 3..][..from_width * 3]);
+            columns.blend_pixels(row, HALF, &mut ring[ready % rows.taps * padded..][..width], cut_pixel);
+            ready += 1;
+        }
+        slots.clear();
+        slots.extend((first..first + rows.taps).map(|row| row % rows.taps * padded));
+        vertical(ring, slots, weights, blended);
+        target.put(y, &blended[..width]);
+    }
+    target.finish(height);
+}
+
+/// A new row, from the rows at `slots` of the ring.
+#[inline(always)]
+fn vertical(ring: &[[u8; 4]], slots: &[usize], weights: &[i32], out: &mut [[u8; 4]]) {
+    let (ring, out) = (ring.as_flattened(), out.as_flattened_mut());
+    for (strip, out) in out.as_chunks_mut::<STRIP>().0.iter_mut().enumerate() {
+        let mut sums = [HALF; STRIP];
+        for (slot, weight) in slots.iter().zip(weights) {
+            let levels = &ring[4 * slot + STRIP * strip..][..STRIP];
+            for (sum, level) in sums.iter_mut().zip(levels) {
+                *sum += i32::from(*level) * weight;
             }
-            source = &self.narrow;
         }
-        if new_height == height {
-            out.clear();
-            out.extend_from_slice(source);
-            return;
-        }
-        self.rows.prepare(height, new_height);
-        out.resize(new_width * new_height * 3, 0);
-        self.sums.resize(new_width * 3, 0);
-        for (y, row) in out.chunks_exact_mut(new_width * 3).enumerate() {
-            self.rows.vertical(y, source, &mut self.sums, row);
+        for (level, sum) in out.iter_mut().zip(&sums) {
+            *level = cut(*sum);
         }
     }
 }
 
-/// The coefficients of one direction.
-#[derive(Debug, Default)]
-struct Axis {
-    from: usize,
-    to: usize,
-    /// Most source pixels of an output pixel.
-    taps: usize,
-    /// For each output pixel its first source pixel and how many there are.
-    spans: Vec<(usize, usize)>,
-    /// `taps` for each output pixel, fixed point.
-    weights: Vec<i32>,
-}
-
-impl Axis {
-    fn prepare(&mut self, from: usize, to: usize) {
-        if (self.from, self.to) == (from, to) {
-            return;
-        }
-        let scale = from as f64 / to as f64;
-        // Antialiasing: the triangle is as wide as an output pixel, but never narrower than a source pixel.
-        let support = scale.max(1.0);
-        self.taps = support.ceil() as usize * 2 + 1;
-        self.spans.clear();
-        self.weights.clear();
-        let mut row = vec![0.0; self.taps];
-        for i in 0..to {
-            let centre = (i as f64 + 0.5) * scale;
-            let first = (centre - support + 0.5).max(0.0) as usize;
-            let end = ((centre + support + 0.5) as usize).min(from);
-            let count = end - first;
-            row.fill(0.0);
-            let mut sum = 0.0;
-            for (k, w) in row.iter_mut().enumerate().take(count) {
-                let distance = ((k + first) as f64 - centre + 0.5) / support;
-                *w = (1.0 - distance.abs()).max(0.0);
-                sum += *w;
-            }
-            let fixed = |w: &f64| (0.5 + w / sum * f64::from(1u32 << PRECISION)) as i32;
-            self.weights.extend(row.iter().map(|w| if *w == 0.0 { 0 } else { fixed(w) }));
-            self.spans.push((first, count));
-        }
-        (self.from, self.to) = (from, to);
-    }
-
-    fn horizontal(&self, row: &[u8], out: &mut [u8]) {
-        let pixels = row.as_chunks::<3>().0;
-        let weights = self.weights.chunks_exact(self.taps);
-        for ((out, (first, count)), weights) in out.as_chunks_mut::<3>().0.iter_mut().zip(&self.spans).zip(weights) {
-            let mut sum = [HALF; 3];
-            for (pixel, weight) in pixels[*first..first + count].iter().zip(weights) {
-                for (s, level) in sum.iter_mut().zip(pixel) {
-                    *s += i32::from(*level) * weight;
-                }
-            }
-            *out = sum.map(level);
-        }
-    }
-
-    fn vertical(&self, y: usize, source: &[u8], sums: &mut [i32], out: &mut [u8]) {
-        let (first, count) = self.spans[y];
-        let weights = &self.weights[y * self.taps..][..count];
-        sums.fill(HALF);
-        for (row, weight) in source.chunks_exact(out.len()).skip(first).zip(weights) {
-            for (s, level) in sums.iter_mut().zip(row) {
-                *s += i32::from(*level) * weight;
-            }
-        }
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = level(*sum);
-        }
+/// Pixels of four bytes to three lines of `(level - mean) / std`.
+#[inline(always)]
+fn normalise(pixels: &[[u8; 4]], (mean, std): ([f32; 3], [f32; 3]), [red, green, blue]: [&mut [f32]; 3]) {
+    for (((pixel, red), green), blue) in pixels.iter().zip(red).zip(green).zip(blue) {
+        let pixel = i32::from_le_bytes(*pixel);
+        *red = ((pixel & 255) as f32 - mean[0]) / std[0];
+        *green = ((pixel >> 8 & 255) as f32 - mean[1]) / std[1];
+        *blue = ((pixel >> 16 & 255) as f32 - mean[2]) / std[2];
     }
 }
 
 /// A sum as a level, cut at 0 and 255.
-#[inline]
-fn level(sum: i32) -> u8 {
+#[inline(always)]
+fn cut(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
+}
+
+#[inline(always)]
+fn cut_pixel(sums: [i32; 4]) -> [u8; 4] {
+    let mut levels = [0; 4];
+    for (level, sum) in levels.iter_mut().zip(sums) {
+        *level = cut(sum);
+    }
+    levels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_vector_instructions_the_result_is_the_same() {
+        for (from, to, side) in [((97, 61), (64, 40), 64), ((31, 50), (40, 64), 64), ((300, 200), (33, 22), 33)] {
+            let pixels: Vec<u8> = (0..from.0 * from.1 * 3).map(|i| (i * i / 7 + i) as u8).collect();
+            let norm = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);
+            let mut resizer = PillowResizer::default();
+            resizer.prepare(from, to);
+            let (mut a, mut b) = (vec![f32::NAN; 3 * side * side], vec![f32::NAN; 3 * side * side]);
+            resize(&mut resizer, &pixels, from.0, to, Target::Planes { out: &mut a, side, norm });
+            resize_rows(&mut resizer, &pixels, from.0, to, Target::Planes { out: &mut b, side, norm });
+            assert!(a == b, "{from:?} to {to:?}");
+            let (mut a, mut b) = (vec![0.0; to.0 * to.1 * 3], vec![1.0; to.0 * to.1 * 3]);
+            resize(&mut resizer, &pixels, from.0, to, Target::Levels(&mut a));
+            resize_rows(&mut resizer, &pixels, from.0, to, Target::Levels(&mut b));
+            assert!(a == b, "{from:?} to {to:?}");
+        }
+    }
 }

@@ -1,0 +1,169 @@
+//! The columns of a mask's image in blocks, and rows of low-resolution cells at those columns.
+
+use super::axis::AxisTaps;
+use super::levels::Sides;
+
+/// Pixels of a row that are decided together: two registers of AVX2, four of SSE or NEON.
+pub(super) const BLOCK: usize = 16;
+
+/// The columns of the image in blocks.
+#[derive(Debug, Clone)]
+pub(super) struct Columns {
+    taps: usize,
+    /// The cells that each block looks at.
+    pub cells: Vec<Span>,
+    /// For each block the first cell of each pixel.
+    first: Vec<[usize; BLOCK]>,
+    /// For each block and tap the weights. Behind the image's edge they are not numbers: nothing there is ever inside.
+    weights: Vec<[f32; BLOCK]>,
+}
+
+impl Columns {
+    pub fn new(axis: &AxisTaps) -> Self {
+        let taps = axis.taps;
+        let blocks = axis.len().div_ceil(BLOCK);
+        let mut weights = vec![[f32::NAN; BLOCK]; blocks * taps];
+        for x in 0..axis.len() {
+            let (block, lane) = (x / BLOCK, x % BLOCK);
+            for (k, weight) in axis.at(x).1.iter().enumerate() {
+                weights[block * taps + k][lane] = *weight;
+            }
+        }
+        let (mut cells, mut firsts) = (Vec::with_capacity(blocks), Vec::with_capacity(blocks));
+        for first in axis.first.chunks(BLOCK) {
+            let last = first[first.len() - 1];
+            let mut padded = [last; BLOCK];
+            padded[..first.len()].copy_from_slice(first);
+            firsts.push(padded);
+            cells.push(Span::new(first[0], last + taps));
+        }
+        Columns { taps, cells, first: firsts, weights }
+    }
+
+    /// How many blocks.
+    pub fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// A row of cells at the columns of a block.
+    #[inline(always)]
+    fn expand(&self, row: &[f32], block: usize) -> [f32; BLOCK] {
+        let first = &self.first[block];
+        let mut sums = [0.0; BLOCK];
+        for (k, weights) in self.weights[block * self.taps..][..self.taps].iter().enumerate() {
+            let mut values = [0.0; BLOCK];
+            for (value, first) in values.iter_mut().zip(first) {
+                *value = row[first + k];
+            }
+            for ((sum, value), weight) in sums.iter_mut().zip(values).zip(weights) {
+                *sum += weight * value;
+            }
+        }
+        sums
+    }
+}
+
+/// Neighbouring cells, read eight at a time.
+#[derive(Debug, Clone)]
+pub(super) struct Span {
+    start: usize,
+    /// Whole words before the last.
+    words: usize,
+    /// Which cells of the last word are meant.
+    last: u64,
+}
+
+impl Span {
+    /// What a row must have behind its last cell.
+    pub const SPARE: usize = 8;
+
+    fn new(start: usize, end: usize) -> Self {
+        let count = (end - start).max(1);
+        let words = (count - 1) / 8;
+        Span { start, words, last: u64::MAX >> (64 - 8 * (count - 8 * words)) }
+    }
+
+    /// The sides of all cells together, from those of a row and [`Self::SPARE`] more.
+    #[inline(always)]
+    pub fn sides(&self, row: &[Sides]) -> Sides {
+        let row = row[self.start..].as_chunks::<8>().0;
+        let whole = row[..self.words].iter().fold(0, |all, word| all | u64::from_le_bytes(*word));
+        let all = whole | u64::from_le_bytes(row[self.words]) & self.last;
+        let all = all | all >> 32;
+        let all = all | all >> 16;
+        (all | all >> 8) as Sides
+    }
+}
+
+/// Rows of cells at the columns of the image, each block made once, and only where it is asked for.
+pub(super) struct Expanded<'a> {
+    columns: &'a Columns,
+    /// The low-resolution logits, `side` in a row.
+    low: &'a [f32],
+    side: usize,
+    /// Rows of cells that a row of the image looks at.
+    taps: usize,
+    /// The first of the rows of cells that are looked at now.
+    first: usize,
+    /// Where each of them lies.
+    slots: Vec<usize>,
+    /// `[row % taps][block]`.
+    lines: Vec<[f32; BLOCK]>,
+    /// Of which row of cells each line is.
+    rows: Vec<usize>,
+}
+
+impl<'a> Expanded<'a> {
+    pub fn new(columns: &'a Columns, low: &'a [f32], side: usize, taps: usize) -> Self {
+        let (lines, rows) = (vec![[0.0; BLOCK]; taps * columns.len()], vec![usize::MAX; taps * columns.len()]);
+        Expanded { columns, low, side, taps, first: 0, slots: Vec::with_capacity(taps), lines, rows }
+    }
+
+    /// Looks at the rows of cells from `first` on.
+    #[inline(always)]
+    pub fn look_at(&mut self, first: usize) {
+        self.first = first;
+        self.slots.clear();
+        self.slots.extend((first..first + self.taps).map(|row| row % self.taps * self.columns.len()));
+    }
+
+    /// Makes what is missing of a block.
+    #[inline(always)]
+    pub fn make(&mut self, block: usize) {
+        for (row, slot) in (self.first..).zip(&self.slots) {
+            let slot = slot + block;
+            if self.rows[slot] != row {
+                self.lines[slot] = self.columns.expand(&self.low[row * self.side..][..self.side], block);
+                self.rows[slot] = row;
+            }
+        }
+    }
+
+    /// The weighted sum of a block's rows.
+    #[inline(always)]
+    pub fn blend(&self, weights: &[f32], block: usize) -> [f32; BLOCK] {
+        let mut sums = [0.0; BLOCK];
+        for (slot, weight) in self.slots.iter().zip(weights) {
+            for (sum, value) in sums.iter_mut().zip(&self.lines[slot + block]) {
+                *sum += weight * value;
+            }
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_the_cells_from_its_start_to_its_end() {
+        let row: Vec<Sides> = (0..40).map(|i| if i < 32 { 1 << (i % 6) } else { 0 }).collect();
+        for start in 0..32 {
+            for end in start + 1..=32 {
+                let expected = row[start..end].iter().fold(0, |all, sides| all | sides);
+                assert_eq!(Span::new(start, end).sides(&row), expected, "{start}..{end}");
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Low-resolution logits become masks in the camera's image.
+//!
+//! SAM (`Sam.postprocess_masks`): bilinear to the model's square, crop the padding, bilinear to the image, above the
+//! threshold is inside. SAM 2 (`SAM2Transforms.postprocess_masks`): bilinear to the image in one step. The two steps
+//! are done as one (see `axis`), along x first.
+//!
+//! The stability score is the one of `calculate_stability_score` (`utils/amg.py`), and like there it is counted on the
+//! up-sampled logits, pixel by pixel of the image: pixels above `threshold + offset` over pixels above
+//! `threshold - offset`.
+//!
+//! Most pixels need no interpolation. An interpolated logit is a mean of cells, so where all cells are on one side of a
+//! level, so are the pixels among them. The image is cut into blocks: [`BLOCK`] columns by a band of rows that look at
+//! the same cells. Blocks that are sure are filled, the others are computed.
+
+use multiversion::multiversion;
+
+use super::axis::AxisTaps;
+use super::canvas::Canvas;
+use super::columns::{BLOCK, Columns, Expanded, Span};
+use super::levels::{Levels, Sides, class, may_be_inside};
+use super::mask::Mask;
+use super::resize::{Geometry, Resize};
+
+/// The up-sampling for one pair of sizes: make it once for all masks of a frame.
+#[derive(Debug, Clone)]
+pub struct MaskUpscaler {
+    side: usize,
+    columns: Columns,
+    rows: AxisTaps,
+    /// How many rows of the image look at the same cells, band by band.
+    bands: Vec<usize>,
+    width: u32,
+    height: u32,
+}
+
+impl MaskUpscaler {
+    /// `side`: cells of the low-resolution mask along each axis (256 for SAM), at least 1.
+    pub fn new(side: usize, geometry: &Geometry) -> Self {
+        let (width, height) = geometry.image;
+        let (content_width, content_height) = geometry.content;
+        let side = side.max(1);
+        let square = geometry.side as usize;
+        let axis = |content: u32, image: u32| match geometry.resize {
+            Resize::Letterbox => AxisTaps::composed(side, square, content as usize, image as usize),
+            Resize::Stretch => AxisTaps::direct(side, image as usize),
+        };
+        let rows = axis(content_height, height);
+        let bands = rows.first.chunk_by(|a, b| a == b).map(<[usize]>::len).collect();
+        MaskUpscaler { side, columns: Columns::new(&axis(content_width, width)), rows, bands, width, height }
+    }
+
+    /// All logits at the size of the image, row by row: those that [`Self::mask`] decides on, bit by bit.
+    ///
+    /// # Panics
+    /// When `low` is not `side * side` long: the caller has the tensor's shape.
+    pub fn logits(&self, low: &[f32]) -> Vec<f32> {
+        assert_eq!(low.len(), self.side * self.side, "low-resolution logits are square");
+        let mut out = vec![0.0; self.width as usize * self.height as usize];
+        interpolate(self, low, &mut out);
+        out
+    }
+
+    /// Threshold, area, box and stability in one pass over the image; no full-size logits are made.
+    ///
+    /// # Panics
+    /// When `low` is not `side * side` long: the caller has the tensor's shape.
+    pub fn mask(&self, low: &[f32], threshold: f32, stability_offset: f32) -> Mask {
+        assert_eq!(low.len(), self.side * self.side, "low-resolution logits are square");
+        draw(self, low, threshold, stability_offset)
+    }
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn interpolate(upscaler: &MaskUpscaler, low: &[f32], out: &mut [f32]) {
+    interpolate_rows(upscaler, low, out);
+}
+
+#[inline(always)]
+fn interpolate_rows(upscaler: &MaskUpscaler, low: &[f32], out: &mut [f32]) {
+    let MaskUpscaler { side, columns, rows, width, .. } = upscaler;
+    let mut expanded = Expanded::new(columns, low, *side, rows.taps);
+    for (y, out) in out.chunks_exact_mut(*width as usize).enumerate() {
+        let (first, weights) = rows.at(y);
+        expanded.look_at(first);
+        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+            expanded.make(block);
+            out.copy_from_slice(&expanded.blend(weights, block)[..out.len()]);
+        }
+    }
+}
+
+#[multiversion(targets("x86_64+avx2"))]
+fn draw(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, stability_offset: f32) -> Mask {
+    draw_bands(upscaler, low, threshold, stability_offset)
+}
+
+#[inline(always)]
+fn draw_bands(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, stability_offset: f32) -> Mask {
+    let MaskUpscaler { side, columns, rows, bands, width, height } = upscaler;
+    let levels = Levels::new(low, threshold, stability_offset);
+    let all_sides = block_sides(upscaler, low, &levels);
+    let mut canvas = canvas(upscaler, &all_sides);
+    let mut expanded = Expanded::new(columns, low, *side, rows.taps);
+    let mut above = [0; 3]; // pixels above each level
+    let mut values = Vec::new();
+    let mut band = 0..0;
+    for (band_height, sides) in bands.iter().zip(all_sides.chunks_exact(columns.len())) {
+        band = band.end..band.end + band_height;
+        expanded.look_at(rows.first[band.start]);
+        let mut end = 0;
+        for run in sides.chunk_by(|a, b| a == b) {
+            let start = end;
+            end += run.len();
+            let may_be_inside = may_be_inside(run[0]);
+            if let Some(class) = class(run[0]) {
+                let pixels = (end * BLOCK).min(*width as usize) - start * BLOCK;
+                above[..class].iter_mut().for_each(|above| *above += pixels * band_height);
+                if may_be_inside {
+                    band.clone().for_each(|y| canvas.row(y, start)[..pixels].fill(255));
+                }
+                continue;
+            }
+            for block in start..end {
+                expanded.make(block);
+                values.clear();
+                values.extend(band.clone().map(|y| expanded.blend(rows.at(y).1, block)));
+                for (above, level) in above.iter_mut().zip(levels.exact) {
+                    *above += count_above(values.as_flattened(), level);
+                }
+                if may_be_inside {
+                    for (y, values) in band.clone().zip(&values) {
+                        if let Some(inside) = canvas.row(y, block).first_chunk_mut() {
+                            decide(values, levels.exact[1], inside);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let stability = if above[0] == 0 { 0.0 } else { (above[2] as f64 / above[0] as f64) as f32 };
+    let (bbox, cropped) = canvas.tighten();
+    Mask { width: *width, height: *height, area: above[1] as u32, bbox, cropped, stability }
+}
+
+/// For each band the sides of each block.
+#[inline(always)]
+fn block_sides(upscaler: &MaskUpscaler, low: &[f32], levels: &Levels) -> Vec<Sides> {
+    let MaskUpscaler { side, columns, rows, bands, .. } = upscaler;
+    let blocks = columns.len();
+    let mut cells = vec![0; side + Span::SPARE];
+    // The sides of each block on one row of cells, of as many rows as a band looks at.
+    let mut kept = vec![0; rows.taps * blocks];
+    let mut ready = 0;
+    let mut all = vec![0; bands.len() * blocks];
+    let mut y = 0;
+    for (band, sides) in bands.iter().zip(all.chunks_exact_mut(blocks)) {
+        let first = rows.first[y];
+        ready = ready.max(first);
+        while ready < first + rows.taps {
+            for (sides, cell) in cells.iter_mut().zip(&low[ready * side..][..*side]) {
+                *sides = levels.sides(*cell);
+            }
+            let kept = &mut kept[ready % rows.taps * blocks..][..blocks];
+            for (sides, span) in kept.iter_mut().zip(&columns.cells) {
+                *sides = span.sides(&cells);
+            }
+            ready += 1;
+        }
+        for kept in kept.chunks_exact(blocks) {
+            for (sides, kept) in sides.iter_mut().zip(kept) {
+                *sides |= kept;
+            }
+        }
+        y += band;
+    }
+    all
+}
+
+/// As much of the image as the mask may reach.
+#[inline(always)]
+fn canvas(upscaler: &MaskUpscaler, all_sides: &[Sides]) -> Canvas {
+    let blocks = upscaler.columns.len();
+    let mut columns = vec![0; blocks];
+    let (mut top, mut bottom) = (usize::MAX, 0);
+    let mut y = 0;
+    for (band, sides) in upscaler.bands.iter().zip(all_sides.chunks_exact(blocks)) {
+        let mut any = 0;
+        for (column, sides) in columns.iter_mut().zip(sides) {
+            *column |= sides;
+            any |= sides;
+        }
+        if may_be_inside(any) {
+            (top, bottom) = (top.min(y), y + band);
+        }
+        y += band;
+    }
+    let inside = |sides: &Sides| may_be_inside(*sides);
+    let (left, right) = (columns.iter().position(inside), columns.iter().rposition(inside));
+    Canvas::new((left.unwrap_or(0), right.map_or(0, |block| block + 1)), (top, bottom))
+}
+
+#[inline(always)]
+fn count_above(values: &[f32], level: f32) -> usize {
+    values.iter().map(|value| u32::from(*value > level)).sum::<u32>() as usize
+}
+
+#[inline(always)]
+fn decide(values: &[f32; BLOCK], level: f32, inside: &mut [u8; BLOCK]) {
+    for (inside, value) in inside.iter_mut().zip(values) {
+        *inside = if *value > level { 255 } else { 0 };
+    }
+}
+
+/// Low-resolution logits (`side * side`, row by row) at the size of the camera's image. See [`MaskUpscaler::logits`].
+pub fn upscale_logits(low: &[f32], side: usize, geometry: &Geometry) -> Vec<f32> {
+    MaskUpscaler::new(side, geometry).logits(low)
+}
+
+/// The mask of low-resolution logits (`side * side`, row by row); `stability_offset` is 1.0 in the reference. For
+/// several masks of a frame keep a [`MaskUpscaler`].
+pub fn mask_from_low_res(low: &[f32], side: usize, geometry: &Geometry, threshold: f32, stability_offset: f32) -> Mask {
+    MaskUpscaler::new(side, geometry).mask(low, threshold, stability_offset)
+}
+
+#[cfg(test)]
+#[path = "upscale_tests.rs"]
+mod tests;
