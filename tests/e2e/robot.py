@@ -21,9 +21,10 @@ from vision_msgs.msg import Detection2DArray
 import messages
 from harness import LATCHED, START_TIMEOUT, TIMEOUT, Inbox, NodeProcess, Peer, eventually, free_domain, parameter_args
 
-# Reliable from the first image on, so that no test fails because one was lost; how it matches a camera is tested on its
-# own.
-BASE = {f"qos_overrides./{topic}.subscription.reliability": "reliable" for topic in ("image", "image/compressed")}
+# Reliable from the first message on, so that no test fails because DDS discovery lost one; how the node matches a camera
+# or a detector is tested on its own.
+MATCHED = ("image", "image/compressed", "detections", "yolo_detections")
+BASE = {f"qos_overrides./{topic}.subscription.reliability": "reliable" for topic in MATCHED}
 # What tests change and the next test must find as it was.
 LIVE_DEFAULTS: dict[str, Any] = {
     "persistence": "hold",
