@@ -19,6 +19,7 @@ from segment_anything import SamPredictor
 
 from . import graphs, sam
 from .export import export
+from .family import Prompts
 
 SEED = 7
 STRIDE = 8
@@ -60,6 +61,22 @@ def several(name: str, width: int, height: int) -> list:
     parts = [(0.05, 0.1, 0.4, 0.5), (0.3, 0.2, 0.95, 0.9), (0.5, 0.55, 0.8, 0.99)]
     boxes = [[round(a * w, 1), round(b * h, 1), round(c * w, 1), round(d * h, 1)] for a, b, c, d in parts]
     return [{"photo": name, "case": f"several_{i}", "box": box} for i, box in enumerate(boxes)]
+
+
+def prompts(objects: list, tensors: dict) -> Prompts:
+    """Objects that are predicted together, as one call."""
+
+    def stacked(part: str):
+        return np.array([o[part] for o in objects], dtype=np.float32) if part in objects[0] else None
+
+    points = stacked("points")
+    return Prompts(
+        name=objects[0]["case"],
+        points=None if points is None else points[..., :2],
+        labels=None if points is None else points[..., 2].astype(np.int64),
+        boxes=stacked("box"),
+        masks=np.stack([tensors[o["mask"]][None] for o in objects]) if "mask" in objects[0] else None,
+    )
 
 
 def predict(predictor: SamPredictor, case: dict, tensors: dict) -> tuple:

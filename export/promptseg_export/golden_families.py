@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from . import mobile_sam, sam_hq
 from .export import export
 from .family import Prompts
-from .golden import cases, several
+from .golden import cases, prompts, several
 from .sam import SamFamily
 
 SAMPLES = 32
@@ -27,22 +27,6 @@ SAMPLES = 32
 PHOTO = "chelsea"
 HQ_SEED, MOBILE_SEED = 17, 7
 """Their masks cover about half of the photo."""
-
-
-def prompts(objects: list, tensors: dict) -> Prompts:
-    """Objects that are predicted together, as one call."""
-
-    def stacked(part: str):
-        return np.array([o[part] for o in objects], dtype=np.float32) if part in objects[0] else None
-
-    points = stacked("points")
-    return Prompts(
-        name=objects[0]["case"],
-        points=None if points is None else points[..., :2],
-        labels=None if points is None else points[..., 2].astype(np.int64),
-        boxes=stacked("box"),
-        masks=np.stack([tensors[o["mask"]][None] for o in objects]) if "mask" in objects[0] else None,
-    )
 
 
 def full_size(family: SamFamily, low_res: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from transformers import Sam2ImageProcessor
 
 from . import edgetam, export, sam2
 from .family import Prompts
-from .golden import cases, several
+from .golden import cases, prompts, several
 
 SEED = 7
 STRIDE = 4
@@ -32,20 +32,6 @@ def listed(photo: str, width: int, height: int) -> list:
     """Each a list of objects that are predicted together."""
     alone = [*cases(photo, width, height, None), {"photo": photo, "case": "mask", "mask": f"{photo}.mask_input"}]
     return [*([case] for case in alone), several(photo, width, height)]
-
-
-def prompts(objects: list, tensors: dict) -> Prompts:
-    def stacked(part: str):
-        return np.array([o[part] for o in objects], dtype=np.float32) if part in objects[0] else None
-
-    points = stacked("points")
-    return Prompts(
-        name=objects[0]["case"],
-        points=None if points is None else points[..., :2],
-        labels=None if points is None else points[..., 2].astype(np.int64),
-        boxes=stacked("box"),
-        masks=np.stack([tensors[o["mask"]][None] for o in objects]) if "mask" in objects[0] else None,
-    )
 
 
 def by_predictor(family: sam2.Sam2, asked: Prompts, multimask: bool) -> tuple:

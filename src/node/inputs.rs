@@ -116,13 +116,8 @@ fn clicked_point(shared: &Shared, message: PointStamped) -> Result<(), Refusal> 
     let (header, p) = (convert::header(&message.header), message.point);
     let rectified = shared.is_rectified(&shared.parameters());
     let click = click_of_now(shared, "clicked_point");
-    match shared.pointing.click(header, Point3::new(p.x, p.y, p.z), rectified, click) {
-        Ok(click) => shared.engine.interact(click),
-        Err(refusal) => {
-            shared.engine.count_refusal(refusal.kind);
-            Err(refusal)
-        }
-    }
+    let click = shared.pointing.click(header, Point3::new(p.x, p.y, p.z), rectified, click);
+    shared.engine.interact(click.inspect_err(|refusal| shared.engine.count_refusal(refusal.kind))?)
 }
 
 /// What a click of a source at a pixel says by the parameters of this moment.
@@ -151,15 +146,8 @@ fn prompt_array(shared: &Shared, message: PromptArray) -> Result<(), Refusal> {
         };
         Ok((operation, objects))
     });
-    match parsed {
-        Ok((operation, objects)) => {
-            let at = convert::stamp(&message.header.stamp).into();
-            let persistence = persistence(&shared.parameters(), "prompts");
-            shared.engine.interact(Interaction::Prompts { at, operation, objects, persistence })
-        }
-        Err(refusal) => {
-            shared.engine.count_refusal(refusal.kind);
-            Err(refusal)
-        }
-    }
+    let (operation, objects) = parsed.inspect_err(|refusal| shared.engine.count_refusal(refusal.kind))?;
+    let at = convert::stamp(&message.header.stamp).into();
+    let persistence = persistence(&shared.parameters(), "prompts");
+    shared.engine.interact(Interaction::Prompts { at, operation, objects, persistence })
 }

@@ -21,8 +21,8 @@ else:
 
 @pytest.fixture(scope="module")
 def shared_robot(request: pytest.FixtureRequest) -> Iterator[Robot]:
-    """With the parameters that the module names in PARAMETERS."""
-    robot = Robot(getattr(request.module, "PARAMETERS", None))
+    """With the parameters that the module names in PARAMETERS, and its LOG_LEVEL."""
+    robot = Robot(getattr(request.module, "PARAMETERS", None), log_level=getattr(request.module, "LOG_LEVEL", "info"))
     try:
         yield robot.connect()
         assert robot.process.is_running(), f"the node died:\n{robot.process.log()}"

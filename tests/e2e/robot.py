@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from promptseg_msgs.msg import MaskArray, PromptArray
 from promptseg_msgs.srv import Segment
 from rcl_interfaces.msg import Log, Parameter, ParameterValue, SetParametersResult
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
@@ -63,6 +63,20 @@ def value_message(value: Any) -> ParameterValue:
         case list():
             return ParameterValue(type=9, string_array_value=value)
     raise TypeError(value)
+
+
+def get_parameters(peer: Peer, *names: str, node: str = "/promptseg") -> list[Any]:
+    """Their values, None for one that does not exist."""
+    values = peer.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=names)).values
+    fields = {
+        0: None,
+        1: "bool_value",
+        2: "integer_value",
+        3: "double_value",
+        4: "string_value",
+        9: "string_array_value",
+    }
+    return [getattr(v, fields[v.type]) if fields[v.type] else None for v in values]
 
 
 class Robot:

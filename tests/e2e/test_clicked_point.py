@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import nan
 from time import monotonic, sleep
 
@@ -36,6 +36,7 @@ from robot import Robot
 from scenes import Scene, iou
 
 PIXEL_TOLERANCE = 1e-3
+LOG_LEVEL = DEBUG
 LENSES = {
     "no distortion": Lens(model="", d=()),
     "plumb_bob": Lens(),
@@ -46,16 +47,6 @@ LENSES = {
     "rectified": Lens(rectified=True, tilt=0.05),
     "rectified, the right one of a pair": Lens(rectified=True, tilt=-0.03, baseline=0.12),
 }
-
-
-@pytest.fixture(scope="module")
-def shared_robot() -> Iterator[Robot]:
-    robot = Robot(log_level=DEBUG)
-    try:
-        yield robot.connect()
-        assert robot.process.is_running(), f"the node died:\n{robot.process.log()}"
-    finally:
-        robot.close()
 
 
 @pytest.mark.parametrize("name", LENSES)

@@ -10,13 +10,12 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
 from promptseg_msgs.msg import MaskArray
 from rcl_interfaces.msg import ParameterEvent
-from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import RegionOfInterest
 from std_srvs.srv import SetBool
 
 from harness import eventually
 from messages import ids, image, masks_by_id, pixels, prompt, whole_mask
-from robot import Robot
+from robot import Robot, get_parameters
 from scenes import DISK, Scene, iou
 
 GOOD = 0.75
@@ -134,9 +133,8 @@ def set_click_label(robot: Robot, foreground: bool) -> SetBool.Response:
     return robot.peer.call(SetBool, "/promptseg/set_click_label", SetBool.Request(data=foreground))
 
 
-def label_of(robot: Robot) -> str:
-    request = GetParameters.Request(names=["click_label"])
-    return robot.peer.call(GetParameters, "/promptseg/get_parameters", request).values[0].string_value
+def label_of(robot: Robot) -> object:
+    return get_parameters(robot.peer, "click_label")[0]
 
 
 def test_the_label_service_sets_the_parameter_and_announces_it(robot: Robot) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from scenes import HEIGHT, WIDTH, Scene, iou
 
 # The cloud holds 32-bit floats.
 PIXEL_TOLERANCE = 1e-3
+LOG_LEVEL = DEBUG
 LENSES = {
     "plumb_bob": Lens(),
     "rational_polynomial": Lens("rational_polynomial", (0.3, -0.1, 0.001, -0.002, 0.02, 0.5, -0.05, 0.03)),
@@ -27,16 +28,6 @@ LENSES = {
     "half the resolution": Lens(fx=520.0, fy=524.0, cx=326.0, cy=235.0, binning=2),
     "rectified, the right one of a pair": Lens(rectified=True, tilt=-0.03, baseline=0.12),
 }
-
-
-@pytest.fixture(scope="module")
-def shared_robot() -> Iterator[Robot]:
-    robot = Robot(log_level=DEBUG)
-    try:
-        yield robot.connect()
-        assert robot.process.is_running(), f"the node died:\n{robot.process.log()}"
-    finally:
-        robot.close()
 
 
 @pytest.fixture(scope="module")

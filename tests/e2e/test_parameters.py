@@ -9,35 +9,22 @@ import pytest
 from rcl_interfaces.msg import Parameter, ParameterEvent
 from rcl_interfaces.srv import (
     DescribeParameters,
-    GetParameters,
     GetParameterTypes,
     ListParameters,
     SetParametersAtomically,
 )
 
 from harness import NodeProcess, Peer, eventually
-from robot import Robot, value_message
+from robot import Robot, get_parameters, value_message
 
 NODE = "/promptseg"
-
-
-def get(peer: Peer, *names: str) -> list[object]:
-    values = peer.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names)).values
-    field = {
-        0: None,
-        1: "bool_value",
-        2: "integer_value",
-        3: "double_value",
-        4: "string_value",
-        9: "string_array_value",
-    }
-    return [getattr(v, field[v.type]) if field[v.type] else None for v in values]
 
 
 def test_list_get_and_types(robot: Robot) -> None:
     listed = robot.peer.call(ListParameters, f"{NODE}/list_parameters", ListParameters.Request()).result.names
     assert {"model", "persistence", "keep_frames", "providers", "use_sim_time"} <= set(listed)
-    assert get(robot.peer, "persistence", "keep_frames", "prompt_timeout", "nothing") == ["hold", 30, 1.0, None]
+    names = ["persistence", "keep_frames", "prompt_timeout", "nothing"]
+    assert get_parameters(robot.peer, *names) == ["hold", 30, 1.0, None]
     request = GetParameterTypes.Request(names=["persistence", "keep_frames", "providers", "nothing"])
     assert list(robot.peer.call(GetParameterTypes, f"{NODE}/get_parameter_types", request).types) == [4, 2, 9, 0]
 
@@ -61,7 +48,7 @@ def test_a_change_takes_effect_and_is_announced(robot: Robot) -> None:
         return any(e.node == NODE and e.changed_parameters[0].name == "keep_frames" for e in events.all())
 
     eventually("the parameter event", announced)
-    assert get(robot.peer, "keep_frames") == [7]
+    assert get_parameters(robot.peer, "keep_frames") == [7]
 
 
 @pytest.mark.parametrize(
@@ -76,16 +63,16 @@ def test_a_change_takes_effect_and_is_announced(robot: Robot) -> None:
     ],
 )
 def test_what_is_wrong_is_refused_with_the_reason(robot: Robot, name: str, value: object, says: str) -> None:
-    before = get(robot.peer, name)
+    before = get_parameters(robot.peer, name)
     result = robot.set_parameter(name, value)
     assert not result.successful
     assert says in result.reason
-    assert get(robot.peer, name) == before
+    assert get_parameters(robot.peer, name) == before
 
 
 def test_a_whole_number_is_taken_for_a_float(robot: Robot) -> None:
     robot.set(prompt_timeout=2)
-    assert get(robot.peer, "prompt_timeout") == [2.0]
+    assert get_parameters(robot.peer, "prompt_timeout") == [2.0]
 
 
 def test_atomically_means_all_or_nothing(robot: Robot) -> None:
@@ -96,7 +83,7 @@ def test_atomically_means_all_or_nothing(robot: Robot) -> None:
     request = SetParametersAtomically.Request(parameters=[good, bad])
     result = robot.peer.call(SetParametersAtomically, f"{NODE}/set_parameters_atomically", request).result
     assert not result.successful and "one of once" in result.reason
-    assert get(robot.peer, "keep_frames") == [30]
+    assert get_parameters(robot.peer, "keep_frames") == [30]
 
 
 @pytest.mark.parametrize("section", ["promptseg", "/**"])
@@ -110,7 +97,7 @@ def test_a_parameter_file(peer: Peer, start_node: Callable[..., NodeProcess], tm
     node = start_node(peer.domain, "--params-file", str(file))
     node.wait_ready()
     names = ("persistence", "keep_frames", "prompt_timeout", "providers")
-    assert get(peer, *names) == ["once", 12, 3.0, ["cpu"]]
+    assert get_parameters(peer, *names) == ["once", 12, 3.0, ["cpu"]]
     assert "there is no parameter 'keep_frame'; did you mean 'keep_frames'?" in node.log()
 
 

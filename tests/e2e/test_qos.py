@@ -13,13 +13,13 @@ import yaml
 from builtin_interfaces.msg import Time
 from promptseg_msgs.msg import MaskArray, PromptArray
 from rcl_interfaces.msg import ParameterDescriptor
-from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters
+from rcl_interfaces.srv import DescribeParameters, ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from harness import LATCHED, NodeProcess, Peer, eventually
 from messages import compressed, image, pixels, prompt, prompts
-from robot import Robot
+from robot import Robot, get_parameters
 from scenes import Scene, iou
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
@@ -63,19 +63,6 @@ def ask(peer: Peer, masks: Any, scene: Scene, stamp: Time | None = None) -> Mask
             return []
 
     return eventually("an answer", answered, 60)[0]
-
-
-def get(peer: Peer, *names: str) -> list[object]:
-    values = peer.call(GetParameters, f"{NODE}/get_parameters", GetParameters.Request(names=names)).values
-    fields = {
-        0: None,
-        1: "bool_value",
-        2: "integer_value",
-        3: "double_value",
-        4: "string_value",
-        9: "string_array_value",
-    }
-    return [getattr(v, fields[v.type]) if fields[v.type] else None for v in values]
 
 
 def test_a_picture_published_once_before_the_node_starts(
@@ -158,9 +145,9 @@ def test_overrides_by_file(peer: Peer, start_node: Callable[..., NodeProcess], t
     node = start_node(peer.domain, "--params-file", str(file), "-r", "image:=/camera/image")
     node.wait_ready()
     names = [f"qos_overrides./camera/image.subscription.{p}" for p in ("reliability", "durability", "history", "depth")]
-    assert get(peer, *names) == ["reliable", "best_available", "keep_last", 5]
+    assert get_parameters(peer, *names) == ["reliable", "best_available", "keep_last", 5]
     names = [f"qos_overrides./promptseg/mask.publisher.{p}" for p in ("reliability", "durability", "depth", "lifespan")]
-    assert get(peer, *names) == ["reliable", "transient_local", 10, 2_000_000_000]
+    assert get_parameters(peer, *names) == ["reliable", "transient_local", 10, 2_000_000_000]
     eventually("the subscription", lambda: subscription(peer, "/camera/image") == {(RELIABLE, VOLATILE)})
     mask = peer.node.get_publishers_info_by_topic("/promptseg/mask")[0].qos_profile
     assert (mask.reliability, mask.durability, mask.lifespan.nanoseconds) == (RELIABLE, TRANSIENT_LOCAL, 2_000_000_000)
@@ -192,7 +179,7 @@ def test_a_dump_of_the_parameters_starts_a_node(
 ) -> None:
     """As `ros2 param dump` writes it: the names become a tree."""
     names = robot.peer.call(ListParameters, f"{NODE}/list_parameters", ListParameters.Request()).result.names
-    values = get(robot.peer, *names)
+    values = get_parameters(robot.peer, *names)
     tree: dict[str, Any] = {}
     for name, value in zip(names, values, strict=True):
         *path, last = name.split(".")
@@ -206,7 +193,7 @@ def test_a_dump_of_the_parameters_starts_a_node(
     try:
         node = start_node(peer.domain, "--params-file", str(file))
         node.wait_ready()
-        assert get(peer, *names) == values
+        assert get_parameters(peer, *names) == values
         assert "there is no parameter" not in node.log() and "not for a topic" not in node.log()
     finally:
         peer.close()
