@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Tensor};
+use tracing::debug_span;
 
 use super::candidates::{self, Available, Candidates};
 use super::embedding::Embedding;
@@ -93,6 +94,8 @@ pub struct MaskDecoder {
     /// The dense prompt of objects without a mask, `[1, C, h, w]`: the same for all, so made once.
     no_mask: Option<DynValue>,
     max_objects: usize,
+    /// Of the last frame: cameras rarely change their size.
+    upscaler: Option<(Geometry, MaskUpscaler)>,
 }
 
 /// Objects of one run: index of the prompt, and its sparse tokens.
@@ -128,7 +131,7 @@ impl MaskDecoder {
         let in_size = layout.fused.as_ref().is_some_and(|fused| fused.points_in_size);
         let prompt_side = if in_size { info.low_res_size } else { info.prompt_side };
         let scale = prompt_side as f32 / info.image_size as f32;
-        Ok(MaskDecoder { session, layout, providers, info, scale, prompt_encoder, no_mask, max_objects })
+        Ok(MaskDecoder { session, layout, providers, info, scale, prompt_encoder, no_mask, max_objects, upscaler: None })
     }
 
     pub(super) fn layout(&self) -> &DecoderLayout {
@@ -185,12 +188,17 @@ impl MaskDecoder {
     ) -> Result<Decodes, Error> {
         self.check(embedding, prompts)?;
         let start = Instant::now();
-        let raw = self.run_all(embedding, prompts)?;
+        let raw = debug_span!("run decoder", objects = prompts.len()).in_scope(|| self.run_all(embedding, prompts))?;
         let run_ms = milliseconds(start);
         let start = Instant::now();
-        let upscaler = MaskUpscaler::new(self.info.low_res_size, &embedding.geometry);
+        let _span = debug_span!("postprocess").entered();
+        let upscaler = match self.upscaler.take() {
+            Some((geometry, upscaler)) if geometry == embedding.geometry => upscaler,
+            _ => MaskUpscaler::new(self.info.low_res_size, &embedding.geometry),
+        };
         let finish = |(prompt, raw): (&Prompt, Raw)| self.finish(prompt, raw, &upscaler, options);
         let objects = prompts.iter().zip(raw).map(finish).collect();
+        self.upscaler = Some((embedding.geometry, upscaler));
         Ok(Decodes { objects, timings: DecodeTimings { run_ms, postprocess_ms: milliseconds(start) } })
     }
 

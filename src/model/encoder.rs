@@ -5,6 +5,7 @@ use std::time::Instant;
 use image::RgbImage;
 use ort::session::Session;
 use ort::value::{DynValue, TensorRef};
+use tracing::debug_span;
 
 use super::Error;
 use super::embedding::{Embedding, EncodeTimings};
@@ -49,11 +50,11 @@ impl ImageEncoder {
     /// [`Error::Pixels`] for one without pixels, [`Error::Session`] when ONNX Runtime fails.
     pub fn encode(&mut self, image: &RgbImage) -> Result<Embedding, Error> {
         let start = Instant::now();
-        let geometry = self.preprocess(image)?;
+        let geometry = debug_span!("preprocess").in_scope(|| self.preprocess(image))?;
         let preprocess_ms = milliseconds(start);
 
         let start = Instant::now();
-        let tensors = self.run()?;
+        let tensors = debug_span!("run encoder").in_scope(|| self.run())?;
         let timings = EncodeTimings { preprocess_ms, run_ms: milliseconds(start) };
         Ok(Embedding::new(tensors, geometry, timings))
     }
