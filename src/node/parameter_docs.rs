@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use r2r::ParameterValue;
 
-use super::parameter_table::{Bounds, DEFINITIONS, Definition};
+use super::parameter_table::{Bounds, DEFINITIONS, Definition, TakesEffect};
 
 /// The commented default parameter file.
 pub fn yaml() -> String {
@@ -14,9 +14,13 @@ pub fn yaml() -> String {
     );
     for d in DEFINITIONS {
         let bounds = bounds(d).map_or_else(String::new, |b| format!(" {b}."));
-        let live = if d.live { "" } else { " Read at start." };
+        let when = match d.takes_effect {
+            TakesEffect::Now => "",
+            TakesEffect::WithConfigure => " A change needs cleanup and configure.",
+            TakesEffect::ReadOnly => " Read at start.",
+        };
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(out, "    # {}{bounds}{live}\n    {}: {}", d.description, d.name, value(&d.default()));
+        let _ = writeln!(out, "    # {}{bounds}{when}\n    {}: {}", d.description, d.name, value(&d.default()));
     }
     out
 }
@@ -24,14 +28,20 @@ pub fn yaml() -> String {
 /// The table of `docs/parameters.md`.
 pub fn markdown() -> String {
     let mut out = String::from(
-        "# Parameters\n\nMade by `promptseg_node --parameters markdown`. *Live* parameters take effect at `ros2 param set`; \
-         the others are read when the node starts, and setting them is refused with that reason.\n\n\
-         | parameter | default | live | meaning |\n|---|---|---|---|\n",
+        "# Parameters\n\nMade by `promptseg_node --parameters markdown`. A change by `ros2 param set` takes effect at once, or, \
+         where the table says *configure*, with the next cleanup and configure of the managed node \
+         ([lifecycle.md](lifecycle.md)): the answer of the service says so. What says *start* is read-only once the node \
+         runs. A wrong value is refused with the reason, and the old one stays.\n\n\
+         | parameter | default | takes effect | meaning |\n|---|---|---|---|\n",
     );
     for d in DEFINITIONS {
         let bounds = bounds(d).map_or_else(String::new, |b| format!(" {b}."));
-        let live = if d.live { "yes" } else { "" };
-        let _ = writeln!(out, "| `{}` | `{}` | {live} | {}{bounds} |", d.name, value(&d.default()), d.description);
+        let when = match d.takes_effect {
+            TakesEffect::Now => "at once",
+            TakesEffect::WithConfigure => "configure",
+            TakesEffect::ReadOnly => "start",
+        };
+        let _ = writeln!(out, "| `{}` | `{}` | {when} | {}{bounds} |", d.name, value(&d.default()), d.description);
     }
     out
 }

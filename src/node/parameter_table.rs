@@ -1,6 +1,8 @@
-//! The node's parameters: one table defines them, with type, default, bounds and whether they change while it runs.
+//! The node's parameters: one table defines them, with type, default, bounds and when a change takes effect.
 
 use r2r::ParameterValue;
+
+use TakesEffect::{Now, ReadOnly, WithConfigure};
 
 use crate::model::Precision;
 
@@ -17,13 +19,22 @@ pub enum Bounds {
     Names,
 }
 
+/// When a value that is set counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakesEffect {
+    Now,
+    /// With the next transition `configure`, which reads them together: the model and how it runs.
+    WithConfigure,
+    /// It belongs to the parameter file or the command line, and is read-only after that.
+    ReadOnly,
+}
+
 /// One parameter.
 pub struct Definition {
     pub name: &'static str,
     pub description: &'static str,
     pub bounds: Bounds,
-    /// Takes effect at once when set; the others are read when the node starts.
-    pub live: bool,
+    pub takes_effect: TakesEffect,
     default: fn() -> ParameterValue,
 }
 
@@ -39,261 +50,265 @@ fn text(s: &str) -> ParameterValue {
 
 const PERSISTENCE_OF_SOURCE: &[&str] = &["", "once", "hold", "track"];
 
-const YES_LIVE: bool = true;
-const AT_START: bool = false;
-
 /// All parameters, in the order of `config/promptseg.yaml`.
 pub const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "model",
         description: "Bundle folder, folder with two ONNX files, or the image encoder's ONNX file; 'tiny' is built in.",
         bounds: Bounds::Any,
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || text("tiny"),
     },
     Definition {
         name: "decoder",
         description: "The mask decoder's ONNX file, when 'model' is an image encoder's file; empty otherwise.",
         bounds: Bounds::Any,
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || text(""),
     },
     Definition {
         name: "providers",
         description: "ONNX Runtime execution providers, asked for in this order; the first that can be had runs.",
         bounds: Bounds::EachOneOf(&["tensorrt", "cuda", "cpu"]),
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || ParameterValue::StringArray(["tensorrt", "cuda", "cpu"].map(str::to_owned).to_vec()),
     },
     Definition {
         name: "device_id",
         description: "Number of the GPU for TensorRT and CUDA.",
         bounds: Bounds::Integer(0, 63),
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || ParameterValue::Integer(0),
     },
     Definition {
         name: "threads",
         description: "Threads of one ONNX session on the CPU; 0 lets ONNX Runtime choose (one per core).",
         bounds: Bounds::Integer(0, 1024),
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || ParameterValue::Integer(0),
     },
     Definition {
         name: "precision",
         description: "Which of a bundle's variants runs: 'auto' (what the bundle lists for the provider that opens: fp16 on a GPU, int8 on the CPU, else fp32), 'fp32', 'fp16', 'int8'.",
         bounds: Bounds::OneOf(&Precision::CHOICES),
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || text("auto"),
     },
     Definition {
         name: "fp16",
         description: "TensorRT makes an fp32 graph half precision by itself; for models without an fp16 variant, which needs no such permission.",
         bounds: Bounds::Any,
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || ParameterValue::Bool(false),
     },
     Definition {
         name: "engine_cache",
         description: "Folder for TensorRT engines, which take minutes to build; empty builds them at each start.",
         bounds: Bounds::Any,
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || text(""),
     },
     Definition {
         name: "cameras",
         description: "Names of cameras that share this node and its model: each has inputs below its name ('front/image') and outputs ('~/front/mask'). Empty: one camera, without a name.",
         bounds: Bounds::Names,
-        live: AT_START,
+        takes_effect: ReadOnly,
         default: || ParameterValue::StringArray(Vec::new()),
     },
     Definition {
         name: "image_transport",
         description: "'raw' subscribes to 'image', 'compressed' to 'image/compressed' (JPEG, PNG).",
         bounds: Bounds::OneOf(&["raw", "compressed"]),
-        live: AT_START,
+        takes_effect: WithConfigure,
         default: || text("raw"),
     },
     Definition {
         name: "keep_frames",
         description: "Encoded frames that are kept by stamp for prompts that come later.",
         bounds: Bounds::Integer(1, 10_000),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Integer(30),
     },
     Definition {
         name: "keep_megabytes",
         description: "Most memory of the kept encoded frames of all cameras, in MB, and as much again for images; the newest frame of each is always kept.",
         bounds: Bounds::Integer(1, 1 << 20),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Integer(512),
     },
     Definition {
         name: "keep_images",
         description: "Images that a newer one replaced before they were encoded, kept for prompts with their stamp.",
         bounds: Bounds::Integer(0, 1000),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Integer(30),
     },
     Definition {
         name: "prompt_timeout",
         description: "Seconds that a prompt waits for the frame of its stamp.",
         bounds: Bounds::Float(0.0, 60.0),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Double(1.0),
     },
     Definition {
         name: "candidates",
         description: "Which mask answers: 'auto' (a lone click gets the best of three, clearer prompts the single mask), 'single', 'multi' (always the best of three).",
         bounds: Bounds::OneOf(&["auto", "single", "multi"]),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text("auto"),
     },
     Definition {
         name: "stability_offset",
         description: "Offset of the stability score, in logits: area above threshold + offset over area above threshold - offset.",
         bounds: Bounds::Float(0.0, 100.0),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Double(1.0),
     },
     Definition {
         name: "persistence",
         description: "How long an object lives: 'once' (its own frame), 'hold' (same prompts on every frame), 'track' (its mask prompts the next frame).",
         bounds: Bounds::OneOf(&["once", "hold", "track"]),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text("hold"),
     },
     Definition {
         name: "persistence_point",
         description: "The same for clicks on 'point' and on the overlay only; empty: as 'persistence'.",
         bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text(""),
     },
     Definition {
         name: "persistence_pixel",
         description: "The same for clicks on 'pixel' only; empty: as 'persistence'.",
         bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text(""),
     },
     Definition {
         name: "persistence_clicked_point",
         description: "The same for 3-D clicks on 'clicked_point' only; empty: as 'persistence'.",
         bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text(""),
     },
     Definition {
         name: "persistence_region",
         description: "The same for boxes on 'region' only; empty: as 'persistence'.",
         bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text(""),
     },
     Definition {
         name: "persistence_mask_prompt",
         description: "The same for masks on 'mask_prompt' only; empty: as 'persistence'.",
         bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text(""),
     },
     Definition {
         name: "persistence_prompts",
         description: "The same for objects of 'prompts' only; empty: as 'persistence'.",
         bounds: Bounds::OneOf(PERSISTENCE_OF_SOURCE),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text(""),
     },
     Definition {
         name: "click_label",
         description: "What clicks say: 'foreground' (the object is here) or 'background' (it is not); '~/set_click_label' sets it too.",
         bounds: Bounds::OneOf(&["foreground", "background"]),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text("foreground"),
     },
     Definition {
         name: "projection",
         description: "How clicks in metres become pixels: 'raw' (K and D of camera_info), 'rectified' (P and R), 'auto' (rectified when the name of the image topic contains 'rect').",
         bounds: Bounds::OneOf(&["auto", "raw", "rectified"]),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text("auto"),
     },
     Definition {
         name: "image_plane_rate",
         description: "Most image planes in a second on '~/image_plane'.",
         bounds: Bounds::Float(0.1, 100.0),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Double(5.0),
     },
     Definition {
         name: "image_plane_columns",
         description: "Points of a row of '~/image_plane', at most one for each pixel; the rows follow from the shape of the image.",
         bounds: Bounds::Integer(2, 4096),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Integer(320),
     },
     Definition {
         name: "image_plane_distance",
         description: "Metres from the camera to '~/image_plane'.",
         bounds: Bounds::Float(0.01, 1000.0),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Double(1.0),
     },
     Definition {
         name: "click_mode",
         description: "What a foreground click is: 'point', or 'box' (a corner; two of them are a box). A background click is always a point.",
         bounds: Bounds::OneOf(&["point", "box"]),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || text("point"),
     },
     Definition {
         name: "track_min_iou",
         description: "With persistence 'track': below this predicted IoU an object is lost.",
         bounds: Bounds::Float(0.0, 1.0),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Double(0.5),
     },
     Definition {
         name: "track_max_area_jump",
         description: "With persistence 'track': an object whose area changes by more than this factor in one frame is lost.",
         bounds: Bounds::Float(1.0, 1000.0),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Double(3.0),
     },
     Definition {
         name: "detection_min_score",
         description: "Detections of a lower score are not taken.",
         bounds: Bounds::Float(0.0, 1.0),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Double(0.0),
     },
     Definition {
         name: "detection_classes",
         description: "Classes of detections that are taken, by name (of yolo_ros also by number); empty: all.",
         bounds: Bounds::Any,
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::StringArray(Vec::new()),
     },
     Definition {
         name: "max_detections",
         description: "Most detections of one message that are taken, those of the best scores.",
         bounds: Bounds::Integer(1, 10_000),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Integer(300),
     },
     Definition {
         name: "overlay_quality",
         description: "JPEG quality of '~/overlay/compressed'.",
         bounds: Bounds::Integer(1, 100),
-        live: YES_LIVE,
+        takes_effect: Now,
         default: || ParameterValue::Integer(85),
+    },
+    Definition {
+        name: "autostart",
+        description: "true: the node configures and activates itself. false: it waits in 'unconfigured' for a lifecycle manager or `ros2 lifecycle set`.",
+        bounds: Bounds::Any,
+        takes_effect: ReadOnly,
+        default: || ParameterValue::Bool(true),
     },
     Definition {
         name: "use_sim_time",
         description: "Time from '/clock' instead of the system's clock.",
         bounds: Bounds::Any,
-        live: AT_START,
+        takes_effect: Now,
         default: || ParameterValue::Bool(false),
     },
 ];

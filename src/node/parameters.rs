@@ -7,7 +7,7 @@ use std::sync::Arc;
 use r2r::ParameterValue;
 use r2r::rcl_interfaces::msg::{FloatingPointRange, IntegerRange, ParameterDescriptor};
 
-use super::parameter_table::{Bounds, DEFINITIONS, Definition};
+use super::parameter_table::{Bounds, DEFINITIONS, Definition, TakesEffect};
 use super::qos;
 
 /// Why a value was not taken.
@@ -16,7 +16,7 @@ pub enum Refused {
     Unknown { name: String, nearest: &'static str },
     Type { name: String, found: &'static str, expected: &'static str },
     Value { name: String, found: String, expected: String },
-    NotLive { name: String },
+    ReadOnly { name: String },
 }
 
 impl fmt::Display for Refused {
@@ -27,10 +27,10 @@ impl fmt::Display for Refused {
             }
             Refused::Type { name, found, expected } => write!(f, "'{name}' is a {expected}, found a {found}"),
             Refused::Value { name, found, expected } => write!(f, "'{name}' is {found}, expected {expected}"),
-            Refused::NotLive { name } => {
+            Refused::ReadOnly { name } => {
                 write!(
                     f,
-                    "'{name}' is read when the node starts: set it in the parameter file and start the node again"
+                    "'{name}' is read-only after the start: set it in the parameter file and start the node again"
                 )
             }
         }
@@ -121,18 +121,21 @@ impl Parameters {
     ///
     /// # Errors
     /// It is unknown, of another type, out of bounds, or cannot change any more; the old value stays.
-    pub fn set(&mut self, name: &str, value: &ParameterValue) -> Result<(), Refused> {
+    pub fn set(&mut self, name: &str, value: &ParameterValue) -> Result<TakesEffect, Refused> {
+        let read_only = || Err(Refused::ReadOnly { name: name.to_owned() });
         if let Some(declared) = self.declared.get(name) {
-            let changes = declared.value != *value;
-            return if changes { Err(Refused::NotLive { name: name.to_owned() }) } else { Ok(()) };
+            return if declared.value == *value { Ok(TakesEffect::Now) } else { read_only() };
         }
         let (known, value) = self.check(name, value)?;
-        let changes = self.values.get(known) != Some(&value);
-        if changes && definition(known).is_some_and(|d| !d.live) {
-            return Err(Refused::NotLive { name: name.to_owned() });
+        if self.values.get(known) == Some(&value) {
+            return Ok(TakesEffect::Now);
+        }
+        let takes_effect = definition(known).map_or(TakesEffect::ReadOnly, |d| d.takes_effect);
+        if takes_effect == TakesEffect::ReadOnly {
+            return read_only();
         }
         self.values.insert(known, value);
-        Ok(())
+        Ok(takes_effect)
     }
 
     /// The value as it would be stored: an integer is taken for a float.
@@ -243,7 +246,7 @@ impl Parameters {
         let Some(definition) = definition(name) else { return descriptor };
         descriptor.type_ = type_number(&definition.default());
         definition.description.clone_into(&mut descriptor.description);
-        descriptor.read_only = !definition.live;
+        descriptor.read_only = definition.takes_effect == TakesEffect::ReadOnly;
         match definition.bounds {
             Bounds::Integer(from_value, to_value) => {
                 descriptor.integer_range = vec![IntegerRange { from_value, to_value, step: 0 }];
@@ -311,6 +314,14 @@ mod tests {
     }
 
     #[test]
+    fn a_change_says_when_it_takes_effect() {
+        let mut parameters = Parameters::default();
+        assert_eq!(parameters.set("click_mode", &text("box")), Ok(TakesEffect::Now));
+        assert_eq!(parameters.set("model", &text("elsewhere")), Ok(TakesEffect::WithConfigure));
+        assert_eq!(parameters.set("model", &text("elsewhere")), Ok(TakesEffect::Now), "no change");
+    }
+
+    #[test]
     fn an_integer_is_taken_for_a_float() {
         let mut parameters = Parameters::default();
         parameters.set("prompt_timeout", &ParameterValue::Integer(2)).unwrap();
@@ -337,7 +348,7 @@ mod tests {
             ("keep_frames", ParameterValue::Integer(0), "1 to 10000"),
             ("track_min_iou", ParameterValue::Double(f64::NAN), "0 to 1"),
             ("keep_frames", text("many"), "is a integer, found a string"),
-            ("model", text("elsewhere"), "start the node again"),
+            ("autostart", ParameterValue::Bool(false), "start the node again"),
             ("persistance", text("hold"), "did you mean 'persistence'"),
         ] {
             let said = parameters.set(name, &value).unwrap_err().to_string();
@@ -387,7 +398,7 @@ mod tests {
         let parameters = Parameters::default();
         let d = parameters.descriptor("keep_frames");
         assert_eq!((d.type_, d.read_only, d.integer_range[0].to_value), (2, false, 10_000));
-        assert!(parameters.descriptor("model").read_only);
+        assert!(parameters.descriptor("cameras").read_only && !parameters.descriptor("model").read_only);
         assert!(parameters.descriptor("persistence").additional_constraints.contains("track"));
     }
 
@@ -398,8 +409,8 @@ mod tests {
         let declared = Declared { value: ParameterValue::Integer(1), description: "depth".into() };
         parameters.declare([(name.to_owned(), declared)].into());
         assert_eq!(parameters.get(name), Some(&ParameterValue::Integer(1)));
-        assert_eq!(parameters.set(name, &ParameterValue::Integer(1)), Ok(()));
-        assert!(matches!(parameters.set(name, &ParameterValue::Integer(2)), Err(Refused::NotLive { .. })));
+        assert_eq!(parameters.set(name, &ParameterValue::Integer(1)), Ok(TakesEffect::Now));
+        assert!(matches!(parameters.set(name, &ParameterValue::Integer(2)), Err(Refused::ReadOnly { .. })));
         let d = parameters.descriptor(name);
         assert_eq!((d.type_, d.read_only, d.description.as_str()), (2, true, "depth"));
         let listed = |prefixes: &[&str], depth| {

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::camera::Shared;
 use super::outputs::mask_array;
+use super::parameter_table::TakesEffect;
 use super::parameters::{Parameters, type_number};
 use super::topics::{Output, Requests, Topics};
 use super::{NodeError, convert};
@@ -157,9 +158,9 @@ pub fn start_parameters(
             for p in asked {
                 let value = value_of(&p.value);
                 results.push(match next.set(&p.name, &value) {
-                    Ok(()) => {
+                    Ok(takes_effect) => {
                         event.changed_parameters.push(p.clone());
-                        SetParametersResult { successful: true, reason: String::new() }
+                        SetParametersResult { successful: true, reason: later(&p.name, takes_effect) }
                     }
                     Err(refused) => SetParametersResult { successful: false, reason: refused.to_string() },
                 });
@@ -191,8 +192,9 @@ pub fn start_parameters(
     });
     serve::<SetParametersAtomically::Service, _>(topics.service("~/set_parameters_atomically")?, move |request| {
         let results = set_all(&request.parameters, true);
+        let reasons: Vec<&str> = results.iter().map(|r| r.reason.as_str()).filter(|r| !r.is_empty()).collect();
+        let ok = SetParametersResult { successful: true, reason: reasons.join("; ") };
         let refused = results.into_iter().find(|r| !r.successful);
-        let ok = SetParametersResult { successful: true, reason: String::new() };
         SetParametersAtomically::Response { result: refused.unwrap_or(ok) }
     });
     let p = Arc::clone(parameters);
@@ -220,6 +222,14 @@ pub fn start_parameters(
         ListParameters::Response { result: ListParametersResult { names, prefixes } }
     });
     Ok(())
+}
+
+/// What whoever sets a parameter must do for it to count; `ros2 param set` shows it.
+fn later(name: &str, takes_effect: TakesEffect) -> String {
+    match takes_effect {
+        TakesEffect::WithConfigure => format!("'{name}' needs cleanup and configure to take effect"),
+        TakesEffect::Now | TakesEffect::ReadOnly => String::new(),
+    }
 }
 
 fn value_of(message: &ParameterValueMsg) -> ParameterValue {

@@ -34,7 +34,7 @@ def test_describe(robot: Robot) -> None:
     frames, persistence, model = robot.peer.call(DescribeParameters, f"{NODE}/describe_parameters", request).descriptors
     assert (frames.integer_range[0].from_value, frames.integer_range[0].to_value) == (1, 10_000)
     assert "track" in persistence.additional_constraints
-    assert model.read_only and not frames.read_only
+    assert not model.read_only and not frames.read_only
     assert all(d.description for d in (frames, persistence, model))
 
 
@@ -58,7 +58,8 @@ def test_a_change_takes_effect_and_is_announced(robot: Robot) -> None:
         ("keep_frames", 0, "1 to 10000"),
         ("keep_frames", "many", "found a string"),
         ("track_min_iou", 1.5, "0 to 1"),
-        ("model", "elsewhere", "start the node again"),
+        ("autostart", False, "start the node again"),
+        ("cameras", ["front"], "start the node again"),
         ("persistance", "hold", "did you mean 'persistence'"),
     ],
 )
