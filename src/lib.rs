@@ -14,6 +14,8 @@
 //! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, mask decoder.
 //! * [`segmenter`]: what `SamPredictor` is in Python: set an image, predict masks.
 //! * [`engine`]: the threads: newest-frame slot, kept embeddings, jobs, metrics.
+//! * [`monitor`]: what the engine's numbers say: health, diagnostics, the metrics endpoint.
+//! * [`logging`]: the log, and traces of every stage.
 //! * [`camera`]: pinhole and fisheye projection, a TF buffer; the node does not use them yet.
 //! * `node`: the ROS 2 node, the only place that names r2r (cargo feature `ros`).
 //!
@@ -22,7 +24,9 @@
 
 pub mod camera;
 pub mod engine;
+pub mod logging;
 pub mod model;
+pub mod monitor;
 #[cfg(feature = "ros")]
 pub mod node;
 pub mod pixels;

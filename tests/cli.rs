@@ -391,3 +391,49 @@ fn crc32(data: &[u8]) -> u32 {
         (0..8).fold(crc ^ u32::from(*byte), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
     })
 }
+
+#[test]
+fn a_trace_has_every_stage_and_the_log_has_a_level() {
+    let scratch = with_cat("trace");
+    let model = golden("variants");
+    let arguments = ["segment", "cat.png", "--point", "100,80", "--threads", "1", "--model", model.to_str().unwrap()];
+    let mut traced = command(&scratch.0, &arguments);
+    succeeded(&traced.env("PROMPTSEG_TRACE", "trace.json").output().unwrap());
+    let trace: Value = serde_json::from_slice(&std::fs::read(scratch.file("trace.json")).unwrap()).unwrap();
+    let events = trace.as_array().unwrap();
+    for stage in ["preprocess", "run encoder", "run decoder", "postprocess"] {
+        let times = |kind: &str| {
+            let is = |e: &&Value| e["name"] == stage && e["ph"] == kind;
+            events.iter().find(is).and_then(|e| e["ts"].as_f64()).unwrap_or_else(|| panic!("no {kind} of {stage}"))
+        };
+        assert!(times("E") >= times("B"), "{stage}");
+    }
+    let mut nowhere = command(&scratch.0, &arguments);
+    let said = refused(&nowhere.env("PROMPTSEG_TRACE", "no/where.json").output().unwrap(), 1);
+    assert_says(&said, &["PROMPTSEG_TRACE=no/where.json"]);
+    let said = refused(&promptseg(&scratch.0, &[&arguments[..], &["--log-level", "=loud="]].concat()), 1);
+    assert_says(&said, &["log level"]);
+}
+
+/// A program that is interrupted in the middle of its work.
+#[cfg(unix)]
+#[test]
+fn a_trace_is_whole_after_an_interrupt() {
+    let scratch = with_cat("interrupted");
+    let model = golden("variants");
+    let path = scratch.file("trace.json");
+    let arguments = ["bench", model.to_str().unwrap(), "--threads", "1", "--runs", "100000"];
+    let mut command = command(&scratch.0, &arguments);
+    let mut child = command.env("PROMPTSEG_TRACE", &path).stdout(Stdio::null()).spawn().unwrap();
+    // Until it is at work: the file has begun.
+    let since = std::time::Instant::now();
+    while std::fs::metadata(&path).map_or(0, |m| m.len()) == 0 {
+        assert!(since.elapsed().as_secs() < 60 && child.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let trace: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert!(!trace.as_array().unwrap().is_empty());
+}

@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use super::command::{
     DetectedBox, Detections, FrameResult, ObjectPrompt, ObjectResult, Operation, Persistence, Refusal, RefusalKind,
-    StageMs,
+    Source,
 };
-use super::decode::{CHUNK, Worker, bad_prompt, unknown};
+use super::decode::{CHUNK, Worker, bad_prompt, encoding_ms, unknown};
 use super::kept::KeptFrame;
 use super::objects::{MAX_OBJECT_ID, Objects};
 use super::results::{result_from, result_of};
-use super::schedule::next_interaction;
 use crate::model::Decoded;
 use crate::prompt::Prompt;
 
@@ -20,6 +19,7 @@ const FIRST_DETECTION_ID: u32 = 1001;
 
 impl Worker<'_> {
     pub(super) fn detect(&mut self, frame: &Arc<KeptFrame>, detections: Detections, since: Instant) {
+        let source = Source::Detector(detections.source);
         let (width, height) = frame.embedding.image_size();
         let mut accepted: Vec<(DetectedBox, Prompt)> = Vec::new();
         for item in detections.boxes {
@@ -29,12 +29,16 @@ impl Worker<'_> {
                 Err(e) => self.refuse(bad_prompt(format!("detection: {e}"))),
             }
         }
-        if let Err(refusal) = self.catch_up(frame, false) {
-            return self.refuse(refusal);
-        }
+        let caught_up = match self.catch_up(frame, false) {
+            Ok((count, _)) => count > 0,
+            Err(refusal) => return self.refuse(refusal),
+        };
         let mut found = Vec::with_capacity(accepted.len());
-        let mut total = StageMs::default();
-        for chunk in accepted.chunks(CHUNK) {
+        let mut total = encoding_ms(frame);
+        for (turn, chunk) in accepted.chunks(CHUNK).enumerate() {
+            if turn > 0 || caught_up {
+                self.answer_clicks();
+            }
             let prompts: Vec<Prompt> = chunk.iter().map(|(_, p)| p.clone()).collect();
             let (decoded, ms) = match self.decode(frame, &prompts, false) {
                 Ok(done) => done,
@@ -45,34 +49,21 @@ impl Worker<'_> {
                 found.push(ObjectResult { class_id, tag, ..result_from(prompt, decoded) });
             }
             total = total.then(ms);
-            self.answer_clicks();
         }
         // All at once, and numbered now: a click in between may have come with an object of any number.
-        self.results.drop_detections(frame.header.stamp);
+        self.results.drop_detections(frame.number);
         let count = found.len();
         let free = (FIRST_DETECTION_ID..=MAX_OBJECT_ID).chain(1..FIRST_DETECTION_ID);
         let ids: Vec<u32> = free.filter(|id| !self.objects.contains(*id)).take(count).collect();
         if ids.len() < count {
             let message = format!("{} of {count} detections: all object numbers are taken", count - ids.len());
-            self.refuse(Refusal::new(RefusalKind::QueueFull, message));
+            self.refuse(Refusal::new(RefusalKind::TooManyObjects, message));
         }
         for (id, result) in ids.into_iter().zip(found) {
-            self.results.keep_detection(frame.header.stamp, ObjectResult { id, ..result });
+            self.results.keep_detection(frame.number, ObjectResult { id, ..result });
         }
-        total.total = since.elapsed().as_secs_f32() * 1e3;
-        self.publish(frame, total, true, count);
-    }
-
-    /// Between two chunks of a long batch: prompts of people that have become due.
-    fn answer_clicks(&mut self) {
-        loop {
-            let work = next_interaction(&mut self.shared.lock());
-            self.shared.encode.notify_all();
-            match work {
-                Some(work) => self.work(work),
-                None => return,
-            }
-        }
+        total.total = self.shared.clock.ms_since(since);
+        self.publish(frame, source, total, true, count);
     }
 
     pub(super) fn segment(
@@ -98,8 +89,11 @@ impl Worker<'_> {
             prompts.push(object.prompt.check(width, height).map_err(|e| bad_prompt(format!("object {id}: {e}")))?);
         }
         let mut results = Vec::with_capacity(ids.len());
-        let mut total = StageMs::default();
-        for (ids, prompts) in ids.chunks(CHUNK).zip(prompts.chunks(CHUNK)) {
+        let mut total = encoding_ms(frame);
+        for (turn, (ids, prompts)) in ids.chunks(CHUNK).zip(prompts.chunks(CHUNK)).enumerate() {
+            if turn > 0 {
+                self.answer_clicks();
+            }
             let (decoded, ms) = self.decode(frame, prompts, all_candidates)?;
             total = total.then(ms);
             for (id, mut decoded) in ids.iter().zip(decoded) {
@@ -113,12 +107,12 @@ impl Worker<'_> {
                     results.push(Arc::new(result_of(object, &object.prompt, decoded)));
                 }
             }
-            self.answer_clicks();
         }
-        total.total = since.elapsed().as_secs_f32() * 1e3;
-        self.shared.lock().metrics.result(total, results.len());
+        total.total = self.shared.clock.ms_since(since);
+        self.count(Source::Question, total, results.len());
         Ok(FrameResult {
             header: frame.header.clone(),
+            source: Source::Question,
             image: Arc::clone(&frame.image),
             objects: results,
             corner: None,

@@ -18,7 +18,7 @@ fn held_objects_are_in_a_detectors_answer_on_an_older_frame() {
     assert_eq!(b.result().header.stamp, stamp(2));
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }];
-    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     let on_one = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(1)).unwrap();
     assert_eq!(on_one.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 1001]);
     b.engine.interact(Interaction::Clear).unwrap();
@@ -33,7 +33,7 @@ fn one_bad_box_among_detections_is_refused_alone() {
     let good = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let flat = BoxPrompt { y_max: 1.0, ..good };
     let boxes = [good, flat].map(|bbox| DetectedBox { bbox, class_id: String::new(), tag: String::new() }).to_vec();
-    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(b.refusal().kind, RefusalKind::BadPrompt);
     assert_eq!(b.result().objects.len(), 1);
 }
@@ -44,7 +44,7 @@ fn a_thousand_boxes_come_in_chunks_and_keep_little_memory() {
     b.encode(1);
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }; 1000];
-    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(b.result().objects.len(), 1000);
     assert!(b.asked.lock().unwrap().iter().all(|chunk| chunk.len() <= 32));
 }
@@ -56,7 +56,7 @@ fn a_click_goes_between_two_chunks_of_a_detector() {
     b.encode(1);
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }; 100];
-    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
     // The first chunk is on the decoder.
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
@@ -80,7 +80,7 @@ fn clear_in_the_middle_of_detections_takes_the_objects_and_leaves_the_boxes() {
     b.encode(1);
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }; 64];
-    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
     b.engine.interact(Interaction::Clear).unwrap();
     permits.send(()).unwrap();
@@ -101,7 +101,7 @@ fn detections_take_no_number_that_an_object_has_and_none_that_labels_cannot_hold
     assert_eq!(b.result().objects.len(), 2);
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }; 3];
-    b.engine.detections(Detections { at: FrameRef::At(stamp(1)), boxes }).unwrap();
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     let ids: Vec<u32> = b.result().objects.iter().map(|o| o.id).collect();
     assert_eq!(ids, [1001, 1002, 1003, 1004, 65_535]);
 }
@@ -121,5 +121,5 @@ fn a_question_on_its_own_image_is_answered_and_leaves_no_trace() {
     assert_eq!((answer.header.stamp, answer.objects[0].iou), (stamp(42), 0.42));
     let answer = ask(SegmentOn::Frame(FrameRef::Newest)).blocking_recv().unwrap().unwrap();
     assert_eq!(answer.header.stamp, stamp(1));
-    assert_eq!(b.engine.kept().0, 1);
+    assert_eq!(b.engine.usage().kept_frames, 1);
 }

@@ -155,9 +155,30 @@ pub enum Interaction {
     },
 }
 
+impl Interaction {
+    /// Bytes that it costs to keep it waiting.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Interaction::Mask { mask, .. } => mask.bytes(),
+            Interaction::Prompts { objects, .. } => bytes_of(objects),
+            _ => 0,
+        }
+    }
+}
+
+fn bytes_of(objects: &[ObjectPrompt]) -> usize {
+    let bytes = |o: &ObjectPrompt| {
+        let points = size_of_val(o.prompt.points.as_slice());
+        size_of_val(o) + points + o.class_id.len() + o.mask.as_ref().map_or(0, MaskInput::bytes)
+    };
+    objects.iter().map(bytes).sum()
+}
+
 /// Boxes of a detector, on the detector's own frame.
 #[derive(Debug)]
 pub struct Detections {
+    /// Who says so: those of one source are answered in the order of their stamps.
+    pub source: &'static str,
     pub at: FrameRef,
     pub boxes: Vec<DetectedBox>,
 }
@@ -170,6 +191,19 @@ pub struct Segment {
     /// Return every candidate, not the best one only.
     pub all_candidates: bool,
     pub reply: oneshot::Sender<Result<FrameResult, Refusal>>,
+}
+
+impl Detections {
+    pub(super) fn bytes(&self) -> usize {
+        self.boxes.iter().map(|b| size_of_val(b) + b.class_id.len() + b.tag.len()).sum()
+    }
+}
+
+impl Segment {
+    /// Without its image, which waits elsewhere.
+    pub(super) fn bytes(&self) -> usize {
+        bytes_of(&self.objects)
+    }
 }
 
 /// Where a [`Segment`] question is to be answered.
@@ -202,6 +236,10 @@ pub struct ObjectResult {
 /// Milliseconds of one result.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StageMs {
+    /// The image waited for the encoder.
+    pub wait: f32,
+    /// The message's pixels to RGB.
+    pub convert: f32,
     /// Pixels of the camera to the network's input.
     pub preprocess: f32,
     pub encode: f32,
@@ -220,10 +258,24 @@ impl StageMs {
     }
 }
 
+/// What a result answers. Those of one source are in the order of `docs/interfaces.md`, "Order".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A new frame of the camera.
+    Camera,
+    /// A click, a box, a mask, a PromptArray, or taking one back.
+    Prompt,
+    /// Boxes of the detector of that name.
+    Detector(&'static str),
+    /// A [`Segment`] question.
+    Question,
+}
+
 /// Everything that is known about one frame at this time.
 #[derive(Debug, Clone)]
 pub struct FrameResult {
     pub header: Header,
+    pub source: Source,
     pub image: Arc<RgbImage>,
     pub objects: Vec<Arc<ObjectResult>>,
     /// The first corner of a box that waits for the second.
@@ -249,7 +301,9 @@ pub enum RefusalKind {
     BehindCamera,
     OutsideImage,
     QueueFull,
+    TooManyObjects,
     ModelFailed,
+    InternalError,
 }
 
 impl RefusalKind {
@@ -269,7 +323,9 @@ impl RefusalKind {
             RefusalKind::BehindCamera => "behind_camera",
             RefusalKind::OutsideImage => "outside_image",
             RefusalKind::QueueFull => "queue_full",
+            RefusalKind::TooManyObjects => "too_many_objects",
             RefusalKind::ModelFailed => "model_failed",
+            RefusalKind::InternalError => "internal_error",
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::command::{Event, ObjectResult, Persistence, Refusal, StageMs};
-use super::decode::Worker;
+use super::command::{Event, ObjectResult, Persistence, Refusal, Source, StageMs};
+use super::decode::{CHUNK, Worker, encoding_ms};
 use super::feedback;
 use super::kept::KeptFrame;
+use super::objects::Object;
 use super::results::{lost, remember, result_of};
 use crate::model::Decoded;
 use crate::pixels::Mask;
@@ -20,27 +21,34 @@ pub(super) struct Due {
 }
 
 impl Worker<'_> {
-    /// The objects that belong into any answer on the frame. With `tracking`, also those that move on to it.
-    pub(super) fn due(&self, frame: &KeptFrame, tracking: bool) -> Vec<Due> {
-        let (stamp, (width, height)) = (frame.header.stamp, frame.embedding.image_size());
-        let mut due = Vec::new();
-        for object in self.objects.iter().filter(|o| !self.results.contains(stamp, o.id)) {
-            let here = object.prompted_on == stamp;
-            let follows = object.persistence == Persistence::Track && !here;
-            let prompt = match object.persistence {
-                Persistence::Once if !here => continue,
-                Persistence::Track if follows && !tracking => continue,
-                // Without a mask to follow, the prompts say where to look.
-                Persistence::Track if follows => {
-                    feedback::follow(object, &frame.embedding.geometry, self.mask_threshold)
-                        .unwrap_or_else(|| object.held.clone())
-                }
-                _ => object.held.clone(),
-            };
+    /// Ids of the objects that belong into any answer on the frame. With `tracking`, also those that move on to it.
+    pub(super) fn due(&self, frame: &KeptFrame, tracking: bool) -> Vec<u32> {
+        self.objects.iter().filter(|o| self.is_due(o, frame, tracking)).map(|o| o.id).collect()
+    }
+
+    fn is_due(&self, object: &Object, frame: &KeptFrame, tracking: bool) -> bool {
+        let here = object.prompted_on == Some(frame.number);
+        let belongs = match object.persistence {
+            Persistence::Once => here,
+            Persistence::Hold => true,
+            Persistence::Track => here || tracking,
+        };
+        belongs && !self.results.contains(frame.number, object.id)
+    }
+
+    /// What objects are to be decoded with, but for those that are not due any more.
+    pub(super) fn prompts_of(&self, ids: &[u32], frame: &KeptFrame, tracking: bool) -> Vec<Due> {
+        let (width, height) = frame.embedding.image_size();
+        let objects = ids.iter().filter_map(|id| self.objects.get(*id)).filter(|o| self.is_due(o, frame, tracking));
+        let due = |object: &Object| {
+            let follows = object.persistence == Persistence::Track && object.prompted_on != Some(frame.number);
+            // Without a mask to follow, the prompts say where to look.
+            let followed = || feedback::follow(object, &frame.embedding.geometry, self.mask_threshold);
+            let prompt = follows.then(followed).flatten().unwrap_or_else(|| object.held.clone());
             // What does not fit a camera that changed its size is silent here: it was said when it came.
-            due.extend(prompt.check(width, height).ok().map(|prompt| Due { id: object.id, prompt, follows }));
-        }
-        due
+            prompt.check(width, height).ok().map(|prompt| Due { id: object.id, prompt, follows })
+        };
+        objects.filter_map(due).collect()
     }
 
     /// Takes the answers for objects that were due.
@@ -63,13 +71,33 @@ impl Worker<'_> {
                 let mask = Mask { width, height, area: 0, bbox: None, cropped: Vec::new(), stability: 0.0 };
                 result = ObjectResult { mask, lost: reason, points: Vec::new(), ..result };
             }
-            self.results.keep(frame.header.stamp, result);
+            self.results.keep(frame.number, result);
         }
     }
 
-    /// Decodes what is due on a frame. Returns how many there were.
+    /// Decodes what is due on a frame, and answers clicks between two turns. Returns how many there were.
     pub(super) fn catch_up(&mut self, frame: &KeptFrame, tracking: bool) -> Result<(usize, StageMs), Refusal> {
-        let due = self.due(frame, tracking);
+        let ids = self.due(frame, tracking);
+        let (mut count, mut ms) = (0, encoding_ms(frame));
+        for (i, ids) in ids.chunks(CHUNK).enumerate() {
+            if i > 0 {
+                self.answer_clicks();
+            }
+            let (decoded, turn) = self.decode_due(ids, frame, tracking)?;
+            count += decoded;
+            ms = ms.then(turn);
+        }
+        Ok((count, ms))
+    }
+
+    /// Decodes objects that are due, in one turn.
+    pub(super) fn decode_due(
+        &mut self,
+        ids: &[u32],
+        frame: &KeptFrame,
+        tracking: bool,
+    ) -> Result<(usize, StageMs), Refusal> {
+        let due = self.prompts_of(ids, frame, tracking);
         let prompts: Vec<Prompt> = due.iter().map(|d| d.prompt.clone()).collect();
         let (decoded, ms) = self.decode(frame, &prompts, false)?;
         self.settle(frame, &due, decoded);
@@ -81,11 +109,28 @@ impl Worker<'_> {
         self.forget_passed();
         match self.catch_up(frame, true) {
             Ok((count, mut ms)) => {
-                ms.total = frame.age_ms + ms.decode + ms.postprocess;
-                self.publish(frame, ms, count > 0, count);
+                ms.total = self.shared.clock.ms_since(frame.arrived);
+                self.publish(frame, Source::Camera, ms, count > 0, count);
             }
             Err(refusal) => self.refuse(refusal),
         }
+    }
+
+    /// The objects that an answer on this frame left out.
+    pub(super) fn finish(&mut self, frame: &Arc<KeptFrame>) {
+        let start = self.shared.clock.now();
+        match self.catch_up(frame, self.is_newest(frame)) {
+            Ok((0, _)) => {}
+            Ok((count, mut ms)) => {
+                ms.total = self.shared.clock.ms_since(start);
+                self.publish(frame, Source::Prompt, ms, true, count);
+            }
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    pub(super) fn is_newest(&self, frame: &KeptFrame) -> bool {
+        self.shared.lock().kept.newest().is_some_and(|f| f.number == frame.number)
     }
 
     /// Objects of one frame go with their frame: a program that prompts every frame anew fills no memory.
@@ -93,7 +138,8 @@ impl Worker<'_> {
         let shared = self.shared;
         if self.objects.iter().any(|o| o.persistence == Persistence::Once) {
             let state = shared.lock();
-            self.objects.retain(|o| o.persistence != Persistence::Once || state.kept.at(o.prompted_on).is_some());
+            let is_kept = |o: &Object| o.prompted_on.is_some_and(|number| state.kept.numbered(number).is_some());
+            self.objects.retain(|o| o.persistence != Persistence::Once || is_kept(o));
         }
     }
 }

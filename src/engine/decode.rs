@@ -1,23 +1,23 @@
 //! The decoder's thread: prompts in, masks out. It owns the objects.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::debug_span;
 
-use super::command::{Event, FrameResult, Refusal, RefusalKind, StageMs};
+use super::command::{Event, FrameResult, Persistence, Refusal, RefusalKind, Segment, Source, StageMs};
 use super::history::History;
 use super::kept::KeptFrame;
+use super::metrics::Stage;
 use super::objects::Objects;
 use super::results::RecentResults;
-use super::schedule::{Work, next};
-use super::state::Shared;
+use super::schedule::{MOST_PROMPTS, Work, next, next_interaction};
+use super::state::{Held, Shared};
 use super::{Decode, EventSink, Session, Settings};
 use crate::model::{DecodeOptions, Decoded};
 use crate::prompt::Prompt;
 
-/// Objects decoded in one go. Clicks are answered between two chunks of a large detection message.
+/// Objects decoded in one go: one turn. Clicks are answered between two turns.
 pub(super) const CHUNK: usize = 32;
 
 /// While a prompt waits for a frame that never comes, how often its timeout is looked at.
@@ -40,7 +40,7 @@ pub(super) struct Worker<'a> {
 pub(super) fn run(shared: &Shared, decoder: &Session<dyn Decode>, events: &EventSink) {
     let settings = shared.lock().settings.clone();
     let (low_res_side, mask_threshold) = {
-        let decoder = decoder.blocking_lock();
+        let decoder = decoder.session.blocking_lock();
         (decoder.low_res_side(), decoder.mask_threshold())
     };
     let (objects, history, results) = (Objects::default(), History::default(), RecentResults::default());
@@ -51,7 +51,8 @@ pub(super) fn run(shared: &Shared, decoder: &Session<dyn Decode>, events: &Event
         if matches!(work, Work::Stop) {
             return;
         }
-        worker.work(work);
+        worker.guarded(work);
+        worker.say_what_is_held();
     }
 }
 
@@ -62,9 +63,9 @@ impl Worker<'_> {
             if state.stop {
                 return Work::Stop;
             }
-            let encoder_had_work = state.wanted.len();
             let work = next(&mut state);
-            if state.wanted.len() > encoder_had_work {
+            // A frame is wanted now, or there is room for the next one.
+            if state.has_encode_job() {
                 self.shared.encode.notify_all();
             }
             if let Some(work) = work {
@@ -79,30 +80,80 @@ impl Worker<'_> {
         }
     }
 
-    pub(super) fn work(&mut self, work: Work) {
+    fn guarded(&mut self, work: Work) {
+        let (shared, events) = (self.shared, self.events);
+        shared.guard(events, "the decoder's thread", || self.work(work));
+    }
+
+    /// Between two turns of a long piece of work: prompts of people that have become due, so many in a row at most.
+    pub(super) fn answer_clicks(&mut self) {
+        for _ in 0..MOST_PROMPTS {
+            let work = next_interaction(&mut self.shared.lock());
+            self.shared.encode.notify_all();
+            match work {
+                Some(work) => self.guarded(work),
+                None => return,
+            }
+        }
+    }
+
+    fn say_what_is_held(&self) {
+        let objects = || self.objects.iter();
+        let (results, result_bytes) = self.results.usage();
+        let held = Held {
+            lasting: objects().filter(|o| o.persistence != Persistence::Once).count(),
+            objects: self.objects.count(),
+            object_bytes: objects().chain(self.history.objects()).map(|o| o.bytes()).sum(),
+            results,
+            result_bytes,
+        };
+        self.shared.lock().held = held;
+        // Frames may be needed from now on.
+        self.shared.encode.notify_all();
+    }
+
+    /// How long it took until it was this prompt's turn.
+    fn waited(&self, since: Instant) {
+        let ms = self.shared.clock.ms_since(since);
+        self.shared.lock().metrics.record(Stage::PromptWait, ms);
+    }
+
+    fn work(&mut self, work: Work) {
         match work {
             Work::Interaction(what, frame, since) => {
+                self.waited(since);
                 let _span = debug_span!("prompt").entered();
                 if let Err(refusal) = self.interact(what, frame, since) {
                     self.refuse(refusal);
                 }
             }
             Work::Detections(frame, detections, since) => {
+                self.waited(since);
                 let _span = debug_span!("detections", boxes = detections.boxes.len()).entered();
                 self.detect(&frame, detections, since);
             }
             Work::Segment(frame, segment, since) => {
+                self.waited(since);
                 let _span = debug_span!("segment").entered();
-                let result = self.segment(&frame, segment.objects, segment.all_candidates, since);
+                let Segment { objects, all_candidates, reply, .. } = *segment;
+                let shared = self.shared;
+                // Caught here, so that the question has an answer.
+                let answer = || self.segment(&frame, objects, all_candidates, since);
+                let result = shared.catch("the decoder's thread", answer);
+                let result = result.unwrap_or_else(|e| Err(Refusal::new(RefusalKind::InternalError, e)));
                 if let Err(refusal) = &result {
                     self.shared.lock().metrics.refuse(refusal.kind);
                 }
                 // Whoever asked may be gone by now.
-                let _ = segment.reply.send(result);
+                let _ = reply.send(result);
             }
             Work::Fresh(frame) => {
                 let _span = debug_span!("frame").entered();
                 self.decode_current(&frame);
+            }
+            Work::Finish(frame) => {
+                let _span = debug_span!("frame").entered();
+                self.finish(&frame);
             }
             Work::Refused(refusal, None) => self.refuse(refusal),
             Work::Refused(refusal, Some(segment)) => {
@@ -124,9 +175,7 @@ impl Worker<'_> {
         prompts: &[Prompt],
         all: bool,
     ) -> Result<(Vec<Decoded>, StageMs), Refusal> {
-        let encoded = &frame.embedding.timings;
-        let mut ms =
-            StageMs { preprocess: encoded.preprocess_ms as f32, encode: encoded.run_ms as f32, ..StageMs::default() };
+        let mut ms = encoding_ms(frame);
         let options = DecodeOptions {
             candidates: self.settings.candidates,
             all_masks: all,
@@ -136,11 +185,12 @@ impl Worker<'_> {
         let mut objects = Vec::with_capacity(prompts.len());
         for chunk in prompts.chunks(CHUNK) {
             // One chunk is one turn: a click on another camera goes between two chunks of this one.
-            let mut decoder = self.decoder.blocking_lock();
+            let mut decoder = self.decoder.session.blocking_lock();
+            let _span = debug_span!("decode", stamp = %frame.header.stamp, objects = chunk.len()).entered();
             // As in the encoder: a panic loses this prompt, not the node.
-            let decoded = catch_unwind(AssertUnwindSafe(|| decoder.decode(&frame.embedding, chunk, &options)))
-                .unwrap_or_else(|_| Err("the mask decoder panicked".into()))
-                .map_err(|e| Refusal::new(RefusalKind::ModelFailed, e))?;
+            let decoded = self.shared.catch("the mask decoder", || decoder.decode(&frame.embedding, chunk, &options));
+            let decoded = decoded.and_then(|decoded| decoded);
+            let decoded = decoded.map_err(|e| Refusal::new(RefusalKind::ModelFailed, e))?;
             ms.decode += decoded.timings.run_ms as f32;
             ms.postprocess += decoded.timings.postprocess_ms as f32;
             objects.extend(decoded.objects);
@@ -148,13 +198,39 @@ impl Worker<'_> {
         Ok((objects, ms))
     }
 
-    /// Hands out everything that is known about a frame now.
-    pub(super) fn publish(&mut self, frame: &KeptFrame, ms: StageMs, prompted: bool, masks: usize) {
-        let objects = self.results.of(frame.header.stamp, &self.objects);
-        self.shared.lock().metrics.result(ms, masks);
+    /// Hands out everything that is known about a frame now. `prompted`: its objects changed; `masks`: so many are new.
+    pub(super) fn publish(&mut self, frame: &KeptFrame, source: Source, ms: StageMs, prompted: bool, masks: usize) {
+        self.results.shrink(self.settings.keep.bytes);
+        let objects = self.results.of(frame.number, &self.objects);
+        self.count(source, ms, masks);
         let (header, image) = (frame.header.clone(), Arc::clone(&frame.image));
         let corner = self.objects.corner;
-        (self.events)(Event::Result(FrameResult { header, image, objects, corner, prompted, ms }));
+        (self.events)(Event::Result(FrameResult { header, source, image, objects, corner, prompted, ms }));
+    }
+
+    /// Counts a result.
+    pub(super) fn count(&self, source: Source, ms: StageMs, masks: usize) {
+        let mut state = self.shared.lock();
+        state.metrics.results += 1;
+        state.metrics.masks += masks as u64;
+        if masks > 0 {
+            let total = if source == Source::Camera { Stage::ImageToMasks } else { Stage::PromptToMasks };
+            for (stage, ms) in [(Stage::Decode, ms.decode), (Stage::Postprocess, ms.postprocess), (total, ms.total)] {
+                state.metrics.record(stage, ms);
+            }
+        }
+    }
+}
+
+/// What the frame cost before it had prompts.
+pub(super) fn encoding_ms(frame: &KeptFrame) -> StageMs {
+    let encoded = &frame.embedding.timings;
+    StageMs {
+        wait: frame.wait_ms,
+        convert: frame.convert_ms,
+        preprocess: encoded.preprocess_ms as f32,
+        encode: encoded.run_ms as f32,
+        ..StageMs::default()
     }
 }
 

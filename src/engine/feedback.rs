@@ -114,7 +114,7 @@ mod tests {
         let drawn = MaskInput::Binary { width: 640, height: 480, data };
         let low = low_res(&drawn, &geometry, 64).unwrap();
         let mut objects = Objects::default();
-        objects.click(Point::foreground(0.0, 0.0), Persistence::Track);
+        objects.click(Point::foreground(0.0, 0.0), Persistence::Track).unwrap();
         let object = objects.get_mut(1).unwrap();
         object.previous = Some(low);
         let prompt = follow(object, &geometry, 0.0).unwrap();

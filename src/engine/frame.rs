@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use crate::pixels::{PixelError, RawImage, decode_compressed, decode_raw};
+use crate::pixels::{PixelError, RawImage, check_size, decode_compressed, decode_raw};
 
 /// Time of a message's header, in the clock of whoever stamped it. Frames are kept and found by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -67,23 +67,53 @@ impl Frame {
         }
     }
 
-    /// The pixels as RGB.
+    /// The pixels as RGB. An rgb8 message without padding is taken as it is.
     ///
     /// # Errors
     /// What is wrong with the message: unknown encoding, sizes that do not fit, broken JPEG.
-    pub fn to_rgb(&self) -> Result<Arc<RgbImage>, PixelError> {
-        match &self.pixels {
-            FramePixels::Raw { width, height, step, encoding, big_endian, data } => decode_raw(&RawImage {
-                width: *width,
-                height: *height,
-                step: *step,
-                encoding,
-                big_endian: *big_endian,
-                data,
-            })
-            .map(Arc::new),
-            FramePixels::Compressed { format, data } => decode_compressed(data, format).map(Arc::new),
-            FramePixels::Rgb(image) => Ok(Arc::clone(image)),
+    pub fn into_rgb(self) -> Result<Arc<RgbImage>, PixelError> {
+        match self.pixels {
+            FramePixels::Raw { width, height, step, encoding, big_endian, data } => {
+                let is_rgb = encoding == "rgb8" && u64::from(step) == u64::from(width) * 3;
+                if is_rgb && data.len() as u64 == u64::from(step) * u64::from(height) {
+                    check_size(width, height)?;
+                    if let Some(image) = RgbImage::from_raw(width, height, data) {
+                        return Ok(Arc::new(image));
+                    }
+                    // Its length was looked at.
+                    return Err(PixelError::Empty { width, height });
+                }
+                let raw = RawImage { width, height, step, encoding: &encoding, big_endian, data: &data };
+                decode_raw(&raw).map(Arc::new)
+            }
+            FramePixels::Compressed { format, data } => decode_compressed(&data, &format).map(Arc::new),
+            FramePixels::Rgb(image) => Ok(image),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(encoding: &str, width: u32, height: u32, step: u32, data: Vec<u8>) -> Frame {
+        let pixels = FramePixels::Raw { width, height, step, encoding: encoding.into(), big_endian: false, data };
+        Frame { header: Header::default(), pixels }
+    }
+
+    #[test]
+    fn rgb8_is_taken_as_it_is_and_everything_else_is_read() {
+        let data: Vec<u8> = (0..24).collect();
+        let address = data.as_ptr();
+        let image = raw("rgb8", 4, 2, 12, data).into_rgb().unwrap();
+        assert_eq!((image.as_raw().as_ptr(), image.get_pixel(3, 1).0), (address, [21, 22, 23]));
+        let padded = raw("rgb8", 3, 2, 12, (0..24).collect()).into_rgb().unwrap();
+        assert_eq!((padded.dimensions(), padded.get_pixel(2, 1).0), ((3, 2), [18, 19, 20]));
+        let turned = raw("bgr8", 4, 2, 12, (0..24).collect()).into_rgb().unwrap();
+        assert_eq!(turned.get_pixel(0, 0).0, [2, 1, 0]);
+        assert!(raw("rgb8", 4, 2, 12, vec![0; 23]).into_rgb().is_err());
+        assert!(raw("rgb8", 0, 0, 0, Vec::new()).into_rgb().is_err());
+        let huge = raw("rgb8", u32::MAX, 1, u32::MAX, vec![0; 9]);
+        assert!(huge.into_rgb().is_err());
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use super::command::Persistence;
-use super::frame::Stamp;
 use super::objects::{Object, Objects};
 
 /// Most objects that are remembered as they were: each may hold 256 kB of logits.
@@ -26,8 +25,8 @@ pub struct Undone {
     pub what: String,
     /// The objects that are as they were before.
     pub ids: Vec<u32>,
-    /// Frames whose own objects (persistence `once`) it changed.
-    pub frames: Vec<Stamp>,
+    /// Numbers of the frames whose own objects (persistence `once`) it changed.
+    pub frames: Vec<u64>,
 }
 
 /// The last prompts, newest at the back.
@@ -37,6 +36,11 @@ pub struct History(VecDeque<Step>);
 impl History {
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// The objects as they were.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.0.iter().flat_map(|step| step.before.iter().filter_map(|(_, object)| object.as_ref()))
     }
 
     /// Keeps what a prompt changed: the objects `changed`, and those that are gone `after` it.
@@ -62,7 +66,7 @@ impl History {
         for (id, object) in before {
             let both = [objects.get(id), object.as_ref()];
             frames.extend(
-                both.into_iter().flatten().filter(|o| o.persistence == Persistence::Once).map(|o| o.prompted_on),
+                both.into_iter().flatten().filter(|o| o.persistence == Persistence::Once).filter_map(|o| o.prompted_on),
             );
             objects.restore(id, object);
         }
@@ -106,7 +110,7 @@ mod tests {
 
     fn click(objects: &mut Objects, history: &mut History, x: f32) {
         let before = objects.clone();
-        let id = objects.click(Point::foreground(x, x), Persistence::Hold);
+        let id = objects.click(Point::foreground(x, x), Persistence::Hold).unwrap();
         history.record(format!("the click at {x}"), &before, objects, &[id]);
     }
 
@@ -124,7 +128,7 @@ mod tests {
         click(&mut objects, &mut history, 1.0);
         let before = objects.clone();
         let bbox = BoxPrompt { x_min: 0.0, y_min: 0.0, x_max: 4.0, y_max: 4.0 };
-        objects.region(bbox, Persistence::Hold);
+        objects.region(bbox, Persistence::Hold).unwrap();
         history.record("the box".into(), &before, &objects, &[1]);
         objects.new_object();
         click(&mut objects, &mut history, 2.0);

@@ -1,10 +1,11 @@
 //! What people and programs do to the current objects: point, take back, start anew, clear.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::command::{ClickMode, Event, Interaction, ObjectPrompt, Operation, Persistence, Refusal, StageMs};
-use super::decode::{Worker, bad_prompt, unknown};
+use super::command::{ClickMode, Event, Interaction, ObjectPrompt, Operation, Persistence, Refusal, Source, StageMs};
+use super::decode::{CHUNK, Worker, bad_prompt, unknown};
 use super::feedback;
 use super::kept::KeptFrame;
 use super::objects::Objects;
@@ -33,7 +34,7 @@ impl Worker<'_> {
         match what {
             // It is another one by now.
             Interaction::Later(_) => Ok(()),
-            Interaction::NewObject => self.new_object(frame),
+            Interaction::NewObject => self.new_object(frame, since),
             Interaction::Clear | Interaction::Prompts { operation: Operation::Clear, .. } => {
                 self.results.clear();
                 self.history.clear();
@@ -50,10 +51,10 @@ impl Worker<'_> {
         }
     }
 
-    fn new_object(&mut self, newest: Option<Arc<KeptFrame>>) -> Result<(), Refusal> {
+    fn new_object(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
         let Some(corner) = self.objects.new_object() else { return Ok(()) };
         self.forgot_corner(corner);
-        self.show_again(newest, false, Instant::now())
+        self.show_again(newest, false, since)
     }
 
     fn forgot_corner(&self, corner: Point) {
@@ -70,8 +71,9 @@ impl Worker<'_> {
         for id in &undone.ids {
             self.results.forget(*id);
         }
-        let mut frames: Vec<_> = undone.frames.iter().filter_map(|s| self.shared.lock().kept.at(*s).cloned()).collect();
-        frames.retain(|f| newest.as_ref().is_none_or(|n| n.header.stamp != f.header.stamp));
+        let mut frames: Vec<_> =
+            undone.frames.iter().filter_map(|n| self.shared.lock().kept.numbered(*n).cloned()).collect();
+        frames.retain(|f| newest.as_ref().is_none_or(|n| n.number != f.number));
         for frame in frames.into_iter().map(Some).chain([newest]) {
             if let Err(refusal) = self.show_again(frame, true, since) {
                 self.refuse(refusal);
@@ -83,22 +85,25 @@ impl Worker<'_> {
     /// The answer on a frame once more, after something about its objects has changed.
     fn show_again(&mut self, frame: Option<Arc<KeptFrame>>, prompted: bool, since: Instant) -> Result<(), Refusal> {
         let Some(frame) = frame else { return Ok(()) };
-        let (count, mut ms) = self.catch_up(&frame, self.is_newest(&frame))?;
-        ms.total = since.elapsed().as_secs_f32() * 1e3;
-        self.answered(&frame, ms, prompted, count);
+        let tracking = self.is_newest(&frame);
+        let mut due = self.due(&frame, tracking);
+        let is_whole = due.len() <= CHUNK;
+        due.truncate(CHUNK);
+        let (count, mut ms) = self.decode_due(&due, &frame, tracking)?;
+        ms.total = self.shared.clock.ms_since(since);
+        self.answered(&frame, ms, prompted, count, is_whole);
         Ok(())
     }
 
-    fn is_newest(&self, frame: &KeptFrame) -> bool {
-        self.shared.lock().kept.newest().is_some_and(|f| f.header.stamp == frame.header.stamp)
-    }
-
-    /// Publishes the answer to a prompt. The camera's new frame needs no other one when this was it.
-    fn answered(&mut self, frame: &Arc<KeptFrame>, ms: StageMs, prompted: bool, count: usize) {
-        self.publish(frame, ms, prompted, count);
+    /// Publishes the answer to a prompt. The camera's new frame needs no other one when this was it; objects that it
+    /// lacks (`is_whole`: none) follow when it is their turn.
+    fn answered(&mut self, frame: &Arc<KeptFrame>, ms: StageMs, prompted: bool, count: usize, is_whole: bool) {
+        self.publish(frame, Source::Prompt, ms, prompted, count);
         let tracks = self.objects.iter().any(|o| o.persistence == Persistence::Track);
         let mut state = self.shared.lock();
-        if state.fresh.as_ref().is_some_and(|f| f.header.stamp == frame.header.stamp) && !tracks {
+        if !is_whole {
+            state.finish_later(frame);
+        } else if state.fresh.as_ref().is_some_and(|f| f.number == frame.number) && !tracks {
             state.fresh = None;
         }
     }
@@ -110,12 +115,13 @@ impl Worker<'_> {
             // Only a REMOVE comes before the first image.
             return match what {
                 Interaction::Prompts { operation, objects: asked, persistence, .. } => {
-                    objects.apply(operation, asked, persistence).map(|_| ())
+                    objects.apply(operation, asked, persistence).map(|_| self.objects = objects)
                 }
                 _ => Ok(()),
             };
         };
         let done = self.change(&mut objects, what, &frame)?;
+        objects.check()?;
         let (changed, undo) = match done {
             Done::Prompted(changed, what) => (changed, Some(what)),
             Done::Corner => (Vec::new(), None),
@@ -128,11 +134,17 @@ impl Worker<'_> {
             object.prompt.points.clone_from(&checked.points);
             object.prompt.bbox = checked.bbox;
             object.held.clone_from(&checked);
-            object.prompted_on = frame.header.stamp;
+            object.prompted_on = Some(frame.number);
             prompts.push(checked);
         }
+        // The others fill up the last turn of these; what does not fit follows, so that nobody waits for it.
         let mut due = self.due(&frame, false);
-        due.retain(|d| !changed.contains(&d.id) && objects.contains(d.id));
+        let is_changed: HashSet<u32> = changed.iter().copied().collect();
+        due.retain(|id| !is_changed.contains(id) && objects.contains(*id));
+        let room = changed.len().max(1).next_multiple_of(CHUNK) - changed.len();
+        let is_whole = due.len() <= room;
+        due.truncate(room);
+        let due = self.prompts_of(&due, &frame, false);
         prompts.extend(due.iter().map(|d| d.prompt.clone()));
         let (mut decoded, mut ms) = self.decode(&frame, &prompts, false)?;
         let others = decoded.split_off(changed.len());
@@ -143,15 +155,15 @@ impl Worker<'_> {
             }
             remember(object, &decoded);
             let result = result_of(object, &object.prompt, decoded);
-            self.results.keep(frame.header.stamp, result);
+            self.results.keep(frame.number, result);
         }
         if let Some(what) = &undo {
             self.history.record(what.clone(), &self.objects, &objects, &changed);
         }
         self.objects = objects;
         self.settle(&frame, &due, others);
-        ms.total = since.elapsed().as_secs_f32() * 1e3;
-        self.answered(&frame, ms, undo.is_some(), changed.len());
+        ms.total = self.shared.clock.ms_since(since);
+        self.answered(&frame, ms, undo.is_some(), changed.len(), is_whole);
         Ok(())
     }
 
@@ -167,16 +179,16 @@ impl Worker<'_> {
                 {
                     self.forgot_corner(corner);
                 }
-                let id = objects.click(point, persistence);
+                let id = objects.click(point, persistence)?;
                 let label = if point.label == Label::Foreground { "foreground" } else { "background" };
                 Done::Prompted(vec![id], format!("the {label} click at ({}, {})", point.x, point.y))
             }
             Interaction::Region { bbox, persistence, .. } => {
-                Done::Prompted(vec![objects.region(bbox, persistence)], box_in_words(&bbox))
+                Done::Prompted(vec![objects.region(bbox, persistence)?], box_in_words(&bbox))
             }
             Interaction::Mask { mask, persistence, .. } => {
                 let mask = self.low_res(frame, &mask)?;
-                Done::Prompted(vec![objects.mask(mask, persistence)], "the mask".into())
+                Done::Prompted(vec![objects.mask(mask, persistence)?], "the mask".into())
             }
             Interaction::Prompts { operation, objects: mut asked, persistence, .. } => {
                 for p in &mut asked {
@@ -221,7 +233,7 @@ impl Worker<'_> {
             )));
         }
         objects.corner = None;
-        Ok(Done::Prompted(vec![objects.region(bbox, persistence)], box_in_words(&bbox)))
+        Ok(Done::Prompted(vec![objects.region(bbox, persistence)?], box_in_words(&bbox)))
     }
 
     pub(super) fn bring_mask_to_low_res(&self, frame: &KeptFrame, asked: &mut ObjectPrompt) -> Result<(), Refusal> {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use image::RgbImage;
 
@@ -11,16 +12,23 @@ use crate::model::Embedding;
 /// A frame that was encoded. A prompt on it costs the decoder only.
 #[derive(Debug)]
 pub struct KeptFrame {
+    /// Counts encoded frames: two may carry the same stamp, those of a camera that does not stamp all do.
+    pub number: u64,
     pub header: Header,
     /// What the overlay is drawn on.
     pub image: Arc<RgbImage>,
     pub embedding: Embedding,
-    /// Milliseconds from the arrival of the image to its embedding, waiting included.
-    pub age_ms: f32,
+    /// When its image came.
+    pub arrived: Instant,
+    /// When it had its embedding.
+    pub encoded: Instant,
+    /// How long it waited for the encoder, and what it cost to read its pixels, milliseconds.
+    pub wait_ms: f32,
+    pub convert_ms: f32,
 }
 
 impl KeptFrame {
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.embedding.bytes() + self.image.as_raw().len()
     }
 }
@@ -88,6 +96,10 @@ impl KeptFrames {
         self.frames.iter().rev().find(|f| f.header.stamp == stamp)
     }
 
+    pub fn numbered(&self, number: u64) -> Option<&Arc<KeptFrame>> {
+        self.frames.iter().rev().find(|f| f.number == number)
+    }
+
     /// The newest frame that is not newer than a stamp.
     pub fn newest_until(&self, stamp: Stamp) -> Option<&Arc<KeptFrame>> {
         self.frames.iter().rev().find(|f| f.header.stamp <= stamp)
@@ -112,20 +124,41 @@ impl KeptFrames {
 
 /// The last images that a newer one replaced before they were encoded, in order of arrival, bounded by count and bytes.
 #[derive(Debug, Default)]
-pub struct RecentImages(VecDeque<Arc<Frame>>);
+pub struct RecentImages {
+    images: VecDeque<Frame>,
+    bytes: usize,
+}
 
 impl RecentImages {
-    pub fn push(&mut self, frame: Arc<Frame>, limits: &KeepLimits) {
-        self.0.push_back(frame);
-        let bytes = |frames: &VecDeque<Arc<Frame>>| frames.iter().map(|f| f.bytes()).sum::<usize>();
-        while self.0.len() > limits.images || (!self.0.is_empty() && bytes(&self.0) > limits.bytes) {
-            self.0.pop_front();
+    pub fn push(&mut self, frame: Frame, limits: &KeepLimits) {
+        self.bytes += frame.bytes();
+        self.images.push_back(frame);
+        while self.images.len() > limits.images || (!self.images.is_empty() && self.bytes > limits.bytes) {
+            self.remove(0);
         }
     }
 
+    fn remove(&mut self, index: usize) -> Option<Frame> {
+        let frame = self.images.remove(index)?;
+        self.bytes -= frame.bytes();
+        Some(frame)
+    }
+
+    pub fn at(&self, stamp: Stamp) -> Option<&Frame> {
+        self.images.iter().rev().find(|f| f.header.stamp == stamp)
+    }
+
     /// Takes the image of that stamp out: it is about to be encoded.
-    pub fn take(&mut self, stamp: Stamp) -> Option<Arc<Frame>> {
-        self.0.iter().rposition(|f| f.header.stamp == stamp).and_then(|i| self.0.remove(i))
+    pub fn take(&mut self, stamp: Stamp) -> Option<Frame> {
+        self.images.iter().rposition(|f| f.header.stamp == stamp).and_then(|i| self.remove(i))
+    }
+
+    pub fn count(&self) -> usize {
+        self.images.len()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -172,8 +205,8 @@ mod tests {
             (KeepLimits { images: 0, ..KeepLimits::default() }, 0),
         ] {
             let mut recent = RecentImages::default();
-            (1..=9).for_each(|sec| recent.push(Arc::new(frame(sec)), &limits));
-            assert_eq!(recent.0.len(), left);
+            (1..=9).for_each(|sec| recent.push(frame(sec), &limits));
+            assert_eq!((recent.count(), recent.bytes()), (left, left * bytes));
             assert_eq!(recent.take(Stamp { sec: 9, nanosec: 0 }).is_some(), left > 0);
         }
     }

@@ -1,33 +1,103 @@
-//! What the engine counts: nothing is dropped without a trace here.
+//! What the engine counts and measures: nothing is dropped without a trace here, and the memory of it is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::command::{RefusalKind, StageMs};
+use super::command::RefusalKind;
 
-/// How many of the last results the latencies are computed over.
+/// How many of the last measurements of a stage the latencies are computed over.
 const WINDOW: usize = 256;
 
-/// Counters since the start, and the stages of the last results.
+/// A part of the way from an image or a prompt to masks. One of each of the first four for an encoded image, one of each
+/// of the next three for each answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// An image waits for the encoder.
+    ImageWait,
+    /// The message's pixels to RGB: JPEG, YUV, Bayer.
+    Convert,
+    /// RGB to the network's input.
+    Preprocess,
+    /// The image encoder's session.
+    Encode,
+    /// A prompt waits for its turn, or for its frame.
+    PromptWait,
+    /// The mask decoder's session, with the prompt encoder.
+    Decode,
+    /// Low-resolution logits to masks in the camera's image.
+    Postprocess,
+    /// Masks to messages, and these to the middleware.
+    Publish,
+    /// From an image's arrival to the masks of the objects on it.
+    ImageToMasks,
+    /// From a prompt's arrival to its masks.
+    PromptToMasks,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 10] = [
+        Stage::ImageWait,
+        Stage::Convert,
+        Stage::Preprocess,
+        Stage::Encode,
+        Stage::PromptWait,
+        Stage::Decode,
+        Stage::Postprocess,
+        Stage::Publish,
+        Stage::ImageToMasks,
+        Stage::PromptToMasks,
+    ];
+
+    /// The name in diagnostics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::ImageWait => "image wait",
+            Stage::Convert => "convert",
+            Stage::Preprocess => "preprocess",
+            Stage::Encode => "encode",
+            Stage::PromptWait => "prompt wait",
+            Stage::Decode => "decode",
+            Stage::Postprocess => "postprocess",
+            Stage::Publish => "publish",
+            Stage::ImageToMasks => "image to masks",
+            Stage::PromptToMasks => "prompt to masks",
+        }
+    }
+}
+
+/// Counters since the start, and the last latencies of each stage.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     pub frames_in: u64,
     pub frames_encoded: u64,
     /// Frames that a newer one replaced before the encoder had time for them.
     pub frames_superseded: u64,
+    /// Frames that came after one with a newer stamp.
+    pub frames_late: u64,
     pub results: u64,
     /// Prompted masks that were computed.
     pub masks: u64,
     /// Boxes of detectors that the filters (score, class, number) kept out.
     pub detections_filtered: u64,
+    /// Panics that were caught; each cost one frame or one prompt.
+    pub panics: u64,
     pub refused: BTreeMap<RefusalKind, u64>,
-    recent: VecDeque<StageMs>,
+    latencies: [Window; Stage::ALL.len()],
 }
 
-/// Median and 95th percentile over the last results, in milliseconds.
+/// The last measurements of a stage, in milliseconds.
+#[derive(Debug, Clone, Default)]
+struct Window {
+    last: VecDeque<f32>,
+    count: u64,
+    sum: f64,
+}
+
+/// Percentiles over the last measurements, in milliseconds; zeros before the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
     pub p50: f32,
     pub p95: f32,
+    pub p99: f32,
     pub max: f32,
 }
 
@@ -36,22 +106,56 @@ impl Metrics {
         *self.refused.entry(kind).or_default() += 1;
     }
 
-    pub fn result(&mut self, ms: StageMs, masks: usize) {
-        self.results += 1;
-        self.masks += masks as u64;
-        self.recent.push_back(ms);
-        if self.recent.len() > WINDOW {
-            self.recent.pop_front();
+    pub fn record(&mut self, stage: Stage, ms: f32) {
+        let window = &mut self.latencies[stage as usize];
+        window.count += 1;
+        window.sum += f64::from(ms);
+        window.last.push_back(ms);
+        if window.last.len() > WINDOW {
+            window.last.pop_front();
         }
     }
 
-    /// Latency of one stage over the last results; zeros before the first.
-    pub fn latency(&self, stage: impl Fn(&StageMs) -> f32) -> Percentiles {
-        let mut ms: Vec<f32> = self.recent.iter().map(stage).collect();
+    pub fn latency(&self, stage: Stage) -> Percentiles {
+        let mut ms: Vec<f32> = self.latencies[stage as usize].last.iter().copied().collect();
         ms.sort_by(f32::total_cmp);
         let at = |q: f32| ms.get(((ms.len() as f32 - 1.0) * q).round() as usize).copied().unwrap_or_default();
-        Percentiles { p50: at(0.5), p95: at(0.95), max: at(1.0) }
+        Percentiles { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
     }
+
+    /// How often a stage was measured since the start, and the sum of it in milliseconds.
+    pub fn total(&self, stage: Stage) -> (u64, f64) {
+        let window = &self.latencies[stage as usize];
+        (window.count, window.sum)
+    }
+}
+
+/// What the engine holds at this moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Encoded frames that are kept by stamp.
+    pub kept_frames: usize,
+    pub kept_bytes: usize,
+    /// Images that were passed over, kept by stamp.
+    pub images: usize,
+    pub image_bytes: usize,
+    /// Prompts of people and programs that wait for their turn, their frame or their transforms.
+    pub prompts: usize,
+    pub prompt_bytes: usize,
+    /// Detections and questions that wait for their turn or their frame.
+    pub batches: usize,
+    pub batch_bytes: usize,
+    /// Images that are to be encoded for a prompt or a question.
+    pub to_encode: usize,
+    pub to_encode_bytes: usize,
+    /// Images in the newest-frame slot and on the encoder: at most one each.
+    pub in_flight: usize,
+    pub objects: usize,
+    /// Logits that objects feed back, those that can be taken back included; what they share is counted for each.
+    pub object_bytes: usize,
+    /// Results on the last frames.
+    pub results: usize,
+    pub result_bytes: usize,
 }
 
 #[cfg(test)]
@@ -61,12 +165,21 @@ mod tests {
     #[test]
     fn percentiles_are_over_a_bounded_window() {
         let mut metrics = Metrics::default();
-        assert_eq!(metrics.latency(|s| s.decode), Percentiles::default());
+        assert_eq!(metrics.latency(Stage::Decode), Percentiles::default());
         for i in 0..1000 {
-            metrics.result(StageMs { decode: i as f32, ..StageMs::default() }, 1);
+            metrics.record(Stage::Decode, i as f32);
         }
-        let p = metrics.latency(|s| s.decode);
-        assert_eq!((p.max, metrics.recent.len(), metrics.results), (999.0, WINDOW, 1000));
-        assert!((p.p50 - 872.0).abs() <= 1.0 && p.p95 > 980.0, "{p:?}");
+        let p = metrics.latency(Stage::Decode);
+        assert_eq!((p.max, metrics.latencies[Stage::Decode as usize].last.len()), (999.0, WINDOW));
+        assert!((p.p50 - 872.0).abs() <= 1.0 && p.p95 > 980.0 && p.p99 > 995.0, "{p:?}");
+        assert_eq!(metrics.total(Stage::Decode), (1000, 499_500.0));
+        assert_eq!(metrics.total(Stage::Encode), (0, 0.0));
+    }
+
+    #[test]
+    fn every_stage_has_a_place_of_its_own() {
+        for (i, stage) in Stage::ALL.into_iter().enumerate() {
+            assert_eq!(stage as usize, i);
+        }
     }
 }

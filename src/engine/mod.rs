@@ -5,12 +5,15 @@
 //! * The newest frame wins: [`Engine::push_frame`] replaces whatever the encoder did not start on yet.
 //! * Every encoded frame is kept for a while under its stamp ([`kept`]), and so are a few images that were passed
 //!   over: a prompt is decoded on its own frame, and what comes out carries that frame's header.
-//! * Memory is bounded whatever the camera, the detector or the user does: slots, rings and queues have a size, and
-//!   what does not fit is refused, said and counted ([`Metrics`]).
+//! * Nobody starves: who is next on the decoder is said in `schedule`, on the encoder in `state`.
+//! * Memory is bounded whatever the camera, the detector or the user does: slots, rings, queues and objects have a
+//!   size, and what does not fit is refused, said and counted ([`Metrics`], [`Usage`]).
+//! * A panic costs the frame or the prompt that it came from, and is said and counted (`panics`).
 
 mod batch;
 #[cfg(test)]
 mod batch_tests;
+mod clock;
 mod command;
 mod current;
 #[cfg(test)]
@@ -26,8 +29,17 @@ mod interact_tests;
 pub mod kept;
 mod metrics;
 mod objects;
+#[cfg(test)]
+mod order_tests;
+mod panics;
+#[cfg(test)]
+mod panics_tests;
+#[cfg(test)]
+mod pressure_tests;
+mod queue;
 mod results;
 mod schedule;
+mod session;
 #[cfg(test)]
 mod sharing_tests;
 mod state;
@@ -38,20 +50,22 @@ mod tests;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use image::RgbImage;
 
 pub use command::{
     ClickMode, DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, Later, ObjectPrompt, ObjectResult,
-    Operation, Persistence, Refusal, RefusalKind, Segment, SegmentOn, StageMs,
+    Operation, Persistence, Refusal, RefusalKind, Segment, SegmentOn, Source, StageMs,
 };
 pub use frame::{Frame, FramePixels, Header, Stamp};
 pub use kept::KeepLimits;
-pub use metrics::{Metrics, Percentiles};
+pub use metrics::{Metrics, Percentiles, Stage, Usage};
+pub use session::{Session, Turns};
 
 use crate::model::{Candidates, DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder};
-use state::{Batch, EncodeJob, Shared};
+use clock::Clock;
+use state::{Batch, Shared};
 
 /// Runs the image encoder. A trait, so that tests can put a fake in its place.
 pub trait Encode: Send {
@@ -101,14 +115,12 @@ impl Decode for MaskDecoder {
     }
 }
 
-/// An ONNX session that several engines may share. tokio's mutex is fair: whoever waits longest is next, so no camera
-/// starves another.
-pub type Session<S> = Arc<tokio::sync::Mutex<S>>;
-
 /// What can be changed while the engine runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub keep: KeepLimits,
+    /// Encode a frame only when an object or a prompt needs it; else every frame, so that a click never waits for it.
+    pub encode_on_demand: bool,
     /// How long a prompt waits for a frame that has not come yet.
     pub prompt_timeout: Duration,
     /// Which of the model's candidates is the answer.
@@ -125,6 +137,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             keep: KeepLimits::default(),
+            encode_on_demand: false,
             prompt_timeout: Duration::from_secs(1),
             candidates: Candidates::Auto,
             stability_offset: 1.0,
@@ -155,29 +168,33 @@ impl Engine {
         settings: Settings,
         events: EventSink,
     ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::new(settings));
+        Engine::start_with(Clock::System, encoder, decoder, settings, events)
+    }
+
+    fn start_with(
+        clock: Clock,
+        encoder: Session<dyn Encode>,
+        decoder: Session<dyn Decode>,
+        settings: Settings,
+        events: EventSink,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::new(settings, clock));
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let events = Arc::new(events);
         let mut engine = Engine { shared: Arc::clone(&shared), threads: Vec::new() };
         let (s, e) = (Arc::clone(&shared), Arc::clone(&events));
         let spawn =
             |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
-        engine.threads.push(spawn("encoder", Box::new(move || encode::run(&s, &encoder, &e)))?);
+        engine.threads.push(spawn("encoder", Box::new(move || encode::run(&s, &encoder, &e, &runtime)))?);
         engine.threads.push(spawn("decoder", Box::new(move || decode::run(&shared, &decoder, &events)))?);
         Ok(engine)
     }
 
-    /// A frame of the camera. It replaces one that the encoder has not started on.
+    /// A frame of the camera. It replaces one that the encoder has not started on, unless it is older.
     pub fn push_frame(&self, frame: Frame) {
-        let mut state = self.shared.lock();
-        state.metrics.frames_in += 1;
-        state.newest_stamp = Some(frame.header.stamp);
-        if let Some((passed_over, _)) = state.incoming.replace((Arc::new(frame), Instant::now())) {
-            state.metrics.frames_superseded += 1;
-            let limits = state.settings.keep;
-            state.recent.push(passed_over, &limits);
-        }
-        drop(state);
+        self.shared.lock().take_frame(frame);
         self.shared.encode.notify_all();
+        self.shared.newer.notify_one();
     }
 
     /// A prompt of a person or a program, worked off in order.
@@ -215,15 +232,11 @@ impl Engine {
         let mut state = self.shared.lock();
         let Segment { on, objects, all_candidates, reply } = segment;
         let rejected = match on {
-            SegmentOn::Image(frame) => match state.room_to_encode() {
-                Ok(()) => {
-                    let on = SegmentOn::Frame(FrameRef::At(frame.header.stamp));
-                    let segment = Box::new(Segment { on, objects, all_candidates, reply });
-                    state.wanted.push_back(EncodeJob::Own(frame, segment, Instant::now()));
-                    None
-                }
-                Err(refusal) => Some((reply, refusal)),
-            },
+            SegmentOn::Image(frame) => {
+                let on = SegmentOn::Frame(FrameRef::At(frame.header.stamp));
+                let segment = Box::new(Segment { on, objects, all_candidates, reply });
+                state.queue_own(frame, segment).err().map(|(segment, refusal)| (segment.reply, refusal))
+            }
             on @ SegmentOn::Frame(_) => {
                 let segment = Box::new(Segment { on, objects, all_candidates, reply });
                 match state.queue_batch(Batch::Segment(segment)) {
@@ -256,19 +269,22 @@ impl Engine {
         change(&mut self.shared.lock().settings);
     }
 
+    /// Counts a panic that was caught behind the event sink; it cost one answer.
+    pub fn count_panic(&self) {
+        self.shared.lock().metrics.panics += 1;
+    }
+
+    /// How long it took to hand a result on, milliseconds.
+    pub fn record_publish(&self, ms: f32) {
+        self.shared.lock().metrics.record(Stage::Publish, ms);
+    }
+
     pub fn metrics(&self) -> Metrics {
         self.shared.lock().metrics.clone()
     }
 
-    /// Encoded frames that are kept, and their bytes.
-    pub fn kept(&self) -> (usize, usize) {
-        let state = self.shared.lock();
-        (state.kept.len(), state.kept.bytes())
-    }
-
-    /// Prompts of people and programs that wait for their turn, their frame or their transforms.
-    pub fn waiting(&self) -> usize {
-        self.shared.lock().interactions.len()
+    pub fn usage(&self) -> Usage {
+        self.shared.lock().usage()
     }
 
     /// Asks the threads to stop, without waiting for them.

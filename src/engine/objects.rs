@@ -1,13 +1,16 @@
 //! The objects that are being pointed at, and what each prompt does to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{ObjectPrompt, Operation, Persistence, Refusal, RefusalKind};
-use super::frame::Stamp;
 use crate::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
 
 /// `~/labels` is mono16.
 pub const MAX_OBJECT_ID: u32 = u16::MAX as u32;
+/// Most objects at a time: each may hold 256 kB of logits, and costs the decoder time on every frame.
+pub const MAX_OBJECTS: usize = 1024;
+/// Most points of one object.
+pub const MAX_POINTS: usize = 1024;
 
 /// One object, from its first prompt until it is cleared.
 #[derive(Debug, Clone)]
@@ -26,8 +29,8 @@ pub struct Object {
     pub previous_area: f32,
     /// Tracking gave up on it; it is tried again on every frame.
     pub lost: bool,
-    /// The frame of its last prompt.
-    pub prompted_on: Stamp,
+    /// Number of the frame of its last prompt.
+    pub prompted_on: Option<u64>,
 }
 
 impl Object {
@@ -41,7 +44,7 @@ impl Object {
             previous: None,
             previous_area: 0.0,
             lost: false,
-            prompted_on: Stamp::NONE,
+            prompted_on: None,
         }
     }
 
@@ -50,6 +53,12 @@ impl Object {
     pub fn refined(&self) -> Prompt {
         let mask = self.previous.clone().or_else(|| self.prompt.mask.clone());
         Prompt { mask, ..self.prompt.clone() }
+    }
+
+    /// Memory of its logits.
+    pub fn bytes(&self) -> usize {
+        let masks = [&self.prompt.mask, &self.held.mask, &self.previous];
+        masks.into_iter().flatten().map(|m| size_of_val(&*m.data)).sum()
     }
 
     /// A mask that somebody gave takes the place of the logits so far.
@@ -111,43 +120,73 @@ impl Objects {
         *self = Objects::default();
     }
 
-    fn free_id(&self) -> u32 {
-        (1..=MAX_OBJECT_ID).find(|id| !self.map.contains_key(id)).unwrap_or(MAX_OBJECT_ID)
+    pub fn count(&self) -> usize {
+        self.map.len()
     }
 
-    fn current_mut(&mut self, persistence: Persistence) -> &mut Object {
-        let id = self.current.filter(|id| self.map.contains_key(id)).unwrap_or_else(|| self.free_id());
+    fn free_id(&self) -> Result<u32, Refusal> {
+        (1..=MAX_OBJECT_ID).find(|id| !self.map.contains_key(id)).ok_or_else(no_id)
+    }
+
+    fn current_mut(&mut self, persistence: Persistence) -> Result<&mut Object, Refusal> {
+        let id = match self.current.filter(|id| self.map.contains_key(id)) {
+            Some(id) => id,
+            None => self.free_id()?,
+        };
         self.current = Some(id);
         let object = self.map.entry(id).or_insert_with(|| Object::new(id, String::new(), persistence));
         object.persistence = persistence;
-        object
+        Ok(object)
+    }
+
+    /// Whether there are more objects, or more points on one, than are kept.
+    ///
+    /// # Errors
+    /// There are.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if self.map.len() > MAX_OBJECTS {
+            let message = format!(
+                "{} objects would be more than the {MAX_OBJECTS} that may be held at a time: remove some, or clear them",
+                self.map.len()
+            );
+            return Err(Refusal::new(RefusalKind::TooManyObjects, message));
+        }
+        if let Some(object) = self.map.values().find(|o| o.prompt.points.len() > MAX_POINTS) {
+            let message = format!("object {} has {MAX_POINTS} points already: take some back, or clear it", object.id);
+            return Err(Refusal::new(RefusalKind::BadPrompt, message));
+        }
+        Ok(())
     }
 
     /// A click on the current object. Returns its id.
-    pub fn click(&mut self, point: Point, persistence: Persistence) -> u32 {
-        let object = self.current_mut(persistence);
+    ///
+    /// # Errors
+    /// There is no current object, and no id for another one. So for the next two.
+    pub fn click(&mut self, point: Point, persistence: Persistence) -> Result<u32, Refusal> {
+        let object = self.current_mut(persistence)?;
         object.prompt.points.push(point);
-        object.id
+        Ok(object.id)
     }
 
     /// A box for the current object; it replaces an earlier one. Returns its id.
-    pub fn region(&mut self, bbox: BoxPrompt, persistence: Persistence) -> u32 {
-        let object = self.current_mut(persistence);
+    pub fn region(&mut self, bbox: BoxPrompt, persistence: Persistence) -> Result<u32, Refusal> {
+        let object = self.current_mut(persistence)?;
         object.prompt.bbox = Some(bbox);
-        object.id
+        Ok(object.id)
     }
 
     /// A mask of the current object; it replaces what was known of its mask. Returns the object's id.
-    pub fn mask(&mut self, mask: LowResLogits, persistence: Persistence) -> u32 {
-        let object = self.current_mut(persistence);
+    pub fn mask(&mut self, mask: LowResLogits, persistence: Persistence) -> Result<u32, Refusal> {
+        let object = self.current_mut(persistence)?;
         object.give_mask(mask);
-        object.id
+        Ok(object.id)
     }
 
     /// Applies a PromptArray. Returns the ids that must be decoded again.
     ///
     /// # Errors
-    /// An id that is out of range, given twice, or (for `Remove`) unknown; nothing is changed then.
+    /// An id that is out of range, given twice, or (for `Remove`) unknown; no id is left. For a copy of the objects that is
+    /// kept only when all went well.
     pub fn apply(
         &mut self,
         operation: Operation,
@@ -174,14 +213,21 @@ impl Objects {
                 self.current = self.current.filter(|id| self.map.contains_key(id));
                 Ok(Vec::new())
             }
-            Operation::Set => {
-                let before = std::mem::take(self);
-                self.corner = before.corner;
-                Ok(prompts.into_iter().map(|p| self.merge(p, &before, persistence)).collect())
-            }
-            Operation::Add => {
+            Operation::Set | Operation::Add => {
                 let before = self.clone();
-                Ok(prompts.into_iter().map(|p| self.merge(p, &before, persistence)).collect())
+                if operation == Operation::Set {
+                    self.map.clear();
+                    self.current = None;
+                }
+                let taken: BTreeSet<u32> = self.map.keys().copied().chain(prompts.iter().map(|p| p.id)).collect();
+                let mut free = (1..=MAX_OBJECT_ID).filter(|id| !taken.contains(id));
+                let mut merge = |mut p: ObjectPrompt| {
+                    if p.id == 0 {
+                        p.id = free.next().ok_or_else(no_id)?;
+                    }
+                    Ok(self.merge(p, &before, persistence))
+                };
+                prompts.into_iter().map(&mut merge).collect()
             }
         }
     }
@@ -189,7 +235,7 @@ impl Objects {
     /// With `refine` the prompts join those that the object had `before`, and its logits are fed back; without, they
     /// replace them.
     fn merge(&mut self, p: ObjectPrompt, before: &Objects, persistence: Persistence) -> u32 {
-        let id = if p.id == 0 { self.free_id() } else { p.id };
+        let id = p.id;
         let mut object = Object::new(id, p.class_id, persistence);
         if let Some(known) = before.map.get(&id).filter(|_| p.refine) {
             object.prompt.clone_from(&known.prompt);
@@ -208,15 +254,21 @@ impl Objects {
     }
 }
 
+fn no_id() -> Refusal {
+    let message = format!("all object ids (1 to {MAX_OBJECT_ID}) are taken: remove objects, or clear them");
+    Refusal::new(RefusalKind::TooManyObjects, message)
+}
+
 fn check_ids(prompts: &[ObjectPrompt]) -> Result<(), Refusal> {
-    for (i, p) in prompts.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for p in prompts {
         if p.id > MAX_OBJECT_ID {
             return Err(Refusal::new(
                 RefusalKind::BadPrompt,
                 format!("object id {} is out of range: 1..={MAX_OBJECT_ID}, or 0 for the next free one", p.id),
             ));
         }
-        if p.id != 0 && prompts[..i].iter().any(|q| q.id == p.id) {
+        if p.id != 0 && !seen.insert(p.id) {
             return Err(Refusal::new(RefusalKind::BadPrompt, format!("object id {} is given twice", p.id)));
         }
     }
@@ -238,10 +290,10 @@ mod tests {
     #[test]
     fn clicks_add_up_until_a_new_object_is_asked_for() {
         let mut objects = Objects::default();
-        assert_eq!(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold), 1);
-        assert_eq!(objects.click(Point::background(5.0, 5.0), Persistence::Hold), 1);
+        assert_eq!(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold), Ok(1));
+        assert_eq!(objects.click(Point::background(5.0, 5.0), Persistence::Hold), Ok(1));
         objects.new_object();
-        assert_eq!(objects.click(Point::foreground(9.0, 9.0), Persistence::Hold), 2);
+        assert_eq!(objects.click(Point::foreground(9.0, 9.0), Persistence::Hold), Ok(2));
         assert_eq!(objects.get(1).unwrap().prompt.points.len(), 2);
         assert_eq!(objects.get(2).unwrap().prompt.points.len(), 1);
     }
@@ -249,11 +301,11 @@ mod tests {
     #[test]
     fn a_further_click_feeds_the_previous_logits_back() {
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold);
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, None);
         let logits = LowResLogits { side: 1, data: vec![3.0].into() };
         objects.get_mut(1).unwrap().previous = Some(logits.clone());
-        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold);
+        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits));
     }
 
@@ -261,19 +313,19 @@ mod tests {
     fn a_given_mask_takes_the_place_of_the_logits_and_they_of_the_mask() {
         let logits = |v: f32| LowResLogits { side: 1, data: vec![v].into() };
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold);
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
         objects.get_mut(1).unwrap().previous = Some(logits(3.0));
-        objects.mask(logits(7.0), Persistence::Hold);
+        objects.mask(logits(7.0), Persistence::Hold).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits(7.0)));
         objects.get_mut(1).unwrap().previous = Some(logits(5.0));
-        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold);
+        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits(5.0)));
     }
 
     #[test]
     fn clear_does_not_look_at_the_objects_of_its_message() {
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold);
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
         let twice = vec![asked(3, Prompt::default()), asked(3, Prompt::default()), asked(70_000, Prompt::default())];
         assert_eq!(objects.apply(Operation::Clear, twice, Persistence::Hold), Ok(Vec::new()));
         assert_eq!(ids(&objects), [0; 0]);
@@ -282,7 +334,7 @@ mod tests {
     #[test]
     fn set_replaces_all_add_refines_or_replaces_one_remove_removes() {
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold);
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
         let set = vec![asked(7, Prompt::point(2.0, 2.0)), asked(0, Prompt::bbox(0.0, 0.0, 4.0, 4.0))];
         assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold).unwrap(), [7, 1]);
         assert_eq!(ids(&objects), [1, 7]);
@@ -300,7 +352,7 @@ mod tests {
     #[test]
     fn what_is_wrong_changes_nothing() {
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold);
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
         let unknown = objects.apply(Operation::Remove, vec![asked(9, Prompt::default())], Persistence::Hold);
         assert_eq!(unknown.unwrap_err().kind, RefusalKind::UnknownObject);
         let twice = vec![asked(3, Prompt::point(1.0, 1.0)), asked(3, Prompt::point(2.0, 2.0))];
@@ -308,5 +360,39 @@ mod tests {
         let large = vec![asked(70_000, Prompt::point(1.0, 1.0))];
         assert!(objects.apply(Operation::Set, large, Persistence::Hold).is_err());
         assert_eq!(ids(&objects), [1]);
+    }
+
+    #[test]
+    fn an_object_without_a_number_takes_none_that_the_message_names() {
+        let mut objects = Objects::default();
+        let set =
+            vec![asked(0, Prompt::point(1.0, 1.0)), asked(1, Prompt::point(2.0, 2.0)), asked(0, Prompt::default())];
+        assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold).unwrap(), [2, 1, 3]);
+        assert_eq!(ids(&objects), [1, 2, 3]);
+    }
+
+    #[test]
+    fn when_all_ids_are_taken_none_is_overwritten() {
+        let mut objects = Objects::default();
+        let all = (1..=MAX_OBJECT_ID).map(|id| asked(id, Prompt::point(id as f32, 0.0))).collect();
+        objects.apply(Operation::Set, all, Persistence::Hold).unwrap();
+        let last = objects.get(MAX_OBJECT_ID).unwrap().prompt.clone();
+        let refused = |r: Result<u32, Refusal>| assert_eq!(r.unwrap_err().kind, RefusalKind::TooManyObjects);
+        refused(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold));
+        let one = vec![asked(0, Prompt::point(1.0, 1.0))];
+        refused(objects.clone().apply(Operation::Add, one, Persistence::Hold).map(|_| 0));
+        assert_eq!(objects.get(MAX_OBJECT_ID).unwrap().prompt, last);
+        assert_eq!(objects.check().unwrap_err().kind, RefusalKind::TooManyObjects);
+    }
+
+    #[test]
+    fn an_object_has_so_many_points_and_no_more() {
+        let mut objects = Objects::default();
+        for i in 0..MAX_POINTS {
+            objects.click(Point::foreground(i as f32, 1.0), Persistence::Hold).unwrap();
+        }
+        assert_eq!(objects.check(), Ok(()));
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
+        assert_eq!(objects.check().unwrap_err().kind, RefusalKind::BadPrompt);
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::Settings;
 use super::command::ObjectResult;
-use super::frame::Stamp;
 use super::objects::{Object, Objects};
 use crate::model::Decoded;
 use crate::prompt::Prompt;
@@ -15,7 +14,8 @@ const FRAMES: usize = 4;
 
 /// The results on one frame so far, by object.
 struct FrameResults {
-    stamp: Stamp,
+    /// Number of the frame.
+    number: u64,
     objects: BTreeMap<u32, Arc<ObjectResult>>,
     /// Ids that a detector's boxes hold here.
     detections: Vec<u32>,
@@ -37,44 +37,57 @@ impl RecentResults {
         }
     }
 
-    /// Whether the object was decoded on the frame already.
-    pub fn contains(&self, stamp: Stamp, id: u32) -> bool {
-        self.0.iter().any(|f| f.stamp == stamp && f.objects.contains_key(&id))
+    /// How many there are, and the memory of their masks.
+    pub fn usage(&self) -> (usize, usize) {
+        let all = self.0.iter().flat_map(|f| f.objects.values());
+        all.fold((0, 0), |(count, bytes), result| (count + 1, bytes + result.mask.cropped.len()))
     }
 
-    pub fn keep(&mut self, stamp: Stamp, result: ObjectResult) {
+    /// Forgets the oldest frames, but for the last one, while the masks take more than so many bytes.
+    pub fn shrink(&mut self, limit: usize) {
+        while self.0.len() > 1 && self.usage().1 > limit {
+            self.0.pop_front();
+        }
+    }
+
+    /// Whether the object was decoded on the frame already.
+    pub fn contains(&self, number: u64, id: u32) -> bool {
+        self.0.iter().any(|f| f.number == number && f.objects.contains_key(&id))
+    }
+
+    pub fn keep(&mut self, number: u64, result: ObjectResult) {
         let id = result.id;
-        self.frame(stamp).objects.insert(id, Arc::new(result));
+        self.frame(number).objects.insert(id, Arc::new(result));
     }
 
     /// As [`RecentResults::keep`], for a detector's box: it is no current object and lives on this frame only.
-    pub fn keep_detection(&mut self, stamp: Stamp, result: ObjectResult) {
-        self.frame(stamp).detections.push(result.id);
-        self.keep(stamp, result);
+    pub fn keep_detection(&mut self, number: u64, result: ObjectResult) {
+        self.frame(number).detections.push(result.id);
+        self.keep(number, result);
     }
 
     /// Forgets a detector's earlier boxes on the frame.
-    pub fn drop_detections(&mut self, stamp: Stamp) {
-        let frame = self.frame(stamp);
+    pub fn drop_detections(&mut self, number: u64) {
+        let frame = self.frame(number);
         for id in frame.detections.drain(..) {
             frame.objects.remove(&id);
         }
     }
 
     /// Everything known about the frame, but for objects that are gone by now.
-    pub fn of(&mut self, stamp: Stamp, current: &Objects) -> Vec<Arc<ObjectResult>> {
-        let frame = self.frame(stamp);
+    pub fn of(&mut self, number: u64, current: &Objects) -> Vec<Arc<ObjectResult>> {
+        let frame = self.frame(number);
         frame.objects.retain(|id, _| current.contains(*id) || frame.detections.contains(id));
         frame.objects.values().cloned().collect()
     }
 
-    fn frame(&mut self, stamp: Stamp) -> &mut FrameResults {
-        let known = self.0.iter().position(|f| f.stamp == stamp);
+    fn frame(&mut self, number: u64) -> &mut FrameResults {
+        let known = self.0.iter().position(|f| f.number == number);
         let index = known.unwrap_or_else(|| {
             if self.0.len() >= FRAMES {
                 self.0.pop_front();
             }
-            self.0.push_back(FrameResults { stamp, objects: BTreeMap::new(), detections: Vec::new() });
+            self.0.push_back(FrameResults { number, objects: BTreeMap::new(), detections: Vec::new() });
             self.0.len() - 1
         });
         &mut self.0[index]

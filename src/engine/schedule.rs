@@ -1,11 +1,21 @@
-//! What the decoder does next: people first, then questions and detectors, then the camera's new frame.
+//! Whose turn it is on the decoder.
+//!
+//! Prompts of people and programs are first, in the order in which they came. After [`MOST_PROMPTS`] of them in a row
+//! one turn is somebody else's, if somebody waits: a batch (detections, a question) and the camera's new frame take that
+//! turn alternately. So a prompt waits for at most one turn of another kind, a batch or a frame for at most
+//! `2 * MOST_PROMPTS + 1` turns (a frame that an answer left unfinished, twice that), and a turn is up to 32 objects of each camera that shares the decoder. Batches are
+//! first come, first served, but for those whose frame is still to come; detections of one source keep the order of
+//! their stamps.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::command::{Detections, Interaction, Operation, Refusal, Segment, SegmentOn};
+use super::command::{Detections, FrameRef, Interaction, Operation, Refusal, Segment, SegmentOn};
 use super::kept::KeptFrame;
-use super::state::{Batch, Queued, Resolved, State, no_image};
+use super::state::{Batch, Resolved, State, no_image};
+
+/// Prompts that are answered in a row while others wait.
+pub(super) const MOST_PROMPTS: usize = 8;
 
 /// What the thread does next.
 pub(super) enum Work {
@@ -13,22 +23,50 @@ pub(super) enum Work {
     Detections(Arc<KeptFrame>, Detections, Instant),
     Segment(Arc<KeptFrame>, Box<Segment>, Instant),
     Fresh(Arc<KeptFrame>),
+    /// The answer to a prompt on this frame lacks objects.
+    Finish(Arc<KeptFrame>),
     Refused(Refusal, Option<Box<Segment>>),
     Stop,
 }
 
 /// The next thing to do, if its frame is there.
 pub(super) fn next(state: &mut State) -> Option<Work> {
-    next_interaction(state).or_else(|| next_batch(state)).or_else(|| state.fresh.take().map(Work::Fresh))
+    if state.prompts_in_a_row < MOST_PROMPTS
+        && let Some(work) = next_interaction(state)
+    {
+        state.prompts_in_a_row += 1;
+        return Some(work);
+    }
+    state.prompts_in_a_row = 0;
+    let batch_first = !state.last_was_batch;
+    let mut other = if batch_first { next_batch(state) } else { next_frame(state) };
+    state.last_was_batch = batch_first;
+    if other.is_none() {
+        other = if batch_first { next_frame(state) } else { next_batch(state) };
+        state.last_was_batch = !batch_first;
+    }
+    other.or_else(|| next_interaction(state))
+}
+
+fn next_frame(state: &mut State) -> Option<Work> {
+    if state.last_was_unfinished
+        && let Some(frame) = state.fresh.take()
+    {
+        state.last_was_unfinished = false;
+        return Some(Work::Fresh(frame));
+    }
+    let unfinished = state.unfinished.pop_front().map(Work::Finish);
+    state.last_was_unfinished = unfinished.is_some();
+    unfinished.or_else(|| state.fresh.take().map(Work::Fresh))
 }
 
 /// The next prompt of a person; they are worked off strictly in order.
 pub(super) fn next_interaction(state: &mut State) -> Option<Work> {
     if let Err(refusal) = settle(state)? {
-        state.interactions.pop_front();
+        state.interactions.pop();
         return Some(Work::Refused(refusal, None));
     }
-    let front = state.interactions.front()?;
+    let front = state.interactions.front_mut()?;
     let since = front.since;
     let frame = match &front.item {
         Interaction::Later(_)
@@ -45,23 +83,26 @@ pub(super) fn next_interaction(state: &mut State) -> Option<Work> {
                 Resolved::Ready(frame) => Some(frame),
                 Resolved::Wait => return None,
                 Resolved::Refused(refusal) => {
-                    state.interactions.pop_front();
+                    state.interactions.pop();
                     return Some(Work::Refused(refusal, None));
                 }
             }
         }
     };
-    state.interactions.pop_front().map(|q| Work::Interaction(q.item, frame, q.since))
+    state.interactions.pop().map(|q| Work::Interaction(q.item, frame, q.since))
 }
 
 /// Makes a prompt that could not be told before into what it is; `None` while it has to wait.
 fn settle(state: &mut State) -> Option<Result<(), Refusal>> {
-    let busy = state.encoder_busy();
-    let State { interactions, kept, settings, .. } = state;
+    let since = state.interactions.front_mut()?.since;
+    let (first_is_coming, newest_is_coming) = (state.first_is_coming(), state.newest_is_coming(since));
+    let State { interactions, kept, settings, clock, .. } = state;
     let front = interactions.front_mut()?;
     let Interaction::Later(later) = &mut front.item else { return Some(Ok(())) };
-    // The first image of all may take long.
-    let last = front.since.elapsed() >= settings.prompt_timeout && !(kept.is_empty() && busy);
+    if newest_is_coming {
+        return None;
+    }
+    let last = clock.since(since) >= settings.prompt_timeout && !first_is_coming;
     let settled = match later.ready(kept, last) {
         None if last => Err(no_image(settings.prompt_timeout)),
         settled => settled?,
@@ -70,11 +111,17 @@ fn settle(state: &mut State) -> Option<Result<(), Refusal>> {
 }
 
 fn next_batch(state: &mut State) -> Option<Work> {
+    // Detections that wait for their frame: source and stamp.
+    let mut waiting: Vec<(&'static str, FrameRef)> = Vec::new();
     for i in 0..state.batches.len() {
-        let since = state.batches[i].since;
-        let at = match &state.batches[i].item {
+        let queued = state.batches.get(i)?;
+        let (since, mut source) = (queued.since, None);
+        let at = match &queued.item {
             Batch::OnOwnImage(..) => None,
-            Batch::Detections(d) => Some(d.at),
+            Batch::Detections(d) => {
+                source = Some(d.source);
+                Some(d.at)
+            }
             Batch::Segment(s) => match s.on {
                 SegmentOn::Frame(at) => Some(at),
                 // Questions with an image of their own come here as `OnOwnImage`.
@@ -82,11 +129,14 @@ fn next_batch(state: &mut State) -> Option<Work> {
             },
         };
         let resolved = at.map(|at| state.resolve(at, since));
-        if matches!(resolved, Some(Resolved::Wait)) {
+        let is_older = |(s, other): &(&str, FrameRef)| Some(*s) == source && at.is_some_and(|at| other.is_before(at));
+        let ready = matches!(resolved, Some(Resolved::Ready(_)));
+        if matches!(resolved, Some(Resolved::Wait)) || (ready && waiting.iter().any(is_older)) {
+            waiting.extend(source.zip(at));
             continue;
         }
-        let Queued { item, since } = state.batches.remove(i)?;
-        return match (item, resolved) {
+        let queued = state.batches.remove(i)?;
+        return match (queued.item, resolved) {
             (Batch::OnOwnImage(frame, segment), _) => Some(Work::Segment(frame, segment, since)),
             (Batch::Detections(d), Some(Resolved::Ready(frame))) => Some(Work::Detections(frame, d, since)),
             (Batch::Segment(s), Some(Resolved::Ready(frame))) => Some(Work::Segment(frame, s, since)),
@@ -96,4 +146,11 @@ fn next_batch(state: &mut State) -> Option<Work> {
         };
     }
     None
+}
+
+impl FrameRef {
+    /// Whether both carry a stamp, and this one is the older.
+    fn is_before(self, other: FrameRef) -> bool {
+        matches!((self, other), (FrameRef::At(a), FrameRef::At(b)) if a < b)
+    }
 }

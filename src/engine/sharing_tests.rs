@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use super::testing::{FakeDecoder, Gate, frame, gated_encoder, header};
-use super::tests::{PATIENCE, patient, session, until};
+use super::tests::{PATIENCE, patient, until};
 use super::*;
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
@@ -51,7 +51,7 @@ impl Camera {
 
 fn sessions<D: Decode + 'static>(decoder: D) -> (Session<dyn Encode>, Session<dyn Decode>, Gate) {
     let (encoder, gate) = gated_encoder();
-    (session(encoder), session(decoder), gate)
+    (Turns::shared(encoder), Turns::shared(decoder), gate)
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_click_goes_between_two_chunks_of_another_cameras_detections() {
     until(|| detector.engine.metrics().frames_encoded + operator.engine.metrics().frames_encoded == 2);
     let bbox = BoxPrompt { x_min: 2.0, y_min: 2.0, x_max: 9.0, y_max: 9.0 };
     let one = DetectedBox { bbox, class_id: String::new(), tag: String::new() };
-    detector.engine.detections(Detections { at: FrameRef::Newest, boxes: vec![one; 640] }).unwrap();
+    detector.engine.detections(Detections { source: "detector", at: FrameRef::Newest, boxes: vec![one; 640] }).unwrap();
     let mut order = vec![started.recv_timeout(PATIENCE).unwrap()];
     operator.click(FrameRef::Newest);
     while order.len() < 21 {

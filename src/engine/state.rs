@@ -4,21 +4,25 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use super::Settings;
+use super::clock::Clock;
 use super::command::{Detections, FrameRef, Interaction, Refusal, RefusalKind, Segment};
 use super::frame::{Frame, Stamp};
 use super::kept::{KeptFrame, KeptFrames, RecentImages};
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Usage};
+use super::queue::Queue;
 
-/// Prompts that may wait at the same time; a program that floods the node must not fill its memory.
-const MAX_QUEUE: usize = 256;
+/// A stamp that is older than the newest one by more than this (seconds) is of a clock that was set back; by less, its
+/// image is late.
+const LATE: f64 = 1.0;
 
-/// Something that waits for its turn, or for its frame.
-#[derive(Debug)]
-pub(super) struct Queued<T> {
-    pub item: T,
-    pub since: Instant,
-}
+/// Questions with an image of their own that may be encoded and wait for the decoder: each holds an embedding.
+const MAX_OWN_ENCODED: usize = 2;
+
+/// Frames whose answer still lacks objects. More than that would be prompts on as many frames within one turn.
+const MAX_UNFINISHED: usize = 4;
 
 /// Questions that touch no object: they may overtake each other.
 #[derive(Debug)]
@@ -29,15 +33,25 @@ pub(super) enum Batch {
     OnOwnImage(Arc<KeptFrame>, Box<Segment>),
 }
 
+impl Batch {
+    fn bytes(&self) -> usize {
+        match self {
+            Batch::Detections(detections) => detections.bytes(),
+            Batch::Segment(segment) => segment.bytes(),
+            Batch::OnOwnImage(frame, segment) => frame.bytes() + segment.bytes(),
+        }
+    }
+}
+
 /// What the encoder is to do next.
 #[derive(Debug)]
 pub(super) enum EncodeJob {
     /// The camera's newest frame.
-    Newest(Arc<Frame>, Instant),
+    Newest(Frame),
     /// A frame that was passed over, for a prompt that carries its stamp.
-    Wanted(Arc<Frame>, Instant),
+    Wanted(Frame),
     /// An image that came with a question.
-    Own(Frame, Box<Segment>, Instant),
+    Own(Frame, Box<Segment>),
 }
 
 /// Whether a prompt's frame is there.
@@ -48,80 +62,174 @@ pub(super) enum Resolved {
     Refused(Refusal),
 }
 
+/// What the decoder's thread holds, as it says itself after each piece of work.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Held {
+    /// Objects that belong on every new frame.
+    pub lasting: usize,
+    pub objects: usize,
+    pub object_bytes: usize,
+    pub results: usize,
+    pub result_bytes: usize,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub stop: bool,
+    pub clock: Clock,
     pub settings: Settings,
     pub metrics: Metrics,
     /// The newest-frame slot: a camera faster than the encoder costs no memory and no delay.
-    pub incoming: Option<(Arc<Frame>, Instant)>,
-    pub wanted: VecDeque<EncodeJob>,
-    /// Whether the last job was a wanted frame: they alternate with the camera's, so that neither starves.
-    pub last_was_wanted: bool,
-    /// Stamp of the frame on the encoder.
-    pub encoding: Option<Stamp>,
+    pub incoming: Option<(Frame, Instant)>,
+    /// Frames that were passed over, for prompts that carry their stamps.
+    pub wanted: Queue<Frame>,
+    /// Images that came with questions.
+    pub own: Queue<(Frame, Box<Segment>)>,
+    /// Which of the three the encoder did last: they take turns, so that none starves.
+    last_job: usize,
+    /// Whether the encoder is at work, or about to be.
+    pub encoding: bool,
+    /// Stamp of the camera's frame on the encoder.
+    pub encoding_stamp: Option<Stamp>,
+    /// Whether the last frame of the camera could not be encoded.
+    pub encoder_fails: bool,
+    /// Encoded frames since the start.
+    pub encoded: u64,
     pub recent: RecentImages,
     pub newest_stamp: Option<Stamp>,
     pub kept: KeptFrames,
     /// A newly encoded frame of the camera that the current objects were not decoded on yet.
     pub fresh: Option<Arc<KeptFrame>>,
+    /// Frames whose answer to a prompt lacks objects that others wait longer for.
+    pub unfinished: VecDeque<Arc<KeptFrame>>,
     /// Worked off strictly in order.
-    pub interactions: VecDeque<Queued<Interaction>>,
-    pub batches: VecDeque<Queued<Batch>>,
+    pub interactions: Queue<Interaction>,
+    pub batches: Queue<Batch>,
+    /// Prompts since somebody else had a turn.
+    pub prompts_in_a_row: usize,
+    /// Whether that was a batch.
+    pub last_was_batch: bool,
+    /// Whether the last frame was one whose answer lacked objects, not a new one.
+    pub last_was_unfinished: bool,
+    pub held: Held,
 }
 
 impl State {
+    /// Takes a frame of the camera into the newest-frame slot; what was there is kept as an image.
+    pub fn take_frame(&mut self, frame: Frame) {
+        self.metrics.frames_in += 1;
+        let (stamp, limits) = (frame.header.stamp, self.settings.keep);
+        let late = |newest: Stamp| stamp < newest && newest.seconds() - stamp.seconds() <= LATE;
+        if self.newest_stamp.is_some_and(late) {
+            self.metrics.frames_late += 1;
+            self.recent.push(frame, &limits);
+            return;
+        }
+        self.newest_stamp = Some(stamp);
+        if let Some((passed_over, _)) = self.incoming.replace((frame, self.clock.now())) {
+            self.metrics.frames_superseded += 1;
+            self.recent.push(passed_over, &limits);
+        }
+    }
+
     /// Queues a prompt.
     ///
     /// # Errors
     /// Too many are waiting already.
     pub fn queue_interaction(&mut self, item: Interaction) -> Result<(), Refusal> {
-        let full = full(self.interactions.len());
-        full.map(|()| self.interactions.push_back(Queued { item, since: Instant::now() }))
+        let bytes = item.bytes();
+        self.interactions.room(bytes, self.settings.keep.bytes)?;
+        self.interactions.push(item, bytes, self.clock.now());
+        Ok(())
     }
 
     /// As [`State::queue_interaction`]; a question that does not fit comes back, so that it can be answered.
     pub fn queue_batch(&mut self, item: Batch) -> Result<(), (Batch, Refusal)> {
-        match full(self.batches.len()) {
+        match self.batches.room(item.bytes(), self.settings.keep.bytes) {
             Ok(()) => {
-                self.batches.push_back(Queued { item, since: Instant::now() });
+                self.add_batch(item, self.clock.now());
                 Ok(())
             }
             Err(refusal) => Err((item, refusal)),
         }
     }
 
-    /// Whether another image of its own may be encoded for a question.
-    pub fn room_to_encode(&self) -> Result<(), Refusal> {
-        full(self.wanted.len())
+    /// Queues what has its place already.
+    pub fn add_batch(&mut self, item: Batch, since: Instant) {
+        let bytes = item.bytes();
+        self.batches.push(item, bytes, since);
+    }
+
+    /// Queues a question on an image of its own.
+    pub fn queue_own(&mut self, frame: Frame, segment: Box<Segment>) -> Result<(), (Box<Segment>, Refusal)> {
+        let bytes = frame.bytes() + segment.bytes();
+        match self.own.room(bytes, self.settings.keep.bytes) {
+            Ok(()) => {
+                self.own.push((frame, segment), bytes, self.clock.now());
+                Ok(())
+            }
+            Err(refusal) => Err((segment, refusal)),
+        }
+    }
+
+    /// Whether anybody needs the camera's newest frame to be encoded.
+    fn newest_is_needed(&self) -> bool {
+        let asks = |b: &Batch| !matches!(b, Batch::OnOwnImage(..));
+        !self.settings.encode_on_demand
+            || self.held.lasting > 0
+            || !self.interactions.is_empty()
+            || self.batches.iter().any(|q| asks(&q.item))
+    }
+
+    fn own_may_be_encoded(&self) -> bool {
+        let encoded = self.batches.iter().filter(|q| matches!(q.item, Batch::OnOwnImage(..)));
+        !self.own.is_empty() && encoded.count() < MAX_OWN_ENCODED
     }
 
     pub fn has_encode_job(&self) -> bool {
-        self.incoming.is_some() || !self.wanted.is_empty()
+        let newest = self.incoming.is_some() && self.newest_is_needed();
+        newest || !self.wanted.is_empty() || self.own_may_be_encoded()
     }
 
-    /// The next job of the encoder: frames somebody waits for and the camera's newest one take turns.
-    pub fn next_encode_job(&mut self) -> Option<EncodeJob> {
-        let newest_first = self.last_was_wanted || self.wanted.is_empty();
-        let newest = |s: &mut State| s.incoming.take().map(|(frame, since)| EncodeJob::Newest(frame, since));
-        let job = if newest_first {
-            newest(self).or_else(|| self.wanted.pop_front())
-        } else {
-            self.wanted.pop_front().or_else(|| newest(self))
-        };
-        self.last_was_wanted = matches!(job, Some(EncodeJob::Wanted(..) | EncodeJob::Own(..)));
-        job
+    /// The next job of the encoder. The camera's newest frame, frames that a prompt waits for, and images of questions
+    /// take turns: each has at least every third.
+    pub fn next_encode_job(&mut self) -> Option<(EncodeJob, Instant)> {
+        for step in 1..=3 {
+            let kind = (self.last_job + step) % 3;
+            let job = match kind {
+                0 if self.newest_is_needed() => {
+                    self.incoming.take().map(|(frame, since)| (EncodeJob::Newest(frame), since))
+                }
+                1 => self.wanted.pop().map(|q| (EncodeJob::Wanted(q.item), q.since)),
+                2 if self.own_may_be_encoded() => self.own.pop().map(|q| (EncodeJob::Own(q.item.0, q.item.1), q.since)),
+                _ => None,
+            };
+            if job.is_some() {
+                self.last_job = kind;
+                return job;
+            }
+        }
+        None
+    }
+
+    /// Whether a prompt for the newest frame is to wait for the encoder, since frames are only encoded when asked for.
+    pub fn newest_is_coming(&self, since: Instant) -> bool {
+        self.settings.encode_on_demand
+            && self.encoder_busy()
+            && self.kept.newest().is_none_or(|f| f.encoded < since)
+            && self.clock.since(since) < self.settings.prompt_timeout
     }
 
     /// Finds the frame that a prompt is meant for, and has it encoded when only its image is left.
     pub fn resolve(&mut self, at: FrameRef, since: Instant) -> Resolved {
         let timeout = self.settings.prompt_timeout;
-        let expired = since.elapsed() >= timeout;
+        let expired = self.clock.since(since) >= timeout;
         let stamp = match at {
             FrameRef::Newest => {
                 return match self.kept.newest() {
+                    Some(_) if self.newest_is_coming(since) => Resolved::Wait,
                     Some(frame) => Resolved::Ready(Arc::clone(frame)),
-                    None if expired && !self.encoder_busy() => Resolved::Refused(no_image(timeout)),
+                    None if expired && !self.first_is_coming() => Resolved::Refused(no_image(timeout)),
                     None => Resolved::Wait,
                 };
             }
@@ -130,13 +238,17 @@ impl State {
         if let Some(frame) = self.kept.at(stamp) {
             return Resolved::Ready(Arc::clone(frame));
         }
-        let is_wanted = |j: &EncodeJob| matches!(j, EncodeJob::Wanted(f, _) if f.header.stamp == stamp);
         let in_slot = self.incoming.as_ref().is_some_and(|(f, _)| f.header.stamp == stamp);
-        if self.encoding == Some(stamp) || in_slot || self.wanted.iter().any(is_wanted) {
+        if self.encoding_stamp == Some(stamp) || in_slot || self.wanted.iter().any(|q| q.item.header.stamp == stamp) {
             return Resolved::Wait;
         }
-        if let Some(frame) = self.recent.take(stamp) {
-            self.wanted.push_back(EncodeJob::Wanted(frame, Instant::now()));
+        if let Some(bytes) = self.recent.at(stamp).map(Frame::bytes) {
+            // Where there is no room it stays among the images for now.
+            if self.wanted.room(bytes, self.settings.keep.bytes).is_ok()
+                && let Some(frame) = self.recent.take(stamp)
+            {
+                self.wanted.push(frame, bytes, self.clock.now());
+            }
             return Resolved::Wait;
         }
         let still_to_come = self.newest_stamp.is_none_or(|newest| stamp > newest);
@@ -146,8 +258,45 @@ impl State {
         Resolved::Refused(self.frame_gone(stamp, still_to_come))
     }
 
-    pub fn encoder_busy(&self) -> bool {
-        self.encoding.is_some() || self.incoming.is_some()
+    fn encoder_busy(&self) -> bool {
+        self.encoding_stamp.is_some() || self.incoming.is_some()
+    }
+
+    /// Whether the first frame of all is on its way: it may take long (TensorRT builds engines).
+    pub fn first_is_coming(&self) -> bool {
+        self.kept.is_empty() && self.encoder_busy() && !self.encoder_fails
+    }
+
+    /// The objects that the answer on this frame lacks are decoded when it is their turn.
+    pub fn finish_later(&mut self, frame: &Arc<KeptFrame>) {
+        let is_fresh = self.fresh.as_ref().is_some_and(|f| f.number == frame.number);
+        if is_fresh || self.unfinished.iter().any(|f| f.number == frame.number) {
+            return;
+        }
+        if self.unfinished.len() == MAX_UNFINISHED {
+            self.unfinished.pop_front();
+        }
+        self.unfinished.push_back(Arc::clone(frame));
+    }
+
+    pub fn usage(&self) -> Usage {
+        Usage {
+            kept_frames: self.kept.len(),
+            kept_bytes: self.kept.bytes(),
+            images: self.recent.count(),
+            image_bytes: self.recent.bytes(),
+            prompts: self.interactions.len(),
+            prompt_bytes: self.interactions.bytes(),
+            batches: self.batches.len(),
+            batch_bytes: self.batches.bytes(),
+            to_encode: self.wanted.len() + self.own.len(),
+            to_encode_bytes: self.wanted.bytes() + self.own.bytes(),
+            in_flight: usize::from(self.incoming.is_some()) + usize::from(self.encoding),
+            objects: self.held.objects,
+            object_bytes: self.held.object_bytes,
+            results: self.held.results,
+            result_bytes: self.held.result_bytes,
+        }
     }
 
     fn frame_gone(&self, stamp: Stamp, still_to_come: bool) -> Refusal {
@@ -172,13 +321,6 @@ pub(super) fn no_image(timeout: Duration) -> Refusal {
     Refusal::new(RefusalKind::NoImage, format!("no image within {timeout:?}: does the camera publish on 'image'?"))
 }
 
-fn full(len: usize) -> Result<(), Refusal> {
-    if len < MAX_QUEUE {
-        return Ok(());
-    }
-    Err(Refusal::new(RefusalKind::QueueFull, format!("{MAX_QUEUE} prompts are waiting already")))
-}
-
 /// The state with the conditions that the two threads sleep on.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -187,11 +329,15 @@ pub(super) struct Shared {
     pub encode: Condvar,
     /// Work for the decoder: a prompt, or a frame that one waited for.
     pub decode: Condvar,
+    /// A newer frame of the camera, for an encoder's thread that waits for its turn.
+    pub newer: Notify,
+    pub clock: Clock,
 }
 
 impl Shared {
-    pub fn new(settings: Settings) -> Self {
-        Shared { state: Mutex::new(State { settings, ..State::default() }), ..Shared::default() }
+    pub fn new(settings: Settings, clock: Clock) -> Self {
+        let state = Mutex::new(State { settings, clock: clock.clone(), ..State::default() });
+        Shared { state, clock, ..Shared::default() }
     }
 
     /// The state. A panic of another thread while it held the lock does not make the state unusable: every change

@@ -1,7 +1,8 @@
 //! Fakes of the two sessions, for the engine's tests.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
@@ -15,6 +16,45 @@ use crate::prompt::{LowResLogits, Prompt};
 pub const WIDTH: u32 = 32;
 pub const HEIGHT: u32 = 24;
 const SIDE: usize = 8;
+
+/// Time that passes when a test says so.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<(Mutex<Time>, Condvar)>);
+
+#[derive(Debug)]
+struct Time {
+    now: Instant,
+    /// Nobody sleeps any more.
+    is_over: bool,
+}
+
+impl ManualClock {
+    pub fn new() -> Self {
+        ManualClock(Arc::new((Mutex::new(Time { now: Instant::now(), is_over: false }), Condvar::new())))
+    }
+
+    pub fn now(&self) -> Instant {
+        self.0.0.lock().unwrap().now
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.0.0.lock().unwrap().now += by;
+        self.0.1.notify_all();
+    }
+
+    /// Sleeps until so much of this clock's time has passed, or until the end of the test.
+    pub fn sleep(&self, duration: Duration) {
+        let time = self.0.0.lock().unwrap();
+        let end = time.now + duration;
+        drop(self.0.1.wait_while(time, |time| time.now < end && !time.is_over).unwrap());
+    }
+
+    /// Lets everybody who sleeps go, now and from now on.
+    pub fn end(&self) {
+        self.0.0.lock().unwrap().is_over = true;
+        self.0.1.notify_all();
+    }
+}
 
 pub fn stamp(sec: i32) -> Stamp {
     Stamp { sec, nanosec: 0 }
@@ -30,6 +70,55 @@ pub fn frame(sec: i32) -> Frame {
     Frame { header: header(sec), pixels: FramePixels::Rgb(Arc::new(image)) }
 }
 
+/// A frame with content of its own, whatever its stamp: see [`content`].
+pub fn frame_of(content: u32, stamp: Stamp) -> Frame {
+    let [r, g, b, _] = content.to_le_bytes();
+    let image = RgbImage::from_pixel(WIDTH, HEIGHT, image::Rgb([r, g, b]));
+    let header = Header { stamp, frame_id: "camera".into() };
+    Frame { header, pixels: FramePixels::Rgb(Arc::new(image)) }
+}
+
+/// Below 2^24, which `f32` holds exactly.
+pub fn content(image: &RgbImage) -> u32 {
+    let [r, g, b] = image.get_pixel(0, 0).0;
+    u32::from_le_bytes([r, g, b, 0])
+}
+
+/// An encoder that takes its time on a test's clock, or none; the embedding holds the [`content`] of the picture.
+#[derive(Default)]
+pub struct TimedEncoder(pub Option<(ManualClock, Duration)>);
+
+impl Encode for TimedEncoder {
+    fn encode(&mut self, image: &RgbImage) -> Result<Embedding, String> {
+        if let Some((clock, takes)) = &self.0 {
+            clock.sleep(*takes);
+        }
+        Ok(embedding(content(image) as f32))
+    }
+}
+
+/// A [`FakeDecoder`] that takes its time on a test's clock.
+pub struct TimedDecoder(pub FakeDecoder, pub ManualClock, pub Duration);
+
+impl Decode for TimedDecoder {
+    fn decode(&mut self, e: &Embedding, prompts: &[Prompt], options: &DecodeOptions) -> Result<Decodes, String> {
+        if !prompts.is_empty() {
+            self.1.sleep(self.2);
+        }
+        // Kept for tests that look at it; this one runs long.
+        self.0.asked.lock().unwrap().clear();
+        self.0.decode(e, prompts, options)
+    }
+
+    fn low_res_side(&self) -> usize {
+        self.0.low_res_side()
+    }
+
+    fn mask_threshold(&self) -> f32 {
+        self.0.mask_threshold()
+    }
+}
+
 fn embedding(value: f32) -> Embedding {
     let geometry = Geometry::new(WIDTH, HEIGHT, 16, Resize::Letterbox);
     Embedding::from_parts(vec![("image_embeddings".into(), vec![1, 1, 1, 1], vec![value])], geometry)
@@ -38,7 +127,9 @@ fn embedding(value: f32) -> Embedding {
 
 pub fn kept_frame(sec: i32) -> Arc<KeptFrame> {
     let image = Arc::new(RgbImage::new(WIDTH, HEIGHT));
-    Arc::new(KeptFrame { header: header(sec), image, embedding: embedding(sec as f32), age_ms: 0.0 })
+    let (now, embedding) = (Instant::now(), embedding(sec as f32));
+    let (number, header) = (sec as u64, header(sec));
+    Arc::new(KeptFrame { number, header, image, embedding, arrived: now, encoded: now, wait_ms: 0.0, convert_ms: 0.0 })
 }
 
 /// Encodes one frame for each permit it gets; reports the second of each frame that it starts on.

@@ -30,12 +30,8 @@ pub(super) fn bench_with(decoder: FakeDecoder, settings: Settings) -> Bench {
     let sink: EventSink = Box::new(move |event| {
         let _ = sender.lock().unwrap().send(event);
     });
-    let engine = Engine::start(session(encoder), session(decoder), settings, sink).unwrap();
+    let engine = Engine::start(Turns::shared(encoder), Turns::shared(decoder), settings, sink).unwrap();
     Bench { engine, gate, events, asked }
-}
-
-pub(super) fn session<S>(session: S) -> Arc<tokio::sync::Mutex<S>> {
-    Arc::new(tokio::sync::Mutex::new(session))
 }
 
 impl Bench {
@@ -114,7 +110,7 @@ fn the_newest_frame_wins_and_the_others_are_counted() {
     assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(100));
     let metrics = b.engine.metrics();
     assert_eq!((metrics.frames_in, metrics.frames_superseded), (100, 98));
-    assert_eq!(b.engine.kept().0, 2);
+    assert_eq!(b.engine.usage().kept_frames, 2);
 }
 
 #[test]
@@ -148,7 +144,7 @@ fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
     b.engine.push_frame(frame(3));
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let boxes = vec![DetectedBox { bbox, class_id: "cup".into(), tag: "t1".into() }; 2];
-    b.engine.detections(Detections { at: FrameRef::At(stamp(2)), boxes }).unwrap();
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes }).unwrap();
     b.gate.open(3);
     let result = loop {
         let result = b.result();
@@ -285,7 +281,7 @@ fn a_prompt_that_cannot_be_told_yet_keeps_its_turn() {
     let later = Gated { open: Arc::clone(&open), at: FrameRef::At(stamp(1)), x: 7.0 };
     b.engine.interact(Interaction::Later(Box::new(later))).unwrap();
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
-    assert_eq!(b.engine.waiting(), 2);
+    assert_eq!(b.engine.usage().prompts, 2);
     open.store(true, std::sync::atomic::Ordering::Relaxed);
     let first = b.result();
     assert_eq!((first.header.stamp, first.objects[0].points[0].x), (stamp(1), 7.0));
@@ -301,5 +297,5 @@ fn a_prompt_that_is_never_told_is_refused_after_the_timeout() {
     };
     later(1.0);
     assert_eq!(b.refusal().kind, RefusalKind::NoTransform);
-    assert_eq!((b.engine.waiting(), b.engine.metrics().refused[&RefusalKind::NoTransform]), (0, 1));
+    assert_eq!((b.engine.usage().prompts, b.engine.metrics().refused[&RefusalKind::NoTransform]), (0, 1));
 }

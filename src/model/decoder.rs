@@ -131,7 +131,17 @@ impl MaskDecoder {
         let in_size = layout.fused.as_ref().is_some_and(|fused| fused.points_in_size);
         let prompt_side = if in_size { info.low_res_size } else { info.prompt_side };
         let scale = prompt_side as f32 / info.image_size as f32;
-        Ok(MaskDecoder { session, layout, providers, info, scale, prompt_encoder, no_mask, max_objects, upscaler: None })
+        Ok(MaskDecoder {
+            session,
+            layout,
+            providers,
+            info,
+            scale,
+            prompt_encoder,
+            no_mask,
+            max_objects,
+            upscaler: None,
+        })
     }
 
     pub(super) fn layout(&self) -> &DecoderLayout {

@@ -1,5 +1,7 @@
 //! What is known about a loaded model: the description of a bundle, or what the graphs themselves tell.
 
+use sha2::{Digest, Sha256};
+
 use super::bundle::{Bundle, Manifest};
 use super::candidates::DynamicMultimask;
 use super::layout::{DecoderLayout, EncoderLayout, Family, PictureForm, PromptInput, Signature};
@@ -75,6 +77,8 @@ pub struct ModelInfo {
     pub decoder: Signature,
     /// Bytes of all files.
     pub bytes: u64,
+    /// Of all files, from the hashes in the bundle's description: 16 hexadecimal digits. Empty for graphs without one.
+    pub hash: String,
 }
 
 impl ModelInfo {
@@ -123,6 +127,7 @@ impl ModelInfo {
             encoder,
             decoder,
             bytes: bundle.bytes(),
+            hash: hash(m),
         })
     }
 
@@ -186,6 +191,7 @@ impl ModelInfo {
             encoder,
             decoder,
             bytes,
+            hash: String::new(),
         })
     }
 
@@ -219,6 +225,15 @@ impl ModelInfo {
         .into_iter()
         .find_map(|(refused, what)| refused.then_some(what))
     }
+}
+
+/// One hash of the hashes of all files.
+fn hash(manifest: &Manifest) -> String {
+    let mut hasher = Sha256::new();
+    for (name, entry) in &manifest.files {
+        hasher.update(format!("{name} {}\n", entry.sha256.to_ascii_lowercase()));
+    }
+    hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `[1, C, h, w]` of the embedding on whose cells the prompts lie, from whichever graph fixes it.

@@ -4,20 +4,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tracing::{error, info, warn};
+use tracing::{debug_span, error, info, warn};
 
 use super::image_plane::ImagePlaneOutput;
-use super::outputs::Outputs;
+use super::outputs::{Outputs, Picture};
 use super::parameters::Parameters;
 use super::pointing::{Pointing, is_rectified};
 use super::refusals::Refusals;
 use super::topics::Topics;
 use super::{NodeError, inputs, services};
 use crate::camera::Transforms;
-use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings};
+use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings, Turns};
 use crate::model::{Candidates, Model};
+use crate::monitor::ModelFacts;
 
 /// Results that wait to be published. While it is full the decoder waits, and newer frames replace older ones.
 const RESULTS: usize = 4;
@@ -25,8 +26,8 @@ const RESULTS: usize = 4;
 /// The model that all cameras share.
 pub struct SharedModel {
     pub name: String,
-    pub encoder_provider: String,
-    pub decoder_provider: String,
+    /// For diagnostics.
+    pub facts: ModelFacts,
     encoder: Session<dyn Encode>,
     decoder: Session<dyn Decode>,
 }
@@ -35,10 +36,9 @@ impl SharedModel {
     pub fn new(model: Model) -> Self {
         SharedModel {
             name: model.info.name.clone(),
-            encoder_provider: model.encoder.providers().to_string(),
-            decoder_provider: model.decoder.providers().to_string(),
-            encoder: Arc::new(tokio::sync::Mutex::new(model.encoder)),
-            decoder: Arc::new(tokio::sync::Mutex::new(model.decoder)),
+            facts: ModelFacts::of(&model),
+            encoder: Turns::shared(model.encoder),
+            decoder: Turns::shared(model.decoder),
         }
     }
 }
@@ -112,6 +112,7 @@ pub fn start(
             // A panic while drawing or converting loses this answer, not the ones after it.
             let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &label, &outputs, &mut image_plane, event)));
             if published.is_err() {
+                s.engine.count_panic();
                 error!("{label}publishing a result panicked; the result is lost");
             }
         }
@@ -123,11 +124,16 @@ pub fn start(
 fn publish(shared: &Shared, label: &str, outputs: &Outputs, image_plane: &mut ImagePlaneOutput, event: Event) {
     match event {
         Event::Result(result) => {
+            let _span = debug_span!("publish", stamp = %result.header.stamp).entered();
+            let since = Instant::now();
             let quality = shared.parameters().integer("overlay_quality").clamp(1, 100) as u8;
-            let published = outputs.publish(&result, quality);
-            for e in [published, image_plane.publish(shared, &result)].into_iter().filter_map(Result::err) {
+            let mut picture = Picture::default();
+            let published = outputs.publish(&result, quality, &mut picture);
+            let image_plane = image_plane.publish(shared, &result, &mut picture);
+            for e in [published, image_plane].into_iter().filter_map(Result::err) {
                 warn!("{label}{e}");
             }
+            shared.engine.record_publish(since.elapsed().as_secs_f32() * 1e3);
         }
         Event::Refused(refusal) => shared.refusals.say("input", &refusal),
         Event::Tracking { id, lost: true, reason } => warn!("{label}object {id} is lost: {reason}"),
@@ -146,6 +152,7 @@ pub fn settings(parameters: &Parameters) -> Settings {
             bytes: count("keep_megabytes") * 1_000_000 / cameras,
             images: count("keep_images"),
         },
+        encode_on_demand: parameters.text("encode") == "on_demand",
         prompt_timeout: Duration::from_secs_f64(parameters.float("prompt_timeout").clamp(0.0, 60.0)),
         candidates: match parameters.text("candidates") {
             "single" => Candidates::Single,

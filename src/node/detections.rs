@@ -22,16 +22,16 @@ pub struct Found {
     tag: String,
 }
 
-/// Hands the boxes that pass the filters to the engine, for the frame of that stamp.
+/// Hands the boxes that pass the filters to the engine, for the frame of that stamp. `source`: the topic.
 ///
 /// # Errors
 /// Too many messages are waiting.
-pub fn hand_on(shared: &Shared, stamp: &Time, found: Vec<Found>) -> Result<(), Refusal> {
+pub fn hand_on(shared: &Shared, source: &'static str, stamp: &Time, found: Vec<Found>) -> Result<(), Refusal> {
     let filter = Filter::from(&shared.parameters());
     let count = found.len();
     let boxes = filter.pass(found);
     shared.engine.count_filtered(count - boxes.len());
-    shared.engine.detections(Detections { at: convert::stamp(stamp).into(), boxes })
+    shared.engine.detections(Detections { source, at: convert::stamp(stamp).into(), boxes })
 }
 
 /// The parameters that choose among the boxes.

@@ -10,7 +10,7 @@ use r2r::sensor_msgs::msg::{PointCloud2, PointField};
 use super::NodeError;
 use super::camera::Shared;
 use super::convert::ros_header;
-use super::outputs::{OutputError, overlay};
+use super::outputs::{OutputError, Picture};
 use super::pointing::{Calibration, ShownPlane};
 use super::qos;
 use super::topics::{Output, Topics};
@@ -51,7 +51,7 @@ impl ImagePlaneOutput {
     ///
     /// # Errors
     /// The middleware does not take the message.
-    pub fn publish(&mut self, shared: &Shared, result: &FrameResult) -> Result<(), OutputError> {
+    pub fn publish(&mut self, shared: &Shared, result: &FrameResult, picture: &mut Picture) -> Result<(), OutputError> {
         if !self.output.is_wanted() {
             self.last = None;
             return Ok(());
@@ -78,7 +78,7 @@ impl ImagePlaneOutput {
         self.said.clear();
         let columns = parameters.integer("image_plane_columns").clamp(2, i64::from(u32::MAX)) as u32;
         let made = Made::of(self.plane.take(), calibration, columns, parameters.float("image_plane_distance"));
-        let message = cloud(&made.plane, result);
+        let message = cloud(&made.plane, result, picture);
         let (header, spacing) = (result.header.clone(), made.plane.spacing());
         let shown = ShownPlane { header, size, distance: made.distance, spacing };
         self.plane = Some(made);
@@ -112,12 +112,12 @@ impl Made {
 }
 
 /// An organised cloud in the layout of PCL's PointXYZRGB: the colour is the bits of a float.
-fn cloud(plane: &ImagePlane, result: &FrameResult) -> PointCloud2 {
+fn cloud(plane: &ImagePlane, result: &FrameResult, picture: &mut Picture) -> PointCloud2 {
     let (columns, rows) = (plane.columns(), plane.rows());
     let colours = if result.objects.is_empty() {
         thumbnail(result.image.as_ref(), columns, rows)
     } else {
-        thumbnail(&overlay(result), columns, rows)
+        thumbnail(picture.of(result), columns, rows)
     };
     let mut data = Vec::with_capacity(plane.points().len() * POINT_BYTES);
     for (point, colour) in plane.points().iter().zip(colours.pixels()) {

@@ -67,13 +67,13 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
     });
     let boxes = topics.subscribe::<Detection2DArray>("detections", qos::DETECTIONS)?;
     drain(boxes, shared, "detections", |s, message| {
-        detections::hand_on(s, &message.header.stamp, detections::of_vision(&message))
+        detections::hand_on(s, "detections", &message.header.stamp, detections::of_vision(&message))
     });
     #[cfg(yolo_msgs)]
     {
         let boxes = topics.subscribe::<r2r::yolo_msgs::msg::DetectionArray>("yolo_detections", qos::DETECTIONS)?;
         drain(boxes, shared, "yolo_detections", |s, message| {
-            detections::hand_on(s, &message.header.stamp, detections::of_yolo(&message))
+            detections::hand_on(s, "yolo_detections", &message.header.stamp, detections::of_yolo(&message))
         });
     }
     #[cfg(not(yolo_msgs))]

@@ -25,17 +25,21 @@ mod transforms;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use r2r::rcl_interfaces::msg::Log;
 use r2r::{Context, Node, QosProfile};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::camera::Transforms;
+use crate::logging::{Logging, finish_trace};
 use crate::model::{Model, Precision, SessionOptions};
 use camera::{Camera, Shared, SharedModel, settings};
+use diagnostics::Latest;
 use parameters::Parameters;
 use qos::{Overrides, Profile};
 use refusals::Refusals;
@@ -54,6 +58,8 @@ pub enum NodeError {
     Parameters(#[from] parameters::Refused),
     #[error("{0}")]
     Logging(String),
+    #[error("metrics_address: {0}")]
+    Metrics(String),
     #[error(transparent)]
     Model(#[from] crate::model::Error),
     #[error("starting threads: {0}")]
@@ -65,21 +71,22 @@ pub enum NodeError {
 /// # Errors
 /// The node could not start: ROS, a parameter, the model.
 pub fn run(log_level: &str) -> Result<(), NodeError> {
-    let logs = rosout::start(log_level).map_err(|reason| {
+    let (logging, logs) = rosout::start(log_level).map_err(|reason| {
         // There is no log yet to say it in.
         eprintln!("promptseg_node: {reason}");
         NodeError::Logging(reason)
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcome = runtime.block_on(node(logs));
+    let outcome = runtime.block_on(node(logging, logs));
     if let Err(e) = &outcome {
         error!("{e}");
     }
     runtime.shutdown_background();
+    finish_trace();
     outcome
 }
 
-async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) -> Result<(), NodeError> {
+async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let context = Context::create()?;
@@ -93,11 +100,13 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
 
     let rosout = node.create_publisher("/rosout", rosout::qos())?;
     let (log_name, until) = (name.trim_start_matches('/').replace('/', "."), stopped.clone());
-    std::thread::Builder::new()
-        .name("rosout".into())
-        .spawn(move || rosout::publish(&logs, &rosout, &log_name, until))?;
+    std::thread::Builder::new().name("rosout".into()).spawn({
+        let logging = Arc::clone(&logging);
+        move || rosout::publish((&logging, &logs), &rosout, &log_name, until)
+    })?;
 
     let (parameters, overrides) = read_parameters(&node)?;
+    set_level(&logging, &parameters);
     if parameters.flag("use_sim_time") {
         let time_source = node.get_time_source();
         time_source.enable_sim_time(&mut node)?;
@@ -143,13 +152,16 @@ async fn node(logs: std::sync::mpsc::Receiver<r2r::rcl_interfaces::msg::Log>) ->
     let events = topics.publisher("/parameter_events", Profile::fixed(QosProfile::parameter_events()))?;
     let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
     services::start_parameters(&mut topics, &name, &parameters, events, move |values| {
+        set_level(&logging, values);
         for camera in &engines {
             camera.engine.configure(|current| *current = settings(values));
         }
     })?;
     let diagnostics = topics.publisher("/diagnostics", qos::OUTPUTS)?;
     let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
-    tokio::spawn(diagnostics::report(engines.clone(), name.clone(), diagnostics, clock));
+    let latest = Latest::default();
+    diagnostics::serve(parameters.lock().unwrap_or_else(PoisonError::into_inner).text("metrics_address"), &latest)?;
+    tokio::spawn(diagnostics::report(engines.clone(), latest, name.clone(), diagnostics, clock));
     let refusals = Refusals::default();
     let mut listener = TransformListener::new(&mut topics, transforms, sim_clock)?;
 
@@ -196,8 +208,15 @@ fn finished(thread: &std::thread::JoinHandle<()>, since: Instant) -> bool {
 
 /// Ends the process while a thread is still within a session: its destructors would run beside it.
 fn leave() -> ! {
+    finish_trace();
     // SAFETY: takes no memory of ours and does not return; nothing is left to be written.
     unsafe { libc::_exit(0) }
+}
+
+fn set_level(logging: &Logging, parameters: &Parameters) {
+    if let Err(e) = logging.set_level(parameters.text("log_level")) {
+        warn!("log_level: {e}");
+    }
 }
 
 fn read_parameters(node: &Node) -> Result<(Parameters, Overrides), NodeError> {

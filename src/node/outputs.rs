@@ -1,5 +1,6 @@
 //! Results of the engine to topics. Nothing is computed for a topic that nobody wants.
 
+use image::RgbImage;
 use r2r::WrappedTypesupport;
 use r2r::geometry_msgs::msg::PoseWithCovariance;
 use r2r::promptseg_msgs::msg as ours;
@@ -56,7 +57,7 @@ impl Outputs {
     ///
     /// # Errors
     /// Of the first topic that failed; the others are published all the same.
-    pub fn publish(&self, result: &FrameResult, overlay_quality: u8) -> Result<(), OutputError> {
+    pub fn publish(&self, result: &FrameResult, overlay_quality: u8, picture: &mut Picture) -> Result<(), OutputError> {
         let header = || ros_header(&result.header);
         let (width, height) = result.image.dimensions();
         let mut first_error = Ok(());
@@ -74,15 +75,15 @@ impl Outputs {
                 Ok(Detection2DArray { header: header(), detections })
             }));
         }
-        if self.overlay.is_wanted() || self.overlay_compressed.is_wanted() {
-            let picture = overlay(result);
-            keep(publish("~/overlay/compressed", &self.overlay_compressed, || {
-                let data = encode_jpeg(&picture, overlay_quality)?;
-                Ok(CompressedImage { header: header(), format: "rgb8; jpeg compressed rgb8".into(), data })
-            }));
-            keep(publish("~/overlay", &self.overlay, || {
-                Ok(image(header(), width, height, "rgb8", 3, picture.into_raw()))
-            }));
+        keep(publish("~/overlay/compressed", &self.overlay_compressed, || {
+            let data = encode_jpeg(picture.of(result), overlay_quality)?;
+            Ok(CompressedImage { header: header(), format: "rgb8; jpeg compressed rgb8".into(), data })
+        }));
+        if self.overlay.is_wanted() {
+            let message = image(header(), width, height, "rgb8", 3, picture.take(result).into_raw());
+            let published = self.overlay.publish(&message);
+            keep(published.map_err(|source| OutputError::Publish { topic: "~/overlay", source }));
+            picture.give_back(width, height, message.data);
         }
         first_error
     }
@@ -176,8 +177,27 @@ fn detection(object: &ObjectResult, header: RosHeader) -> Option<Detection2D> {
     })
 }
 
+/// The overlay of one result: drawn when the first output needs it, and only once.
+#[derive(Default)]
+pub struct Picture(Option<RgbImage>);
+
+impl Picture {
+    pub fn of(&mut self, result: &FrameResult) -> &RgbImage {
+        self.0.get_or_insert_with(|| overlay(result))
+    }
+
+    fn take(&mut self, result: &FrameResult) -> RgbImage {
+        self.0.take().unwrap_or_else(|| overlay(result))
+    }
+
+    /// What was taken, for the next output.
+    fn give_back(&mut self, width: u32, height: u32, pixels: Vec<u8>) {
+        self.0 = RgbImage::from_raw(width, height, pixels);
+    }
+}
+
 /// The picture with masks, contours, prompts and scores.
-pub fn overlay(result: &FrameResult) -> image::RgbImage {
+fn overlay(result: &FrameResult) -> RgbImage {
     // Of a lost object, a label at the box where it was looked for.
     let name = |o: &ObjectResult| match o.lost {
         Some(_) => (format!("{} lost", o.class_id).trim().to_owned(), f32::NAN),

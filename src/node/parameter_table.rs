@@ -123,6 +123,13 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || text("raw"),
     },
     Definition {
+        name: "encode",
+        description: "Which frames are encoded: 'always' (every one that the encoder has time for: a click is answered in the decoder's time), 'on_demand' (only while an object lives on or a prompt waits; a click then waits for the encoder).",
+        bounds: Bounds::OneOf(&["always", "on_demand"]),
+        takes_effect: Now,
+        default: || text("always"),
+    },
+    Definition {
         name: "keep_frames",
         description: "Encoded frames that are kept by stamp for prompts that come later.",
         bounds: Bounds::Integer(1, 10_000),
@@ -303,6 +310,20 @@ pub const DEFINITIONS: &[Definition] = &[
         bounds: Bounds::Any,
         takes_effect: ReadOnly,
         default: || ParameterValue::Bool(true),
+    },
+    Definition {
+        name: "log_level",
+        description: "Least level of what is logged; empty: what '--log-level' says, or 'info'. RUST_LOG wins over it.",
+        bounds: Bounds::OneOf(&["", "error", "warn", "info", "debug", "trace"]),
+        takes_effect: Now,
+        default: || text(""),
+    },
+    Definition {
+        name: "metrics_address",
+        description: "Address and port where Prometheus may ask for '/metrics', such as '0.0.0.0:9090'; a port alone is for this machine only; empty: nowhere.",
+        bounds: Bounds::Any,
+        takes_effect: ReadOnly,
+        default: || text(""),
     },
     Definition {
         name: "use_sim_time",

@@ -1,7 +1,7 @@
 //! Logs: `tracing` events reach the terminal and `/rosout` (r2r publishes none on Jazzy).
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,9 +11,9 @@ use r2r::rcl_interfaces::msg::Log;
 use r2r::{Publisher, QosProfile};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::layer::{Context, Layer};
+
+use crate::logging::{self, Logging};
 
 /// Messages that wait for the publisher; more than that at once are only seen on the terminal.
 const QUEUE: usize = 256;
@@ -29,35 +29,30 @@ pub fn qos() -> QosProfile {
     }
 }
 
-/// Starts logging. `level` is a level's name or a `tracing` filter; `RUST_LOG` wins over it.
+/// Starts logging: see [`logging::start`]. What comes out is to be published.
 ///
 /// # Errors
-/// `level` is neither.
-pub fn start(level: &str) -> Result<Receiver<Log>, String> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(filter) if !filter.is_empty() => filter,
-        // ONNX Runtime and r2r are chatty at info.
-        _ => format!("{level},ort=warn,r2r=warn"),
-    };
-    let filter = EnvFilter::try_new(&filter)
-        .map_err(|e| format!("log level '{filter}': {e}; give error, warn, info, debug, trace or a tracing filter"))?;
+/// `level` is no level, or the trace file cannot be written.
+pub fn start(level: &str) -> Result<(Arc<Logging>, Receiver<Log>), String> {
     let (sender, receiver) = sync_channel(QUEUE);
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false))
-        .with(RosoutLayer { sender })
-        .init();
-    Ok(receiver)
+    let logging = logging::start(level, Some(Box::new(RosoutLayer { sender })))?;
+    Ok((Arc::new(logging), receiver))
 }
 
 /// Publishes what the layer gathers, until the last sender is gone or `stop` says so.
-pub fn publish(logs: &Receiver<Log>, publisher: &Publisher<Log>, name: &str, stop: impl Fn() -> bool) {
+pub fn publish(
+    (logging, logs): (&Logging, &Receiver<Log>),
+    publisher: &Publisher<Log>,
+    name: &str,
+    stop: impl Fn() -> bool,
+) {
     while !stop() {
         if let Ok(mut log) = logs.recv_timeout(Duration::from_millis(50)) {
             log.name = name.to_owned();
             // Nowhere to report a log that cannot be published: it is on the terminal already.
             let _ = publisher.publish(&log);
         }
+        logging.say_repeats();
     }
 }
 

@@ -87,7 +87,7 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
 async fn undo(shared: &Shared) -> Result<String, String> {
     let (reply, answer) = oneshot::channel();
     shared.engine.interact(Interaction::Undo { reply }).map_err(|refusal| refusal.message)?;
-    answer.await.unwrap_or_else(|_| Err("the node is shutting down".into()))
+    answer.await.unwrap_or_else(|_| Err("no answer: it failed (see the log), or the node stops".into()))
 }
 
 async fn segment(shared: Arc<Shared>, request: ServiceRequest<SegmentSrv::Service>) {
@@ -127,7 +127,7 @@ fn ask(shared: &Shared, request: &SegmentSrv::Request) -> impl Future<Output = R
         match refused {
             Some(refusal) => Err(refusal),
             None => answer.await.unwrap_or_else(|_| {
-                Err(Refusal::new(crate::engine::RefusalKind::ModelFailed, "the node is shutting down"))
+                Err(Refusal::new(crate::engine::RefusalKind::ModelFailed, "no answer: the node stops"))
             }),
         }
     }

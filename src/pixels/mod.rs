@@ -30,6 +30,7 @@ pub use compressed::decode_compressed;
 pub use contour::{Contour, contours};
 pub use encoding::{KNOWN_ENCODINGS, RawImage, decode_raw};
 pub use error::PixelError;
+pub(crate) use error::check_size;
 pub use jpeg::{encode_jpeg, jpeg_is_whole};
 pub use labels::{label_image, union_mask};
 pub use mask::{Mask, PixelRect};

@@ -44,6 +44,14 @@ pub fn decode_mask(raw: &RawImage) -> Result<MaskInput, PixelError> {
 }
 
 impl MaskInput {
+    /// Memory of its pixels.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            MaskInput::Binary { data, .. } => data.len(),
+            MaskInput::Logits { data, .. } => size_of_val(data.as_slice()),
+        }
+    }
+
     /// Whether nothing is inside.
     pub fn is_empty(&self) -> bool {
         match self {

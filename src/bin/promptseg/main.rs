@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use image::RgbImage;
+use promptseg::logging;
 use promptseg::model::{self, Model, Precision, Provider, SessionOptions};
 use promptseg::pixels::{PixelError, decode_compressed, jpeg_is_whole};
 
@@ -21,6 +22,9 @@ use promptseg::pixels::{PixelError, decode_compressed, jpeg_is_whole};
 #[derive(Parser)]
 #[command(version, after_help = "Exit codes: 0 done, 1 something failed (said on the standard error), 2 wrong usage.")]
 struct Arguments {
+    /// What is logged on the standard error: error, warn, info, debug, trace, or a tracing filter; RUST_LOG wins over it.
+    #[arg(long, global = true, default_value = "error", value_name = "LEVEL")]
+    log_level: String,
     #[command(subcommand)]
     command: Command,
 }
@@ -102,12 +106,19 @@ impl<E: Into<Box<dyn Error>>> From<E> for Failure {
 }
 
 fn main() -> ExitCode {
-    let (name, outcome) = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    if let Err(e) = logging::start(&arguments.log_level, None) {
+        terminal::warn(e);
+        return ExitCode::FAILURE;
+    }
+    logging::finish_trace_on_interrupt();
+    let (name, outcome) = match arguments.command {
         Command::Segment(arguments) => ("segment", segment::run(&arguments)),
         Command::Inspect(arguments) => ("inspect", inspect::run(&arguments)),
         Command::Bench(arguments) => ("bench", bench::run(&arguments)),
         Command::Eval(arguments) => ("eval", eval::run(&arguments).map_err(Failure::Failed)),
     };
+    logging::finish_trace();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Said) => ExitCode::FAILURE,

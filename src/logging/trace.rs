@@ -1,0 +1,60 @@
+//! `PROMPTSEG_TRACE=FILE`: how long each stage took, as a trace for <https://ui.perfetto.dev> or chrome://tracing.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::sync::{Mutex, PoisonError};
+
+use tracing_chrome::{ChromeLayerBuilder, FlushGuard, TraceStyle};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::Layer;
+use tracing_subscriber::registry::LookupSpan;
+
+/// Completes the file when it is dropped.
+static WRITER: Mutex<Option<FlushGuard>> = Mutex::new(None);
+
+/// `None` without the variable.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn layer<S>() -> Result<Option<impl Layer<S>>, String>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+{
+    let Some(path) = std::env::var_os("PROMPTSEG_TRACE").filter(|p| !p.is_empty()) else { return Ok(None) };
+    let file = File::create(&path).map_err(|e| format!("PROMPTSEG_TRACE={}: {e}", path.display()))?;
+    let (layer, guard) = ChromeLayerBuilder::new()
+        .writer(BufWriter::new(file))
+        .include_args(true)
+        .trace_style(TraceStyle::Threaded)
+        .build();
+    *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    Ok(Some(layer.with_filter(Targets::new().with_target("promptseg", LevelFilter::DEBUG))))
+}
+
+/// Completes the trace file, if there is one; what happens later is not in it. To be called before the process ends.
+pub fn finish_trace() {
+    drop(WRITER.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+/// Completes the trace file on Ctrl-C too, for programs that have no handler of their own: then the process ends.
+pub fn finish_trace_on_interrupt() {
+    if WRITER.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        return;
+    }
+    let wait = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(tokio::signal::ctrl_c())?;
+        finish_trace();
+        // As a shell reports SIGINT.
+        std::process::exit(130)
+    };
+    let spawned = std::thread::Builder::new().name("interrupt".into()).spawn(move || {
+        let waited: std::io::Result<()> = wait();
+        if let Err(e) = waited {
+            tracing::warn!("after Ctrl-C the trace file will lack its end: {e}");
+        }
+    });
+    if let Err(e) = spawned {
+        tracing::warn!("after Ctrl-C the trace file will lack its end: {e}");
+    }
+}

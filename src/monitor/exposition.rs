@@ -1,0 +1,186 @@
+//! The numbers in the text format of Prometheus, version 0.0.4.
+
+use std::fmt::{Display, Write as _};
+
+use super::Snapshot;
+use crate::engine::Stage;
+
+/// All metrics of all cameras. Names and labels are documented in `docs/interfaces.md`.
+pub fn exposition(snapshots: &[Snapshot]) -> String {
+    let mut page = Page { out: String::new(), snapshots };
+    page.family("promptseg_images_total", "counter", "Images of the camera, by what became of them.", |s, line| {
+        let m = &s.now;
+        for (outcome, count) in [
+            ("received", m.frames_in),
+            ("encoded", m.frames_encoded),
+            ("superseded", m.frames_superseded),
+            ("late", m.frames_late),
+        ] {
+            line("", &[("outcome", outcome)], &count);
+        }
+    });
+    page.family("promptseg_results_total", "counter", "Answers that were published.", |s, line| {
+        line("", &[], &s.now.results);
+    });
+    page.family("promptseg_masks_total", "counter", "Masks that were computed.", |s, line| line("", &[], &s.now.masks));
+    page.family(
+        "promptseg_detections_filtered_total",
+        "counter",
+        "Boxes of detectors that were not taken.",
+        |s, line| {
+            line("", &[], &s.now.detections_filtered);
+        },
+    );
+    page.family("promptseg_refused_total", "counter", "Inputs that were refused, by reason.", |s, line| {
+        for (kind, count) in &s.now.refused {
+            line("", &[("reason", kind.name())], count);
+        }
+    });
+    page.family("promptseg_panics_total", "counter", "Panics that were caught.", |s, line| {
+        line("", &[], &s.now.panics)
+    });
+    page.family(
+        "promptseg_stage_seconds",
+        "summary",
+        "Duration of each stage; quantiles of the last 256.",
+        |s, line| {
+            for stage in Stage::ALL {
+                let (p, name) = (s.now.latency(stage), stage.name().replace(' ', "_"));
+                for (quantile, ms) in [("0.5", p.p50), ("0.95", p.p95), ("0.99", p.p99), ("1", p.max)] {
+                    line("", &[("stage", &name), ("quantile", quantile)], &(f64::from(ms) / 1e3));
+                }
+                let (count, sum) = s.now.total(stage);
+                line("_sum", &[("stage", &name)], &(sum / 1e3));
+                line("_count", &[("stage", &name)], &count);
+            }
+        },
+    );
+    page.family("promptseg_waiting", "gauge", "What waits for its turn or its frame, by kind.", |s, line| {
+        let u = &s.usage;
+        for (kind, count) in [("prompts", u.prompts), ("detections", u.batches), ("images", u.to_encode)] {
+            line("", &[("kind", kind)], &count);
+        }
+    });
+    page.family("promptseg_held", "gauge", "What is held, by kind.", |s, line| {
+        let u = &s.usage;
+        for (kind, count) in [("frames", u.kept_frames), ("images", u.images), ("objects", u.objects)] {
+            line("", &[("kind", kind)], &count);
+        }
+    });
+    page.family("promptseg_held_bytes", "gauge", "Memory of what is held, by kind.", |s, line| {
+        let u = &s.usage;
+        for (kind, bytes) in [("frames", u.kept_bytes), ("images", u.image_bytes), ("objects", u.object_bytes)] {
+            line("", &[("kind", kind)], &bytes);
+        }
+    });
+    page.family("promptseg_health", "gauge", "0 ok, 1 warning, 2 error: the level in /diagnostics.", |s, line| {
+        line("", &[], &(s.health().0 as u8));
+    });
+    page.family("promptseg_model_info", "gauge", "Which model runs, and on what.", |s, line| {
+        let m = &s.model;
+        let labels = [("model", &m.name), ("hash", &m.hash), ("encoder", &m.encoder), ("decoder", &m.decoder)];
+        line("", &labels.map(|(key, value)| (key, value.as_str())), &1);
+    });
+    // Of the machine, not of a camera.
+    let first = snapshots.first();
+    if let Some(bytes) = first.and_then(|s| s.resident) {
+        page.header("process_resident_memory_bytes", "gauge", "Resident memory of the process.");
+        page.line("process_resident_memory_bytes", &[], &bytes);
+    }
+    if let Some(jetson) = first.and_then(|s| s.jetson.as_ref()) {
+        page.header("promptseg_temperature_celsius", "gauge", "Temperatures of the board.");
+        for (zone, degrees) in &jetson.temperatures {
+            page.line("promptseg_temperature_celsius", &[("zone", zone)], degrees);
+        }
+        page.header("promptseg_throttled", "gauge", "Whether the board is held back.");
+        page.line("promptseg_throttled", &[], &u8::from(!jetson.throttled.is_empty()));
+    }
+    page.out
+}
+
+struct Page<'a> {
+    out: String,
+    snapshots: &'a [Snapshot],
+}
+
+/// Adds a line: what follows the name, labels, value.
+type Line<'a> = &'a mut dyn FnMut(&str, &[(&str, &str)], &dyn Display);
+
+impl Page<'_> {
+    fn header(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String cannot fail.
+        let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    /// One metric of every camera.
+    fn family(&mut self, name: &str, kind: &str, help: &str, lines: impl Fn(&Snapshot, Line<'_>)) {
+        self.header(name, kind, help);
+        for snapshot in self.snapshots {
+            lines(snapshot, &mut |suffix, labels, value| {
+                let camera = [("camera", snapshot.camera.as_str())];
+                let camera = if snapshot.camera.is_empty() { &[][..] } else { &camera };
+                self.line(&format!("{name}{suffix}"), &[camera, labels].concat(), value);
+            });
+        }
+    }
+
+    fn line(&mut self, name: &str, labels: &[(&str, &str)], value: &dyn Display) {
+        let label = |(key, value): &(&str, &str)| format!("{key}=\"{}\"", escaped(value));
+        let labels = labels.iter().map(label).collect::<Vec<_>>().join(",");
+        let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+        let _ = writeln!(self.out, "{name}{labels} {value}");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ModelFacts;
+    use super::*;
+    use crate::engine::RefusalKind;
+
+    fn snapshot(camera: &str) -> Snapshot {
+        let mut s = Snapshot { camera: camera.into(), seconds: 1.0, resident: Some(4096), ..Snapshot::default() };
+        s.now.frames_in = 7;
+        s.now.refuse(RefusalKind::BadImage);
+        s.now.record(Stage::Decode, 20.0);
+        s.model = ModelFacts { name: "a \"b\"\\c".into(), ..ModelFacts::default() };
+        s
+    }
+
+    #[test]
+    fn every_line_is_one_of_the_format() {
+        let page = exposition(&[snapshot("front"), snapshot("rear")]);
+        for line in page.lines().filter(|l| !l.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            let name = name.split('{').next().unwrap();
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{line}");
+        }
+        // Each family has its head once.
+        let mut heads: Vec<&str> = page.lines().filter(|l| l.starts_with("# TYPE")).collect();
+        let count = heads.len();
+        heads.dedup();
+        assert_eq!(heads.len(), count);
+    }
+
+    #[test]
+    fn cameras_are_labels_and_values_are_escaped() {
+        let page = exposition(&[snapshot("front"), snapshot("rear")]);
+        for line in [
+            "promptseg_images_total{camera=\"rear\",outcome=\"received\"} 7",
+            "promptseg_refused_total{camera=\"front\",reason=\"bad_image\"} 1",
+            "promptseg_stage_seconds{camera=\"front\",stage=\"decode\",quantile=\"0.5\"} 0.02",
+            "promptseg_stage_seconds_count{camera=\"front\",stage=\"decode\"} 1",
+            "process_resident_memory_bytes 4096",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} in\n{page}");
+        }
+        assert!(page.contains("model=\"a \\\"b\\\"\\\\c\""), "{page}");
+        let alone = exposition(&[snapshot("")]);
+        assert!(alone.contains("promptseg_results_total 0\n"), "{alone}");
+    }
+}

@@ -1,0 +1,114 @@
+//! Whether a camera is well. The rules are documented in `docs/interfaces.md`, "Diagnostics".
+
+use super::Snapshot;
+use crate::engine::RefusalKind;
+
+/// As diagnostic_msgs/DiagnosticStatus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Ok = 0,
+    Warn = 1,
+    Error = 2,
+}
+
+/// Prompts that wait: half of what fits.
+const MANY_WAIT: usize = 128;
+
+impl Snapshot {
+    /// The worst that can be said, and everything as bad as that in words.
+    pub fn health(&self) -> (Level, String) {
+        let mut findings: Vec<(Level, String)> = Vec::new();
+        let failed = self.newly_refused(RefusalKind::ModelFailed);
+        if failed > 0 {
+            findings.push((Level::Error, format!("the model fails: {failed} times in the last second")));
+        }
+        let panics = self.gained(|m| m.panics);
+        if panics > 0 {
+            findings.push((Level::Error, format!("{panics} panics caught in the last second: see the log")));
+        }
+        if self.gained(|m| m.frames_in) == 0 {
+            findings.push((Level::Warn, format!("no images: does the camera publish on '{}'?", self.image_topic)));
+        }
+        let refused = self.gained(|m| m.refused.values().sum()) - failed;
+        if refused > 0 {
+            findings.push((Level::Warn, format!("{refused} inputs refused in the last second")));
+        }
+        let late = self.gained(|m| m.frames_late);
+        if late > 0 {
+            findings.push((Level::Warn, format!("{late} images came after one with a newer stamp")));
+        }
+        let waiting = self.usage.prompts.max(self.usage.batches).max(self.usage.to_encode);
+        if waiting >= MANY_WAIT {
+            findings.push((Level::Warn, format!("{waiting} prompts are waiting: they come faster than the model is")));
+        }
+        if let Some(jetson) = self.jetson.as_ref().filter(|j| !j.throttled.is_empty()) {
+            findings.push((Level::Warn, format!("the board is throttled: {}", jetson.throttled.join(", "))));
+        }
+        let worst = findings.iter().map(|(level, _)| *level).max().unwrap_or(Level::Ok);
+        let words: Vec<String> = findings.into_iter().filter(|(level, _)| *level == worst).map(|(_, w)| w).collect();
+        if words.is_empty() {
+            return (Level::Ok, format!("{:.1} images/s", self.rate(|m| m.frames_in)));
+        }
+        (worst, words.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Jetson, Snapshot};
+    use super::*;
+    use crate::engine::Metrics;
+
+    /// A second in which `change` happened, beside thirty images.
+    fn after(change: impl FnOnce(&mut Snapshot)) -> (Level, String) {
+        let mut before = Metrics::default();
+        (before.frames_in, before.panics, before.frames_late) = (100, 3, 5);
+        let mut now = before.clone();
+        now.frames_in = 130;
+        let mut snapshot = Snapshot { before, now, seconds: 1.0, image_topic: "/image".into(), ..Snapshot::default() };
+        change(&mut snapshot);
+        snapshot.health()
+    }
+
+    #[test]
+    fn what_was_wrong_before_is_not_wrong_now() {
+        assert_eq!(after(|_| {}), (Level::Ok, "30.0 images/s".into()));
+    }
+
+    #[test]
+    fn each_rule_has_its_level_and_words() {
+        type Change = fn(&mut Snapshot);
+        let rules: [(Change, Level, &str); 7] = [
+            (|s| s.now.refuse(RefusalKind::ModelFailed), Level::Error, "the model fails: 1 times"),
+            (|s| s.now.panics += 2, Level::Error, "2 panics"),
+            (|s| s.now.frames_in = 100, Level::Warn, "no images: does the camera publish on '/image'?"),
+            (|s| s.now.refuse(RefusalKind::BadPrompt), Level::Warn, "1 inputs refused"),
+            (|s| s.now.frames_late += 1, Level::Warn, "1 images came after"),
+            (|s| s.usage.prompts = 128, Level::Warn, "128 prompts are waiting"),
+            (
+                |s| s.jetson = Some(Jetson { throttled: vec!["cpu".into()], ..Jetson::default() }),
+                Level::Warn,
+                "throttled: cpu",
+            ),
+        ];
+        for (change, level, says) in rules {
+            let (found, words) = after(change);
+            assert!(found == level && words.contains(says), "{found:?} {words}");
+        }
+    }
+
+    #[test]
+    fn the_worst_is_said_alone() {
+        let (level, words) = after(|s| {
+            s.now.refuse(RefusalKind::ModelFailed);
+            s.now.refuse(RefusalKind::BadImage);
+            s.now.frames_late += 1;
+        });
+        assert_eq!((level, words.as_str()), (Level::Error, "the model fails: 1 times in the last second"));
+        let (_, words) = after(|s| {
+            s.now.refuse(RefusalKind::BadImage);
+            s.now.frames_late += 1;
+        });
+        assert!(words.contains("1 inputs refused") && words.contains("; 1 images came after"), "{words}");
+    }
+}

@@ -1,0 +1,134 @@
+//! How the engine of a camera is doing: the numbers behind `/diagnostics` and the metrics endpoint, and what they mean.
+
+mod exposition;
+mod health;
+mod http;
+mod system;
+
+pub use exposition::exposition;
+pub use health::Level;
+pub use http::{parse_address, serve};
+pub use system::{Jetson, System};
+
+use crate::engine::{KeepLimits, Metrics, RefusalKind, Stage, Usage};
+use crate::model::{Model, ProviderReport};
+
+/// What is known about the model that runs, and does not change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelFacts {
+    pub name: String,
+    /// Of its files, as the bundle lists them; empty for graphs without a bundle.
+    pub hash: String,
+    /// Provider and precision.
+    pub encoder: String,
+    pub decoder: String,
+    /// Why not on a provider, or in a precision, that was asked for before: one sentence each.
+    pub not_better: Vec<String>,
+}
+
+impl ModelFacts {
+    pub fn of(model: &Model) -> Self {
+        let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
+        let said = |half: &str, report: &ProviderReport| -> Vec<String> {
+            report.refused.iter().map(|refused| format!("{half}: not on {refused}")).collect()
+        };
+        ModelFacts {
+            name: model.info.name.clone(),
+            hash: model.info.hash.clone(),
+            encoder: encoder.runs(),
+            decoder: decoder.runs(),
+            not_better: [said("encoder", encoder), said("decoder", decoder)].concat(),
+        }
+    }
+}
+
+/// One camera at one moment, and how it was `seconds` before.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Empty for the only camera of a node.
+    pub camera: String,
+    /// Full name, after remapping.
+    pub image_topic: String,
+    pub model: ModelFacts,
+    pub before: Metrics,
+    pub now: Metrics,
+    pub seconds: f64,
+    pub usage: Usage,
+    pub keep: KeepLimits,
+    /// Resident memory of the process, bytes.
+    pub resident: Option<u64>,
+    pub jetson: Option<Jetson>,
+}
+
+impl Snapshot {
+    fn rate(&self, count: impl Fn(&Metrics) -> u64) -> f64 {
+        count(&self.now).saturating_sub(count(&self.before)) as f64 / self.seconds.max(1e-3)
+    }
+
+    /// How many more since.
+    fn gained(&self, count: impl Fn(&Metrics) -> u64) -> u64 {
+        count(&self.now).saturating_sub(count(&self.before))
+    }
+
+    fn newly_refused(&self, kind: RefusalKind) -> u64 {
+        self.gained(|m| m.refused.get(&kind).copied().unwrap_or_default())
+    }
+
+    /// What `/diagnostics` shows, in this order; the keys are documented in `docs/interfaces.md`.
+    pub fn values(&self) -> Vec<(String, String)> {
+        let (now, usage) = (&self.now, &self.usage);
+        let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
+        let model = &self.model;
+        let mut values: Vec<(String, String)> = Vec::new();
+        let mut add = |key: &str, value: String| values.push((key.to_owned(), value));
+        add("model", model.name.clone());
+        add(
+            "model hash",
+            if model.hash.is_empty() { "none: files without bundle.json".into() } else { model.hash.clone() },
+        );
+        add("encoder provider", model.encoder.clone());
+        add("decoder provider", model.decoder.clone());
+        add("better providers", if model.not_better.is_empty() { "none".into() } else { model.not_better.join("; ") });
+        add("images in (1/s)", format!("{:.1}", self.rate(|m| m.frames_in)));
+        add("images encoded (1/s)", format!("{:.1}", self.rate(|m| m.frames_encoded)));
+        add("results (1/s)", format!("{:.1}", self.rate(|m| m.results)));
+        add("masks (1/s)", format!("{:.1}", self.rate(|m| m.masks)));
+        add("images in", now.frames_in.to_string());
+        add("images encoded", now.frames_encoded.to_string());
+        add("images superseded by a newer one", now.frames_superseded.to_string());
+        add("images late", now.frames_late.to_string());
+        add("results", now.results.to_string());
+        add("masks", now.masks.to_string());
+        add("prompts waiting", usage.prompts.to_string());
+        add("detections and questions waiting", usage.batches.to_string());
+        add("images to encode for prompts", usage.to_encode.to_string());
+        add("detections not taken (score, class, number)", now.detections_filtered.to_string());
+        add("objects", usage.objects.to_string());
+        add("objects (MB)", megabytes(usage.object_bytes));
+        add("kept frames", usage.kept_frames.to_string());
+        add("kept frames (MB)", megabytes(usage.kept_bytes));
+        add("kept frames (most)", format!("{}, {} MB", self.keep.frames, megabytes(self.keep.bytes)));
+        add("kept images", usage.images.to_string());
+        add("kept images (MB)", megabytes(usage.image_bytes));
+        let resident = self.resident.map_or_else(|| "unknown".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6));
+        add("resident memory (MB)", resident);
+        for stage in Stage::ALL {
+            let p = now.latency(stage);
+            let value = format!("{:.1} / {:.1} / {:.1}", p.p50, p.p95, p.max);
+            add(&format!("{} p50 / p95 / max (ms)", stage.name()), value);
+        }
+        add("panics", now.panics.to_string());
+        for (kind, count) in &now.refused {
+            add(&format!("refused: {}", kind.name()), count.to_string());
+        }
+        if let Some(jetson) = &self.jetson {
+            add("board", jetson.board.clone());
+            add("power mode", jetson.power_mode.clone().unwrap_or_else(|| "unknown".into()));
+            let temperatures = jetson.temperatures.iter().map(|(zone, degrees)| format!("{zone} {degrees:.1}"));
+            add("temperature (C)", temperatures.collect::<Vec<_>>().join(", "));
+            let throttled = if jetson.throttled.is_empty() { "no".into() } else { jetson.throttled.join(", ") };
+            add("throttled", throttled);
+        }
+        values
+    }
+}

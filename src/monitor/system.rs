@@ -1,0 +1,193 @@
+//! Memory of the process, and on a Jetson its power mode, temperatures and throttling, from /proc and /sys.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// What a Jetson says about itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Jetson {
+    pub board: String,
+    /// Of nvpmodel, such as `15W`.
+    pub power_mode: Option<String>,
+    /// Zone and degrees Celsius, by name.
+    pub temperatures: Vec<(String, f32)>,
+    /// What holds it back right now: cooling devices at work, but for the fan, and over-current events since the last look.
+    pub throttled: Vec<String>,
+}
+
+/// The files that the system describes itself in.
+#[derive(Debug)]
+pub struct System {
+    /// `/`, or a copy of a tree below another folder.
+    root: PathBuf,
+    /// Over-current events that were seen already, by file.
+    events: Mutex<BTreeMap<PathBuf, u64>>,
+}
+
+impl Default for System {
+    fn default() -> Self {
+        System::at("/")
+    }
+}
+
+impl System {
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        System { root: root.into(), events: Mutex::default() }
+    }
+
+    /// Resident memory of this process in bytes, where the system says so.
+    pub fn resident(&self) -> Option<u64> {
+        let status = fs::read_to_string(self.root.join("proc/self/status")).ok()?;
+        let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
+    /// `None` on any other machine.
+    pub fn jetson(&self) -> Option<Jetson> {
+        let compatible = fs::read_to_string(self.root.join("proc/device-tree/compatible")).ok()?;
+        if !compatible.contains("nvidia,tegra") {
+            return None;
+        }
+        let board = read(&self.root.join("proc/device-tree/model")).unwrap_or_else(|| "Jetson".into());
+        let mut throttled = self.cooling();
+        throttled.extend(self.over_current());
+        Some(Jetson { board, power_mode: self.power_mode(), temperatures: self.temperatures(), throttled })
+    }
+
+    /// nvpmodel keeps the number of its mode, and its configuration the name.
+    fn power_mode(&self) -> Option<String> {
+        let status = read(&self.root.join("var/lib/nvpmodel/status"))?;
+        let number: u32 = status.strip_prefix("pmode:")?.trim().parse().ok()?;
+        let names = fs::read_to_string(self.root.join("etc/nvpmodel.conf")).unwrap_or_default();
+        let name = names.lines().filter(|l| l.trim_start().starts_with("< POWER_MODEL")).find_map(|line| {
+            let field = |key: &str| line.split_whitespace().find_map(|word| word.strip_prefix(key));
+            (field("ID=")?.parse() == Ok(number)).then(|| field("NAME=").map(str::to_owned))?
+        });
+        Some(name.unwrap_or_else(|| number.to_string()))
+    }
+
+    fn temperatures(&self) -> Vec<(String, f32)> {
+        let zones = folders(&self.root.join("sys/class/thermal"), "thermal_zone");
+        let temperature = |zone: PathBuf| {
+            let name = read(&zone.join("type"))?.trim_end_matches("-thermal").to_owned();
+            // A zone that is switched off cannot be read.
+            let millidegrees: f32 = read(&zone.join("temp"))?.parse().ok()?;
+            Some((name, millidegrees / 1000.0))
+        };
+        let mut temperatures: Vec<(String, f32)> = zones.into_iter().filter_map(temperature).collect();
+        temperatures.sort_by(|a, b| a.0.cmp(&b.0));
+        temperatures
+    }
+
+    fn cooling(&self) -> Vec<String> {
+        let devices = folders(&self.root.join("sys/class/thermal"), "cooling_device");
+        let at_work = |device: PathBuf| {
+            let name = read(&device.join("type"))?;
+            let state: u64 = read(&device.join("cur_state"))?.parse().ok()?;
+            (state > 0 && !name.contains("fan")).then(|| format!("{name} at step {state}"))
+        };
+        devices.into_iter().filter_map(at_work).collect()
+    }
+
+    fn over_current(&self) -> Vec<String> {
+        let mut seen = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = Vec::new();
+        for monitor in folders(&self.root.join("sys/class/hwmon"), "hwmon") {
+            for number in 1..=3 {
+                let file = monitor.join(format!("oc{number}_event_cnt"));
+                let Some(count) = read(&file).and_then(|text| text.parse::<u64>().ok()) else { continue };
+                // What was before the first look is history.
+                let before = seen.insert(file, count).unwrap_or(count);
+                if count > before {
+                    new.push(format!("over-current alarm {number}, {} times", count - before));
+                }
+            }
+        }
+        new
+    }
+}
+
+/// A file of one line; those of the device tree end in a zero byte.
+fn read(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    Some(text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned())
+}
+
+/// The entries of a folder that begin so, by name.
+fn folders(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix)).map(|e| e.path()).collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An Orin Nano as its kernel shows it.
+    fn orin(name: &str) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("promptseg-system-{name}-{}", std::process::id()));
+        let files = [
+            ("proc/self/status", "Name:\tpromptseg\nVmRSS:\t   2048 kB\n"),
+            ("proc/device-tree/model", "NVIDIA Jetson Orin Nano Developer Kit\0"),
+            ("proc/device-tree/compatible", "nvidia,p3768-0000+p3767-0005\0nvidia,tegra234\0"),
+            ("var/lib/nvpmodel/status", "pmode:0001\n"),
+            ("etc/nvpmodel.conf", "< POWER_MODEL ID=0 NAME=15W >\nCPU_ONLINE CORE_0 1\n< POWER_MODEL ID=1 NAME=7W >\n"),
+            ("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n"),
+            ("sys/class/thermal/thermal_zone0/temp", "51375\n"),
+            ("sys/class/thermal/thermal_zone1/type", "gpu-thermal\n"),
+            ("sys/class/thermal/thermal_zone1/temp", "\n"),
+            ("sys/class/thermal/thermal_zone2/type", "tj-thermal\n"),
+            ("sys/class/thermal/thermal_zone2/temp", "52000\n"),
+            ("sys/class/thermal/cooling_device0/type", "pwm-fan\n"),
+            ("sys/class/thermal/cooling_device0/cur_state", "2\n"),
+            ("sys/class/thermal/cooling_device1/type", "cpufreq-cpu0\n"),
+            ("sys/class/thermal/cooling_device1/cur_state", "0\n"),
+            ("sys/class/hwmon/hwmon2/oc1_event_cnt", "7\n"),
+        ];
+        for (file, text) in files {
+            put(&root, file, text);
+        }
+        root
+    }
+
+    fn put(root: &Path, file: &str, text: &str) {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn a_jetson_tells_its_mode_its_temperatures_and_what_holds_it_back() {
+        let root = orin("jetson");
+        let system = System::at(&root);
+        assert_eq!(system.resident(), Some(2048 * 1024));
+        let jetson = system.jetson().unwrap();
+        assert_eq!(jetson.board, "NVIDIA Jetson Orin Nano Developer Kit");
+        assert_eq!(jetson.power_mode.as_deref(), Some("7W"));
+        assert_eq!(jetson.temperatures, [("cpu".to_owned(), 51.375), ("tj".to_owned(), 52.0)]);
+        assert_eq!(jetson.throttled, [""; 0], "neither the fan nor what was before the start");
+        put(&root, "sys/class/thermal/cooling_device1/cur_state", "3\n");
+        put(&root, "sys/class/hwmon/hwmon2/oc1_event_cnt", "9\n");
+        let throttled = system.jetson().unwrap().throttled;
+        assert_eq!(throttled, ["cpufreq-cpu0 at step 3", "over-current alarm 1, 2 times"]);
+        assert_eq!(system.jetson().unwrap().throttled, ["cpufreq-cpu0 at step 3"]);
+        put(&root, "var/lib/nvpmodel/status", "pmode:0005\n");
+        assert_eq!(system.jetson().unwrap().power_mode.as_deref(), Some("5"), "a mode without a name");
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn any_other_machine_says_nothing() {
+        let root = orin("other");
+        put(&root, "proc/device-tree/compatible", "raspberrypi,5-model-b\0");
+        assert_eq!(System::at(&root).jetson(), None);
+        let nowhere = System::at(root.join("nowhere"));
+        assert_eq!((nowhere.jetson(), nowhere.resident()), (None, None));
+        fs::remove_dir_all(root).unwrap();
+    }
+}
