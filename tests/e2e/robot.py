@@ -46,6 +46,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "image_plane_rate": 5.0,
     "image_plane_columns": 320,
     "image_plane_distance": 1.0,
+    "log_level": "",
 }
 CAMERA_QOS = QoSProfile(depth=5)
 
