@@ -48,7 +48,7 @@ pub struct SessionOptions {
     pub providers: Vec<Provider>,
     /// Threads within one operator; 0 leaves the choice to ONNX Runtime.
     pub threads: usize,
-    /// Let idle threads spin for the next run: a little faster under constant load, wasteful on a battery.
+    /// Let idle threads spin on after a run, for the next one: wasteful on a battery. Within a run they always do.
     pub spinning: bool,
     /// GPU number for TensorRT and CUDA.
     pub device_id: i32,

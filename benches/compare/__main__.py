@@ -1,0 +1,102 @@
+"""promptseg side by side with PyTorch, a Python loop around ONNX Runtime, the library usls and the bare sessions:
+`./dev bench` makes what this needs and runs it.
+
+    python benches/compare --models PROGRAM --pixels PROGRAM --usls PROGRAM --work DIR [--quick] [--only PART ...]
+
+Every contender has two threads. Each row of out/bench.json is `case`, `ours_ms`, `peer`, `peer_ms`, `ratio` (ours / peer,
+the median over turns), `spread` (its quartiles), `turns`; `mask_iou`: of ours with the peer's mask. Rows that are not
+measured now stay as they are, so that a long run can be done in parts.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cases
+import measure
+import models
+import report
+from contender import Contender, Failed
+
+HERE = Path(__file__).parent
+TURNS, QUICK = (5, 15), (2, 2)
+
+
+def starter(group: cases.Group, args, bundle: Path):
+    """How to start each contender of a group."""
+    python = [sys.executable, "-W", "ignore"]
+    exported = models.MODELS.get(group.model)
+
+    def start(name: str) -> Contender:
+        commands = {
+            "ours": [args.models, "ours", bundle, group.precision, 2],
+            "cameras": [args.models, "cameras", bundle, group.precision, 2],
+            "bare sessions": [args.models, "bare", bundle, group.precision, 2],
+            "onnxruntime in python": [*python, HERE / "python_loop.py", bundle, group.precision],
+            "usls": [args.usls, bundle / "image_encoder.onnx", bundle / models.OFFICIAL, 2],
+        }
+        if exported:
+            predictor = [HERE / "torch_predictor.py", exported.family, exported.model, models.SEED]
+            commands["pytorch"] = [*python, *predictor]
+        return Contender(name, commands[name], args.work / "log" / f"{name.replace(' ', '_')}.log")
+
+    return start
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--models", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--pixels", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--usls", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--work", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="+", metavar="PART", help="cases with one of these in their names")
+    parser.add_argument("--list", action="store_true", help="the names of all cases")
+    parser.add_argument("--quick", action="store_true", help="two turns each: whether it works, no figures to quote")
+    parser.add_argument("--docs", action="store_true", help="write the table and the plot of docs/performance.md too")
+    args = parser.parse_args()
+    out = models.ROOT / "out" / ("bench-quick.json" if args.quick else "bench.json")
+
+    def wanted(name: str) -> bool:
+        return not args.only or any(part in name for part in args.only)
+
+    chosen = [(g, [c for c in g.cases if wanted(c.name)]) for g in cases.groups()]
+    names = [c.name for _, part in chosen for c in part]
+    pixel_names = [name for name in cases.PIXELS if wanted(name)]
+    if args.list or not (names or pixel_names):
+        print("\n".join((names + pixel_names) or [f"no case has {' or '.join(args.only)} in its name"]))
+        return 0 if args.list else 2
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def take(rows: list) -> None:
+        report.add(out, rows)
+        for row in rows:
+            print(report.line(row), flush=True)
+
+    print(report.HEAD)
+    failed = []
+    for group, part in chosen:
+        if not part:
+            continue
+        bundle = models.bundle(group.model, args.work, say)
+        photo = lambda size: models.photo(*size, args.work)  # noqa: E731
+        turns, start = QUICK if args.quick else TURNS, starter(group, args, bundle)
+        try:
+            failed += measure.of_group(group, part, start, photo, turns, take)
+        except Failed as e:
+            failed.append(str(e))
+    if pixel_names:
+        import pixels  # PyTorch takes seconds
+
+        pixels.measure_all(args.pixels, pixel_names, 2 if args.quick else pixels.TURNS, take)
+    if args.docs:
+        report.write_docs(report.read(out))
+    print(f"{out.relative_to(models.ROOT)}: {len(report.read(out))} rows")
+    for reason in failed:
+        say(f"missing: {reason}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

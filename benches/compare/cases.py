@@ -1,0 +1,109 @@
+"""What is measured. A case is one question to promptseg and to its peers; those of one group share the programs."""
+
+from dataclasses import dataclass, field
+
+CLICK, SECOND = (0.42, 0.45), (0.62, 0.3)
+"""Parts of the picture's width and height."""
+SIZES = ((640, 480), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160))
+OBJECTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+CAMERAS = (1, 2, 4, 8, 16)
+FRAMES = 120
+"""Answered frames of a measurement with several cameras, and at least four of each."""
+PIXELS = (
+    "preprocess/letterbox/1024",
+    "preprocess/letterbox/256",
+    "preprocess/stretch/1024",
+    "masks/letterbox/3x256",
+    "masks/letterbox/3x128",
+    "masks/stretch/3x256",
+    "masks/noise/3x256",
+)
+"""Of benches/pixels.rs, on a picture of 1280 x 720."""
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    ask: str
+    """The line for promptseg, after `photo`."""
+    peers: dict = field(default_factory=dict)
+    """Peer -> its line, where it is another one."""
+    size: tuple = (1280, 720)
+    budget: float = 40.0
+    """Seconds for all turns."""
+
+
+@dataclass(frozen=True)
+class Group:
+    model: str
+    precision: str
+    cases: tuple
+    ours: str = "ours"
+
+
+def at(click: tuple, size: tuple) -> str:
+    return " ".join(f"{part * length:.1f}" for part, length in zip(click, size))
+
+
+def boxes(count: int, size: tuple = (1280, 720)) -> str:
+    """Boxes on a grid, of a sixth of the picture and shifted against each other."""
+    (width, height), found = size, []
+    for i in range(count):
+        x, y = (i * 0.618034) % 1 * 0.8 * width, (i * 0.414214) % 1 * 0.8 * height
+        found += [x, y, x + width / 6, y + height / 6]
+    return " ".join(f"{v:.1f}" for v in found)
+
+
+def of_model(model: str, precision: str, peers: tuple, clicks: tuple = ()) -> list:
+    """The picture to a mask, and a second click on it."""
+    size = (1280, 720)
+    name = model if precision == "fp32" else f"{model}-{precision}"
+    picture, second = f"image_to_mask {at(CLICK, size)}", f"click {at(SECOND, size)}"
+    found = [Case(f"image_to_mask/{name}/1280x720", picture, {p: picture for p in peers})]
+    if clicks:
+        found.append(Case(f"second_click/{name}/1280x720", second, {p: second for p in clicks}, budget=20))
+    return found
+
+
+def many_boxes(model: str) -> list:
+    one, some = boxes(64), boxes(16)
+    return [
+        Case(f"boxes_64/{model}/1280x720", f"boxes {one}", {"one by one": f"ours one_by_one {one}"}),
+        Case(f"boxes_16/{model}/1280x720", f"boxes {some}", {p: f"boxes {some}" for p in ("pytorch", "bare sessions")}),
+    ]
+
+
+def sizes(model: str, budget: float) -> list:
+    return [
+        Case(f"image_size/{model}/{w}x{h}", f"image_to_mask {at(CLICK, (w, h))}",
+             {"bare sessions": f"image_to_mask {at(CLICK, (w, h))}"}, size=(w, h), budget=budget)
+        for w, h in SIZES
+    ]  # fmt: skip
+
+
+def objects(model: str) -> list:
+    lines = {n: f"boxes {boxes(n)}" for n in OBJECTS}
+    return [Case(f"objects/{model}/{n}", line, {"bare sessions": line}, budget=15) for n, line in lines.items()]
+
+
+def cameras(model: str) -> list:
+    bare = f"image_to_mask {at(CLICK, (1280, 720))}"
+    return [Case(f"cameras/{model}/{n}", f"cameras {n} {max(FRAMES, 4 * n)}", {"bare sessions": bare}, budget=15)
+            for n in CAMERAS]  # fmt: skip
+
+
+EVERY = ("pytorch", "onnxruntime in python", "bare sessions")
+
+
+def groups() -> list:
+    with_usls = ("pytorch", "onnxruntime in python", "usls", "bare sessions")
+    first = [*of_model("mobilesam", "fp32", with_usls, with_usls), *many_boxes("mobilesam")]
+    return [
+        Group("mobilesam", "fp32", (*first, *sizes("mobilesam", 20), *objects("mobilesam"))),
+        Group("mobilesam", "int8", tuple(of_model("mobilesam", "int8", EVERY))),
+        Group("sam2.1_tiny", "fp32", tuple(of_model("sam2.1_tiny", "fp32", EVERY, EVERY))),
+        Group("sam2.1_tiny", "int8", tuple(of_model("sam2.1_tiny", "int8", EVERY))),
+        Group("edgetam", "fp32", tuple(of_model("edgetam", "fp32", EVERY, EVERY))),
+        Group("tiny", "fp32", (*of_model("tiny", "fp32", ("bare sessions",), ("bare sessions",)), *sizes("tiny", 6))),
+        Group("tiny", "fp32", tuple(cameras("tiny")), ours="cameras"),
+    ]

@@ -1,0 +1,95 @@
+"""The models that are measured: bundles with random weights, which take the same time as trained ones, and photos."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "tests/golden/flower.png"
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model of `promptseg-export`, by the names of its command line."""
+
+    family: str
+    model: str
+    precisions: str = "fp32"
+    official: bool = False
+    """Whether Meta's own export of the decoder is written too, which other programs take."""
+
+
+MODELS = {
+    "mobilesam": Exported("mobile-sam", "vit_tiny", "fp32,int8", official=True),
+    "sam2.1_tiny": Exported("sam2.1", "hiera_tiny", "fp32,int8"),
+    "edgetam": Exported("edgetam", "repvit_m1"),
+}
+OFFICIAL = "official_mask_decoder.onnx"
+
+
+def key(model: Exported) -> str:
+    exporter = sorted((ROOT / "export/promptseg_export").glob("*.py"))
+    content = b"".join(path.read_bytes() for path in exporter)
+    return hashlib.sha256(content + repr((model, SEED)).encode()).hexdigest()
+
+
+def bundle(name: str, work: Path, say) -> Path:
+    """The folder of a model; it is exported when it is not there, or was made by another exporter."""
+    if name == "tiny":
+        return ROOT / "models/tiny"
+    model, folder = MODELS[name], work / name
+    stamp = folder / ".stamp"
+    if stamp.is_file() and stamp.read_text() == key(model):
+        return folder
+    say(f"exporting {model.family} {model.model} with random weights (a minute or two) ...")
+    shutil.rmtree(folder, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    log = work / f"{name}.log"
+    with log.open("w") as out:
+        command = [sys.executable, "-W", "ignore", "-m", "promptseg_export", model.family, "--model", model.model]
+        command += ["--random-weights", str(SEED), "--variants", model.precisions, str(folder)]
+        run(command, out, log)
+        if model.official:
+            run([sys.executable, "-W", "ignore", __file__, str(folder / OFFICIAL)], out, log)
+    stamp.write_text(key(model))
+    return folder
+
+
+def run(command: list, out, log: Path) -> None:
+    if subprocess.run(command, stdout=out, stderr=subprocess.STDOUT).returncode:
+        raise SystemExit(f"{' '.join(command[:8])} ... failed; its output is in {log}")
+
+
+def photo(width: int, height: int, work: Path) -> Path:
+    """The flower of tests/golden, enlarged until it covers so many pixels, its middle cut out."""
+    path = work / f"photo_{width}x{height}.png"
+    if path.is_file():
+        return path
+    image = Image.open(PHOTO).convert("RGB")
+    scale = max(width / image.width, height / image.height)
+    w, h = round(image.width * scale), round(image.height * scale)
+    left, top = (w - width) // 2, (h - height) // 2
+    work.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.png")
+    image.resize((w, h), Image.Resampling.BICUBIC).crop((left, top, left + width, top + height)).save(partial)
+    partial.replace(path)
+    return path
+
+
+def write_official(path: Path) -> None:
+    """MobileSAM's decoder as `scripts/export_onnx_model.py` of segment-anything writes it."""
+    from promptseg_export import golden, mobile_sam
+
+    model = MODELS["mobilesam"]
+    golden.export_official_decoder(mobile_sam.build(model.model, None, SEED).network, path)
+
+
+if __name__ == "__main__":
+    write_official(Path(sys.argv[1]))

@@ -1,0 +1,111 @@
+"""What was measured, as out/bench.json, as lines on the terminal, and as the table and the plot of docs/performance.md."""
+
+import json
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+HEAD = f"{'case':<36} {'ours':>12} {'peer':>38}   ratio (half of the turns)"
+CURVES = ("image_size/", "objects/", "cameras/")
+
+
+def read(path: Path) -> list:
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def add(path: Path, rows: list) -> None:
+    """Rows take the place of those of the same case and peer."""
+    path.parent.mkdir(exist_ok=True)
+    known = {(row["case"], row["peer"]): row for row in read(path)}
+    known.update({(row["case"], row["peer"]): row for row in rows})
+    partial = path.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(list(known.values()), indent=1) + "\n")
+    partial.replace(path)
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def line(row: dict) -> str:
+    low, high = row["spread"]
+    ours, peer = (f"{milliseconds(row[key])} ms" for key in ("ours_ms", "peer_ms"))
+    found = f"{row['case']:<36} {ours:>12} {row['peer']:>25} {peer:>12}   {row['ratio']:5.3f} ({low:.3f} to {high:.3f})"
+    notes = [f"{key.replace('_', ' ')} {row[key]}" for key in ("mask_iou", "slowest_camera", "result") if key in row]
+    return found + "".join(f"  {note}" for note in notes)
+
+
+def table(rows: list) -> str:
+    text = "| case | ours ms | peer | peer ms | ours / peer | half of the turns | masks |\n|---|--:|---|--:|--:|---|---|\n"
+    for row in rows:
+        if row["case"].startswith(CURVES):
+            continue
+        low, high = row["spread"]
+        same = f"IoU {row['mask_iou']:.4f}" if "mask_iou" in row else row.get("result", "")
+        text += (
+            f"| {row['case']} | {milliseconds(row['ours_ms'])} | {row['peer']} | {milliseconds(row['peer_ms'])} "
+            f"| {row['ratio']:.3f} | {low:.3f} to {high:.3f} | {same} |\n"
+        )
+    return text
+
+
+def curve(rows: list, start: str, across) -> tuple:
+    """Of the cases `start/...`: across, ours, peer, in the order of `across` of the name's last part."""
+    found = sorted((across(r["case"].split("/")[-1]), r["ours_ms"], r["peer_ms"]) for r in rows if r["case"].startswith(start))
+    return tuple(zip(*found)) if found else ((), (), ())
+
+
+def megapixels(size: str) -> float:
+    width, height = size.split("x")
+    return int(width) * int(height) / 1e6
+
+
+def plot(rows: list, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    # Greys and colours that are read on white and on black.
+    grey, blue, orange = "#808080", "#3b82f6", "#e07b00"
+    pyplot.rcParams.update({
+        "svg.fonttype": "none", "svg.hashsalt": "promptseg", "font.size": 9, "text.color": grey, "axes.labelcolor": grey,
+        "axes.edgecolor": grey, "xtick.color": grey, "ytick.color": grey, "axes.spines.top": False, "axes.spines.right": False,
+    })  # fmt: skip
+    panels = (
+        ("image_size/tiny/", "models/tiny: a picture to a mask", "megapixels of the picture", "ms", megapixels, None),
+        ("image_size/mobilesam/", "MobileSAM: a picture to a mask", "megapixels of the picture", "ms", megapixels, None),
+        ("objects/mobilesam/", "MobileSAM: boxes on one picture", "boxes", "ms", int, 2),
+        ("cameras/tiny/", "models/tiny: cameras on one model", "cameras", "ms a frame, all cameras", int, 2),
+    )
+    figure, axes = pyplot.subplots(1, 4, figsize=(12, 2.6))
+    for axis, (start, title, label, unit, across, base) in zip(axes, panels):
+        x, ours, bare = curve(rows, start, across)
+        axis.plot(x, bare, "--", color=orange, marker="s", markersize=3, label="bare sessions")
+        axis.plot(x, ours, color=blue, marker="o", markersize=3, label="promptseg")
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(label)
+        axis.set_ylabel(unit)
+        if base:
+            axis.set_xscale("log", base=base)
+            axis.set_xticks(x, [str(v) for v in x], fontsize=7)
+        if start.startswith("objects"):
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(0, 1.15 * max((*ours, *bare), default=1))
+        axis.grid(color=grey, alpha=0.25, linewidth=0.5)
+    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    pyplot.close(figure)
+
+
+def write_docs(rows: list) -> None:
+    text = DOCUMENT.read_text()
+    if BEGIN not in text or END not in text:
+        raise SystemExit(f"{DOCUMENT} has no {BEGIN} and {END}, between which the table goes")
+    before, rest = text.split(BEGIN, 1)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(rows)}{END}{rest.split(END, 1)[1]}")
+    plot(rows, PLOT)

@@ -1,0 +1,84 @@
+//! promptseg as a contender of `./dev bench`, and the bare ONNX Runtime sessions under it: answers the lines that
+//! `benches/compare/contender.py` describes. `models ours|bare BUNDLE PRECISION THREADS`.
+
+mod bare;
+mod cameras;
+mod ours;
+
+use std::error::Error;
+use std::io::BufRead;
+use std::path::Path;
+use std::time::Instant;
+
+use image::RgbImage;
+use promptseg::model::{Precision, SessionOptions};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Something that turns clicks and boxes into masks.
+trait Contender {
+    fn photo(&mut self, image: RgbImage) -> Outcome<()>;
+    /// From the image to the mask of one click.
+    fn image_to_mask(&mut self, click: [f32; 2]) -> Outcome<()>;
+    /// One more click on the image of the last `image_to_mask`.
+    fn click(&mut self, click: [f32; 2]) -> Outcome<()>;
+    /// Boxes in as few runs of the decoder as it likes.
+    fn boxes(&mut self, boxes: &[[f32; 4]]) -> Outcome<()>;
+    /// The last mask, 0 or 255, row by row.
+    fn mask(&self) -> Outcome<Vec<u8>>;
+}
+
+fn answer(contender: &mut dyn Contender, line: &str) -> Outcome<String> {
+    let mut words = line.split_whitespace();
+    let (command, rest) = (words.next().unwrap_or_default(), words.collect::<Vec<_>>());
+    let numbers = || rest.iter().map(|word| word.parse::<f32>()).collect::<Result<Vec<_>, _>>();
+    let click = || numbers()?.try_into().map_err(|_| Box::<dyn Error>::from("a click is X Y"));
+    match (command, rest.as_slice()) {
+        ("photo", [file]) => contender.photo(image::open(file)?.to_rgb8()).map(|()| "ok".into()),
+        ("mask", [file]) => Ok(std::fs::write(file, contender.mask()?).map(|()| "ok".into())?),
+        ("image_to_mask", _) => {
+            let click = click()?;
+            timed(|| contender.image_to_mask(click))
+        }
+        ("click", _) => {
+            let click = click()?;
+            timed(|| contender.click(click))
+        }
+        ("boxes" | "one_by_one", _) => {
+            let boxes: Vec<[f32; 4]> = numbers()?.as_chunks().0.to_vec();
+            let at_once = if command == "boxes" { boxes.len().max(1) } else { 1 };
+            timed(|| boxes.chunks(at_once).try_for_each(|part| contender.boxes(part)))
+        }
+        _ => Err(format!("`{line}` is not known").into()),
+    }
+}
+
+fn timed(run: impl FnOnce() -> Outcome<()>) -> Outcome<String> {
+    let start = Instant::now();
+    run()?;
+    Ok(format!("{:.5}", start.elapsed().as_secs_f64() * 1e3))
+}
+
+fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let [kind, bundle, precision, threads] = arguments.as_slice() else {
+        // `cargo bench` runs every benchmark without arguments.
+        println!("benches/models.rs is for ./dev bench: models ours|bare|cameras BUNDLE PRECISION THREADS");
+        return Ok(());
+    };
+    let bundle = Path::new(bundle);
+    let options = SessionOptions { precision: Precision::choice(precision)?, ..SessionOptions::cpu(threads.parse()?) };
+    if kind == "cameras" {
+        return cameras::serve(bundle, &options);
+    }
+    let mut contender: Box<dyn Contender> = match kind.as_str() {
+        "ours" => Box::new(ours::Ours::new(bundle, &options)?),
+        "bare" => Box::new(bare::Bare::new(bundle, precision, options.threads)?),
+        _ => return Err(format!("`{kind}` is not ours, bare or cameras").into()),
+    };
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        println!("{}", answer(contender.as_mut(), &line?)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! The library usls as a contender of `./dev bench`: `bench-usls ENCODER DECODER THREADS` answers the lines that
+//! `benches/compare/contender.py` describes. It has no way to ask twice about one image: a click encodes it again.
+
+use std::error::Error;
+use std::io::BufRead;
+use std::time::Instant;
+
+use usls::{Config, Image, Model, Runtime, SAM, SamPrompt};
+
+struct Contender {
+    model: Runtime<SAM>,
+    photo: Vec<Image>,
+    mask: Vec<u8>,
+}
+
+impl Contender {
+    fn new(encoder: &str, decoder: &str, threads: usize) -> Result<Self, Box<dyn Error>> {
+        let config = Config::mobile_sam_tiny()
+            .with_encoder_file(encoder)
+            .with_decoder_file(decoder)
+            .with_num_intra_threads_all(threads)
+            .with_num_dry_run_all(0)
+            .with_class_confs(&[0.0])
+            .commit()?;
+        Ok(Contender { model: SAM::new(config)?, photo: Vec::new(), mask: Vec::new() })
+    }
+
+    /// Milliseconds from the image to the mask.
+    fn click(&mut self, x: f32, y: f32) -> Result<f64, Box<dyn Error>> {
+        let prompt = [SamPrompt::default().with_positive_point(x, y)];
+        let start = Instant::now();
+        let found = self.model.run((&self.photo, &prompt))?;
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        self.mask = found.first().and_then(|y| y.masks().first()).map(|mask| mask.to_vec()).ok_or("no mask")?;
+        Ok(ms)
+    }
+
+    fn answer(&mut self, line: &str) -> Result<String, Box<dyn Error>> {
+        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["photo", file] => {
+                self.photo = vec![Image::try_read(file)?];
+                Ok("ok".into())
+            }
+            ["image_to_mask" | "click", x, y] => Ok(self.click(x.parse()?, y.parse()?)?.to_string()),
+            ["mask", file] => {
+                std::fs::write(file, &self.mask)?;
+                Ok("ok".into())
+            }
+            _ => Err(format!("`{line}` is not for usls").into()),
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [encoder, decoder, threads] = arguments.as_slice() else {
+        return Err("bench-usls ENCODER DECODER THREADS".into());
+    };
+    let mut contender = Contender::new(encoder, decoder, threads.parse()?)?;
+    println!("ready");
+    for line in std::io::stdin().lock().lines() {
+        println!("{}", contender.answer(&line?)?);
+    }
+    Ok(())
+}
