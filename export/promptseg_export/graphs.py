@@ -37,7 +37,8 @@ class _Reshape(torch.autograd.Function):
 
 def reshape(x: Tensor, *shape: int) -> Tensor:
     """For decoders; 0 keeps a dimension."""
-    return _Reshape.apply(x, shape)
+    # While tracing, what comes from a tensor's shape is a tensor; the fixed ones are constants.
+    return _Reshape.apply(x, tuple(map(int, shape)))
 
 
 def _channel_norm(norm: nn.Module, x: Tensor) -> Tensor:
@@ -127,6 +128,7 @@ def rewrite(path: Path) -> None:
         item.doc_string = ""
     lower_opset(model)
     narrow_indices(model)
+    write_gelu_as_known(model.graph)
     onnx.save(model, path)
 
 
@@ -183,6 +185,34 @@ def narrow_indices(model: onnx.ModelProto) -> None:
                 graph.initializer.append(numpy_helper.from_array(indices.astype(np.int32), name))
                 node.input[1] = name
     drop_unused(graph)
+
+
+def write_gelu_as_known(graph: onnx.GraphProto) -> None:
+    """x * ((1 + erf(x / sqrt 2)) * 0.5), as torch.export writes it, to (x * (1 + erf(x / sqrt 2))) * 0.5, which ONNX
+    Runtime knows and runs as one operator: a fifth of MobileSAM's encoder on a CPU. A product by 0.5 is exact."""
+    values, users = constants(graph), {}
+    makers = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+
+    def only_user(node: onnx.NodeProto, kind: str) -> onnx.NodeProto | None:
+        found = users.get(node.output[0], [])
+        return found[0] if len(found) == 1 and found[0].op_type == kind else None
+
+    for erf in graph.node:
+        if erf.op_type != "Erf" or erf.input[0] not in makers:
+            continue
+        x = makers[erf.input[0]].input[0]
+        add = only_user(erf, "Add")
+        halved = add and only_user(add, "Mul")
+        last = halved and only_user(halved, "Mul")
+        if not last or x not in last.input:
+            continue
+        half = [name for name in halved.input if name in values and values[name]().size == 1 and values[name]() == 0.5]
+        if half:
+            halved.input[:] = [x, add.output[0]]
+            last.input[:] = [halved.output[0], half[0]]
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:

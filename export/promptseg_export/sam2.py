@@ -63,9 +63,9 @@ class Decoder(sam_decoder.Decoder):
 
     def forward(self, image_embeddings: Tensor, feats_0: Tensor, feats_1: Tensor, sparse: Tensor, dense: Tensor):
         d = self.decoder
-        queries, image = self.attended(image_embeddings, sparse, dense)
+        queries, cells = self.attended(image_embeddings, sparse, dense)
         first, norm, gelu, second, _ = d.output_upscaling
-        upscaled = gelu(norm(first(image) + feats_1))
+        upscaled = gelu(norm(first(self.picture(cells)) + feats_1))
         upscaled = gelu(second(upscaled) + feats_0)
         masks = self.masks(list(d.output_hypernetworks_mlps), queries, 2, upscaled)
         return masks, d.iou_prediction_head(queries[:, 1]), d.pred_obj_score_head(queries[:, 0])

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from promptseg_export import cli, graphs, mobile_sam, parity, sam, sam_hq
@@ -153,3 +154,20 @@ def test_the_mask_of_hq_is_in_each_of_the_masks(tmp_path, said):
     difference = with_features - without
     assert np.abs(difference).max() > 0.1
     assert np.allclose(difference, difference[:, :1], atol=1e-4)
+
+
+def test_onnx_runtime_knows_the_gelu_of_an_encoder(tmp_path):
+    """As torch.export writes it, it is five operators, each of which goes through all of the memory."""
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.GELU(), torch.nn.Conv2d(4, 4, 1), torch.nn.GELU())
+    path, optimised = tmp_path / "encoder.onnx", tmp_path / "optimised.onnx"
+    graphs.export_encoder(module, 32, ("features",), path)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(optimised)
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    operators = [n.op_type for n in onnx.load(optimised).graph.node]
+    assert operators.count("Gelu") == 2 and "Erf" not in operators
+    image = torch.randn(1, 3, 32, 32)
+    (found,) = session.run(None, {"image": image.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, module(image).numpy(), atol=1e-6)
