@@ -1,5 +1,7 @@
 //! The ROS 2 executable.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};

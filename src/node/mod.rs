@@ -17,6 +17,7 @@ mod parameter_table;
 mod parameters;
 mod pointing;
 mod qos;
+mod rcl;
 mod refusals;
 mod rosout;
 mod services;
@@ -209,8 +210,7 @@ fn finished(thread: &std::thread::JoinHandle<()>, since: Instant) -> bool {
 /// Ends the process while a thread is still within a session: its destructors would run beside it.
 fn leave() -> ! {
     finish_trace();
-    // SAFETY: takes no memory of ours and does not return; nothing is left to be written.
-    unsafe { libc::_exit(0) }
+    rcl::end_process(0)
 }
 
 fn set_level(logging: &Logging, parameters: &Parameters) {

@@ -1,5 +1,7 @@
 //! The same work on files, without ROS: segment pictures, look into a model, measure one.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod eval;
 mod inspect;
