@@ -1,11 +1,16 @@
 //! What the user points with: points, a box, a mask; validated against the image that they are meant for.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 /// Points this far outside the image (pixels) are clamped to its border; farther ones are refused.
 const CLAMP_MARGIN: f32 = 1.0;
+
+/// Most points on one object. The decoder's attention grows with their square: a message of a hundred thousand would take
+/// all memory.
+pub const MAX_POINTS: usize = 1024;
 
 /// What a point says about the object under it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,6 +39,20 @@ impl Point {
     }
 }
 
+/// `X,Y`, or `X,Y,1` on the object and `X,Y,0` beside it.
+impl FromStr for Point {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match numbers(text)?[..] {
+            [x, y] | [x, y, 1.0] => Ok(Point::foreground(x, y)),
+            [x, y, 0.0] => Ok(Point::background(x, y)),
+            [_, _, label] => Err(format!("label {label}; expected 1 (the object is here) or 0 (it is not)")),
+            ref other => Err(format!("{} numbers; expected X,Y or X,Y,0", other.len())),
+        }
+    }
+}
+
 /// A box prompt, in pixels of the camera's image: corners, not centre and size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BoxPrompt {
@@ -41,6 +60,29 @@ pub struct BoxPrompt {
     pub y_min: f32,
     pub x_max: f32,
     pub y_max: f32,
+}
+
+/// `X0,Y0,X1,Y1`: two corners.
+impl FromStr for BoxPrompt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match numbers(text)?[..] {
+            [x_min, y_min, x_max, y_max] if x_min < x_max && y_min < y_max => {
+                Ok(BoxPrompt { x_min, y_min, x_max, y_max })
+            }
+            [_, _, _, _] => Err("no area; expected X0,Y0,X1,Y1 with X0 < X1 and Y0 < Y1".to_owned()),
+            ref other => Err(format!("{} numbers; expected X0,Y0,X1,Y1", other.len())),
+        }
+    }
+}
+
+fn numbers(text: &str) -> Result<Vec<f32>, String> {
+    let number = |part: &str| match part.trim().parse::<f32>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err(format!("'{part}' is not a number; expected numbers with commas between them")),
+    };
+    text.split(',').map(number).collect()
 }
 
 /// Low-resolution mask logits, square and row by row, in the model's own frame (256 x 256 for SAM): the answer of
@@ -72,6 +114,8 @@ pub enum PromptError {
     OutsideImage { x: f32, y: f32, width: u32, height: u32 },
     #[error("box ({x_min}, {y_min})..({x_max}, {y_max}) has no area within the image of {width}x{height} pixels")]
     BoxWithoutArea { x_min: f32, y_min: f32, x_max: f32, y_max: f32, width: u32, height: u32 },
+    #[error("{found} points on one object, at most {MAX_POINTS} are possible; begin another object")]
+    TooManyPoints { found: usize },
     #[error("only background points: say where the object is, with a foreground point, a box or a mask")]
     OnlyBackground,
     #[error("mask of {found} values, expected {expected} (a square of {side} x {side} logits)")]
@@ -107,6 +151,9 @@ impl Prompt {
     pub fn check(&self, width: u32, height: u32) -> Result<Prompt, PromptError> {
         if self.points.is_empty() && self.bbox.is_none() && self.mask.is_none() {
             return Err(PromptError::Empty);
+        }
+        if self.points.len() > MAX_POINTS {
+            return Err(PromptError::TooManyPoints { found: self.points.len() });
         }
         let points = self.points.iter().map(|p| check_point(*p, width, height)).collect::<Result<Vec<_>, _>>()?;
         let only_background = points.iter().all(|p| p.label == Label::Background);
@@ -198,6 +245,27 @@ mod tests {
         let background = Prompt { points: vec![Point::background(1.0, 1.0)], ..Prompt::default() };
         assert_eq!(background.check(8, 8), Err(PromptError::OnlyBackground));
         assert_eq!(Prompt::default().check(8, 8), Err(PromptError::Empty));
+    }
+
+    #[test]
+    fn points_are_counted() {
+        let points = |n: usize| Prompt { points: vec![Point::foreground(1.0, 1.0); n], ..Prompt::default() };
+        assert!(points(MAX_POINTS).check(8, 8).is_ok());
+        let found = MAX_POINTS + 1;
+        assert_eq!(points(found).check(8, 8), Err(PromptError::TooManyPoints { found }));
+    }
+
+    #[test]
+    fn what_is_no_point_or_box_is_said() {
+        assert_eq!("1, 2.5".parse(), Ok(Point::foreground(1.0, 2.5)));
+        assert_eq!("-1,2,0".parse(), Ok(Point::background(-1.0, 2.0)));
+        for (text, says) in
+            [("1", "1 numbers"), ("1,a", "'a' is not a number"), ("1,2,3", "label 3"), ("1,inf", "'inf'")]
+        {
+            let said = text.parse::<Point>().unwrap_err();
+            assert!(said.contains(says), "{said}");
+        }
+        assert!("5,5,1,9".parse::<BoxPrompt>().unwrap_err().contains("X0 < X1"));
     }
 
     #[test]

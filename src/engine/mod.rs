@@ -19,6 +19,7 @@ mod current;
 #[cfg(test)]
 mod current_tests;
 mod decode;
+pub mod detected;
 mod encode;
 mod feedback;
 mod frame;
