@@ -19,6 +19,9 @@ use crate::pixels::{Geometry, Mask, MaskUpscaler};
 use crate::prompt::{LowResLogits, Prompt};
 use crate::prompt_encoder::{PromptEncoder, Token, tokens};
 
+/// Tokens of all objects of one run: 1024 are 270 MB of attention on SAM's 64 x 64 cells.
+const MAX_TOKENS_A_RUN: usize = 1024;
+
 /// What a decoding is to return.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecodeOptions {
@@ -222,8 +225,10 @@ impl MaskDecoder {
             groups.entry(key).or_default().push((i, tokens));
         }
         let mut raw: Vec<Option<Raw>> = prompts.iter().map(|_| None).collect();
-        for group in groups.values() {
-            for chunk in group.chunks(self.max_objects) {
+        for ((tokens, ..), group) in &groups {
+            // The decoder's attention takes memory by tokens and objects together.
+            let most = (MAX_TOKENS_A_RUN / (*tokens).max(1)).clamp(1, self.max_objects);
+            for chunk in group.chunks(most) {
                 let results = self.run(embedding, prompts, chunk)?;
                 for ((i, _), result) in chunk.iter().zip(results) {
                     raw[*i] = Some(result);
