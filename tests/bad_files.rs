@@ -133,6 +133,7 @@ fn figures_that_cannot_be_are_refused_before_anything_is_made_for_them() {
         ("mask_threshold", json!(1e39), "mask_threshold is inf, expected a finite number"),
         ("mean", json!([1, 2]), "invalid length 2"),
         ("prompts", json!(["text"]), "prompts is [\"text\"], expected one or more of point, box, mask"),
+        ("name", json!("a\0b"), "name is \"a\\0b\", expected text without control characters"),
         ("files", json!({}), "files is without image_encoder.onnx"),
     ] {
         let bundle = Scratch::with("figures", "variants");

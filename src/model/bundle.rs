@@ -283,6 +283,14 @@ impl Manifest {
         if !self.mask_threshold.is_finite() {
             return field("mask_threshold", self.mask_threshold.to_string(), "a finite number");
         }
+        // They are shown to people, and go into messages of ROS, whose strings end at a zero byte.
+        for (name, text) in
+            [("name", &self.name), ("family", &self.family), ("source", &self.source), ("licence", &self.licence)]
+        {
+            if text.chars().any(char::is_control) {
+                return field(name, format!("{text:?}"), "text without control characters");
+            }
+        }
         if !["letterbox", "stretch"].contains(&self.resize.as_str()) {
             return field("resize", self.resize.clone(), "letterbox or stretch");
         }

@@ -76,13 +76,15 @@ fn stamp(clock: &Mutex<Clock>) -> Time {
 /// The status of one second out of the counters and those of the second before.
 fn status(camera: &Shared, node_name: &str, snapshot: &Snapshot) -> DiagnosticStatus {
     let (level, message) = snapshot.health();
-    let values = snapshot.values().into_iter().map(|(key, value)| KeyValue { key, value }).collect();
+    // A string of ROS ends at a zero byte, and r2r panics on one within.
+    let whole = |text: String| text.replace('\0', "\u{fffd}");
+    let values = snapshot.values().into_iter().map(|(key, value)| KeyValue { key, value: whole(value) }).collect();
     let task =
         if camera.camera.is_empty() { "segmentation".into() } else { format!("segmentation of {}", camera.camera) };
     DiagnosticStatus {
         level: level as u8,
         name: format!("{}: {task}", node_name.trim_start_matches('/')),
-        message,
+        message: whole(message),
         hardware_id: snapshot.jetson.as_ref().map_or_else(String::new, |jetson| jetson.board.clone()),
         values,
     }

@@ -74,7 +74,8 @@ impl<S: Subscriber> Layer<S> for RosoutLayer {
                 Level::INFO => Log::INFO as u8,
                 Level::DEBUG | Level::TRACE => Log::DEBUG as u8,
             },
-            msg: message.0,
+            // A string of ROS ends at a zero byte, and r2r panics on one within.
+            msg: message.0.replace('\0', "\u{fffd}"),
             file: meta.file().unwrap_or_default().to_owned(),
             function: meta.target().to_owned(),
             line: meta.line().unwrap_or_default(),
