@@ -33,6 +33,8 @@ impl ImagePlane {
             for column in 0..columns {
                 let (x, y) = plane.pixel(column, row);
                 let point = camera.point_at(x, y, distance).map(|Point3 { coords }| coords.map(|v| v as f32).into());
+                // A calibration may be absurd: what overflows is as far away as what no ray reaches.
+                let point = point.filter(|p: &[f32; 3]| p.iter().all(|v| v.is_finite()));
                 plane.points.push(point.unwrap_or([f32::NAN; 3]));
             }
         }

@@ -8,6 +8,9 @@ use super::resize::Geometry;
 /// negative. About what SAM's own answers reach well inside an object.
 const CERTAIN: f32 = 10.0;
 
+/// Logits beyond this count as this: sums of larger ones, and the squares within the prompt encoder, are infinite.
+const LARGEST: f32 = 1e6;
+
 /// A mask that came as a prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MaskInput {
@@ -35,11 +38,12 @@ pub fn decode_mask(raw: &RawImage) -> Result<MaskInput, PixelError> {
         return Ok(MaskInput::Binary { width, height, data });
     }
     let read = |b: &[u8; 4]| if raw.big_endian { f32::from_be_bytes(*b) } else { f32::from_le_bytes(*b) };
-    let data: Vec<f32> = rows(raw, row_bytes).flat_map(|row| row.as_chunks::<4>().0.iter().map(read)).collect();
+    let mut data: Vec<f32> = rows(raw, row_bytes).flat_map(|row| row.as_chunks::<4>().0.iter().map(read)).collect();
     if let Some(at) = data.iter().position(|v| !v.is_finite()) {
         let (x, y) = (at as u32 % width, at as u32 / width);
         return Err(PixelError::MaskNotFinite { x, y });
     }
+    data.iter_mut().for_each(|v| *v = v.clamp(-LARGEST, LARGEST));
     Ok(MaskInput::Logits { width, height, data })
 }
 
@@ -164,6 +168,15 @@ mod tests {
                 assert!(both as f32 / any as f32 > 0.93, "{w}x{h} {resize:?}: {both} of {any}");
             }
         }
+    }
+
+    #[test]
+    fn huge_logits_stay_finite() {
+        let data = [f32::MAX, -f32::MAX, 1e38, 1e38].map(f32::to_le_bytes).concat();
+        let mask = decode_mask(&raw(2, 2, 8, "32FC1", &data)).unwrap();
+        assert_eq!(mask, MaskInput::Logits { width: 2, height: 2, data: vec![1e6, -1e6, 1e6, 1e6] });
+        let low = mask.to_low_res(&Geometry::new(2, 2, 16, Resize::Letterbox), 1).unwrap();
+        assert_eq!(low, [5e5]);
     }
 
     #[test]

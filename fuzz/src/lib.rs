@@ -1,0 +1,45 @@
+//! What each fuzz target does with its bytes. A target fails by panicking: each checks what must hold of every answer.
+
+pub mod arguments;
+pub mod bundle;
+pub mod camera;
+pub mod compressed;
+pub mod detections;
+pub mod image;
+pub mod masks;
+pub mod prompts;
+pub mod signature;
+pub mod weights;
+
+pub type Target = (&'static str, fn(&[u8]));
+
+/// By the names of their folders in `seeds/`.
+pub const TARGETS: &[Target] = &[
+    ("arguments", arguments::run),
+    ("bundle", bundle::run),
+    ("camera", camera::run),
+    ("compressed", compressed::run),
+    ("detections", detections::run),
+    ("image", image::run),
+    ("masks", masks::run),
+    ("prompts", prompts::run),
+    ("signature", signature::run),
+    ("weights", weights::run),
+];
+
+/// One of these numbers, often; any, sometimes.
+pub fn number(u: &mut arbitrary::Unstructured) -> arbitrary::Result<f64> {
+    const ODD: [f64; 12] =
+        [0.0, -0.0, 1.0, -1.0, 0.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, 1e9, 1e38];
+    Ok(match u.int_in_range(0..=3)? {
+        0 => *u.choose(&ODD)?,
+        1 => u.arbitrary()?,
+        // Within a small picture, and a little beside it.
+        _ => f64::from(u.int_in_range(-16..=400)?) / 8.0,
+    })
+}
+
+/// The rest of the bytes, again and again, as `len` bytes.
+pub fn filled(rest: &[u8], len: usize) -> Vec<u8> {
+    if rest.is_empty() { vec![0x5a; len] } else { rest.iter().copied().cycle().take(len).collect() }
+}
