@@ -9,7 +9,7 @@ use super::command::{
 };
 use super::decode::{CHUNK, Worker, bad_prompt, encoding_ms, unknown};
 use super::kept::KeptFrame;
-use super::objects::{MAX_OBJECT_ID, Objects};
+use super::objects::{MAX_OBJECT_ID, Objects, check_count};
 use super::results::{result_from, result_of};
 use crate::model::Decoded;
 use crate::prompt::Prompt;
@@ -76,6 +76,7 @@ impl Worker<'_> {
         if asked.is_empty() {
             return Err(bad_prompt("no objects: give at least one object with a point, a box or a mask".into()));
         }
+        check_count(&asked)?;
         let (width, height) = frame.embedding.image_size();
         let mut objects = Objects::default();
         let mut prompts = Vec::with_capacity(asked.len());

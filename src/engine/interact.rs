@@ -8,7 +8,7 @@ use super::command::{ClickMode, Event, Interaction, ObjectPrompt, Operation, Per
 use super::decode::{CHUNK, Worker, bad_prompt, unknown};
 use super::feedback;
 use super::kept::KeptFrame;
-use super::objects::Objects;
+use super::objects::{Objects, check_count};
 use super::results::{remember, result_of};
 use crate::pixels::MaskInput;
 use crate::prompt::{BoxPrompt, Label, LowResLogits, Point, Prompt};
@@ -191,6 +191,7 @@ impl Worker<'_> {
                 Done::Prompted(vec![objects.mask(mask, persistence)?], "the mask".into())
             }
             Interaction::Prompts { operation, objects: mut asked, persistence, .. } => {
+                check_count(&asked)?;
                 for p in &mut asked {
                     self.bring_mask_to_low_res(frame, p)?;
                 }

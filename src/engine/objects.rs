@@ -259,6 +259,18 @@ fn no_id() -> Refusal {
     Refusal::new(RefusalKind::TooManyObjects, message)
 }
 
+/// Before anything is made of a message: a mask of a few pixels becomes 256 kB of logits.
+///
+/// # Errors
+/// It has more objects than may be held.
+pub fn check_count(asked: &[ObjectPrompt]) -> Result<(), Refusal> {
+    if asked.len() <= MAX_OBJECTS {
+        return Ok(());
+    }
+    let message = format!("{} objects in one message, at most {MAX_OBJECTS} are possible", asked.len());
+    Err(Refusal::new(RefusalKind::TooManyObjects, message))
+}
+
 fn check_ids(prompts: &[ObjectPrompt]) -> Result<(), Refusal> {
     let mut seen = BTreeSet::new();
     for p in prompts {
