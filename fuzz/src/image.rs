@@ -37,7 +37,7 @@ fn check(mut u: Unstructured) -> Result<()> {
     };
     let big_endian = u.arbitrary()?;
     let short: i8 = if u.ratio(15, 16)? { 0 } else { u.arbitrary()? };
-    let len = (u64::from(step) * rows).min(1 << 16).saturating_add_signed(short.into()) as usize;
+    let len = u64::from(step).saturating_mul(rows).min(1 << 16).saturating_add_signed(short.into()) as usize;
     let data = filled(u.take_rest(), len);
     let raw = RawImage { width, height, step, encoding, big_endian, data: &data };
     let image = match decode_raw(&raw) {

@@ -9,7 +9,7 @@ use image::RgbImage;
 use promptseg::engine::{
     ClickMode, Decode, DetectedBox, Detections, Encode, Engine, Event, Frame, FramePixels, FrameRef, FrameResult,
     Header, Interaction, KeepLimits, ObjectPrompt, Operation, Persistence, RefusalKind, Segment, SegmentOn, Settings,
-    Stamp,
+    Stamp, Turns,
 };
 use promptseg::model::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, Embedding};
 use promptseg::pixels::{Geometry, MaskInput, Resize, mask_from_low_res};
@@ -136,12 +136,11 @@ fn objects(u: &mut Unstructured) -> Result<Vec<ObjectPrompt>> {
 }
 
 fn frame(u: &mut Unstructured) -> Result<Frame> {
-    let stamp = stamp(u)?;
-    let (width, height) = SIZES[stamp.sec as usize % SIZES.len()];
+    let (width, height) = *u.choose(&SIZES)?;
     let len = (width * height) as usize + usize::from(u.ratio(1, 16)?);
     let data = vec![u.arbitrary()?; len];
     let pixels = FramePixels::Raw { width, height, step: width, encoding: "mono8".into(), big_endian: false, data };
-    Ok(Frame { header: Header { stamp, frame_id: "camera".into() }, pixels })
+    Ok(Frame { header: Header { stamp: stamp(u)?, frame_id: "camera".into() }, pixels })
 }
 
 /// What holds of every answer.
@@ -176,8 +175,8 @@ fn check(mut u: Unstructured, wrong: &Arc<OnceLock<String>>) -> Result<()> {
             let _ = sink.set(what);
         }
     };
-    let (encoder, decoder) = (tokio::sync::Mutex::new(Encoder), tokio::sync::Mutex::new(Decoder));
-    let engine = Engine::start(Arc::new(encoder), Arc::new(decoder), settings, Box::new(events)).expect("two threads");
+    let (encoder, decoder) = (Turns::shared(Encoder), Turns::shared(Decoder));
+    let engine = Engine::start(encoder, decoder, settings, Box::new(events)).expect("two threads");
     let persistences = [Persistence::Once, Persistence::Hold, Persistence::Track];
     let mut sent = 0;
     while !u.is_empty() && sent < 40 {
@@ -219,7 +218,7 @@ fn check(mut u: Unstructured, wrong: &Arc<OnceLock<String>>) -> Result<()> {
                 let found =
                     |u: &mut Unstructured| Ok(DetectedBox { bbox: bbox(u)?, class_id: "dog".into(), tag: "7".into() });
                 let boxes = (0..boxes).map(|_| found(&mut u)).collect::<Result<_>>()?;
-                let _ = engine.detections(Detections { at: at(&mut u)?, boxes });
+                let _ = engine.detections(Detections { source: "fuzz", at: at(&mut u)?, boxes });
             }
             9 => {
                 let on = if u.arbitrary()? { SegmentOn::Image(frame(&mut u)?) } else { SegmentOn::Frame(at(&mut u)?) };
