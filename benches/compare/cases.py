@@ -29,7 +29,7 @@ class Case:
     peers: dict = field(default_factory=dict)
     """Peer -> its line, where it is another one."""
     size: tuple = (1280, 720)
-    budget: float = 40.0
+    budget: float = 30.0
     """Seconds for all turns."""
 
 

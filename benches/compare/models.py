@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -45,12 +44,13 @@ def bundle(name: str, work: Path, say) -> Path:
     if name == "tiny":
         return ROOT / "models/tiny"
     model, folder = MODELS[name], work / name
-    stamp = folder / ".stamp"
-    if stamp.is_file() and stamp.read_text() == key(model):
+    # Of the exporter as it is now: it may be changed while it runs.
+    stamp, wanted = folder / ".stamp", key(model)
+    if stamp.is_file() and stamp.read_text() == wanted:
         return folder
     say(f"exporting {model.family} {model.model} with random weights (a minute or two) ...")
-    shutil.rmtree(folder, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
     log = work / f"{name}.log"
     with log.open("w") as out:
         command = [sys.executable, "-W", "ignore", "-m", "promptseg_export", model.family, "--model", model.model]
@@ -58,7 +58,7 @@ def bundle(name: str, work: Path, say) -> Path:
         run(command, out, log)
         if model.official:
             run([sys.executable, "-W", "ignore", __file__, str(folder / OFFICIAL)], out, log)
-    stamp.write_text(key(model))
+    stamp.write_text(wanted)
     return folder
 
 

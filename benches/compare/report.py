@@ -107,5 +107,8 @@ def write_docs(rows: list) -> None:
     if BEGIN not in text or END not in text:
         raise SystemExit(f"{DOCUMENT} has no {BEGIN} and {END}, between which the table goes")
     before, rest = text.split(BEGIN, 1)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(rows)}{END}{rest.split(END, 1)[1]}")
-    plot(rows, PLOT)
+    curves = ""
+    if any(row["case"].startswith(CURVES) for row in rows):
+        plot(rows, PLOT)
+        curves = f"\n![Cost against work: size of the picture, number of boxes, number of cameras]({PLOT.name})\n"
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(rows)}{curves}{END}{rest.split(END, 1)[1]}")
