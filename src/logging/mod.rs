@@ -37,7 +37,8 @@ pub fn start(level: &str, beside: Option<Beside>) -> Result<Logging, String> {
         .with_target(false)
         .and_then(beside);
     let terminal = Unrepeated { layer: terminal, repeats: repeats.clone() }.with_filter(filter);
-    tracing_subscriber::registry().with(terminal).with(trace::layer()?).init();
+    let all = tracing_subscriber::registry().with(terminal).with(trace::layer()?);
+    all.try_init().map_err(|e| e.to_string())?;
     Ok(Logging { filter: handle, repeats, level: level.to_owned() })
 }
 
