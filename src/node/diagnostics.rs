@@ -13,7 +13,7 @@ use super::NodeError;
 use super::camera::{Shared, settings};
 use super::topics::Output;
 use crate::engine::Metrics;
-use crate::monitor::{self, Snapshot, System, exposition, parse_address};
+use crate::monitor::{self, Jetson, Snapshot, System, exposition, parse_address};
 
 /// What was published last, for the metrics endpoint.
 pub type Latest = Arc<Mutex<Vec<Snapshot>>>;
@@ -52,8 +52,10 @@ pub async fn report(
         let seconds = since.elapsed().as_secs_f64();
         since = Instant::now();
         let (mut status_of_all, mut snapshots) = (Vec::new(), Vec::new());
+        // Once for all cameras: a look at the alarms of a board takes them.
+        let machine = (system.resident(), system.jetson());
         for (camera, before) in cameras.iter().zip(&mut before) {
-            let snapshot = snapshot(camera, &system, std::mem::take(before), seconds);
+            let snapshot = snapshot(camera, machine.clone(), std::mem::take(before), seconds);
             status_of_all.push(status(camera, &node_name, &snapshot));
             before.clone_from(&snapshot.now);
             snapshots.push(snapshot);
@@ -91,7 +93,12 @@ fn status(camera: &Shared, node_name: &str, snapshot: &Snapshot) -> DiagnosticSt
 }
 
 /// How a camera is, `seconds` after `before`.
-pub fn snapshot(camera: &Shared, system: &System, before: Metrics, seconds: f64) -> Snapshot {
+fn snapshot(
+    camera: &Shared,
+    (resident, jetson): (Option<u64>, Option<Jetson>),
+    before: Metrics,
+    seconds: f64,
+) -> Snapshot {
     Snapshot {
         camera: camera.camera.clone(),
         image_topic: camera.image_topic.clone(),
@@ -101,7 +108,7 @@ pub fn snapshot(camera: &Shared, system: &System, before: Metrics, seconds: f64)
         seconds,
         usage: camera.engine.usage(),
         keep: settings(&camera.parameters()).keep,
-        resident: system.resident(),
-        jetson: system.jetson(),
+        resident,
+        jetson,
     }
 }
