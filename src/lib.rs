@@ -22,7 +22,7 @@
 //! Pixels are `(x, y)` with the origin in the top-left corner of the camera's image, in pixels of that image.
 //! Only `model` and `pixels::resize` know the square that a network wants.
 
-#![deny(unsafe_code)] // but for `node::rcl`, which says why
+#![deny(unsafe_code)] // but for `node::rcl` and, in `model`, `binding`, `device` and `runtime`, which say why
 
 pub mod camera;
 pub mod engine;

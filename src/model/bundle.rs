@@ -366,7 +366,7 @@ impl Manifest {
     }
 }
 
-fn hash_file(path: &Path) -> Result<String, Error> {
+pub(super) fn hash_file(path: &Path) -> Result<String, Error> {
     let failed = |source: std::io::Error| Error::Read { path: path.to_owned(), source };
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let mut digest = Sha256::new();

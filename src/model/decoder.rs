@@ -13,8 +13,10 @@ use super::embedding::Embedding;
 use super::encoder::milliseconds;
 use super::inputs::{self, Inputs};
 use super::layout::{DecoderLayout, FusedInputs, PromptInput};
-use super::options::ProviderReport;
-use super::{Error, ModelInfo};
+use super::options::SessionOptions;
+use super::provider::ProviderReport;
+use super::shrinking::Shrinking;
+use super::{Error, ModelInfo, binding, session};
 use crate::pixels::{Geometry, Mask, MaskUpscaler};
 use crate::prompt::{LowResLogits, Prompt};
 use crate::prompt_encoder::{PromptEncoder, Token, tokens};
@@ -97,6 +99,7 @@ pub struct MaskDecoder {
     /// The dense prompt of objects without a mask, `[1, C, h, w]`: the same for all, so made once.
     no_mask: Option<DynValue>,
     max_objects: usize,
+    shrinking: Shrinking,
     /// Of the last frame: cameras rarely change their size.
     upscaler: Option<(Geometry, MaskUpscaler)>,
 }
@@ -119,18 +122,22 @@ impl MaskDecoder {
         providers: ProviderReport,
         info: ModelInfo,
         prompt_encoder: Option<PromptEncoder>,
-        max_objects: usize,
+        options: &SessionOptions,
     ) -> Result<Self, Error> {
+        let failed = |e: ort::Error| session::failed(&info.decoder.file, providers.used, &e);
         let no_mask = match &prompt_encoder {
             Some(encoder) => {
                 let [c, h, w] = encoder.dense_shape();
-                let tensor = Tensor::from_array(([1, c, h, w], encoder.dense_without_mask()));
-                let failed = |e: ort::Error| Error::Session { file: info.decoder.file.clone(), reason: e.to_string() };
-                Some(tensor.map_err(failed)?.into_dyn())
+                let tensor = Tensor::from_array(([1, c, h, w], encoder.dense_without_mask())).map_err(failed)?;
+                // Not carried to a GPU for each click.
+                let there = || binding::to_device(&tensor, options.gpu.device_id).ok();
+                let on_device = if providers.used.on_gpu() { there() } else { None };
+                Some(on_device.unwrap_or_else(|| tensor.into_dyn()))
             }
             None => None,
         };
-        let max_objects = if layout.batched { max_objects.max(1) } else { 1 };
+        let shrinking = Shrinking::new(providers.used, options).map_err(failed)?;
+        let max_objects = if layout.batched { options.max_objects.max(1) } else { 1 };
         let in_size = layout.fused.as_ref().is_some_and(|fused| fused.points_in_size);
         let prompt_side = if in_size { info.low_res_size } else { info.prompt_side };
         let scale = prompt_side as f32 / info.image_size as f32;
@@ -143,8 +150,18 @@ impl MaskDecoder {
             prompt_encoder,
             no_mask,
             max_objects,
+            shrinking,
             upscaler: None,
         })
+    }
+
+    pub(super) fn max_objects(&self) -> usize {
+        self.max_objects
+    }
+
+    /// What was tried while the model was opened is over.
+    pub(super) fn settle(&mut self) {
+        self.shrinking.soon();
     }
 
     pub(super) fn layout(&self) -> &DecoderLayout {
@@ -226,13 +243,28 @@ impl MaskDecoder {
         }
         let mut raw: Vec<Option<Raw>> = prompts.iter().map(|_| None).collect();
         for ((tokens, ..), group) in &groups {
-            // The decoder's attention takes memory by tokens and objects together.
-            let most = (MAX_TOKENS_A_RUN / (*tokens).max(1)).clamp(1, self.max_objects);
-            for chunk in group.chunks(most) {
-                let results = self.run(embedding, prompts, chunk)?;
+            let mut rest = group.as_slice();
+            while !rest.is_empty() {
+                // The decoder's attention takes memory by tokens and objects together.
+                let most = (MAX_TOKENS_A_RUN / (*tokens).max(1)).clamp(1, self.max_objects);
+                let (chunk, after) = rest.split_at(rest.len().min(most));
+                let results = match self.run(embedding, prompts, chunk) {
+                    // A smaller batch may fit.
+                    Err(Error::OutOfMemory { reason, .. }) if chunk.len() > 1 => {
+                        self.max_objects = chunk.len() / 2;
+                        let most = self.max_objects;
+                        tracing::warn!(
+                            model = self.info.name,
+                            "out of memory, from now on {most} objects in a run: {reason}"
+                        );
+                        continue;
+                    }
+                    outcome => outcome?,
+                };
                 for ((i, _), result) in chunk.iter().zip(results) {
                     raw[*i] = Some(result);
                 }
+                rest = after;
             }
         }
         Ok(raw.into_iter().flatten().collect())
@@ -278,11 +310,12 @@ impl MaskDecoder {
         prompts: &[Prompt],
         chunk: &[(usize, Vec<Token>)],
     ) -> Result<Vec<Raw>, Error> {
-        let file = self.info.decoder.file.clone();
-        let failed = |e: ort::Error| Error::Session { file: file.clone(), reason: e.to_string() };
+        let (file, provider) = (self.info.decoder.file.clone(), self.providers.used);
+        let failed = |e: ort::Error| session::failed(&file, provider, &e);
         let mut inputs: Inputs<'_> = Vec::new();
+        let tensors = if provider.on_gpu() { &embedding.tensors } else { embedding.on_host().map_err(failed)? };
         for spec in &self.layout.embeddings {
-            if let Some((name, value)) = embedding.tensors.iter().find(|(name, _)| *name == spec.name) {
+            if let Some((name, value)) = tensors.iter().find(|(name, _)| *name == spec.name) {
                 inputs.push((Cow::Borrowed(name), SessionInputValue::from(value)));
             }
         }
@@ -292,7 +325,11 @@ impl MaskDecoder {
         } else if let Some(fused) = &self.layout.fused {
             inputs::fused(&mut inputs, fused, side, self.scale, prompts, chunk).map_err(failed)?;
         }
-        let outputs = self.session.run(inputs).map_err(failed)?;
+        let outputs = match self.shrinking.options(chunk.len()) {
+            Some(shrink) => self.session.run_with_options(inputs, shrink),
+            None => self.session.run(inputs),
+        };
+        let outputs = outputs.map_err(failed)?;
         let get = |name: &str| {
             let value = outputs.get(name).ok_or_else(|| ort::Error::new(format!("no output `{name}`")));
             value.and_then(|v| v.try_extract_tensor::<f32>()).map_err(failed)

@@ -1,10 +1,11 @@
 //! An encoded image: everything that the mask decoder needs to answer any number of prompts on it.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use ort::value::{DynValue, Tensor};
 
-use super::Error;
+use super::{Error, binding};
 use crate::pixels::Geometry;
 
 /// Where the time of an encoding went, milliseconds.
@@ -19,8 +20,10 @@ pub struct EncodeTimings {
 /// The outputs of the image encoder for one image, by name, with the geometry that leads from that image to them.
 /// Made by [`super::ImageEncoder::encode`]; shared between threads in an `Arc`.
 pub struct Embedding {
-    /// As ONNX Runtime made them: the decoder takes them without a copy.
+    /// As ONNX Runtime made them: the decoder takes them without a copy, also where they lie on a GPU.
     pub(super) tensors: Vec<(String, DynValue)>,
+    /// Copies of those on a GPU, for who reads them on the processor.
+    on_host: OnceLock<Vec<(String, DynValue)>>,
     pub(super) bytes: usize,
     /// From pixels of the image to the network's square and back.
     pub geometry: Geometry,
@@ -30,7 +33,7 @@ pub struct Embedding {
 impl Embedding {
     pub(super) fn new(tensors: Vec<(String, DynValue)>, geometry: Geometry, timings: EncodeTimings) -> Self {
         let bytes = tensors.iter().map(|(_, t)| elements(t) * size_of::<f32>()).sum();
-        Embedding { tensors, bytes, geometry, timings }
+        Embedding { tensors, on_host: OnceLock::new(), bytes, geometry, timings }
     }
 
     /// An embedding from tensors that were made elsewhere, for tests and for other encoders: name, shape, values.
@@ -48,7 +51,7 @@ impl Embedding {
         Ok(Self::new(tensors, geometry, EncodeTimings::default()))
     }
 
-    /// Memory that it holds.
+    /// Memory that it holds, on the GPU where the encoder runs there.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -58,10 +61,23 @@ impl Embedding {
         self.geometry.image
     }
 
-    /// Shape and values of one tensor, where it lies in CPU memory.
+    /// Shape and values of one tensor. What lies on a GPU is copied when it is first asked for.
     pub fn tensor(&self, name: &str) -> Option<(Vec<i64>, &[f32])> {
-        let (_, value) = self.tensors.iter().find(|(n, _)| n == name)?;
+        let (_, value) = self.on_host().ok()?.iter().find(|(n, _)| n == name)?;
         value.try_extract_tensor::<f32>().ok().map(|(shape, values)| (shape.to_vec(), values))
+    }
+
+    /// The tensors where the processor can read them.
+    pub(super) fn on_host(&self) -> ort::Result<&[(String, DynValue)]> {
+        if !self.tensors.iter().any(|(_, value)| binding::is_on_device(value)) {
+            return Ok(&self.tensors);
+        }
+        if let Some(copies) = self.on_host.get() {
+            return Ok(copies);
+        }
+        let copy = |(name, value): &(String, DynValue)| Ok((name.clone(), binding::to_host(value)?));
+        let copies = self.tensors.iter().map(copy).collect::<ort::Result<Vec<_>>>()?;
+        Ok(self.on_host.get_or_init(|| copies))
     }
 }
 

@@ -7,10 +7,12 @@ use ort::session::Session;
 use ort::value::{DynValue, TensorRef};
 use tracing::debug_span;
 
-use super::Error;
+use super::binding::OnDevice;
 use super::embedding::{Embedding, EncodeTimings};
 use super::layout::{EncoderLayout, PictureForm};
-use super::options::ProviderReport;
+use super::options::GpuOptions;
+use super::provider::ProviderReport;
+use super::{Error, session};
 use crate::pixels::{Geometry, InputSpec, PixelError, Preprocessor};
 
 /// The image encoder of one model, with its own session and input buffer. It belongs to one thread.
@@ -22,6 +24,8 @@ pub struct ImageEncoder {
     /// The picture as the graph takes it, used again for each image.
     input: Vec<f32>,
     shape: Vec<usize>,
+    /// In the place of `input` where the session runs on a GPU.
+    on_device: Option<OnDevice>,
     file: String,
 }
 
@@ -32,11 +36,21 @@ impl ImageEncoder {
         providers: ProviderReport,
         spec: InputSpec,
         file: String,
+        gpu: &GpuOptions,
     ) -> Self {
         let side = spec.side as usize;
+        let mut providers = providers;
         let preprocessor = Preprocessor::new(spec);
-        let (input, shape) = (vec![0.0; 3 * side * side], vec![1, 3, side, side]);
-        ImageEncoder { session, layout, providers, preprocessor, input, shape, file }
+        let shape = vec![1, 3, side, side];
+        let mut on_device = None;
+        if providers.used.on_gpu() && matches!(layout.form, PictureForm::Square) {
+            match OnDevice::new(&session, &layout, gpu.device_id, &shape, gpu.cuda_graphs) {
+                Ok(buffers) => on_device = Some(buffers),
+                Err(e) => providers.notes.push(format!("embeddings go through the processor's memory: {e}")),
+            }
+        }
+        let input = if on_device.is_some() { Vec::new() } else { vec![0.0; 3 * side * side] };
+        ImageEncoder { session, layout, providers, preprocessor, input, shape, on_device, file }
     }
 
     /// Which execution provider runs it.
@@ -61,7 +75,10 @@ impl ImageEncoder {
 
     fn preprocess(&mut self, image: &RgbImage) -> Result<Geometry, PixelError> {
         match self.layout.form {
-            PictureForm::Square => self.preprocessor.run(image, &mut self.input),
+            PictureForm::Square => {
+                let input = self.on_device.as_mut().map_or(self.input.as_mut_slice(), OnDevice::picture);
+                self.preprocessor.run(image, input)
+            }
             PictureForm::Levels => {
                 let geometry = self.preprocessor.content(image, &mut self.input)?;
                 self.shape = vec![geometry.content.1 as usize, geometry.content.0 as usize, 3];
@@ -76,7 +93,10 @@ impl ImageEncoder {
     }
 
     fn run(&mut self) -> Result<Vec<(String, DynValue)>, Error> {
-        let failed = |e: ort::Error| Error::Session { file: self.file.clone(), reason: e.to_string() };
+        let failed = |e: ort::Error| session::failed(&self.file, self.providers.used, &e);
+        if let Some(on_device) = &mut self.on_device {
+            return on_device.run(&mut self.session, &self.layout).map_err(failed);
+        }
         let input = TensorRef::from_array_view((self.shape.as_slice(), self.input.as_slice())).map_err(failed)?;
         let mut outputs = self.session.run(ort::inputs![self.layout.image.as_str() => input]).map_err(failed)?;
         let take = |spec: &super::TensorSpec| {

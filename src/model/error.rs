@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
 
-use super::Precision;
+use super::{Precision, Provider};
 use crate::pixels::PixelError;
 
 /// Errors of loading and running a model. They are shown to people as they are: each names the file or the tensor.
@@ -79,6 +79,9 @@ pub enum Error {
     #[error("unknown execution provider `{found}`, expected tensorrt, cuda or cpu")]
     UnknownProvider { found: String },
 
+    #[error("unknown arena `{found}`, expected exact, doubling or off")]
+    UnknownArena { found: String },
+
     #[error("unknown precision `{found}`, expected auto, fp32, fp16 or int8")]
     UnknownPrecision { found: String },
 
@@ -88,6 +91,13 @@ pub enum Error {
     /// ONNX Runtime refused a graph or failed while running it.
     #[error("{file}: ONNX Runtime: {reason}")]
     Session { file: String, reason: String },
+
+    /// The memory of the GPU or of the machine is too small for this run.
+    #[error(
+        "{file}: out of memory on {provider} ({reason}). What helps: precision fp16, fewer max_objects, a smaller \
+         keep_megabytes or model, a larger gpu_memory_mb if it is set, or providers: [cpu]"
+    )]
+    OutOfMemory { file: String, provider: Provider, reason: String },
 
     #[error("the model {model} does not take {kind}; it takes {takes}")]
     PromptKind { model: String, kind: &'static str, takes: String },

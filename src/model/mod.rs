@@ -4,12 +4,17 @@
 //! and [`MaskDecoder`], each with a session of its own so that they can live on two threads. What passes between them
 //! is an [`Embedding`].
 
+mod binding;
 pub mod bundle;
 mod candidates;
+mod cores;
 mod decoder;
+mod device;
 mod embedding;
 mod encoder;
+mod engines;
 mod error;
+mod execution;
 mod file;
 mod info;
 mod inputs;
@@ -17,18 +22,23 @@ mod layout;
 mod open;
 mod options;
 mod probe;
+mod provider;
 pub mod runtime;
 mod session;
+mod shrinking;
+mod trial;
 mod variant;
 
 pub use bundle::{Bundle, Manifest};
 pub use candidates::{Candidates, DynamicMultimask};
 pub use decoder::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, MaskDecoder};
+pub use device::TensorRt;
 pub use embedding::{Embedding, EncodeTimings};
 pub use encoder::ImageEncoder;
 pub use error::Error;
 pub use info::ModelInfo;
 pub use layout::{DecoderLayout, EncoderLayout, Family, FusedInputs, PictureForm, PromptInput, Signature, TensorSpec};
 pub use open::Model;
-pub use options::{Provider, ProviderReport, Refused, SessionOptions};
+pub use options::{Arena, GpuOptions, SessionOptions};
+pub use provider::{Provider, ProviderReport, Refused};
 pub use variant::{Precision, Variant};

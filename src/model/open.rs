@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, DECODER, DESCRIPTION, ENCODER, MAX_IMAGE_SIZE, PROMPT_ENCODER};
+use super::execution::ShapeProfile;
 use super::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature, TensorSpec, check_pair};
 use super::probe::probe;
-use super::session::{self, Graph, Graphs, Half, ShapeProfile};
-use super::{Error, ImageEncoder, MaskDecoder, ModelInfo, SessionOptions, file};
+use super::session::{self, Graph, Graphs, Half, Request};
+use super::trial::{self, Problem};
+use super::{Error, GpuOptions, ImageEncoder, MaskDecoder, ModelInfo, Precision, Provider, Refused, SessionOptions};
+use super::{engines, file};
 use crate::prompt_encoder::PromptEncoder;
 
 /// `models/tiny`, so that everything works without a download.
@@ -32,18 +35,106 @@ impl Model {
     /// # Errors
     /// Everything in [`Error`] that is about files, graphs, providers and the runtime.
     pub fn open(path: &Path, decoder: Option<&Path>, options: &SessionOptions) -> Result<Model, Error> {
-        match Files::find(path, decoder)? {
-            Files::Bundle(bundle) => Self::of_bundle(&bundle, options),
-            Files::Pair { encoder, decoder } => Self::of_pair(&encoder, &decoder, options),
-        }
+        Self::open_saying(Some(path), decoder, options, &|step| tracing::info!("{step}"))
     }
 
     /// The model that is part of the executable: small, quick, trained on drawn scenes (`models/tiny`).
     pub fn tiny(options: &SessionOptions) -> Result<Model, Error> {
-        Self::of_bundle(&Bundle::embedded(TINY)?, options)
+        Self::open_saying(None, None, options, &|step| tracing::info!("{step}"))
     }
 
-    fn of_bundle(bundle: &Bundle, options: &SessionOptions) -> Result<Model, Error> {
+    /// [`Self::open`], or [`Self::tiny`] without a path; `say` is told what takes minutes.
+    pub fn open_saying(
+        path: Option<&Path>,
+        decoder: Option<&Path>,
+        options: &SessionOptions,
+        say: &dyn Fn(&str),
+    ) -> Result<Model, Error> {
+        let files = match path {
+            Some(path) => Files::find(path, decoder)?,
+            None => Files::Bundle(Box::new(Bundle::embedded(TINY)?)),
+        };
+        let gpu = options.gpu.self_check && options.providers.iter().any(|p| p.on_gpu());
+        // An empty list is the CPU.
+        if !gpu {
+            return Ok(files.open(options, &[], say)?.0);
+        }
+        // Each round ends with a model that runs, or leaves out one provider or one precision of it more.
+        let mut skip: Vec<Refused> = Vec::new();
+        loop {
+            let (mut model, engines) = files.open(options, &skip, say)?;
+            let used = [model.encoder.providers(), model.decoder.providers()].map(|r| (r.used, r.precision));
+            let Some((provider, _)) = used.into_iter().find(|(provider, _)| provider.on_gpu()) else {
+                return Ok(model);
+            };
+            // Engines that were there are sealed, so they were checked when they were built.
+            if used.iter().all(|(p, _)| *p == Provider::Tensorrt)
+                && engines.iter().all(|(_, warm)| *warm)
+                && engines.len() == 2
+            {
+                return Ok(model);
+            }
+            let fp32 = SessionOptions {
+                providers: vec![Provider::Cuda, Provider::Cpu],
+                precision: files.has_variants().then_some(Precision::Fp32),
+                gpu: GpuOptions { fp16: false, cuda_graphs: false, engine_cache: None, ..options.gpu.clone() },
+                ..options.clone()
+            };
+            match trial::run(&mut model, || Ok(files.open(&fp32, &[], say)?.0)) {
+                Ok(()) => {
+                    model.decoder.settle();
+                    return Ok(model);
+                }
+                Err(Problem::Fails(e)) => {
+                    let reason = format!("it opens and then fails: {e}");
+                    say(&format!("not on {provider}: {reason}"));
+                    skip.push(Refused { provider, precision: None, reason });
+                }
+                Err(Problem::Inexact(reason)) => {
+                    say(&format!("not on {provider} in fp16: {reason}"));
+                    for (folder, _) in &engines {
+                        if let Err(e) = engines::refuse(folder, &reason) {
+                            tracing::warn!("{e}");
+                        }
+                    }
+                    let half = |(provider, precision): (Provider, _)| {
+                        (precision == Some(Precision::Fp16)).then_some((provider, precision))
+                    };
+                    for (provider, precision) in used.into_iter().filter_map(half) {
+                        let refused = Refused { provider, precision, reason: reason.clone() };
+                        if !skip.contains(&refused) {
+                            skip.push(refused);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Files {
+    fn has_variants(&self) -> bool {
+        matches!(self, Files::Bundle(_))
+    }
+
+    fn open(&self, options: &SessionOptions, skip: &[Refused], say: &dyn Fn(&str)) -> Result<WithEngines, Error> {
+        match self {
+            Files::Bundle(bundle) => Model::of_bundle(bundle, options, skip, say),
+            Files::Pair { encoder, decoder } => Model::of_pair(encoder, decoder, options, skip, say),
+        }
+    }
+}
+
+/// A model, and for what of it runs on TensorRT the folder of its engines and whether they were there.
+type WithEngines = (Model, Vec<(PathBuf, bool)>);
+
+impl Model {
+    fn of_bundle(
+        bundle: &Bundle,
+        options: &SessionOptions,
+        skip: &[Refused],
+        say: &dyn Fn(&str),
+    ) -> Result<WithEngines, Error> {
         let variants = &bundle.manifest.variants;
         if let Some(asked) = options.precision.filter(|p| variants.iter().all(|v| v.precision != *p)) {
             let have = variants.iter().map(|v| v.precision.to_string()).collect::<Vec<_>>().join(", ");
@@ -63,10 +154,17 @@ impl Model {
             false => None,
         };
         let (encoder, decoder) = (Graphs::Bundled(bundle, Half::Encoder), Graphs::Bundled(bundle, Half::Decoder));
-        Self::assemble(encoder, decoder, prompt_encoder, options, &Description::Bundle(bundle))
+        let request = Request { options, profile: &ShapeProfile::default(), skip, say };
+        Self::assemble(encoder, decoder, prompt_encoder, &request, &Description::Bundle(bundle))
     }
 
-    fn of_pair(encoder: &Path, decoder: &Path, options: &SessionOptions) -> Result<Model, Error> {
+    fn of_pair(
+        encoder: &Path,
+        decoder: &Path,
+        options: &SessionOptions,
+        skip: &[Refused],
+        say: &dyn Fn(&str),
+    ) -> Result<WithEngines, Error> {
         if let Some(asked) = options.precision {
             let have = "no bundle.json that names variants: its files run as they are".to_owned();
             return Err(Error::NoVariant { file: encoder.display().to_string(), asked, have });
@@ -74,16 +172,18 @@ impl Model {
         let bytes = file::size(encoder)? + file::size(decoder)?;
         let name = encoder.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());
         let description = Description::Graphs { name, bytes };
-        Self::assemble(Graphs::File(encoder), Graphs::File(decoder), None, options, &description)
+        let request = Request { options, profile: &ShapeProfile::default(), skip, say };
+        Self::assemble(Graphs::File(encoder), Graphs::File(decoder), None, &request, &description)
     }
 
     fn assemble(
         encoder_graphs: Graphs<'_>,
         decoder_graphs: Graphs<'_>,
         prompt_encoder: Option<PromptEncoder>,
-        options: &SessionOptions,
+        request: &Request<'_>,
         description: &Description<'_>,
-    ) -> Result<Model, Error> {
+    ) -> Result<WithEngines, Error> {
+        let options = request.options;
         // The decoder is small: its layout first, so that a wrong pair is refused before the encoder is loaded, and so
         // that TensorRT's shape profile can be written.
         let signature = session::signature(decoder_graphs.plain(options.precision))?;
@@ -94,7 +194,7 @@ impl Model {
                 found: "a decoder that takes prompt embeddings, whose prompt encoder is only in a bundle".to_owned(),
             });
         }
-        let encoder = session::open(encoder_graphs, options, &ShapeProfile::default())?;
+        let encoder = session::open(encoder_graphs, request)?;
         let encoder_layout = recognise_encoder(&encoder.signature)?;
         let describe = |decoder: Signature, layout: &DecoderLayout| {
             check_pair(&encoder.signature, &decoder, &layout.embeddings)?;
@@ -105,7 +205,8 @@ impl Model {
             }
         };
         let profile = profile(&layout, &describe(signature, &layout)?, options);
-        let decoder = session::open(decoder_graphs, options, &profile)?;
+        let decoder = session::open(decoder_graphs, &Request { profile: &profile, ..*request })?;
+        let engines = [encoder.engines, decoder.engines].into_iter().flatten().collect();
         // Perhaps of another variant than the one that was looked at.
         let decoder_layout = recognise_decoder(&decoder.signature)?;
         let info = describe(decoder.signature, &decoder_layout)?;
@@ -114,23 +215,18 @@ impl Model {
             return Err(Error::Tensor { file: info.encoder.file, tensor: encoder_layout.image, found, expected });
         }
         let (file, spec) = (info.encoder.file.clone(), info.input_spec());
-        let mut decoder = MaskDecoder::new(
-            decoder.session,
-            decoder_layout,
-            decoder.report,
-            info,
-            prompt_encoder,
-            options.max_objects,
-        )?;
+        let mut decoder =
+            MaskDecoder::new(decoder.session, decoder_layout, decoder.report, info, prompt_encoder, options)?;
         if matches!(description, Description::Graphs { .. }) {
             probe(&mut decoder, &encoder_layout)?;
+            decoder.settle();
         }
         let info = decoder.info().clone();
         for note in &info.notes {
             tracing::warn!(model = info.name, "{note}");
         }
-        let encoder = ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file);
-        Ok(Model { info, encoder, decoder })
+        let encoder = ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file, &options.gpu);
+        Ok((Model { info, encoder, decoder }, engines))
     }
 }
 
@@ -207,16 +303,18 @@ fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// TensorRT builds the decoder's engine for one to `max_objects` objects and one to `max_tokens` tokens.
+/// TensorRT builds the decoder's engine for one to `max_objects` objects and one to `max_tokens` tokens, the fastest for
+/// `opt_objects` and `opt_tokens`.
 fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -> ShapeProfile {
     let mut profile = ShapeProfile::default();
     let most = if layout.batched { options.max_objects.max(1) } else { 1 };
     let tokens = options.max_tokens.max(3);
+    let (usual, usual_tokens) = (options.opt_objects.clamp(1, most), options.opt_tokens.clamp(1, tokens));
     let channels = info.embedding_shape[1];
     let [h, w] = [info.embedding_shape[2], info.embedding_shape[3]];
     let Some(fused) = &layout.fused else {
         let name = "sparse_prompt_embeddings";
-        profile.add(name, &[1, 1, channels], &[1, 2, channels], &[most, tokens, channels]);
+        profile.add(name, &[1, 1, channels], &[usual, usual_tokens, channels], &[most, tokens, channels]);
         let name = "dense_prompt_embeddings";
         profile.add(name, &[1, channels, h, w], &[1, channels, h, w], &[most, channels, h, w]);
         return profile;
@@ -227,18 +325,18 @@ fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -
         |of: &TensorSpec, rank: usize, shape: &[usize]| [vec![1; of.shape.len() - rank], shape.to_vec()].concat();
     let (points, labels) = (&fused.points, &fused.labels);
     let points_of = |objects: usize, tokens: usize| shape(points, 3, &[objects, tokens, 2]);
-    profile.add(&points.name, &points_of(1, 1), &points_of(1, 2), &points_of(most, tokens));
+    profile.add(&points.name, &points_of(1, 1), &points_of(usual, usual_tokens), &points_of(most, tokens));
     let labels_of = |objects: usize, tokens: usize| shape(labels, 2, &[objects, tokens]);
-    profile.add(&labels.name, &labels_of(1, 1), &labels_of(1, 2), &labels_of(most, tokens));
+    profile.add(&labels.name, &labels_of(1, 1), &labels_of(usual, usual_tokens), &labels_of(most, tokens));
     if let Some(boxes) = &fused.boxes {
-        profile.add(&boxes.name, &[1, 0, 4], &[1, 1, 4], &[1, most, 4]);
+        profile.add(&boxes.name, &[1, 0, 4], &[1, usual, 4], &[1, most, 4]);
     }
     if let Some([mask, flag]) = &fused.mask
         && layout.batched
     {
-        profile.add(&mask.name, &[1, 1, side, side], &[1, 1, side, side], &[most, 1, side, side]);
-        let flags = if fused.flag_per_object { most } else { 1 };
-        profile.add(&flag.name, &[1], &[1], &[flags]);
+        profile.add(&mask.name, &[1, 1, side, side], &[usual, 1, side, side], &[most, 1, side, side]);
+        let flags = |objects| [if fused.flag_per_object { objects } else { 1 }];
+        profile.add(&flag.name, &[1], &flags(usual), &flags(most));
     }
     profile
 }

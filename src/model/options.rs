@@ -1,44 +1,9 @@
-//! How sessions are to run: execution providers, threads, precision.
+//! How sessions are to run: execution providers, precision, threads, memory. docs/providers.md explains each.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Error, Precision};
-
-/// An ONNX Runtime execution provider that promptseg knows how to ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Provider {
-    Tensorrt,
-    Cuda,
-    Cpu,
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Provider::Tensorrt => "tensorrt",
-            Provider::Cuda => "cuda",
-            Provider::Cpu => "cpu",
-        })
-    }
-}
-
-impl FromStr for Provider {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        match name.to_ascii_lowercase().as_str() {
-            "tensorrt" | "trt" => Ok(Provider::Tensorrt),
-            "cuda" => Ok(Provider::Cuda),
-            "cpu" => Ok(Provider::Cpu),
-            _ => Err(Error::UnknownProvider { found: name.to_owned() }),
-        }
-    }
-}
+use super::{Error, Precision, Provider, cores};
 
 /// How the sessions of one model are made.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,37 +11,75 @@ pub struct SessionOptions {
     /// Asked for in this order; the first that can be had runs the whole session. An empty list means the CPU.
     /// A list without [`Provider::Cpu`] is an error where none of it can be had.
     pub providers: Vec<Provider>,
-    /// Threads within one operator; 0 leaves the choice to ONNX Runtime.
-    pub threads: usize,
-    /// Let idle threads spin on after a run, for the next one: wasteful on a battery. Within a run they always do.
-    pub spinning: bool,
-    /// GPU number for TensorRT and CUDA.
-    pub device_id: i32,
     /// Which of a bundle's variants runs; none takes the lowest precision that the bundle lists for the provider that
     /// opens, and fp32 where that fails.
     pub precision: Option<Precision>,
-    /// TensorRT makes an fp32 graph half precision by itself. An fp16 variant needs no such permission.
-    pub fp16: bool,
-    /// Folder for TensorRT engines and timings, which take minutes to build; none builds them at each start.
-    pub engine_cache: Option<PathBuf>,
-    /// Most objects in one run of the decoder; larger batches are cut.
+    /// Threads within one operator; 0 takes one for each physical core that this process may use.
+    pub threads: usize,
+    /// Let idle threads spin on after a run, for the next one: wasteful on a battery. Within a run they always do.
+    pub spinning: bool,
+    pub arena: Arena,
+    pub gpu: GpuOptions,
+    /// Most objects in one run of the decoder; larger batches are cut. TensorRT's shape profile ends there.
     pub max_objects: usize,
     /// Most sparse prompt tokens of an object that TensorRT's shape profile is built for.
     pub max_tokens: usize,
+    /// The batch and the number of tokens that TensorRT's engine is the fastest for.
+    pub opt_objects: usize,
+    pub opt_tokens: usize,
+}
+
+/// What only TensorRT and CUDA know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GpuOptions {
+    pub device_id: i32,
+    /// Most memory of CUDA's arena, bytes; 0 for all of the GPU.
+    pub memory: usize,
+    /// TensorRT makes an fp32 graph half precision by itself. An fp16 variant needs no such permission.
+    pub fp16: bool,
+    /// TensorRT may compute in 8 bits where a graph has quantised operators.
+    pub int8: bool,
+    /// Most scratch memory of TensorRT's operators, bytes; 0 for TensorRT's own choice.
+    pub workspace: usize,
+    /// Folder for TensorRT's engines, which take minutes to build; none builds them at each start.
+    pub engine_cache: Option<PathBuf>,
+    /// Keep the timings of TensorRT's operators there too, so that the next engine is built sooner.
+    pub timing_cache: bool,
+    /// Replay the encoder's launches as one CUDA graph.
+    pub cuda_graphs: bool,
+    /// Compare fp16 on the GPU with fp32 when a model is opened, and refuse it where they differ.
+    pub self_check: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
         SessionOptions {
-            providers: vec![Provider::Tensorrt, Provider::Cuda, Provider::Cpu],
+            providers: Provider::ALL.to_vec(),
+            precision: None,
             threads: 0,
             spinning: false,
-            device_id: 0,
-            precision: None,
-            fp16: false,
-            engine_cache: None,
+            arena: Arena::default(),
+            gpu: GpuOptions::default(),
             max_objects: 64,
             max_tokens: 16,
+            opt_objects: 1,
+            opt_tokens: 2,
+        }
+    }
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        GpuOptions {
+            device_id: 0,
+            memory: 0,
+            fp16: false,
+            int8: false,
+            workspace: 0,
+            engine_cache: None,
+            timing_cache: true,
+            cuda_graphs: false,
+            self_check: true,
         }
     }
 }
@@ -86,49 +89,57 @@ impl SessionOptions {
     pub fn cpu(threads: usize) -> Self {
         SessionOptions { providers: vec![Provider::Cpu], threads, ..SessionOptions::default() }
     }
-}
 
-/// Which provider runs a session, in which precision, and what was tried before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderReport {
-    pub used: Provider,
-    /// Unknown for graphs that come without a description.
-    pub precision: Option<Precision>,
-    /// In the order tried.
-    pub refused: Vec<Refused>,
-}
-
-/// A provider, or a variant on it, that could not be had.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    pub provider: Provider,
-    /// None when it was refused for all precisions alike.
-    pub precision: Option<Precision>,
-    pub reason: String,
-}
-
-impl ProviderReport {
-    /// `cpu, int8`.
-    pub fn runs(&self) -> String {
-        named(self.used, self.precision)
+    /// Threads of a session: what was asked for, or one for each physical core. A second thread on a core shares its
+    /// vector units, and what sessions do is vector arithmetic.
+    pub fn session_threads(&self) -> usize {
+        if self.threads == 0 { cores::physical() } else { self.threads }
     }
 }
 
-impl fmt::Display for ProviderReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.runs())?;
-        self.refused.iter().try_for_each(|refused| write!(f, "; refused: {refused}"))
+impl GpuOptions {
+    /// What people write for [`Self::engine_cache`]: a folder, nothing for the user's own, `none` for none.
+    pub fn engine_cache_of(text: &str) -> Option<PathBuf> {
+        match text {
+            "none" => None,
+            "" => {
+                let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+                let caches = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+                caches.map(|folder| folder.join("promptseg").join("engines"))
+            }
+            folder => Some(PathBuf::from(folder)),
+        }
     }
 }
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", named(self.provider, self.precision), self.reason)
-    }
+/// How the memory of sessions grows, on the CPU and on CUDA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Arena {
+    /// By what is asked for: the least memory.
+    #[default]
+    Exact,
+    /// To the next power of two, which is ONNX Runtime's own choice: fewer allocations.
+    Doubling,
+    /// Nothing is kept between runs; on CUDA as [`Self::Exact`].
+    Off,
 }
 
-fn named(provider: Provider, precision: Option<Precision>) -> String {
-    precision.map_or_else(|| provider.to_string(), |p| format!("{provider}, {p}"))
+impl Arena {
+    /// What people can ask for, in the order of help texts.
+    pub const CHOICES: [&'static str; 3] = ["exact", "doubling", "off"];
+}
+
+impl FromStr for Arena {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "exact" => Ok(Arena::Exact),
+            "doubling" => Ok(Arena::Doubling),
+            "off" => Ok(Arena::Off),
+            _ => Err(Error::UnknownArena { found: name.to_owned() }),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,10 +147,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn provider_names_go_both_ways() {
-        for p in [Provider::Tensorrt, Provider::Cuda, Provider::Cpu] {
-            assert_eq!(p.to_string().parse::<Provider>().unwrap(), p);
-        }
-        assert!("rocm".parse::<Provider>().unwrap_err().to_string().contains("expected tensorrt, cuda or cpu"));
+    fn arenas_have_names() {
+        let all = [Arena::Exact, Arena::Doubling, Arena::Off];
+        assert_eq!(Arena::CHOICES.map(|name| name.parse::<Arena>().unwrap()), all);
+        assert!("big".parse::<Arena>().unwrap_err().to_string().contains("expected exact, doubling or off"));
+    }
+
+    #[test]
+    fn an_engine_cache_is_a_folder_or_none() {
+        assert_eq!(GpuOptions::engine_cache_of("none"), None);
+        assert_eq!(GpuOptions::engine_cache_of("/engines"), Some(PathBuf::from("/engines")));
+        assert!(GpuOptions::engine_cache_of("").is_none_or(|folder| folder.ends_with("promptseg/engines")));
     }
 }

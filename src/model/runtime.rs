@@ -1,9 +1,12 @@
 //! Finding and loading libonnxruntime: once per process, with an error instead of a panic when it is not there.
 
 use std::path::{Path, PathBuf};
+use std::ptr;
 use std::sync::Mutex;
 
+use ort::AsPointer;
 use ort::environment::Environment;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
 use super::Error;
 
@@ -31,6 +34,30 @@ pub fn build_info() -> Result<&'static str, Error> {
     Ok(ort::info())
 }
 
+/// Branch and commit of the loaded library, which change with its version.
+pub(super) fn version() -> Result<String, Error> {
+    let known = |part: &&str| part.starts_with("git-branch=") || part.starts_with("git-commit-id=");
+    let parts = build_info()?.split([' ', ',']).filter(known);
+    Ok(parts.filter_map(|part| part.split_once('=')).map(|(_, value)| value).collect::<Vec<_>>().join(" "))
+}
+
+/// The processors' arena that sessions may share (`session.use_env_allocators`). It grows by what is asked for: ONNX
+/// Runtime's own, one for each session, doubles, and MobileSAM takes twice the memory in it.
+#[allow(unsafe_code)] // ort has no safe call for it
+fn share_arena(environment: &Environment) -> ort::Result<()> {
+    let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)?;
+    let (keys, values) = ([c"arena_extend_strategy".as_ptr()], [1_usize]);
+    let api = ort::api();
+    let mut config = ptr::null_mut();
+    // SAFETY: the pointers outlive the calls, the configuration is copied and released once.
+    unsafe {
+        ort::Error::result_from_status((api.CreateArenaCfgV2)(keys.as_ptr(), values.as_ptr(), 1, &mut config))?;
+        let status = (api.CreateAndRegisterAllocator)(environment.ptr().cast_mut(), memory.ptr(), config);
+        (api.ReleaseArenaCfg)(config);
+        ort::Error::result_from_status(status)
+    }
+}
+
 fn library_path() -> Result<PathBuf, Error> {
     match std::env::var_os("ORT_DYLIB_PATH") {
         Some(path) if !path.is_empty() => {
@@ -53,9 +80,8 @@ fn load(path: &Path) -> Result<Environment, Error> {
             .map_err(|_| Error::Runtime { reason: format!("ORT_DYLIB_PATH is not set and {first}") })?,
         Err(e) => return Err(Error::Runtime { reason: e.to_string() }),
     };
-    builder
-        .with_name("promptseg")
-        .with_telemetry(false)
-        .build()
-        .map_err(|e| Error::Runtime { reason: format!("it was loaded but made no environment: {e}") })
+    let failed = |e: ort::Error| Error::Runtime { reason: format!("it was loaded but made no environment: {e}") };
+    let environment = builder.with_name("promptseg").with_telemetry(false).build().map_err(failed)?;
+    share_arena(&environment).map_err(failed)?;
+    Ok(environment)
 }

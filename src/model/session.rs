@@ -1,14 +1,17 @@
 //! Opening ONNX Runtime sessions on the first provider that can be had, and saying which one that was.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use ort::ep::{self, ExecutionProvider};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::bundle::{Bundle, DECODER, ENCODER};
+use super::bundle::{Bundle, DECODER, ENCODER, hash_file};
+use super::engines::Engines;
+use super::execution::{Plan, ShapeProfile};
 use super::layout::{Signature, TensorSpec};
-use super::options::{Provider, ProviderReport, Refused, SessionOptions};
+use super::options::SessionOptions;
+use super::provider::{Provider, ProviderReport, Refused};
 use super::variant::{self, Precision, Variant};
 use super::{Error, file, runtime};
 
@@ -24,6 +27,19 @@ impl Graph<'_> {
         match self {
             Graph::File(path) => path.display().to_string(),
             Graph::Bundled(bundle, name) => bundle.label(name),
+        }
+    }
+
+    /// SHA-256 of the file; of a bundle as its description has it, which was checked.
+    fn hash(&self) -> Result<String, String> {
+        match self {
+            Graph::File(path) => hash_file(path).map_err(|e| e.to_string()),
+            Graph::Bundled(bundle, name) => bundle
+                .manifest
+                .files
+                .get(*name)
+                .map(|entry| entry.sha256.clone())
+                .ok_or_else(|| format!("bundle.json does not list {name}")),
         }
     }
 
@@ -73,6 +89,11 @@ impl<'a> Graphs<'a> {
         }
     }
 
+    /// Whether each run has the same shapes: an encoder's, one picture at a time. Those of others may take any size.
+    fn fixed_shapes(self) -> bool {
+        matches!(self, Graphs::Bundled(_, Half::Encoder))
+    }
+
     /// The one whose inputs and outputs stand for all.
     pub fn plain(self, asked: Option<Precision>) -> Graph<'a> {
         match (self, self.on(Provider::Cpu, asked).last()) {
@@ -80,26 +101,6 @@ impl<'a> Graphs<'a> {
             (Graphs::File(path), None) => Graph::File(path),
             (Graphs::Bundled(bundle, Half::Encoder), None) => Graph::Bundled(bundle, ENCODER),
             (Graphs::Bundled(bundle, Half::Decoder), None) => Graph::Bundled(bundle, DECODER),
-        }
-    }
-}
-
-/// Lowest, usual and highest shapes of the dynamic inputs: TensorRT builds its engine for this range.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ShapeProfile {
-    pub min: String,
-    pub opt: String,
-    pub max: String,
-}
-
-impl ShapeProfile {
-    pub fn add(&mut self, name: &str, min: &[usize], opt: &[usize], max: &[usize]) {
-        for (text, shape) in [(&mut self.min, min), (&mut self.opt, opt), (&mut self.max, max)] {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            let dimensions = shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-            text.push_str(&format!("{name}:{dimensions}"));
         }
     }
 }
@@ -132,45 +133,100 @@ fn refusal(graph: Graph<'_>, reason: String) -> Error {
     Error::Session { file, reason }
 }
 
+/// What opening a session is told besides the graph.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub options: &'a SessionOptions,
+    pub profile: &'a ShapeProfile,
+    /// What an earlier attempt was refused for: a provider, or a precision on it.
+    pub skip: &'a [Refused],
+    /// Progress, in sentences for people: building an engine takes minutes.
+    pub say: &'a dyn Fn(&str),
+}
+
 /// A session, the file that it runs, and how that came about.
 pub(super) struct Opened {
     pub session: Session,
     pub signature: Signature,
     pub report: ProviderReport,
+    /// Where TensorRT keeps its engines, and whether they were there already.
+    pub engines: Option<(PathBuf, bool)>,
 }
 
-/// Opens a graph on the first provider of `options` that takes it, in the precision that suits the provider.
+/// One way to run a graph on a provider.
+struct Attempt<'a> {
+    graph: Graph<'a>,
+    /// What it computes in.
+    precision: Option<Precision>,
+    /// With the permission for TensorRT to compute in half precision.
+    half: bool,
+}
+
+/// What to try on a provider, best first.
+fn attempts<'a>(graphs: Graphs<'a>, provider: Provider, request: &Request<'_>) -> Vec<Attempt<'a>> {
+    let fp16 = Some(Precision::Fp16);
+    let skipped = |attempt: &Attempt<'_>| {
+        let is = |r: &Refused| r.provider == provider && r.precision.is_some() && r.precision == attempt.precision;
+        request.skip.iter().any(is)
+    };
+    let trt = provider == Provider::Tensorrt;
+    let mut list = Vec::new();
+    for (graph, precision) in graphs.on(provider, request.options.precision) {
+        // Without the builder's permission TensorRT computes an fp16 graph in fp32.
+        if trt && request.options.gpu.fp16 && matches!(precision, None | Some(Precision::Fp32)) {
+            list.push(Attempt { graph, precision: fp16, half: true });
+        }
+        list.push(Attempt { graph, precision, half: trt && precision == fp16 });
+    }
+    list.retain(|attempt| !skipped(attempt));
+    if list.is_empty() {
+        // The precision that was asked for is not good enough here.
+        let plain = graphs.on(provider, Some(Precision::Fp32)).into_iter();
+        list.extend(plain.map(|(graph, precision)| Attempt { graph, precision, half: false }));
+    }
+    list
+}
+
+/// Opens a graph on the first provider that takes it, in the precision that suits the provider.
 ///
 /// # Errors
 /// [`Error::Session`] when the graph itself is refused, [`Error::NoProvider`] when the CPU is not in the list and
 /// nothing that is could be had, what is wrong with the file.
-pub(super) fn open(graphs: Graphs<'_>, options: &SessionOptions, profile: &ShapeProfile) -> Result<Opened, Error> {
+pub(super) fn open(graphs: Graphs<'_>, request: &Request<'_>) -> Result<Opened, Error> {
     runtime::environment()?;
+    let options = request.options;
     let asked: &[Provider] = if options.providers.is_empty() { &[Provider::Cpu] } else { &options.providers };
     let mut refused: Vec<Refused> = Vec::new();
-    let mut label = String::new();
+    let mut label = graphs.plain(options.precision).label();
     for &provider in asked {
-        let list = graphs.on(provider, options.precision);
+        let known = request.skip.iter().filter(|r| r.provider == provider);
+        refused.extend(known.clone().cloned());
+        if known.clone().any(|r| r.precision.is_none()) {
+            continue;
+        }
         if let Err(reason) = provider.available() {
-            label = list.first().map_or(label, |(graph, _)| graph.label());
             refused.push(Refused { provider, precision: None, reason });
             continue;
         }
+        let list = attempts(graphs, provider, request);
         let last = list.len().saturating_sub(1);
-        for (i, (graph, precision)) in list.into_iter().enumerate() {
+        for (i, Attempt { graph, precision, half }) in list.into_iter().enumerate() {
             graph.check()?;
-            match open_on(provider, graph, precision, options, profile) {
-                Ok(session) => {
+            let fixed_shapes = graphs.fixed_shapes();
+            let plan = Plan { provider, half, options, profile: request.profile, fixed_shapes };
+            let mut notes = Vec::new();
+            match open_on(&plan, graph, request, &mut notes) {
+                Ok((session, engines)) => {
                     let signature = signature_of(&session, graph.label());
-                    let report = ProviderReport { used: provider, precision, refused };
-                    return Ok(Opened { session, signature, report });
+                    let report = ProviderReport { used: provider, precision, refused, notes };
+                    return Ok(Opened { session, signature, report, engines });
                 }
                 // The CPU runs every valid graph, so its refusal is about the graph and nothing else would help.
                 Err(reason) if provider == Provider::Cpu && i == last => return Err(refusal(graph, reason)),
                 Err(reason) => {
                     tracing::debug!(%provider, ?precision, %reason, "refused");
                     label = graph.label();
-                    refused.push(Refused { provider, precision, reason });
+                    refused.push(Refused { provider, precision, reason: explained(reason) });
                 }
             }
         }
@@ -179,50 +235,87 @@ pub(super) fn open(graphs: Graphs<'_>, options: &SessionOptions, profile: &Shape
     Err(Error::NoProvider { file: label, refused })
 }
 
-impl Provider {
-    /// Whether ONNX Runtime was built with it, or why it cannot be asked.
-    pub fn available(self) -> Result<(), String> {
-        runtime::environment().map_err(|e| e.to_string())?;
-        let available = match self {
-            Provider::Tensorrt => ep::TensorRT::is_available(),
-            Provider::Cuda => ep::CUDA::is_available(),
-            Provider::Cpu => Ok(true),
-        };
-        match available {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("this build of ONNX Runtime does not have it".to_owned()),
-            Err(e) => Err(e.to_string()),
-        }
-    }
-}
+type WithEngines = (Session, Option<(PathBuf, bool)>);
 
 fn open_on(
-    provider: Provider,
+    plan: &Plan<'_>,
     graph: Graph<'_>,
-    precision: Option<Precision>,
-    options: &SessionOptions,
-    profile: &ShapeProfile,
-) -> Result<Session, String> {
-    let mut builder = builder(options).map_err(|e| e.to_string())?;
-    let providers = match provider {
-        Provider::Tensorrt => {
-            // What TensorRT cannot take of a graph runs on CUDA beside it.
-            vec![tensorrt(options, precision, profile)?.build().error_on_failure(), cuda(options).build()]
-        }
-        Provider::Cuda => vec![cuda(options).build().error_on_failure()],
-        Provider::Cpu => vec![ep::CPU::default().with_arena_allocator(true).build()],
+    request: &Request<'_>,
+    notes: &mut Vec<String>,
+) -> Result<WithEngines, String> {
+    let make = |engines: Option<&Engines>| {
+        let mut builder = plan.builder(engines).map_err(|e| e.to_string())?;
+        commit(&mut builder, graph)
     };
-    builder = builder.with_execution_providers(providers).map_err(|e| e.to_string())?;
-    commit(&mut builder, graph)
+    if plan.provider != Provider::Tensorrt {
+        return Ok((make(None)?, None));
+    }
+    let label = graph.label();
+    let mut engines = match &request.options.gpu.engine_cache {
+        Some(cache) => Some(Engines::open(cache, &graph.hash()?, &label, plan, notes)?),
+        None => None,
+    };
+    notes.iter().for_each(|note| (request.say)(note));
+    if let Some(reason) = engines.as_ref().and_then(|engines| engines.refused.clone()) {
+        return Err(reason);
+    }
+    let warm = engines.as_ref().is_some_and(Engines::warm);
+    let building = format!(
+        "TensorRT builds the engine of {label} in {}, which takes minutes",
+        if plan.half { "fp16" } else { "fp32" }
+    );
+    if !warm {
+        (request.say)(&building);
+    }
+    let start = Instant::now();
+    let mut made = make(engines.as_ref());
+    if let (Err(reason), true, Some(engines)) = (&made, warm, &mut engines) {
+        let note = format!("the TensorRT engines of {label} are built again: {reason}");
+        (request.say)(&note);
+        (request.say)(&building);
+        notes.push(note);
+        engines.discard()?;
+        made = make(Some(engines));
+    }
+    let session = made?;
+    if let Some(engines) = engines.as_mut().filter(|engines| !engines.warm()) {
+        engines.seal()?;
+        (request.say)(&format!("the engine of {label} is built, in {:.0} s", start.elapsed().as_secs_f64()));
+    }
+    let state = engines.map(|engines| (engines.folder().to_owned(), engines.warm()));
+    Ok((session, state))
 }
 
-fn builder(options: &SessionOptions) -> ort::Result<SessionBuilder> {
-    let environment = runtime::environment().map_err(|e| ort::Error::new(e.to_string()))?;
-    // Threads that spin from operator to operator are worth 5 to 20 %; after the run they sleep.
-    let builder = Session::builder(&environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_config_entry("session.force_spinning_stop", if options.spinning { "0" } else { "1" })?;
-    if options.threads == 0 { Ok(builder) } else { Ok(builder.with_intra_threads(options.threads)?) }
+/// A run that failed.
+pub(super) fn failed(file: &str, provider: Provider, e: &ort::Error) -> Error {
+    let (file, reason) = (file.to_owned(), e.to_string());
+    if out_of_memory(&reason) { Error::OutOfMemory { file, provider, reason } } else { Error::Session { file, reason } }
+}
+
+/// Whether ONNX Runtime, CUDA or TensorRT ran out of memory.
+pub(super) fn out_of_memory(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["out of memory", "failed to allocate memory", "bad_alloc", "bad allocation", "cudaerrormemoryallocation"]
+        .iter()
+        .any(|words| reason.contains(words))
+}
+
+/// A provider's own words, with what people can do about it.
+fn explained(reason: String) -> String {
+    let library = ["libcudnn", "libcublas", "libcudart", "libnvinfer", "libnvonnxparser"]
+        .iter()
+        .find(|library| reason.contains(*library) && reason.contains("cannot open"));
+    if let Some(library) = library {
+        return format!(
+            "{reason} (install {library} in the version that this ONNX Runtime was built for, or add its folder to LD_LIBRARY_PATH)"
+        );
+    }
+    if out_of_memory(&reason) {
+        return format!(
+            "{reason} (out of memory: precision fp16, a smaller tensorrt_workspace_mb or max_objects, or a smaller model)"
+        );
+    }
+    reason
 }
 
 fn commit(builder: &mut SessionBuilder, graph: Graph<'_>) -> Result<Session, String> {
@@ -236,49 +329,16 @@ fn commit(builder: &mut SessionBuilder, graph: Graph<'_>) -> Result<Session, Str
     session.map_err(|e| e.to_string())
 }
 
-fn cuda(options: &SessionOptions) -> ep::CUDA {
-    ep::CUDA::default().with_device_id(options.device_id).with_tf32(false)
-}
-
-fn tensorrt(
-    options: &SessionOptions,
-    precision: Option<Precision>,
-    profile: &ShapeProfile,
-) -> Result<ep::TensorRT, String> {
-    // Without the builder's permission TensorRT computes an fp16 graph in fp32.
-    let fp16 = options.fp16 || precision == Some(Precision::Fp16);
-    let mut trt = ep::TensorRT::default().with_device_id(options.device_id).with_fp16(fp16);
-    if fp16 {
-        trt = trt.with_layer_norm_fp32_fallback(true);
-    }
-    if !profile.min.is_empty() {
-        trt = trt
-            .with_profile_min_shapes(&profile.min)
-            .with_profile_opt_shapes(&profile.opt)
-            .with_profile_max_shapes(&profile.max);
-    }
-    if let Some(folder) = &options.engine_cache {
-        std::fs::create_dir_all(folder).map_err(|e| format!("engine cache {}: {e}", folder.display()))?;
-        let path = folder.display();
-        trt = trt
-            .with_engine_cache(true)
-            .with_engine_cache_path(path.to_string())
-            .with_timing_cache(true)
-            .with_timing_cache_path(path.to_string());
-    }
-    Ok(trt)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_shape_profile_is_written_as_tensorrt_wants_it() {
-        let mut profile = ShapeProfile::default();
-        profile.add("a", &[1, 1, 2], &[1, 2, 2], &[64, 16, 2]);
-        profile.add("b", &[1], &[1], &[64]);
-        assert_eq!(profile.min, "a:1x1x2,b:1");
-        assert_eq!(profile.max, "a:64x16x2,b:64");
+    fn what_a_provider_says_comes_with_what_helps() {
+        let missing = "libcudnn.so.9: cannot open shared object file: No such file or directory";
+        assert!(explained(missing.to_owned()).contains("install libcudnn"));
+        let full = "CUDA failure 2: out of memory ; GPU=0";
+        assert!(out_of_memory(full) && explained(full.to_owned()).contains("precision fp16"));
+        assert_eq!(explained("no kernel for Foo".to_owned()), "no kernel for Foo");
     }
 }

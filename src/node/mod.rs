@@ -10,6 +10,7 @@ mod diagnostics;
 mod image_plane;
 mod inputs;
 mod matching;
+mod model_options;
 mod names;
 mod outputs;
 pub mod parameter_docs;
@@ -24,7 +25,7 @@ mod services;
 mod topics;
 mod transforms;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +39,7 @@ use tracing::{error, info, warn};
 
 use crate::camera::Transforms;
 use crate::logging::{Logging, finish_trace};
-use crate::model::{Model, Precision, SessionOptions};
+use crate::model::Model;
 use camera::{Camera, Shared, SharedModel, settings};
 use diagnostics::Latest;
 use parameters::Parameters;
@@ -131,6 +132,9 @@ async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeErro
     let decoders = decoder.refused.iter().filter(|refused| refused.precision.is_some());
     for refused in encoder.refused.iter().chain(decoders) {
         info!("{name}: not on {refused}");
+    }
+    for note in encoder.notes.iter().chain(&decoder.notes) {
+        warn!("{name}: {note}");
     }
 
     let model = Arc::new(SharedModel::new(model));
@@ -230,20 +234,7 @@ fn read_parameters(node: &Node) -> Result<(Parameters, Overrides), NodeError> {
 }
 
 fn load(parameters: &Parameters, what: &str) -> Result<Model, NodeError> {
-    let mut providers = Vec::new();
-    for name in parameters.texts("providers") {
-        providers.push(name.parse()?);
-    }
-    let cache = parameters.text("engine_cache");
-    let options = SessionOptions {
-        providers,
-        threads: parameters.integer("threads").max(0) as usize,
-        device_id: parameters.integer("device_id") as i32,
-        precision: Precision::choice(parameters.text("precision"))?,
-        fp16: parameters.flag("fp16"),
-        engine_cache: (!cache.is_empty()).then(|| PathBuf::from(cache)),
-        ..SessionOptions::default()
-    };
+    let options = model_options::session_options(parameters)?;
     if what == "tiny" {
         return Ok(Model::tiny(&options)?);
     }

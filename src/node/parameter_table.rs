@@ -4,7 +4,7 @@ use r2r::ParameterValue;
 
 use TakesEffect::{Now, ReadOnly, WithConfigure};
 
-use crate::model::Precision;
+use crate::model::{Arena, Precision};
 
 /// What a value must satisfy.
 #[derive(Debug, Clone, Copy)]
@@ -82,10 +82,31 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "threads",
-        description: "Threads of one ONNX session on the CPU; 0 lets ONNX Runtime choose (one per core).",
+        description: "Threads of one ONNX session on the CPU; 0 takes one for each physical core that the process may use.",
         bounds: Bounds::Integer(0, 1024),
         takes_effect: WithConfigure,
         default: || ParameterValue::Integer(0),
+    },
+    Definition {
+        name: "spinning",
+        description: "Threads wait busily for the next run too, not only within one: a little faster under constant load, a core each when there is none.",
+        bounds: Bounds::Any,
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Bool(false),
+    },
+    Definition {
+        name: "arena",
+        description: "How memory of sessions grows: 'exact' (by what is asked for), 'doubling' (ONNX Runtime's own, about twice the memory), 'off' (nothing is kept between runs).",
+        bounds: Bounds::OneOf(&Arena::CHOICES),
+        takes_effect: WithConfigure,
+        default: || text("exact"),
+    },
+    Definition {
+        name: "max_objects",
+        description: "Most objects in one run of the decoder: larger batches are cut. TensorRT's engine takes no more.",
+        bounds: Bounds::Integer(1, 1024),
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Integer(64),
     },
     Definition {
         name: "precision",
@@ -102,11 +123,74 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || ParameterValue::Bool(false),
     },
     Definition {
+        name: "int8",
+        description: "TensorRT may compute the quantised operators of an int8 graph in 8 bits.",
+        bounds: Bounds::Any,
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Bool(false),
+    },
+    Definition {
         name: "engine_cache",
-        description: "Folder for TensorRT engines, which take minutes to build; empty builds them at each start.",
+        description: "Folder of TensorRT's engines, which take minutes to build ('promptseg build-engines' does it ahead); empty: ~/.cache/promptseg/engines; 'none' builds them at each start.",
         bounds: Bounds::Any,
         takes_effect: WithConfigure,
         default: || text(""),
+    },
+    Definition {
+        name: "timing_cache",
+        description: "Keep the timings of TensorRT's operators there too: the next engine is built sooner.",
+        bounds: Bounds::Any,
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Bool(true),
+    },
+    Definition {
+        name: "tensorrt_workspace_mb",
+        description: "Most scratch memory of TensorRT's operators, MB; 0: TensorRT's own choice.",
+        bounds: Bounds::Integer(0, 1 << 20),
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Integer(0),
+    },
+    Definition {
+        name: "opt_objects",
+        description: "Objects of one run that TensorRT's engine is the fastest for.",
+        bounds: Bounds::Integer(1, 1024),
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Integer(1),
+    },
+    Definition {
+        name: "opt_tokens",
+        description: "Prompt tokens of an object that TensorRT's engine is the fastest for: a click is 2, a box 2, each further click 1 more.",
+        bounds: Bounds::Integer(1, 1024),
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Integer(2),
+    },
+    Definition {
+        name: "max_tokens",
+        description: "Most prompt tokens of an object that TensorRT's engine takes.",
+        bounds: Bounds::Integer(3, 1024),
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Integer(16),
+    },
+    Definition {
+        name: "gpu_memory_mb",
+        description: "Most memory of CUDA's arena, MB; 0: all of the GPU's.",
+        bounds: Bounds::Integer(0, 1 << 20),
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Integer(0),
+    },
+    Definition {
+        name: "cuda_graphs",
+        description: "Replay the image encoder's launches on the GPU as one CUDA graph.",
+        bounds: Bounds::Any,
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Bool(false),
+    },
+    Definition {
+        name: "self_check",
+        description: "Try a model on the GPU while it is loaded, a full batch too, and compare fp16 with fp32: what fails is not used.",
+        bounds: Bounds::Any,
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Bool(true),
     },
     Definition {
         name: "cameras",

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use image::{Rgb, RgbImage};
-use promptseg::model::{DecodeOptions, Model, SessionOptions};
+use promptseg::model::{DecodeOptions, Model, ProviderReport};
 use promptseg::prompt::Prompt;
 use promptseg::segmenter::Segmenter;
 use serde_json::{Value, json};
 
-use super::{Failure, ModelOptions, read_image, terminal};
+use super::options::ModelOptions;
+use super::{Failure, read_image, terminal};
 
 /// Objects of the batch that is measured beside the single click.
 const BATCH: usize = 16;
@@ -66,6 +67,14 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let load_ms = start.elapsed().as_secs_f64() * 1e3;
     wheel.finish_and_clear();
     let (encoder, decoder) = (model.encoder.providers().clone(), model.decoder.providers().clone());
+    // Encoder and decoder are mostly refused for the same reasons.
+    let told = |list: fn(&ProviderReport) -> Vec<String>| -> Vec<String> {
+        let mut all = list(&encoder);
+        all.extend(list(&decoder).into_iter().filter(|line| !list(&encoder).contains(line)));
+        all
+    };
+    let refused = told(|report| report.refused.iter().map(ToString::to_string).collect());
+    let notes = told(|report| report.notes.clone());
     let mut segmenter = Segmenter::new(model);
 
     let stages = measure(&mut segmenter, &image, arguments.runs)?;
@@ -77,7 +86,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         "provider": encoder.used,
         "decoder_precision": decoder.precision,
         "decoder_provider": decoder.used,
-        "threads": threads(&options),
+        "refused": refused,
+        "notes": notes,
+        "threads": options.session_threads(),
         "image": [image.width(), image.height()],
         "runs": arguments.runs,
         "batch": BATCH,
@@ -142,6 +153,11 @@ fn table(report: &Value, stages: &[(&'static str, Stage)]) {
         report["threads"],
         report["runs"],
     ));
+    for (key, what) in [("refused", "not on "), ("notes", "")] {
+        for line in report[key].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            terminal::print(format!("{what}{line}"));
+        }
+    }
     terminal::print(format!("\n{:<24} {:>10} {:>10} {:>10}", "milliseconds", "median", "lowest", "highest"));
     terminal::print(format!("{:<24} {:>10.1}", "load", report["load_ms"].as_f64().unwrap_or_default()));
     for (name, stage) in stages {
@@ -155,14 +171,6 @@ fn table(report: &Value, stages: &[(&'static str, Stage)]) {
     }
     if let Some(peak) = report["peak_rss_mb"].as_f64() {
         terminal::print(format!("\npeak memory of the process: {peak:.0} MB"));
-    }
-}
-
-/// Threads as they were asked for; ONNX Runtime's own choice is one a core.
-fn threads(options: &SessionOptions) -> usize {
-    match options.threads {
-        0 => std::thread::available_parallelism().map_or(0, usize::from),
-        n => n,
     }
 }
 

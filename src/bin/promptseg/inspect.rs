@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use promptseg::model::{Bundle, Model, ModelInfo, Precision, Provider, SessionOptions, Signature, Variant, runtime};
+use promptseg::model::{
+    Bundle, GpuOptions, Model, ModelInfo, Precision, Provider, SessionOptions, Signature, Variant, runtime,
+};
 use promptseg::pixels::Resize;
 use serde_json::{Value, json};
 
@@ -37,7 +39,14 @@ struct FileStatus {
 struct Trial {
     provider: Provider,
     /// How encoder and decoder run, or why not.
-    outcome: Result<[Option<Precision>; 2], String>,
+    outcome: Result<Runs, String>,
+}
+
+struct Runs {
+    encoder: Option<Precision>,
+    decoder: Option<Precision>,
+    /// Precisions that were refused there, and what else was seen.
+    told: Vec<String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -65,7 +74,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         for trial in &trials {
             let text = match &trial.outcome {
-                Ok([encoder, decoder]) => format!("yes: encoder {}, decoder {}", called(*encoder), called(*decoder)),
+                Ok(Runs { encoder, decoder, told }) => {
+                    let told = told.iter().map(|line| format!("; {line}")).collect::<String>();
+                    format!("yes: encoder {}, decoder {}{told}", called(*encoder), called(*decoder))
+                }
                 Err(reason) => format!("no: {reason}"),
             };
             terminal::print(format!("{:<12}{:<10}{text}", "runs on", trial.provider.to_string()));
@@ -105,12 +117,17 @@ fn pair_files(info: &ModelInfo) -> Vec<FileStatus> {
 fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, promptseg::model::Error>, Vec<Trial>) {
     let mut described = None;
     let mut trials = Vec::new();
-    for provider in [Provider::Tensorrt, Provider::Cuda, Provider::Cpu] {
+    for provider in Provider::ALL {
         let outcome = match provider.available() {
             Err(reason) => Err(reason),
             Ok(()) => match open(arguments, provider) {
                 Ok(model) => {
-                    let runs = [model.encoder.providers().precision, model.decoder.providers().precision];
+                    let reports = [model.encoder.providers(), model.decoder.providers()];
+                    let refused = reports.iter().flat_map(|r| r.refused.iter().map(|refused| format!("not {refused}")));
+                    let mut told: Vec<String> = refused.chain(reports.iter().flat_map(|r| r.notes.clone())).collect();
+                    told.sort();
+                    told.dedup();
+                    let runs = Runs { encoder: reports[0].precision, decoder: reports[1].precision, told };
                     if !matches!(described, Some(Ok(_))) {
                         described = Some(Ok(model.info));
                     }
@@ -134,6 +151,7 @@ fn open(arguments: &Arguments, provider: Provider) -> Result<Model, promptseg::m
     let options = SessionOptions {
         providers: vec![provider],
         precision: Precision::choice(&arguments.precision)?,
+        gpu: GpuOptions { engine_cache: GpuOptions::engine_cache_of(""), ..GpuOptions::default() },
         ..SessionOptions::default()
     };
     match &arguments.path {
@@ -223,8 +241,8 @@ fn as_json(
     let file = |f: &FileStatus| json!({ "name": f.name, "bytes": f.bytes, "ok": f.wrong.is_none(), "wrong": f.wrong });
     value["files"] = files.iter().map(file).collect();
     let trial = |t: &Trial| match &t.outcome {
-        Ok([encoder, decoder]) => {
-            json!({ "provider": t.provider, "runs": true, "encoder": encoder, "decoder": decoder })
+        Ok(Runs { encoder, decoder, told }) => {
+            json!({ "provider": t.provider, "runs": true, "encoder": encoder, "decoder": decoder, "notes": told })
         }
         Err(reason) => json!({ "provider": t.provider, "runs": false, "reason": reason }),
     };

@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod build_engines;
 mod eval;
 mod inspect;
+mod options;
 mod segment;
 mod terminal;
 
@@ -16,8 +18,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use image::RgbImage;
+use options::ModelOptions;
 use promptseg::logging;
-use promptseg::model::{self, Model, Precision, Provider, SessionOptions};
+use promptseg::model::{self, Model};
 use promptseg::pixels::{PixelError, decode_compressed, jpeg_is_whole};
 
 /// A click or a box becomes a segmentation mask with an IoU score.
@@ -39,6 +42,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// How long each stage of a model takes here, and how much memory.
     Bench(bench::Arguments),
+    /// Build TensorRT's engines ahead, which takes minutes, so that the node starts at once.
+    BuildEngines(build_engines::Arguments),
     /// Measure a model on drawn scenes; the last line is JSON.
     Eval(eval::Arguments),
 }
@@ -56,20 +61,6 @@ struct ModelArguments {
     options: ModelOptions,
 }
 
-/// How a model runs.
-#[derive(Args)]
-struct ModelOptions {
-    /// Which of a bundle's variants runs; auto takes what the bundle lists for the provider, or fp32.
-    #[arg(long, value_name = "P", default_value = "auto", value_parser = Precision::CHOICES)]
-    precision: String,
-    /// Execution providers, asked for in this order.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "tensorrt,cuda,cpu")]
-    providers: Vec<Provider>,
-    /// Threads on the CPU; 0 lets ONNX Runtime choose.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
-}
-
 impl ModelArguments {
     fn open(&self) -> Result<Model, model::Error> {
         let options = self.options.session_options()?;
@@ -77,17 +68,6 @@ impl ModelArguments {
             Some(path) => Model::open(path, self.decoder.as_deref(), &options),
             None => Model::tiny(&options),
         }
-    }
-}
-
-impl ModelOptions {
-    fn session_options(&self) -> Result<SessionOptions, model::Error> {
-        Ok(SessionOptions {
-            providers: self.providers.clone(),
-            precision: Precision::choice(&self.precision)?,
-            threads: self.threads,
-            ..SessionOptions::default()
-        })
     }
 }
 
@@ -118,6 +98,7 @@ fn main() -> ExitCode {
         Command::Segment(arguments) => ("segment", segment::run(&arguments)),
         Command::Inspect(arguments) => ("inspect", inspect::run(&arguments)),
         Command::Bench(arguments) => ("bench", bench::run(&arguments)),
+        Command::BuildEngines(arguments) => ("build-engines", build_engines::run(&arguments)),
         Command::Eval(arguments) => ("eval", eval::run(&arguments).map_err(Failure::Failed)),
     };
     logging::finish_trace();

@@ -1,0 +1,129 @@
+//! The image encoder's tensors on a GPU: the picture in memory that the GPU reads by itself, the embeddings left where
+//! they were made, for the decoder.
+
+#![allow(unsafe_code)] // page-locked memory as a slice
+
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{IoBinding, Session};
+use ort::value::{DynValue, Tensor};
+
+use super::layout::{EncoderLayout, TensorSpec};
+
+/// Buffers of one session on one GPU.
+pub(super) struct OnDevice {
+    device_id: i32,
+    /// Page-locked, so that the GPU copies it without the processor's help.
+    picture: Tensor<f32>,
+    memory: MemoryInfo<'static>,
+    graph: Option<Graph>,
+}
+
+/// A CUDA graph reads and writes the same memory in every run.
+struct Graph {
+    picture: Tensor<f32>,
+    outputs: Vec<(String, Tensor<f32>)>,
+    binding: IoBinding,
+}
+
+impl OnDevice {
+    /// `shape` is the picture's. With `graph` the session was opened to record its launches.
+    pub fn new(
+        session: &Session,
+        layout: &EncoderLayout,
+        device_id: i32,
+        shape: &[usize],
+        graph: bool,
+    ) -> ort::Result<Self> {
+        let info = |device, kind| MemoryInfo::new(device, device_id, AllocatorType::Device, kind);
+        let pinned = Allocator::new(session, info(AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput)?)?;
+        let picture = Tensor::<f32>::new(&pinned, shape.to_vec())?;
+        let memory = info(AllocationDevice::CUDA, MemoryType::Default)?;
+        let graph = match graph {
+            true => Some(Graph::new(session, layout, memory.clone(), shape)?),
+            false => None,
+        };
+        Ok(OnDevice { device_id, picture, memory, graph })
+    }
+
+    /// The picture as the graph takes it, to be written.
+    pub fn picture(&mut self) -> &mut [f32] {
+        let elements = self.picture.shape().num_elements();
+        // SAFETY: page-locked memory of that many f32, which nobody else has while a run is not under way. ort itself
+        // takes it for the GPU's from ONNX Runtime 1.23 on, and refuses a slice.
+        unsafe { std::slice::from_raw_parts_mut(self.picture.data_ptr_mut().cast::<f32>(), elements) }
+    }
+
+    /// Encodes what is in [`Self::picture`]; the outputs stay on the GPU.
+    pub fn run(&mut self, session: &mut Session, layout: &EncoderLayout) -> ort::Result<Vec<(String, DynValue)>> {
+        if let Some(graph) = &mut self.graph {
+            return graph.run(session, &self.picture, self.device_id);
+        }
+        // A binding of its own for each picture, or the next one would be written over embeddings that are kept.
+        let mut binding = session.create_binding()?;
+        binding.bind_input(layout.image.as_str(), &self.picture)?;
+        for output in &layout.outputs {
+            binding.bind_output_to_device(output.name.as_str(), &self.memory)?;
+        }
+        let mut outputs = session.run_binding(&binding)?;
+        binding.synchronize_outputs()?;
+        layout.outputs.iter().map(|output| take(&mut outputs, output)).collect()
+    }
+}
+
+fn take(outputs: &mut ort::session::SessionOutputs<'_>, output: &TensorSpec) -> ort::Result<(String, DynValue)> {
+    let value = outputs.remove(&output.name);
+    Ok((output.name.clone(), value.ok_or_else(|| ort::Error::new(format!("no output `{}`", output.name)))?))
+}
+
+impl Graph {
+    fn new(
+        session: &Session,
+        layout: &EncoderLayout,
+        memory: MemoryInfo<'static>,
+        shape: &[usize],
+    ) -> ort::Result<Self> {
+        let allocator = Allocator::new(session, memory)?;
+        let picture = Tensor::<f32>::new(&allocator, shape.to_vec())?;
+        let mut binding = session.create_binding()?;
+        binding.bind_input(layout.image.as_str(), &picture)?;
+        let mut outputs = Vec::new();
+        for output in &layout.outputs {
+            let fixed = (0..output.shape.len()).map(|axis| output.fixed(axis)).collect::<Option<Vec<_>>>();
+            let fixed = fixed.ok_or_else(|| ort::Error::new(format!("the shape of {output} is not fixed")))?;
+            let mut tensor = Tensor::<f32>::new(&allocator, fixed)?;
+            binding.bind_output(output.name.as_str(), &mut tensor)?;
+            outputs.push((output.name.clone(), tensor));
+        }
+        Ok(Graph { picture, outputs, binding })
+    }
+
+    fn run(
+        &mut self,
+        session: &mut Session,
+        picture: &Tensor<f32>,
+        device_id: i32,
+    ) -> ort::Result<Vec<(String, DynValue)>> {
+        picture.copy_into(&mut self.picture)?;
+        session.run_binding(&self.binding)?;
+        self.binding.synchronize_outputs()?;
+        let copy = |(name, tensor): &(String, Tensor<f32>)| {
+            Ok((name.clone(), tensor.to(AllocationDevice::CUDA, device_id)?.into_dyn()))
+        };
+        self.outputs.iter().map(copy).collect()
+    }
+}
+
+/// Whether a value lies where the processor cannot read it.
+pub(super) fn is_on_device(value: &DynValue) -> bool {
+    value.view().downcast::<ort::value::DynTensorValueType>().is_ok_and(|t| !t.memory_info().is_cpu_accessible())
+}
+
+/// A copy that the processor can read.
+pub(super) fn to_host(value: &DynValue) -> ort::Result<DynValue> {
+    Ok(value.view().downcast::<ort::value::DynTensorValueType>()?.to(AllocationDevice::CPU, 0)?.into_dyn())
+}
+
+/// A copy on a GPU.
+pub(super) fn to_device(value: &Tensor<f32>, device_id: i32) -> ort::Result<DynValue> {
+    Ok(value.to(AllocationDevice::CUDA, device_id)?.into_dyn())
+}

@@ -1,0 +1,35 @@
+//! How the node's parameters want its model to run.
+
+use super::NodeError;
+use super::parameters::Parameters;
+use crate::model::{GpuOptions, Precision, SessionOptions};
+
+pub fn session_options(parameters: &Parameters) -> Result<SessionOptions, NodeError> {
+    let number = |name: &str| parameters.integer(name).max(0) as usize;
+    let mut providers = Vec::new();
+    for name in parameters.texts("providers") {
+        providers.push(name.parse()?);
+    }
+    Ok(SessionOptions {
+        providers,
+        precision: Precision::choice(parameters.text("precision"))?,
+        threads: number("threads"),
+        spinning: parameters.flag("spinning"),
+        arena: parameters.text("arena").parse()?,
+        gpu: GpuOptions {
+            device_id: parameters.integer("device_id") as i32,
+            memory: number("gpu_memory_mb") << 20,
+            fp16: parameters.flag("fp16"),
+            int8: parameters.flag("int8"),
+            workspace: number("tensorrt_workspace_mb") << 20,
+            engine_cache: GpuOptions::engine_cache_of(parameters.text("engine_cache")),
+            timing_cache: parameters.flag("timing_cache"),
+            cuda_graphs: parameters.flag("cuda_graphs"),
+            self_check: parameters.flag("self_check"),
+        },
+        max_objects: number("max_objects"),
+        max_tokens: number("max_tokens"),
+        opt_objects: number("opt_objects"),
+        opt_tokens: number("opt_tokens"),
+    })
+}

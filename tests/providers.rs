@@ -1,0 +1,342 @@
+//! TensorRT and CUDA down to the call: `promptseg` runs as a process of its own against tests/stub_onnxruntime, which has
+//! both, writes down what it is told, and does what the test says.
+
+mod scratch;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use scratch::{Scratch, assert_says, golden};
+use serde_json::Value;
+
+/// So that the trial of a full batch, which each opening makes, takes no minutes here.
+const FEW: [&str; 2] = ["--max-objects", "4"];
+
+/// The stub, made by `cargo test`; for `cargo test --test providers` it is built here.
+fn stub() -> PathBuf {
+    let binary = Path::new(env!("CARGO_BIN_EXE_promptseg"));
+    let library = binary.parent().unwrap().join("examples/libstub_onnxruntime.so");
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stub_onnxruntime/lib.rs");
+    if changed(&library) < changed(&source) {
+        let features: &[&str] = if cfg!(feature = "ros") { &[] } else { &["--no-default-features"] };
+        let build = ["build", "--example", "stub_onnxruntime"];
+        let status = Command::new(env!("CARGO")).args(build).args(features).status().unwrap();
+        assert!(status.success(), "the stub does not build");
+    }
+    library
+}
+
+/// A machine with a GPU, and what ONNX Runtime was told on it.
+struct Machine {
+    scratch: Scratch,
+    behaviour: String,
+    variables: Vec<(&'static str, String)>,
+    nvidia: bool,
+}
+
+impl Machine {
+    fn new(name: &str, behaviour: &str) -> Machine {
+        let scratch = Scratch::new(&format!("providers-{name}"));
+        let libraries = scratch.0.join("nvidia");
+        std::fs::create_dir_all(&libraries).unwrap();
+        for library in ["libnvinfer.so.10", "libcuda.so.1"] {
+            std::os::unix::fs::symlink(stub(), libraries.join(library)).unwrap();
+        }
+        Machine { scratch, behaviour: behaviour.to_owned(), variables: Vec::new(), nvidia: true }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.scratch.0.join(name).display().to_string()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let _ = std::fs::remove_file(self.file("log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_promptseg"));
+        command
+            .args(arguments)
+            .current_dir(&self.scratch.0)
+            .env("STUB_REAL", std::env::var_os("ORT_DYLIB_PATH").expect("ORT_DYLIB_PATH"))
+            .env("ORT_DYLIB_PATH", stub())
+            .env("STUB_LOG", self.file("log"))
+            .env("STUB", &self.behaviour)
+            .env("XDG_CACHE_HOME", self.file("caches"))
+            .envs(self.variables.iter().cloned());
+        if self.nvidia {
+            command.env("LD_LIBRARY_PATH", self.file("nvidia"));
+        }
+        command.output().unwrap()
+    }
+
+    /// One line of JSON from `bench`.
+    fn bench(&self, model: &str, arguments: &[&str]) -> Value {
+        let model = golden(model).display().to_string();
+        let few: &[&str] = if arguments.contains(&"--max-objects") { &[] } else { &FEW };
+        let output = self.run(&[&["bench", &model, "--json", "--runs", "1"], arguments, few].concat());
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn log(&self) -> Vec<String> {
+        std::fs::read_to_string(self.file("log")).unwrap_or_default().lines().map(ToOwned::to_owned).collect()
+    }
+
+    fn lines(&self, start: &str) -> Vec<String> {
+        self.log().into_iter().filter(|line| line.starts_with(start)).collect()
+    }
+}
+
+fn has(line: &str, wanted: &[&str]) {
+    let words = line.split(' ').collect::<Vec<_>>();
+    for word in wanted {
+        assert!(words.contains(word), "no `{word}` in {line}");
+    }
+}
+
+fn refused(bench: &Value) -> String {
+    bench["refused"].to_string()
+}
+
+#[test]
+fn every_option_reaches_the_providers() {
+    let machine = Machine::new("options", "");
+    let cache = machine.file("engines");
+    let options = "--device-id 1 --gpu-memory-mb 512 --fp16 --int8 --tensorrt-workspace-mb 256 --timing-cache true \
+                   --opt-objects 4 --max-objects 32 --opt-tokens 3 --max-tokens 8 --cuda-graphs --threads 3 --spinning \
+                   --providers tensorrt,cpu --precision fp32";
+    let mut arguments: Vec<&str> = options.split_whitespace().collect();
+    arguments.extend(["--engine-cache", &cache]);
+    let bench = machine.bench("sam", &arguments);
+    assert_eq!((&bench["provider"], &bench["decoder_provider"]), (&"tensorrt".into(), &"tensorrt".into()));
+    let tensorrt = machine.lines("append tensorrt");
+    let common = ["device_id=1", "trt_fp16_enable=true", "trt_int8_enable=true", "trt_max_workspace_size=268435456"];
+    let cached = ["trt_engine_cache_enable=true", "trt_timing_cache_enable=true", "trt_layer_norm_fp32_fallback=true"];
+    let timings = format!("trt_timing_cache_path={cache}/timings");
+    tensorrt.iter().for_each(|line| has(line, &[&common[..], &cached[..], &[&timings]].concat()));
+    // The encoder has no dynamic axes; the decoder no fixed ones, so that no CUDA graph stands for all its runs.
+    has(&tensorrt[0], &["trt_cuda_graph_enable=true"]);
+    assert!(!tensorrt[0].contains("profile"));
+    has(
+        &tensorrt[1],
+        &[
+            "trt_cuda_graph_enable=false",
+            "trt_profile_min_shapes=sparse_prompt_embeddings:1x1x32,dense_prompt_embeddings:1x32x32x32",
+            "trt_profile_opt_shapes=sparse_prompt_embeddings:4x3x32,dense_prompt_embeddings:1x32x32x32",
+            "trt_profile_max_shapes=sparse_prompt_embeddings:32x8x32,dense_prompt_embeddings:32x32x32x32",
+        ],
+    );
+    let beside = &machine.lines("append cuda")[0];
+    has(
+        beside,
+        &["device_id=1", "gpu_mem_limit=536870912", "arena_extend_strategy=kSameAsRequested", "use_tf32=false"],
+    );
+    let log = machine.log();
+    for line in [
+        "option threads=3",
+        "option memory-pattern=0",
+        "option session.force_spinning_stop=0",
+        "option session.use_env_allocators=1",
+        "run-option memory.enable_memory_arena_shrinkage=gpu:1",
+    ] {
+        assert!(log.iter().any(|l| l == line), "no `{line}` in {log:#?}");
+    }
+
+    let arguments = ["--providers", "cuda", "--arena", "doubling", "--cuda-graphs"];
+    machine.bench("sam", &arguments);
+    let cuda = machine.lines("append cuda");
+    has(&cuda[0], &["enable_cuda_graph=true", "arena_extend_strategy=kNextPowerOfTwo", "device_id=0"]);
+    assert!(!cuda[0].contains("gpu_mem_limit"), "all of it is the default");
+    machine.bench("sam", &["--providers", "cpu", "--arena", "off"]);
+    assert!(machine.log().contains(&"option arena=0".to_owned()));
+}
+
+#[test]
+fn the_next_provider_runs_and_the_reasons_are_told() {
+    let missing = "tensorrt.append=libnvinfer.so.10: cannot open shared object file: No such file or directory";
+    let machine = Machine::new("next", &format!("{missing};cuda.load=CUDA failure 2: out of memory"));
+    let bench = machine.bench("sam", &[]);
+    assert_eq!(bench["provider"], "cpu");
+    let told = ["tensorrt, fp32: ", "install libnvinfer", "cuda, fp32", "out of memory: precision fp16"];
+    assert_says(&refused(&bench), &told[..]);
+
+    let machine = Machine::new("none", "without=tensorrt,cuda");
+    let bench = machine.bench("sam", &[]);
+    assert_eq!(bench["provider"], "cpu");
+    assert_says(&refused(&bench), &["tensorrt: this build of ONNX Runtime does not have it"]);
+
+    let output = machine.run(&["bench", golden("sam").to_str().unwrap(), "--providers", "tensorrt,cuda"]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_says(&errors, &["no execution provider left", "cuda: this build"]);
+}
+
+#[test]
+fn what_fails_at_its_first_run_is_left_while_opening() {
+    let machine = Machine::new("first-run", "cuda.run=CUDA failure 2: out of memory");
+    let bench = machine.bench("sam", &["--providers", "cuda,cpu"]);
+    assert_eq!(bench["provider"], "cpu");
+    assert_says(&refused(&bench), &["cuda: it opens and then fails", "out of memory on cuda", "fewer max_objects"]);
+    // Nobody tried it, so it is the first picture that fails, with what helps.
+    let arguments = ["bench", golden("sam").to_str().unwrap(), "--providers", "cuda,cpu", "--self-check", "false"]
+        .map(ToOwned::to_owned);
+    let output = machine.run(&arguments.each_ref().map(String::as_str));
+    assert_eq!(output.status.code(), Some(1));
+    assert_says(&String::from_utf8_lossy(&output.stderr), &["out of memory on cuda", "What helps: precision fp16"]);
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_cut() {
+    let machine = Machine::new("batch", "most=5");
+    let bench = machine.bench("sam", &["--providers", "cuda", "--max-objects", "16"]);
+    assert_eq!(bench["provider"], "cuda");
+    let sizes: Vec<String> = machine
+        .lines("run cuda")
+        .iter()
+        .filter_map(|line| {
+            let (_, after) = line.split_once("sparse_prompt_embeddings@host[")?;
+            Some(after.split('x').next()?.to_owned())
+        })
+        .collect();
+    // 16 and 8 fail while the model is opened, and are not tried again.
+    assert_eq!(sizes.iter().filter(|n| *n == "16").count(), 1);
+    assert_eq!(sizes.iter().filter(|n| *n == "8").count(), 1);
+    assert!(sizes.iter().filter(|n| *n == "4").count() >= 8, "{sizes:?}");
+}
+
+#[test]
+fn embeddings_stay_on_the_gpu() {
+    let machine = Machine::new("device", "");
+    machine.bench("sam", &["--providers", "cuda"]);
+    let log = machine.log();
+    assert!(log.contains(&"allocator CudaPinned".to_owned()), "the picture is in page-locked memory");
+    assert!(log.contains(&"bind image_embeddings Cuda".to_owned()));
+    let decoder = machine.lines("run cuda");
+    assert!(decoder.len() > 2);
+    for line in &decoder {
+        assert!(line.contains("image_embeddings@gpu["), "{line}");
+        assert!(line.contains("dense_prompt_embeddings@gpu["), "{line}");
+    }
+    assert!(machine.lines("session cpu").iter().all(|line| !line.contains("memory-")), "nothing was copied back");
+}
+
+/// Masks of two pictures as JSON, without the times.
+fn masks(machine: &Machine, arguments: &[&str]) -> Vec<Value> {
+    let (cat, flower) = (golden("chelsea.png"), golden("flower.png"));
+    let model = golden("sam");
+    let base = ["segment", cat.to_str().unwrap(), flower.to_str().unwrap(), "--model", model.to_str().unwrap()];
+    let prompts = ["--box", "30,40,300,260", "--format", "json"];
+    let output = machine.run(&[&base[..], &prompts[..], &FEW[..], arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let masks: Vec<Value> = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["masks"].clone()).collect();
+    assert_eq!(masks.len(), 2);
+    masks
+}
+
+#[test]
+fn the_gpu_answers_what_the_cpu_answers() {
+    let machine = Machine::new("answers", "");
+    let expected = masks(&machine, &["--providers", "cpu"]);
+    assert_ne!(expected[0], expected[1]);
+    assert_eq!(masks(&machine, &["--providers", "cuda"]), expected);
+    assert_eq!(masks(&machine, &["--providers", "tensorrt"]), expected);
+    // One buffer for all pictures: what is kept of the first must be a copy.
+    assert_eq!(masks(&machine, &["--providers", "cuda", "--cuda-graphs"]), expected);
+}
+
+#[test]
+fn half_precision_that_is_wrong_gives_way_to_fp32() {
+    let machine = Machine::new("broken", "fp16=broken");
+    let bench = machine.bench("variants", &["--providers", "tensorrt,cuda,cpu"]);
+    assert_eq!((&bench["provider"], &bench["precision"]), (&"tensorrt".into(), &"fp32".into()));
+    assert_says(&refused(&bench), &["tensorrt, fp16: self-check against fp32", "masks overlap by"]);
+    let built = machine.lines("engine built").len();
+    assert_eq!(built, 4, "encoder and decoder in fp16, then in fp32");
+    // That they are not good enough is written beside the engines.
+    let again = machine.bench("variants", &["--providers", "tensorrt,cuda,cpu"]);
+    assert_eq!((&again["precision"], machine.lines("engine built").len()), (&"fp32".into(), 0));
+    assert_says(&refused(&again), &["tensorrt, fp16: self-check against fp32"]);
+    // What was asked for is no reason to keep wrong masks.
+    let asked = machine.bench("variants", &["--providers", "cuda", "--precision", "fp16"]);
+    assert_eq!(asked["precision"], "fp32");
+    // Nor TensorRT's own half precision.
+    let own = machine.bench("sam", &["--providers", "tensorrt", "--fp16"]);
+    assert_eq!(own["precision"], "fp32");
+    assert_says(&refused(&own), &["tensorrt, fp16: self-check"]);
+
+    let sound = Machine::new("sound", "");
+    let bench = sound.bench("variants", &["--providers", "tensorrt"]);
+    assert_eq!((&bench["precision"], refused(&bench).as_str()), (&"fp16".into(), "[]"));
+}
+
+#[test]
+fn engines_are_built_ahead_and_again_when_they_do_not_fit() {
+    let mut machine = Machine::new("engines", "");
+    let model = golden("sam").display().to_string();
+    let output = machine.run(&["build-engines", &model, FEW[0], FEW[1]]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_says(
+        &text,
+        &["TensorRT builds the engine of", "is built, in", "encoder   tensorrt, fp32", "caches/promptseg"],
+    );
+    assert_eq!(machine.lines("engine built").len(), 2);
+
+    let ahead = |machine: &Machine| {
+        let bench = machine.bench("sam", &["--providers", "tensorrt"]);
+        (bench["notes"].to_string(), machine.lines("engine built").len(), machine.lines("engine reused").len())
+    };
+    assert_eq!(ahead(&machine), ("[]".to_owned(), 0, 2));
+    machine.variables = vec![("STUB_TENSORRT", "100400".to_owned())];
+    let (notes, built, _) = ahead(&machine);
+    assert_says(&notes, &["are built again: they are for TensorRT 10.3.0, this is 10.4.0"]);
+    assert_eq!(built, 2);
+    machine.variables.push(("STUB_GPU", "Orin".to_owned()));
+    assert_says(&ahead(&machine).0, &["they are for GPU Stub, 8.7, CUDA 12.6, this is Orin, 8.7"]);
+    assert_eq!(ahead(&machine).1, 0);
+
+    let folders = || std::fs::read_dir(machine.file("caches/promptseg/engines")).unwrap().map(|e| e.unwrap().path());
+    let engine = |folder: PathBuf| {
+        let mut files = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+        files.find(|file| file.extension().is_some_and(|e| e == "engine"))
+    };
+    let (file, key) = folders().find_map(|folder| Some((engine(folder.clone())?, folder.join("key.json")))).unwrap();
+    std::fs::write(&file, "cut").unwrap();
+    let (notes, built, reused) = ahead(&machine);
+    assert_says(&notes, &["_sm87.engine is missing or damaged"]);
+    assert_eq!((built, reused), (1, 1));
+    std::fs::remove_file(&key).unwrap();
+    assert_says(&ahead(&machine).0, &["the last build was interrupted"]);
+    // One that only TensorRT finds wrong.
+    let good = std::fs::read_to_string(&key).unwrap();
+    std::fs::write(&file, "cut").unwrap();
+    let hash = "\"sha256 of cut\"".replace("sha256 of cut", &sha256(b"cut"));
+    let old = format!("\"{}\"", sha256(b"ENGINE of the stub"));
+    assert!(good.contains(&old));
+    std::fs::write(&key, good.replace(&old, &hash)).unwrap();
+    let (notes, built, _) = ahead(&machine);
+    assert_says(&notes, &["built again: ", "could not deserialize engine"]);
+    assert_eq!(built, 1);
+    // Other shapes are another engine.
+    let bench = machine.bench("sam", &["--providers", "tensorrt", "--max-objects", "8"]);
+    assert_says(&bench["notes"].to_string(), &["they are for shapes"]);
+}
+
+fn sha256(content: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[test]
+fn without_tensorrt_building_says_what_is_missing() {
+    let mut machine = Machine::new("missing", "without=tensorrt");
+    machine.nvidia = false;
+    let output = machine.run(&["build-engines", golden("sam").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_says(&errors, &["TensorRT does not run here", "ONNX Runtime with TensorRT", "libnvinfer.so.10 is not on"]);
+    assert_says(&errors, &["GPU 0: libcuda.so.1 is not there"]);
+    let output = machine.run(&["build-engines", "--engine-cache", "none"]);
+    assert_eq!(output.status.code(), Some(2));
+}

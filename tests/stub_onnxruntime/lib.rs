@@ -1,0 +1,553 @@
+//! A libonnxruntime.so with TensorRT and CUDA for machines without a GPU: it writes down what it is told and runs
+//! everything on the real library's CPU. Built as an example, since those may be shared libraries; tests/providers.rs
+//! names it in ORT_DYLIB_PATH. It stands for libnvinfer.so.10 and libcuda.so.1 too.
+//!
+//! `STUB_REAL` is the real library, `STUB_LOG` the file that is written, `STUB` what is to happen, `;` between:
+//! `without=cuda` (not compiled in), `tensorrt.append=WHY`, `tensorrt.load=WHY`, `tensorrt.run=WHY` (fails, saying that;
+//! the same for `cuda`), `most=N` (a run of more objects is out of memory), `fp16=broken` (half precision negates).
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io::Write as _;
+use std::ptr;
+use std::sync::{Mutex, OnceLock};
+
+use libloading::{Library, Symbol};
+use ort_sys::{
+    OrtAllocator, OrtAllocatorType, OrtApi, OrtApiBase, OrtCUDAProviderOptionsV2, OrtEnv, OrtErrorCode, OrtIoBinding,
+    OrtMemType, OrtMemoryInfo, OrtRunOptions, OrtSession, OrtSessionOptions, OrtStatusPtr,
+    OrtTensorRTProviderOptionsV2, OrtValue,
+};
+
+type Options = BTreeMap<String, String>;
+type Providers = Vec<(&'static str, Options)>;
+
+/// What is known of the real library's objects, by address.
+#[derive(Default)]
+struct State {
+    options: HashMap<usize, Providers>,
+    sessions: HashMap<usize, (String, Providers)>,
+    bindings: HashMap<usize, usize>,
+    /// Memory that is called the GPU's, with its name.
+    allocators: HashMap<usize, usize>,
+    bound_to_gpu: HashMap<usize, usize>,
+    values: HashMap<usize, usize>,
+}
+
+struct Real {
+    base: &'static OrtApiBase,
+    _library: Library,
+}
+
+static REAL: OnceLock<Real> = OnceLock::new();
+static API: OnceLock<&'static OrtApi> = OnceLock::new();
+static STATE: Mutex<Option<State>> = Mutex::new(None);
+const OK: OrtStatusPtr = OrtStatusPtr(ptr::null_mut());
+
+unsafe impl Send for State {}
+
+fn real() -> &'static OrtApi {
+    API.get().unwrap()
+}
+
+fn state<T>(with: impl FnOnce(&mut State) -> T) -> T {
+    with(STATE.lock().unwrap().get_or_insert_default())
+}
+
+fn log(line: &str) {
+    if let Some(path) = std::env::var_os("STUB_LOG") {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+}
+
+fn told(key: &str) -> Option<String> {
+    let all = std::env::var("STUB").unwrap_or_default();
+    all.split(';').find_map(|part| part.split_once('=').filter(|(k, _)| *k == key).map(|(_, v)| v.to_owned()))
+}
+
+fn fail(why: &str) -> OrtStatusPtr {
+    let why = CString::new(why).unwrap();
+    unsafe { (real().CreateStatus)(OrtErrorCode::ORT_FAIL, why.as_ptr()) }
+}
+
+unsafe fn text(of: *const c_char) -> String {
+    unsafe { CStr::from_ptr(of) }.to_string_lossy().into_owned()
+}
+
+#[unsafe(no_mangle)]
+pub extern "system" fn OrtGetApiBase() -> *const OrtApiBase {
+    static BASE: OnceLock<usize> = OnceLock::new();
+    let real = REAL.get_or_init(|| unsafe {
+        let library = Library::new(std::env::var_os("STUB_REAL").expect("STUB_REAL")).unwrap();
+        let base: Symbol<'_, unsafe extern "system" fn() -> *const OrtApiBase> = library.get(b"OrtGetApiBase").unwrap();
+        Real { base: &*base(), _library: library }
+    });
+    let base = || OrtApiBase { GetApi: get_api, GetVersionString: real.base.GetVersionString };
+    *BASE.get_or_init(|| Box::into_raw(Box::new(base())) as usize) as *const OrtApiBase
+}
+
+unsafe extern "system" fn get_api(version: u32) -> *const OrtApi {
+    let given = unsafe { (REAL.get().unwrap().base.GetApi)(version) };
+    if given.is_null() {
+        return given;
+    }
+    let real: &'static OrtApi = unsafe { &*given };
+    API.get_or_init(|| real);
+    let ours = OrtApi {
+        GetAvailableProviders: available,
+        ReleaseAvailableProviders: release_available,
+        CreateTensorRTProviderOptions: create_options::<OrtTensorRTProviderOptionsV2>,
+        UpdateTensorRTProviderOptions: update_options::<OrtTensorRTProviderOptionsV2>,
+        ReleaseTensorRTProviderOptions: release_options::<OrtTensorRTProviderOptionsV2>,
+        SessionOptionsAppendExecutionProvider_TensorRT_V2: append_tensorrt,
+        CreateCUDAProviderOptions: create_options::<OrtCUDAProviderOptionsV2>,
+        UpdateCUDAProviderOptions: update_options::<OrtCUDAProviderOptionsV2>,
+        ReleaseCUDAProviderOptions: release_options::<OrtCUDAProviderOptionsV2>,
+        SessionOptionsAppendExecutionProvider_CUDA_V2: append_cuda,
+        ReleaseSessionOptions: release_session_options,
+        CreateSession: create_session,
+        CreateSessionFromArray: create_session_from_array,
+        Run: run,
+        RunWithBinding: run_with_binding,
+        CreateIoBinding: create_binding,
+        BindOutputToDevice: bind_to_device,
+        GetBoundOutputValues: bound_values,
+        CreateAllocator: create_allocator,
+        CreateTensorAsOrtValue: create_tensor,
+        GetTensorMemoryInfo: memory_info,
+        ReleaseValue: release_value,
+        AddRunConfigEntry: add_run_config,
+        AddSessionConfigEntry: add_session_config,
+        SetIntraOpNumThreads: set_threads,
+        DisableMemPattern: disable_pattern,
+        DisableCpuMemArena: disable_arena,
+        ..real.clone()
+    };
+    Box::into_raw(Box::new(ours))
+}
+
+// Providers and their options.
+
+unsafe extern "system" fn available(out: *mut *mut *mut c_char, n: *mut c_int) -> OrtStatusPtr {
+    let without = told("without").unwrap_or_default();
+    let all =
+        [("tensorrt", c"TensorrtExecutionProvider"), ("cuda", c"CUDAExecutionProvider"), ("", c"CPUExecutionProvider")];
+    let names = all.iter().filter(|(name, _)| name.is_empty() || !without.contains(name));
+    let names: Vec<*mut c_char> = names.map(|(_, name)| name.as_ptr().cast_mut()).collect();
+    unsafe {
+        *n = names.len() as c_int;
+        *out = Box::leak(names.into_boxed_slice()).as_mut_ptr();
+    }
+    OK
+}
+
+unsafe extern "system" fn release_available(_: *mut *mut c_char, _: c_int) -> OrtStatusPtr {
+    OK
+}
+
+unsafe extern "system" fn create_options<T>(out: *mut *mut T) -> OrtStatusPtr {
+    unsafe { *out = Box::into_raw(Box::<Options>::default()).cast() };
+    OK
+}
+
+unsafe extern "system" fn update_options<T>(
+    to: *mut T,
+    keys: *const *const c_char,
+    values: *const *const c_char,
+    n: usize,
+) -> OrtStatusPtr {
+    for i in 0..n {
+        unsafe { (*to.cast::<Options>()).insert(text(*keys.add(i)), text(*values.add(i))) };
+    }
+    OK
+}
+
+unsafe extern "system" fn release_options<T>(of: *mut T) {
+    drop(unsafe { Box::from_raw(of.cast::<Options>()) });
+}
+
+fn append(name: &'static str, options: *mut OrtSessionOptions, given: &Options) -> OrtStatusPtr {
+    let list = given.iter().map(|(k, v)| format!(" {k}={v}")).collect::<String>();
+    log(&format!("append {name}{list}"));
+    if let Some(why) = told(&format!("{name}.append")) {
+        return fail(&why);
+    }
+    state(|s| s.options.entry(options as usize).or_default().push((name, given.clone())));
+    OK
+}
+
+unsafe extern "system" fn append_tensorrt(
+    options: *mut OrtSessionOptions,
+    given: *const OrtTensorRTProviderOptionsV2,
+) -> OrtStatusPtr {
+    append("tensorrt", options, unsafe { &*given.cast::<Options>() })
+}
+
+unsafe extern "system" fn append_cuda(
+    options: *mut OrtSessionOptions,
+    given: *const OrtCUDAProviderOptionsV2,
+) -> OrtStatusPtr {
+    append("cuda", options, unsafe { &*given.cast::<Options>() })
+}
+
+unsafe extern "system" fn release_session_options(options: *mut OrtSessionOptions) {
+    state(|s| s.options.remove(&(options as usize)));
+    unsafe { (real().ReleaseSessionOptions)(options) };
+}
+
+// Sessions.
+
+unsafe extern "system" fn create_session(
+    env: *const OrtEnv,
+    path: *const c_char,
+    options: *const OrtSessionOptions,
+    out: *mut *mut OrtSession,
+) -> OrtStatusPtr {
+    unsafe { opened(text(path), options, out, || (real().CreateSession)(env, path, options, out)) }
+}
+
+unsafe extern "system" fn create_session_from_array(
+    env: *const OrtEnv,
+    data: *const c_void,
+    n: usize,
+    options: *const OrtSessionOptions,
+    out: *mut *mut OrtSession,
+) -> OrtStatusPtr {
+    unsafe {
+        opened(format!("memory-{n}"), options, out, || (real().CreateSessionFromArray)(env, data, n, options, out))
+    }
+}
+
+unsafe fn opened(
+    path: String,
+    options: *const OrtSessionOptions,
+    out: *mut *mut OrtSession,
+    make: impl FnOnce() -> OrtStatusPtr,
+) -> OrtStatusPtr {
+    let providers = state(|s| s.options.get(&(options as usize)).cloned().unwrap_or_default());
+    let first = providers.first().map_or("cpu", |(name, _)| name);
+    log(&format!("session {first} {path}"));
+    if let Some(why) = told(&format!("{first}.load")) {
+        return fail(&why);
+    }
+    if let Some((_, given)) = providers.iter().find(|(name, _)| *name == "tensorrt")
+        && let Err(why) = engine(&path, given)
+    {
+        return fail(&why);
+    }
+    let status = make();
+    if status.0.is_null() {
+        state(|s| s.sessions.insert(unsafe { *out } as usize, (path, providers)));
+    }
+    status
+}
+
+/// What TensorRT does with its cache, without the engine.
+fn engine(path: &str, given: &Options) -> Result<(), String> {
+    let is = |key: &str| given.get(key).is_some_and(|v| v == "1" || v == "true");
+    if !is("trt_engine_cache_enable") {
+        log("engine built");
+        return Ok(());
+    }
+    let half = if is("trt_fp16_enable") { "_fp16" } else { "" };
+    let file = format!("{}/TRTKernel_{}{half}_sm87.engine", given["trt_engine_cache_path"], path.len());
+    match std::fs::read(&file) {
+        Ok(content) if content.starts_with(b"ENGINE") => log("engine reused"),
+        Ok(_) => return Err(format!("TensorRT EP could not deserialize engine from cache: {file}")),
+        Err(_) => {
+            std::fs::write(&file, b"ENGINE of the stub").map_err(|e| format!("{file}: {e}"))?;
+            log("engine built");
+        }
+    }
+    Ok(())
+}
+
+// Runs.
+
+/// The name of the session's provider, and whether it computes in half precision.
+fn runs_on(session: *const OrtSession) -> (&'static str, bool) {
+    state(|s| {
+        let Some((path, providers)) = s.sessions.get(&(session as usize)) else { return ("cpu", false) };
+        let Some((name, given)) = providers.first() else { return ("cpu", false) };
+        let half = given.get("trt_fp16_enable").is_some_and(|v| v == "true") || path.contains("fp16");
+        (*name, half)
+    })
+}
+
+unsafe fn shape(value: *const OrtValue) -> Vec<i64> {
+    let (mut info, mut rank) = (ptr::null_mut(), 0);
+    let api = real();
+    unsafe {
+        assert!((api.GetTensorTypeAndShape)(value, &mut info).0.is_null());
+        assert!((api.GetDimensionsCount)(info, &mut rank).0.is_null());
+        let mut shape = vec![0; rank];
+        assert!((api.GetDimensions)(info, shape.as_mut_ptr(), rank).0.is_null());
+        (api.ReleaseTensorTypeAndShapeInfo)(info);
+        shape
+    }
+}
+
+/// Half precision that is not to be trusted.
+unsafe fn break_value(value: *mut OrtValue) {
+    let mut data = ptr::null_mut();
+    unsafe {
+        let elements = shape(value).iter().product::<i64>() as usize;
+        assert!((real().GetTensorMutableData)(value, &mut data).0.is_null());
+        std::slice::from_raw_parts_mut(data.cast::<f32>(), elements).iter_mut().for_each(|v| *v = -*v);
+    }
+}
+
+unsafe extern "system" fn run(
+    session: *mut OrtSession,
+    options: *const OrtRunOptions,
+    input_names: *const *const c_char,
+    inputs: *const *const OrtValue,
+    n: usize,
+    output_names: *const *const c_char,
+    n_out: usize,
+    outputs: *mut *mut OrtValue,
+) -> OrtStatusPtr {
+    let (provider, half) = runs_on(session);
+    let mut line = format!("run {provider}");
+    for i in 0..n {
+        let (name, value) = unsafe { (text(*input_names.add(i)), *inputs.add(i)) };
+        let place = state(|s| if s.values.contains_key(&(value as usize)) { "gpu" } else { "host" });
+        let shape = unsafe { shape(value) };
+        line.push_str(&format!(" {name}@{place}{shape:?}").replace(", ", "x"));
+        let most = told("most").and_then(|n| n.parse::<i64>().ok()).unwrap_or(i64::MAX);
+        if provider != "cpu" && shape.len() == 3 && shape[0] > most {
+            log(&line);
+            return fail("CUDA failure 2: out of memory");
+        }
+    }
+    for i in 0..n_out {
+        line.push_str(&format!(" ->{}", unsafe { text(*output_names.add(i)) }));
+    }
+    log(&line);
+    if let Some(why) = told(&format!("{provider}.run")) {
+        return fail(&why);
+    }
+    let status = unsafe { (real().Run)(session, options, input_names, inputs, n, output_names, n_out, outputs) };
+    if status.0.is_null() && half && told("fp16").is_some() {
+        (0..n_out).for_each(|i| unsafe { break_value(*outputs.add(i)) });
+    }
+    status
+}
+
+unsafe extern "system" fn run_with_binding(
+    session: *mut OrtSession,
+    options: *const OrtRunOptions,
+    binding: *const OrtIoBinding,
+) -> OrtStatusPtr {
+    let (provider, _) = runs_on(session);
+    log(&format!("run-binding {provider}"));
+    match told(&format!("{provider}.run")) {
+        Some(why) => fail(&why),
+        None => unsafe { (real().RunWithBinding)(session, options, binding) },
+    }
+}
+
+// Memory that is called the GPU's.
+
+unsafe fn cpu() -> *const OrtMemoryInfo {
+    let mut info = ptr::null_mut();
+    unsafe {
+        let (kind, place) = (OrtAllocatorType::OrtDeviceAllocator, OrtMemType::OrtMemTypeDefault);
+        assert!((real().CreateMemoryInfo)(c"Cpu".as_ptr(), kind, 0, place, &mut info).0.is_null());
+    }
+    info
+}
+
+unsafe fn name_of(info: *const OrtMemoryInfo) -> String {
+    let mut name = ptr::null();
+    unsafe {
+        assert!((real().MemoryInfoGetName)(info, &mut name).0.is_null());
+        text(name)
+    }
+}
+
+/// A memory of that name that outlives everything.
+unsafe fn gpu() -> usize {
+    let mut info = ptr::null_mut();
+    unsafe {
+        let (kind, place) = (OrtAllocatorType::OrtDeviceAllocator, OrtMemType::OrtMemTypeDefault);
+        assert!((real().CreateMemoryInfo)(c"Cuda".as_ptr(), kind, 0, place, &mut info).0.is_null());
+    }
+    info as usize
+}
+
+unsafe extern "system" fn create_binding(session: *mut OrtSession, out: *mut *mut OrtIoBinding) -> OrtStatusPtr {
+    let status = unsafe { (real().CreateIoBinding)(session, out) };
+    state(|s| {
+        s.bindings.insert(unsafe { *out } as usize, session as usize);
+        s.bound_to_gpu.remove(&(unsafe { *out } as usize));
+    });
+    status
+}
+
+unsafe extern "system" fn bind_to_device(
+    binding: *mut OrtIoBinding,
+    name: *const c_char,
+    info: *const OrtMemoryInfo,
+) -> OrtStatusPtr {
+    let place = unsafe { name_of(info) };
+    log(&format!("bind {} {place}", unsafe { text(name) }));
+    if place == "Cuda" {
+        state(|s| s.bound_to_gpu.insert(binding as usize, unsafe { gpu() }));
+        return unsafe { (real().BindOutputToDevice)(binding, name, cpu()) };
+    }
+    state(|s| s.bound_to_gpu.remove(&(binding as usize)));
+    unsafe { (real().BindOutputToDevice)(binding, name, info) }
+}
+
+unsafe extern "system" fn bound_values(
+    binding: *const OrtIoBinding,
+    allocator: *mut OrtAllocator,
+    out: *mut *mut *mut OrtValue,
+    n: *mut usize,
+) -> OrtStatusPtr {
+    let status = unsafe { (real().GetBoundOutputValues)(binding, allocator, out, n) };
+    let place = state(|s| s.bound_to_gpu.get(&(binding as usize)).copied());
+    let session = state(|s| s.bindings.get(&(binding as usize)).copied().unwrap_or_default());
+    let half = runs_on(session as *const OrtSession).1;
+    for i in 0..unsafe { *n } {
+        let value = unsafe { *(*out).add(i) };
+        if let Some(place) = place {
+            state(|s| s.values.insert(value as usize, place));
+        }
+        if half && told("fp16").is_some() {
+            unsafe { break_value(value) };
+        }
+    }
+    status
+}
+
+unsafe extern "system" fn create_allocator(
+    session: *const OrtSession,
+    info: *const OrtMemoryInfo,
+    out: *mut *mut OrtAllocator,
+) -> OrtStatusPtr {
+    let place = unsafe { name_of(info) };
+    log(&format!("allocator {place}"));
+    let status = unsafe { (real().CreateAllocator)(session, if place == "Cpu" { info } else { cpu() }, out) };
+    if place == "Cuda" {
+        state(|s| s.allocators.insert(unsafe { *out } as usize, unsafe { gpu() }));
+    }
+    status
+}
+
+unsafe extern "system" fn create_tensor(
+    allocator: *mut OrtAllocator,
+    shape: *const i64,
+    rank: usize,
+    kind: ort_sys::ONNXTensorElementDataType,
+    out: *mut *mut OrtValue,
+) -> OrtStatusPtr {
+    let status = unsafe { (real().CreateTensorAsOrtValue)(allocator, shape, rank, kind, out) };
+    state(|s| {
+        if let Some(place) = s.allocators.get(&(allocator as usize)) {
+            s.values.insert(unsafe { *out } as usize, *place);
+        }
+    });
+    status
+}
+
+unsafe extern "system" fn memory_info(value: *const OrtValue, out: *mut *const OrtMemoryInfo) -> OrtStatusPtr {
+    match state(|s| s.values.get(&(value as usize)).copied()) {
+        Some(place) => unsafe {
+            *out = place as *const OrtMemoryInfo;
+            OK
+        },
+        None => unsafe { (real().GetTensorMemoryInfo)(value, out) },
+    }
+}
+
+unsafe extern "system" fn release_value(value: *mut OrtValue) {
+    state(|s| s.values.remove(&(value as usize)));
+    unsafe { (real().ReleaseValue)(value) };
+}
+
+// Session and run options.
+
+unsafe extern "system" fn add_run_config(
+    options: *mut OrtRunOptions,
+    key: *const c_char,
+    value: *const c_char,
+) -> OrtStatusPtr {
+    let given = unsafe { text(value) };
+    log(&format!("run-option {}={given}", unsafe { text(key) }));
+    if given.starts_with("gpu") {
+        return OK; // the CPU has no such arena
+    }
+    unsafe { (real().AddRunConfigEntry)(options, key, value) }
+}
+
+unsafe extern "system" fn add_session_config(
+    options: *mut OrtSessionOptions,
+    key: *const c_char,
+    value: *const c_char,
+) -> OrtStatusPtr {
+    log(&format!("option {}={}", unsafe { text(key) }, unsafe { text(value) }));
+    unsafe { (real().AddSessionConfigEntry)(options, key, value) }
+}
+
+unsafe extern "system" fn set_threads(options: *mut OrtSessionOptions, n: c_int) -> OrtStatusPtr {
+    log(&format!("option threads={n}"));
+    unsafe { (real().SetIntraOpNumThreads)(options, n) }
+}
+
+unsafe extern "system" fn disable_pattern(options: *mut OrtSessionOptions) -> OrtStatusPtr {
+    log("option memory-pattern=0");
+    unsafe { (real().DisableMemPattern)(options) }
+}
+
+unsafe extern "system" fn disable_arena(options: *mut OrtSessionOptions) -> OrtStatusPtr {
+    log("option arena=0");
+    unsafe { (real().DisableCpuMemArena)(options) }
+}
+
+// libnvinfer.so.10 and libcuda.so.1
+
+#[unsafe(no_mangle)]
+pub extern "C" fn getInferLibVersion() -> i32 {
+    std::env::var("STUB_TENSORRT").ok().and_then(|v| v.parse().ok()).unwrap_or(100_300)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuInit(_: u32) -> c_int {
+    0
+}
+
+/// # Safety
+/// As cuda.h has it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGet(device: *mut c_int, number: c_int) -> c_int {
+    unsafe { *device = number };
+    i32::from(number > 0)
+}
+
+/// # Safety
+/// As cuda.h has it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, _: c_int, _: c_int) -> c_int {
+    let given = CString::new(std::env::var("STUB_GPU").unwrap_or("Stub".to_owned())).unwrap();
+    unsafe { ptr::copy_nonoverlapping(given.as_ptr(), name, given.as_bytes_with_nul().len()) };
+    0
+}
+
+/// # Safety
+/// As cuda.h has it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, _: c_int) -> c_int {
+    unsafe { *value = if attribute == 75 { 8 } else { 7 } };
+    0
+}
+
+/// # Safety
+/// As cuda.h has it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDriverGetVersion(version: *mut c_int) -> c_int {
+    unsafe { *version = 12_060 };
+    0
+}
