@@ -1,19 +1,23 @@
-//! One camera: its engine, its topics and services, and the thread that publishes its results.
+//! One camera: its topics and services, and while the node is active its engine and the thread that publishes its results.
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use r2r::Node;
+use tokio::sync::watch;
 use tracing::{debug_span, error, info, warn};
 
 use super::image_plane::ImagePlaneOutput;
 use super::outputs::{Outputs, Picture};
 use super::parameters::Parameters;
 use super::pointing::{Pointing, is_rectified};
+use super::process::finished;
 use super::refusals::Refusals;
-use super::topics::Topics;
+use super::topics::{Offer, Topics};
 use super::{NodeError, inputs, services};
 use crate::camera::Transforms;
 use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings, Turns};
@@ -58,12 +62,103 @@ pub struct Shared {
 
 impl Shared {
     pub fn parameters(&self) -> Parameters {
-        self.parameters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.parameters).clone()
     }
 
     /// Whether the images are rectified.
     pub fn is_rectified(&self, parameters: &Parameters) -> bool {
         is_rectified(parameters.text("projection"), &self.image_topic)
+    }
+}
+
+/// A camera's place in the node, with its topics and services: made once. What works is in it while the node is active.
+pub struct Slot {
+    /// Empty for the only camera of a node.
+    pub camera: String,
+    /// Full name, after remapping.
+    pub image_topic: String,
+    published: Arc<Mutex<Published>>,
+    at_work: watch::Sender<AtWork>,
+}
+
+/// Whether a camera works.
+enum AtWork {
+    No,
+    /// The node is about to activate itself.
+    Soon,
+    Yes(Arc<Shared>),
+}
+
+struct Published {
+    outputs: Outputs,
+    image_plane: ImagePlaneOutput,
+}
+
+impl Published {
+    fn each<E>(&mut self, mut what: impl FnMut(&mut dyn Offer) -> Result<(), E>) -> Result<(), E> {
+        self.outputs.each().into_iter().try_for_each(&mut what)?;
+        what(&mut self.image_plane.output)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    /// Makes the topics and services of a camera. `soon`: it will be at work without further ado.
+    ///
+    /// # Errors
+    /// The middleware refuses a topic or a service.
+    pub fn new(topics: &mut Topics, camera: &str, soon: bool) -> Result<Arc<Self>, NodeError> {
+        topics.of_camera(camera);
+        let published = Published { outputs: Outputs::new(topics)?, image_plane: ImagePlaneOutput::new(topics)? };
+        let slot = Arc::new(Slot {
+            camera: camera.to_owned(),
+            image_topic: topics.resolve("image"),
+            published: Arc::new(Mutex::new(published)),
+            at_work: watch::Sender::new(if soon { AtWork::Soon } else { AtWork::No }),
+        });
+        services::start(topics, &slot)?;
+        inputs::start(topics, &slot)?;
+        Ok(slot)
+    }
+
+    /// Offers what the camera publishes.
+    ///
+    /// # Errors
+    /// The middleware refuses a topic.
+    pub fn offer(&self, node: &mut Node) -> r2r::Result<()> {
+        lock(&self.published).each(|output| output.offer(node))
+    }
+
+    /// Takes it back.
+    pub fn withdraw(&self, node: &mut Node) {
+        let withdraw = |output: &mut dyn Offer| -> Result<(), Infallible> {
+            output.withdraw(node);
+            Ok(())
+        };
+        let Ok(()) = lock(&self.published).each(withdraw);
+    }
+
+    /// What works, if the node is active. Not to be held for long: `deactivate` waits for it.
+    pub fn get(&self) -> Option<Arc<Shared>> {
+        match &*self.at_work.borrow() {
+            AtWork::Yes(shared) => Some(Arc::clone(shared)),
+            AtWork::No | AtWork::Soon => None,
+        }
+    }
+
+    /// As [`Slot::get`], but waits for a node that is about to activate itself.
+    pub async fn get_soon(&self) -> Option<Arc<Shared>> {
+        let mut at_work = self.at_work.subscribe();
+        // The sender is `self`, and there.
+        let _ = at_work.wait_for(|a| !matches!(a, AtWork::Soon)).await;
+        self.get()
+    }
+
+    pub fn set(&self, at_work: Option<Arc<Shared>>) {
+        self.at_work.send_replace(at_work.map_or(AtWork::No, AtWork::Yes));
     }
 }
 
@@ -73,44 +168,52 @@ pub struct Camera {
     pub publisher: JoinHandle<()>,
 }
 
-/// Starts the engine of a camera and makes its topics and services.
+impl Camera {
+    /// Waits for the threads of an engine that was asked to stop, but not for a session that takes its time.
+    pub fn is_finished_within(&self, limit: Duration) -> bool {
+        finished(&self.publisher, limit)
+    }
+
+    /// Waits for the threads of an engine that was asked to stop.
+    pub fn finish(self) {
+        // Its engine's threads end first: they hold what it receives from. A panic was said by the thread itself.
+        let _ = self.publisher.join();
+    }
+}
+
+/// Starts the engine of a camera.
 ///
 /// # Errors
-/// The middleware refuses a topic or a service; the system has no thread to give.
+/// The system has no thread to give.
 pub fn start(
-    topics: &mut Topics,
-    camera: &str,
+    slot: &Slot,
     model: &Arc<SharedModel>,
     parameters: &Arc<Mutex<Parameters>>,
     transforms: &Arc<Mutex<Transforms>>,
 ) -> Result<Camera, NodeError> {
-    topics.of_camera(camera);
+    let camera = &slot.camera;
     let label = if camera.is_empty() { String::new() } else { format!("{camera}: ") };
     let (results, publishing) = sync_channel::<Event>(RESULTS);
     let sink = Box::new(move |event| {
         // The publisher is gone while the node stops.
         let _ = results.send(event);
     });
-    let settings = settings(&parameters.lock().unwrap_or_else(PoisonError::into_inner));
+    let settings = settings(&lock(parameters));
     let engine = Engine::start(Arc::clone(&model.encoder), Arc::clone(&model.decoder), settings, sink)?;
     let shared = Arc::new(Shared {
-        camera: camera.to_owned(),
+        camera: camera.clone(),
         engine,
         refusals: Refusals::new(label.clone()),
         pointing: Arc::new(Pointing::new(Arc::clone(transforms))),
         model: Arc::clone(model),
-        image_topic: topics.resolve("image"),
+        image_topic: slot.image_topic.clone(),
         parameters: Arc::clone(parameters),
     });
-    let outputs = Outputs::new(topics, model.name.clone())?;
-    let mut image_plane = ImagePlaneOutput::new(topics)?;
-    services::start(topics, &shared)?;
-    inputs::start(topics, &shared)?;
-    let s = Arc::clone(&shared);
+    let (s, published) = (Arc::clone(&shared), Arc::clone(&slot.published));
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         while let Ok(event) = publishing.recv() {
             // A panic while drawing or converting loses this answer, not the ones after it.
-            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &label, &outputs, &mut image_plane, event)));
+            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &label, &mut lock(&published), event)));
             if published.is_err() {
                 s.engine.count_panic();
                 error!("{label}publishing a result panicked; the result is lost");
@@ -121,16 +224,16 @@ pub fn start(
 }
 
 /// `label`: what a line of the log begins with.
-fn publish(shared: &Shared, label: &str, outputs: &Outputs, image_plane: &mut ImagePlaneOutput, event: Event) {
+fn publish(shared: &Shared, label: &str, published: &mut Published, event: Event) {
     match event {
         Event::Result(result) => {
             let _span = debug_span!("publish", stamp = %result.header.stamp).entered();
             let since = Instant::now();
             let quality = shared.parameters().integer("overlay_quality").clamp(1, 100) as u8;
             let mut picture = Picture::default();
-            let published = outputs.publish(&result, quality, &mut picture);
-            let image_plane = image_plane.publish(shared, &result, &mut picture);
-            for e in [published, image_plane].into_iter().filter_map(Result::err) {
+            let outputs = published.outputs.publish(&result, &shared.model.name, quality, &mut picture);
+            let image_plane = published.image_plane.publish(shared, &result, &mut picture);
+            for e in [outputs, image_plane].into_iter().filter_map(Result::err) {
                 warn!("{label}{e}");
             }
             shared.engine.record_publish(since.elapsed().as_secs_f32() * 1e3);

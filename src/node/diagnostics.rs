@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use r2r::Clock;
-use r2r::builtin_interfaces::msg::Time;
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
 use tracing::info;
 
 use super::NodeError;
-use super::camera::{Shared, settings};
+use super::camera::{Shared, Slot, settings};
+use super::clock::NodeClock;
+use super::lifecycle::{Lifecycle, State};
+use super::progress::Progress;
 use super::topics::Output;
 use crate::engine::Metrics;
 use crate::monitor::{self, Jetson, Snapshot, System, exposition, parse_address};
@@ -36,14 +37,14 @@ pub fn serve(address: &str, latest: &Latest) -> Result<(), NodeError> {
 
 /// Publishes once a second until the publisher is gone.
 pub async fn report(
-    cameras: Vec<Arc<Shared>>,
+    (cameras, lifecycle, progress): (Vec<Arc<Slot>>, Arc<Lifecycle>, Arc<Progress>),
     latest: Latest,
     node_name: String,
     publisher: Output<DiagnosticArray>,
-    clock: Arc<Mutex<Clock>>,
+    clock: NodeClock,
 ) {
     let system = System::default();
-    let mut before: Vec<Metrics> = cameras.iter().map(|c| c.engine.metrics()).collect();
+    let mut before: Vec<Option<Metrics>> = vec![None; cameras.len()];
     let mut since = Instant::now();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.tick().await;
@@ -54,15 +55,23 @@ pub async fn report(
         let (mut status_of_all, mut snapshots) = (Vec::new(), Vec::new());
         // Once for all cameras: a look at the alarms of a board takes them.
         let machine = (system.resident(), system.jetson());
-        for (camera, before) in cameras.iter().zip(&mut before) {
-            let snapshot = snapshot(camera, machine.clone(), std::mem::take(before), seconds);
-            status_of_all.push(status(camera, &node_name, &snapshot));
-            before.clone_from(&snapshot.now);
+        for (slot, before) in cameras.iter().zip(&mut before) {
+            let Some(camera) = slot.get() else {
+                *before = None;
+                status_of_all.push(at_rest(slot, &node_name, lifecycle.state(), &progress, machine.0));
+                continue;
+            };
+            // An engine that was started since counts from nothing.
+            let now = camera.engine.metrics();
+            let earlier = before.take().filter(|b| b.frames_in <= now.frames_in && b.results <= now.results);
+            let snapshot = snapshot(&camera, machine.clone(), earlier.unwrap_or_default(), seconds);
+            status_of_all.push(status(&camera, &node_name, &snapshot));
+            *before = Some(snapshot.now.clone());
             snapshots.push(snapshot);
         }
         *latest.lock().unwrap_or_else(PoisonError::into_inner) = snapshots;
         let status = status_of_all;
-        let header = Header { stamp: stamp(&clock), frame_id: String::new() };
+        let header = Header { stamp: clock.now(), frame_id: String::new() };
         if publisher.publish(&DiagnosticArray { header, status }).is_err() {
             // Only while the node goes away.
             return;
@@ -70,9 +79,27 @@ pub async fn report(
     }
 }
 
-fn stamp(clock: &Mutex<Clock>) -> Time {
-    let time = clock.lock().unwrap_or_else(PoisonError::into_inner).get_now().unwrap_or_default();
-    Clock::to_builtin_time(&time)
+/// The status of a node that is not active: what it is doing, or why it could not.
+fn at_rest(slot: &Slot, node_name: &str, state: State, progress: &Progress, resident: Option<u64>) -> DiagnosticStatus {
+    let (level, message) = match (progress.doing(), progress.failed()) {
+        (Some(doing), _) => (DiagnosticStatus::OK as u8, doing),
+        (None, Some(failed)) => (DiagnosticStatus::ERROR as u8, failed),
+        (None, None) => (DiagnosticStatus::OK as u8, state.to_string()),
+    };
+    let resident = resident.map_or_else(|| "unknown".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6));
+    let pair = |key: &str, value: String| KeyValue { key: key.into(), value };
+    DiagnosticStatus {
+        level,
+        name: name(node_name, &slot.camera),
+        message: message.replace('\0', "\u{fffd}"),
+        hardware_id: String::new(),
+        values: vec![pair("lifecycle state", state.to_string()), pair("resident memory (MB)", resident)],
+    }
+}
+
+fn name(node_name: &str, camera: &str) -> String {
+    let task = if camera.is_empty() { "segmentation".into() } else { format!("segmentation of {camera}") };
+    format!("{}: {task}", node_name.trim_start_matches('/'))
 }
 
 /// The status of one second out of the counters and those of the second before.
@@ -81,11 +108,9 @@ fn status(camera: &Shared, node_name: &str, snapshot: &Snapshot) -> DiagnosticSt
     // A string of ROS ends at a zero byte, and r2r panics on one within.
     let whole = |text: String| text.replace('\0', "\u{fffd}");
     let values = snapshot.values().into_iter().map(|(key, value)| KeyValue { key, value: whole(value) }).collect();
-    let task =
-        if camera.camera.is_empty() { "segmentation".into() } else { format!("segmentation of {}", camera.camera) };
     DiagnosticStatus {
         level: level as u8,
-        name: format!("{}: {task}", node_name.trim_start_matches('/')),
+        name: name(node_name, &camera.camera),
         message: whole(message),
         hardware_id: snapshot.jetson.as_ref().map_or_else(String::new, |jetson| jetson.board.clone()),
         values,

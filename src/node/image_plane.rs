@@ -23,7 +23,7 @@ const POINT_BYTES: usize = 16;
 
 /// Publishes the image plane of a camera.
 pub struct ImagePlaneOutput {
-    output: Output<PointCloud2>,
+    pub output: Output<PointCloud2>,
     /// The rays of the calibration that they were made for.
     plane: Option<Made>,
     last: Option<(Instant, Stamp)>,
@@ -40,9 +40,9 @@ struct Made {
 
 impl ImagePlaneOutput {
     /// # Errors
-    /// The middleware refuses the topic.
+    /// An override of the profile is wrong.
     pub fn new(topics: &mut Topics) -> Result<Self, NodeError> {
-        let output = topics.publisher(TOPIC, qos::OUTPUTS)?;
+        let output = topics.output(TOPIC, qos::OUTPUTS)?;
         Ok(ImagePlaneOutput { output, plane: None, last: None, said: String::new() })
     }
 

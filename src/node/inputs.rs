@@ -9,7 +9,8 @@ use r2r::promptseg_msgs::msg::PromptArray;
 use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image, RegionOfInterest};
 use r2r::vision_msgs::msg::Detection2DArray;
 
-use super::camera::Shared;
+use super::camera::{Shared, Slot};
+use super::matching::When;
 use super::parameters::Parameters;
 use super::topics::{Messages, Topics};
 use super::{NodeError, convert, detections, qos};
@@ -20,79 +21,75 @@ use crate::prompt::{Label, Point};
 ///
 /// # Errors
 /// The middleware refuses a topic.
-pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError> {
-    let parameters = shared.parameters();
-    match parameters.text("image_transport") {
-        "compressed" => {
-            let images = topics.subscribe::<CompressedImage>(&topics.compressed("image"), qos::SENSOR)?;
-            drain(images, shared, "image/compressed", |s, image| {
-                s.engine.push_frame(convert::compressed_frame(image));
-                Ok(())
-            });
-        }
-        _ => {
-            let images = topics.subscribe::<Image>("image", qos::SENSOR)?;
-            drain(images, shared, "image", |s, image| {
-                s.engine.push_frame(convert::frame(image));
-                Ok(())
-            });
-        }
-    }
+pub fn start(topics: &mut Topics, slot: &Arc<Slot>) -> Result<(), NodeError> {
+    let images = topics.subscribe_when::<Image>(When::ActiveWith("raw"), "image", qos::SENSOR)?;
+    drain(images, slot, "image", |s, image| {
+        s.engine.push_frame(convert::frame(image));
+        Ok(())
+    });
+    let compressed = topics.compressed("image");
+    let images = topics.subscribe_when::<CompressedImage>(When::ActiveWith("compressed"), &compressed, qos::SENSOR)?;
+    drain(images, slot, "image/compressed", |s, image| {
+        s.engine.push_frame(convert::compressed_frame(image));
+        Ok(())
+    });
     // rqt_image_view publishes a click on the picture of topic T on T_mouse_left: on the overlay it needs no remapping.
     for topic in ["point", "~/overlay_mouse_left"] {
         let points = topics.subscribe::<PointMsg>(topic, qos::PROMPTS)?;
-        drain(points, shared, topic, |s, p| click(s, "point", FrameRef::Newest, p.x, p.y));
+        drain(points, slot, topic, |s, p| click(s, "point", FrameRef::Newest, p.x, p.y));
     }
     let pixels = topics.subscribe::<PointStamped>("pixel", qos::PROMPTS)?;
-    drain(pixels, shared, "pixel", |s, p| {
+    drain(pixels, slot, "pixel", |s, p| {
         click(s, "pixel", convert::stamp(&p.header.stamp).into(), p.point.x, p.point.y)
     });
     let clicked = topics.subscribe::<PointStamped>("clicked_point", qos::PROMPTS)?;
-    drain(clicked, shared, "clicked_point", clicked_point);
+    drain(clicked, slot, "clicked_point", clicked_point);
     let infos = topics.subscribe::<CameraInfo>("camera_info", qos::SENSOR)?;
-    drain(infos, shared, "camera_info", |s, info| {
+    drain(infos, slot, "camera_info", |s, info| {
         s.pointing.camera_info(info);
         Ok(())
     });
     let regions = topics.subscribe::<RegionOfInterest>("region", qos::PROMPTS)?;
-    drain(regions, shared, "region", |s, roi| {
+    drain(regions, slot, "region", |s, roi| {
         let persistence = persistence(&s.parameters(), "region");
         s.engine.interact(Interaction::Region { at: FrameRef::Newest, bbox: convert::region(&roi), persistence })
     });
     let masks = topics.subscribe::<Image>("mask_prompt", qos::PROMPTS)?;
-    drain(masks, shared, "mask_prompt", |s, image| {
+    drain(masks, slot, "mask_prompt", |s, image| {
         let mask = convert::mask_input(&image).inspect_err(|refusal| s.engine.count_refusal(refusal.kind))?;
         let at = convert::stamp(&image.header.stamp).into();
         s.engine.interact(Interaction::Mask { at, mask, persistence: persistence(&s.parameters(), "mask_prompt") })
     });
     let boxes = topics.subscribe::<Detection2DArray>("detections", qos::DETECTIONS)?;
-    drain(boxes, shared, "detections", |s, message| {
+    drain(boxes, slot, "detections", |s, message| {
         detections::hand_on(s, "detections", &message.header.stamp, detections::of_vision(&message))
     });
     #[cfg(yolo_msgs)]
     {
         let boxes = topics.subscribe::<r2r::yolo_msgs::msg::DetectionArray>("yolo_detections", qos::DETECTIONS)?;
-        drain(boxes, shared, "yolo_detections", |s, message| {
+        drain(boxes, slot, "yolo_detections", |s, message| {
             detections::hand_on(s, "yolo_detections", &message.header.stamp, detections::of_yolo(&message))
         });
     }
     #[cfg(not(yolo_msgs))]
     tracing::debug!("no yolo_detections: yolo_msgs was not sourced when promptseg was built");
     let prompts = topics.subscribe::<PromptArray>("prompts", qos::PROMPTS)?;
-    drain(prompts, shared, "prompts", prompt_array);
+    drain(prompts, slot, "prompts", prompt_array);
     Ok(())
 }
 
-/// Handles every message of a stream on a task of its own; what is refused is counted and said.
+/// Handles every message of a stream on a task of its own; what is refused is counted and said. A node that is not active
+/// takes none.
 fn drain<T: Send + 'static>(
     mut messages: Messages<T>,
-    shared: &Arc<Shared>,
+    slot: &Arc<Slot>,
     input: &'static str,
     handle: impl Fn(&Shared, T) -> Result<(), Refusal> + Send + 'static,
 ) {
-    let shared = Arc::clone(shared);
+    let slot = Arc::clone(slot);
     tokio::spawn(async move {
         while let Some(message) = messages.next().await {
+            let Some(shared) = slot.get() else { continue };
             if let Err(refusal) = handle(&shared, message) {
                 shared.refusals.say(input, &refusal);
             }

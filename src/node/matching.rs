@@ -1,8 +1,12 @@
-//! Subscriptions that take the quality of service of their publishers. DDS fixes it when a subscription is made, so one
-//! that no longer fits is replaced; r2r lets go of the old one with its next message.
+//! Subscriptions that take the quality of service of their publishers, and are only there while the node is active. DDS
+//! fixes the quality of service when a subscription is made, so one that no longer fits is replaced.
+//!
+//! r2r lets go of a subscription only with a message that nobody takes. One that is closed therefore ends with the first
+//! message that comes after that; when it is opened again before that, it is still there and goes on.
 
 use std::collections::HashSet;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -20,10 +24,32 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 type Subscribe = Box<dyn FnMut(&mut Node, QosProfile) -> r2r::Result<()> + Send>;
 
+/// Whether a subscription is to be there, and whether it is.
+#[derive(Debug, Default)]
+struct Gate {
+    is_open: bool,
+    is_subscribed: bool,
+}
+
+fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
+    gate.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When a subscription is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    Always,
+    Active,
+    /// While the node is active, and takes its images by this transport.
+    ActiveWith(&'static str),
+}
+
 /// A subscription whose publishers are watched.
 struct Watched {
     /// Full name.
     topic: String,
+    when: When,
+    gate: Arc<Mutex<Gate>>,
     profile: Profile,
     current: QosProfile,
     subscribe: Subscribe,
@@ -39,31 +65,61 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Subscribes under `name`, and watches the publishers of `topic`, its full name.
+    /// A subscription under `name`, whose full name is `topic`.
     ///
     /// # Errors
     /// The middleware refuses the topic.
-    pub fn subscribe<T>(
+    pub fn add<T>(
         &mut self,
         node: &mut Node,
         name: String,
         topic: String,
         profile: Profile,
+        when: When,
     ) -> r2r::Result<Messages<T>>
     where
         T: WrappedTypesupport + Send + 'static,
     {
         let (sender, newer): (UnboundedSender<Messages<T>>, _) = unbounded();
-        let mut subscribe: Subscribe = Box::new(move |node, qos| {
+        let subscribe: Subscribe = Box::new(move |node, qos| {
             let messages = node.subscribe::<T>(&name, qos)?;
             // Nobody listens any more: only while the node goes away.
             let _ = sender.unbounded_send(Box::new(messages));
             Ok(())
         });
         let current = profile.matched_to(&[]);
-        subscribe(node, current.clone())?;
-        self.watched.push(Watched { topic, profile, current, subscribe, said: HashSet::new() });
-        Ok(Box::new(Following { newer, current: None, replaced: Vec::new() }))
+        let gate = Arc::new(Mutex::new(Gate { is_open: when == When::Always, is_subscribed: false }));
+        let following = Following { newer, current: None, replaced: Vec::new(), gate: Arc::clone(&gate) };
+        let mut watched = Watched { topic, when, gate, profile, current, subscribe, said: HashSet::new() };
+        watched.subscribe_if_open(node)?;
+        self.watched.push(watched);
+        Ok(Box::new(following))
+    }
+
+    /// Subscribes to what an active node listens to.
+    ///
+    /// # Errors
+    /// The middleware refuses a topic.
+    pub fn open(&mut self, node: &mut Node, image_transport: &str) -> r2r::Result<()> {
+        for subscription in &mut self.watched {
+            if [When::Always, When::Active].contains(&subscription.when)
+                || matches!(subscription.when, When::ActiveWith(transport) if transport == image_transport)
+            {
+                lock(&subscription.gate).is_open = true;
+                subscription.subscribe_if_open(node)?;
+            }
+        }
+        // What the publishers are is known by now.
+        self.looked = None;
+        self.follow(node);
+        Ok(())
+    }
+
+    /// Listens no more, but to what is always listened to.
+    pub fn close(&mut self) {
+        for subscription in self.watched.iter().filter(|s| s.when != When::Always) {
+            lock(&subscription.gate).is_open = false;
+        }
     }
 
     /// Looks at the publishers, now and then: to be called by the thread that spins the node.
@@ -72,7 +128,7 @@ impl Subscriptions {
             return;
         }
         self.looked = Some(Instant::now());
-        for subscription in &mut self.watched {
+        for subscription in self.watched.iter_mut().filter(|s| lock(&s.gate).is_open) {
             if let Err(e) = subscription.follow(node) {
                 debug!("publishers of {}: {e}", subscription.topic);
             }
@@ -81,6 +137,15 @@ impl Subscriptions {
 }
 
 impl Watched {
+    fn subscribe_if_open(&mut self, node: &mut Node) -> r2r::Result<()> {
+        let mut gate = lock(&self.gate);
+        if gate.is_open && !gate.is_subscribed {
+            (self.subscribe)(node, self.current.clone())?;
+            gate.is_subscribed = true;
+        }
+        Ok(())
+    }
+
     fn follow(&mut self, node: &mut Node) -> r2r::Result<()> {
         let publishers = node.get_publishers_info_by_topic(&self.topic, false)?;
         if publishers.is_empty() {
@@ -132,6 +197,21 @@ struct Following<T> {
     newer: UnboundedReceiver<Messages<T>>,
     current: Option<Messages<T>>,
     replaced: Vec<Messages<T>>,
+    gate: Arc<Mutex<Gate>>,
+}
+
+impl<T> Following<T> {
+    /// A message that is not dropped: the subscription is open. Otherwise it ends here.
+    fn pass(&mut self, message: Option<T>) -> Poll<Option<T>> {
+        let mut gate = lock(&self.gate);
+        if gate.is_open {
+            return Poll::Ready(message);
+        }
+        gate.is_subscribed = false;
+        self.current = None;
+        self.replaced.clear();
+        Poll::Pending
+    }
 }
 
 impl<T> Stream for Following<T> {
@@ -144,18 +224,19 @@ impl<T> Stream for Following<T> {
         }
         for old in &mut this.replaced {
             if let Poll::Ready(Some(message)) = old.poll_next_unpin(context) {
-                return Poll::Ready(Some(message));
+                return this.pass(Some(message));
             }
         }
         let Some(current) = &mut this.current else { return Poll::Pending };
         let message = ready!(current.poll_next_unpin(context));
         this.replaced.clear();
-        Poll::Ready(message)
+        this.pass(message)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use futures::channel::mpsc::channel;
     use futures::executor::block_on;
 
@@ -171,7 +252,8 @@ mod tests {
 
     fn following() -> (UnboundedSender<Messages<u32>>, Following<u32>) {
         let (sender, newer) = unbounded();
-        (sender, Following { newer, current: None, replaced: Vec::new() })
+        let gate = Arc::new(Mutex::new(Gate { is_open: true, is_subscribed: true }));
+        (sender, Following { newer, current: None, replaced: Vec::new(), gate })
     }
 
     fn next(following: &mut Following<u32>) -> u32 {
@@ -190,6 +272,24 @@ mod tests {
         second.try_send(3).unwrap();
         assert_eq!(next(&mut following), 3);
         assert!(first.try_send(4).is_err(), "the old subscription is let go");
+    }
+
+    #[test]
+    fn a_closed_subscription_ends_with_its_next_message() {
+        let (subscriptions, mut following) = following();
+        let mut first = subscription(&subscriptions);
+        lock(&following.gate).is_open = false;
+        assert_eq!(following.next().now_or_never(), None);
+        assert!(lock(&following.gate).is_subscribed, "nothing has come: it is still there");
+        first.try_send(1).unwrap();
+        assert_eq!(following.next().now_or_never(), None);
+        assert!(!lock(&following.gate).is_subscribed);
+        assert!(first.try_send(2).is_err(), "the subscription is let go");
+
+        lock(&following.gate).is_open = true;
+        let mut second = subscription(&subscriptions);
+        second.try_send(3).unwrap();
+        assert_eq!(next(&mut following), 3, "what came while it was closed is gone");
     }
 
     #[test]

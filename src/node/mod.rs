@@ -1,15 +1,21 @@
 //! The ROS 2 node: topics, services and parameters around the [`crate::engine`]. The only place that names r2r.
 //!
-//! One thread spins r2r; its streams are drained by tasks; one thread publishes what the engine computes. `image` in,
-//! prompts in, `~/masks` out: see `docs/interfaces.md` for the whole list.
+//! It is a managed node: topics and services are made at the start, and what works behind them comes and goes with its
+//! [`transitions`]. One thread spins r2r; its streams are drained by tasks; one thread publishes what the engine computes.
+//! `image` in, prompts in, `~/masks` out: see `docs/interfaces.md` for the whole list.
 
+#[cfg(bond)]
+mod bond;
 mod camera;
+mod clock;
 mod convert;
 mod detections;
 mod diagnostics;
 mod image_plane;
 mod inputs;
+mod lifecycle;
 mod matching;
+mod model;
 mod model_options;
 mod names;
 mod outputs;
@@ -17,6 +23,8 @@ pub mod parameter_docs;
 mod parameter_table;
 mod parameters;
 mod pointing;
+mod process;
+mod progress;
 mod qos;
 mod rcl;
 mod refusals;
@@ -24,29 +32,32 @@ mod rosout;
 mod services;
 mod topics;
 mod transforms;
+mod transitions;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use r2r::rcl_interfaces::msg::Log;
-use r2r::{Context, Node, QosProfile};
+use r2r::{Context, Node};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::camera::Transforms;
 use crate::logging::{Logging, finish_trace};
-use crate::model::Model;
-use camera::{Camera, Shared, SharedModel, settings};
+use camera::Slot;
+use clock::NodeClock;
 use diagnostics::Latest;
+use lifecycle::Lifecycle;
 use parameters::Parameters;
-use qos::{Overrides, Profile};
+use process::{finished, leave};
+use qos::Overrides;
 use refusals::Refusals;
-use topics::Topics;
+use topics::{SpinningNode, Topics};
 use transforms::TransformListener;
+use transitions::Transitions;
 
 /// How long the node waits for its threads after Ctrl-C; a session that still runs then is abandoned.
 const STOP_WITHIN: Duration = Duration::from_millis(600);
@@ -66,6 +77,8 @@ pub enum NodeError {
     Model(#[from] crate::model::Error),
     #[error("starting threads: {0}")]
     Threads(#[from] std::io::Error),
+    #[error("the node did not start: '{0}' did not succeed")]
+    Start(&'static str),
 }
 
 /// Runs the node until SIGINT or SIGTERM. ROS arguments (`--ros-args ...`) are read from the command line.
@@ -73,6 +86,7 @@ pub enum NodeError {
 /// # Errors
 /// The node could not start: ROS, a parameter, the model.
 pub fn run(log_level: &str) -> Result<(), NodeError> {
+    rcl::keep_no_large_blocks();
     let (logging, logs) = rosout::start(log_level).map_err(|reason| {
         // There is no log yet to say it in.
         eprintln!("promptseg_node: {reason}");
@@ -80,7 +94,9 @@ pub fn run(log_level: &str) -> Result<(), NodeError> {
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let outcome = runtime.block_on(node(logging, logs));
-    if let Err(e) = &outcome {
+    if let Err(e) = outcome.as_ref()
+        && !matches!(e, NodeError::Start(_))
+    {
         error!("{e}");
     }
     runtime.shutdown_background();
@@ -113,108 +129,121 @@ async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeErro
         let time_source = node.get_time_source();
         time_source.enable_sim_time(&mut node)?;
     }
-
-    let what = parameters.text("model").to_owned();
-    info!("{name}: loading model '{what}'");
-    let since = Instant::now();
-    let (p, w) = (parameters.clone(), what.clone());
-    let loading = tokio::task::spawn_blocking(move || load(&p, &w));
-    let model = tokio::select! {
-        loaded = loading => loaded.map_err(|e| NodeError::Threads(std::io::Error::other(e)))??,
-        _ = interrupt.recv() => leave(),
-        _ = terminate.recv() => leave(),
-    };
-    let model_name = model.info.name.clone();
-    let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
-    let took = since.elapsed().as_secs_f32();
-    info!("{name}: model '{model_name}' in {took:.1} s; encoder on {}, decoder on {}", encoder.runs(), decoder.runs());
-    // A missing provider is missing for both; a variant may be refused for one half alone.
-    let decoders = decoder.refused.iter().filter(|refused| refused.precision.is_some());
-    for refused in encoder.refused.iter().chain(decoders) {
-        info!("{name}: not on {refused}");
-    }
-    for note in encoder.notes.iter().chain(&decoder.notes) {
-        warn!("{name}: {note}");
-    }
-
-    let model = Arc::new(SharedModel::new(model));
-    let clock = node.get_ros_clock();
+    let clock = NodeClock::of(&node);
+    let autostart = parameters.flag("autostart");
     let names = match parameters.texts("cameras") {
         // The only camera of a node needs no name.
         [] => vec![String::new()],
         names => names.to_vec(),
     };
     let parameters = Arc::new(Mutex::new(parameters));
-    let sim_clock =
-        (parameters.lock().unwrap_or_else(PoisonError::into_inner)).flag("use_sim_time").then(|| Arc::clone(&clock));
     let transforms = Arc::new(Mutex::new(Transforms::new()));
     let mut topics = Topics::new(node, overrides)?;
-    let mut cameras = Vec::with_capacity(names.len());
+    let mut slots = Vec::with_capacity(names.len());
     for camera in &names {
-        cameras.push(camera::start(&mut topics, camera, &model, &parameters, &transforms)?);
+        slots.push(Slot::new(&mut topics, camera, autostart)?);
     }
     topics.of_camera("");
-    let events = topics.publisher("/parameter_events", Profile::fixed(QosProfile::parameter_events()))?;
-    let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
-    services::start_parameters(&mut topics, &name, &parameters, events, move |values| {
+    let spinning = topics.spinning();
+    let shared = (Arc::clone(&parameters), Arc::clone(&transforms));
+    let transitions = Transitions::new(name.clone(), spinning.clone(), shared, slots.clone());
+    let lifecycle = Lifecycle::start(&mut topics, &name, transitions.on_transition())?;
+    #[cfg(bond)]
+    let bond = bond::Bond::new(&mut topics, name.rsplit('/').next().unwrap_or(&name), clock.clone())?;
+    #[cfg(bond)]
+    tokio::spawn(Arc::clone(&bond).keep(Arc::clone(&lifecycle)));
+    #[cfg(not(bond))]
+    tracing::debug!("no bond with a lifecycle manager: bond was not sourced when promptseg was built");
+    let (t, simulated) = (Arc::clone(&transitions), AtomicBool::new(lock(&parameters).flag("use_sim_time")));
+    services::start_parameters(&mut topics, &name, &parameters, clock.clone(), move |values| {
         set_level(&logging, values);
-        for camera in &engines {
-            camera.engine.configure(|current| *current = settings(values));
-        }
+        t.settings_changed(values);
+        follow_sim_time(&spinning, values, &simulated);
     })?;
     let diagnostics = topics.publisher("/diagnostics", qos::OUTPUTS)?;
-    let engines: Vec<Arc<Shared>> = cameras.iter().map(|c| Arc::clone(&c.shared)).collect();
+    let progress = Arc::clone(&transitions.progress);
+    let of = (slots.clone(), Arc::clone(&lifecycle), progress);
     let latest = Latest::default();
-    diagnostics::serve(parameters.lock().unwrap_or_else(PoisonError::into_inner).text("metrics_address"), &latest)?;
-    tokio::spawn(diagnostics::report(engines.clone(), latest, name.clone(), diagnostics, clock));
+    diagnostics::serve(lock(&parameters).text("metrics_address"), &latest)?;
+    tokio::spawn(diagnostics::report(of, latest, name.clone(), diagnostics, clock.clone()));
     let refusals = Refusals::default();
-    let mut listener = TransformListener::new(&mut topics, transforms, sim_clock)?;
+    let mut listener = TransformListener::new(&mut topics, transforms, clock)?;
 
-    parameters.lock().unwrap_or_else(PoisonError::into_inner).declare(topics.declared());
+    lock(&parameters).declare(topics.declared());
     let mut spinner = topics.finish();
     let until = stopped;
     let spinning = std::thread::Builder::new().name("spin".into()).spawn(move || {
         while !until() {
             spinner.spin_once(Duration::from_millis(50));
+            let is_simulated = lock(&parameters).flag("use_sim_time");
             // Transforms belong to all cameras, and so does what is wrong with them.
-            listener.take(|topic, refusal| {
-                engines.iter().for_each(|camera| camera.engine.count_refusal(refusal.kind));
+            listener.take(is_simulated, |topic, refusal| {
+                slots.iter().filter_map(|s| s.get()).for_each(|camera| camera.engine.count_refusal(refusal.kind));
                 refusals.say(topic, &refusal);
             });
         }
     })?;
-    info!("{name}: ready");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    let outcome = tokio::select! {
+        started = live(&lifecycle, &name, autostart) => started,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
+    if let Err(e) = &outcome {
+        error!("{e}");
     }
     info!("{name}: stopping");
-    for Camera { shared, .. } in &cameras {
-        shared.engine.stop();
-    }
-    let publishers: Vec<_> = cameras.into_iter().map(|c| c.publisher).collect();
+    #[cfg(bond)]
+    bond.say(false);
     // First what publishes, then what owns the publishers.
     let since = Instant::now();
-    let published = publishers.iter().all(|p| finished(p, since));
+    let idle = transitions.stop(STOP_WITHIN) && lifecycle.state().is_primary();
     stop.store(true, Ordering::Relaxed);
-    if !published || !finished(&spinning, since) {
-        leave();
+    if !finished(&spinning, STOP_WITHIN.saturating_sub(since.elapsed())) || !idle {
+        leave(i32::from(outcome.is_err()));
     }
-    Ok(())
+    outcome
 }
 
-/// Waits for a thread, but not for a session that takes its time.
-fn finished(thread: &std::thread::JoinHandle<()>, since: Instant) -> bool {
-    while since.elapsed() < STOP_WITHIN && !thread.is_finished() {
-        std::thread::sleep(Duration::from_millis(5));
+/// Starts the node, if it starts by itself; without a model it ends then, for whoever started it to start it again. After
+/// that, its life is in the hands of others.
+async fn live(lifecycle: &Lifecycle, name: &str, autostart: bool) -> Result<(), NodeError> {
+    if autostart {
+        for transition in ["configure", "activate"] {
+            if !lifecycle.change(0, transition).await {
+                return Err(NodeError::Start(transition));
+            }
+        }
+        info!("{name}: ready");
+    } else {
+        info!("{name}: waits for a lifecycle manager, or for `ros2 lifecycle set {name} configure`");
     }
-    thread.is_finished()
+    std::future::pending().await
 }
 
-/// Ends the process while a thread is still within a session: its destructors would run beside it.
-fn leave() -> ! {
-    finish_trace();
-    rcl::end_process(0)
+/// Switches the clock when the parameter has changed.
+fn follow_sim_time(node: &SpinningNode, parameters: &Parameters, simulated: &AtomicBool) {
+    let wanted = parameters.flag("use_sim_time");
+    if simulated.swap(wanted, Ordering::Relaxed) == wanted {
+        return;
+    }
+    let node = node.clone();
+    tokio::spawn(async move {
+        let switched = node.with_node(move |node| {
+            let source = node.get_time_source();
+            if wanted {
+                return source.enable_sim_time(node);
+            }
+            source.disable_sim_time();
+            Ok(())
+        });
+        if let Err(e) = switched.await {
+            warn!("use_sim_time could not be set to {wanted}: {e}");
+        }
+    });
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn set_level(logging: &Logging, parameters: &Parameters) {
@@ -231,14 +260,4 @@ fn read_parameters(node: &Node) -> Result<(Parameters, Overrides), NodeError> {
         warn!("parameters: {refused}");
     }
     Ok((parameters, Overrides::new(given())))
-}
-
-fn load(parameters: &Parameters, what: &str) -> Result<Model, NodeError> {
-    let options = model_options::session_options(parameters)?;
-    if what == "tiny" {
-        return Ok(Model::tiny(&options)?);
-    }
-    let decoder = parameters.text("decoder");
-    let decoder = (!decoder.is_empty()).then(|| Path::new(decoder));
-    Ok(Model::open(Path::new(what), decoder, &options)?)
 }

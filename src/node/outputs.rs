@@ -11,7 +11,7 @@ use r2r::vision_msgs::msg::{
 };
 
 use super::convert::ros_header;
-use super::topics::{Output, Topics};
+use super::topics::{Offer, Output, Topics};
 use super::{NodeError, qos};
 use crate::engine::{FrameResult, ObjectResult};
 use crate::pixels::{Mask, OverlayObject, PixelError, draw_corner, draw_overlay, encode_jpeg, label_image, union_mask};
@@ -24,7 +24,6 @@ pub struct Outputs {
     detections: Output<Detection2DArray>,
     overlay: Output<Image>,
     overlay_compressed: Output<CompressedImage>,
-    model: String,
 }
 
 /// Something went wrong on the way out.
@@ -38,18 +37,23 @@ pub enum OutputError {
 
 impl Outputs {
     /// # Errors
-    /// The middleware refuses a topic; an override of its profile is wrong.
-    pub fn new(topics: &mut Topics, model: String) -> Result<Self, NodeError> {
+    /// An override of a profile is wrong.
+    pub fn new(topics: &mut Topics) -> Result<Self, NodeError> {
         let compressed = topics.compressed("~/overlay");
         Ok(Outputs {
-            mask: topics.publisher("~/mask", qos::OUTPUTS)?,
-            labels: topics.publisher("~/labels", qos::OUTPUTS)?,
-            masks: topics.publisher("~/masks", qos::OUTPUTS)?,
-            detections: topics.publisher("~/detections", qos::OUTPUTS)?,
-            overlay: topics.publisher("~/overlay", qos::OUTPUTS)?,
-            overlay_compressed: topics.publisher(&compressed, qos::OUTPUTS)?,
-            model,
+            mask: topics.output("~/mask", qos::OUTPUTS)?,
+            labels: topics.output("~/labels", qos::OUTPUTS)?,
+            masks: topics.output("~/masks", qos::OUTPUTS)?,
+            detections: topics.output("~/detections", qos::OUTPUTS)?,
+            overlay: topics.output("~/overlay", qos::OUTPUTS)?,
+            overlay_compressed: topics.output(&compressed, qos::OUTPUTS)?,
         })
+    }
+
+    /// All of them.
+    pub fn each(&mut self) -> [&mut dyn Offer; 6] {
+        let Outputs { mask, labels, masks, detections, overlay, overlay_compressed } = self;
+        [mask, labels, masks, detections, overlay, overlay_compressed]
     }
 
     /// Publishes what is known about a frame. Frames without objects only make an overlay, unless the objects have
@@ -57,7 +61,13 @@ impl Outputs {
     ///
     /// # Errors
     /// Of the first topic that failed; the others are published all the same.
-    pub fn publish(&self, result: &FrameResult, overlay_quality: u8, picture: &mut Picture) -> Result<(), OutputError> {
+    pub fn publish(
+        &self,
+        result: &FrameResult,
+        model: &str,
+        overlay_quality: u8,
+        picture: &mut Picture,
+    ) -> Result<(), OutputError> {
         let header = || ros_header(&result.header);
         let (width, height) = result.image.dimensions();
         let mut first_error = Ok(());
@@ -69,7 +79,7 @@ impl Outputs {
         if result.prompted || !result.objects.is_empty() {
             keep(publish("~/mask", &self.mask, || Ok(mask_image(result, header()))));
             keep(publish("~/labels", &self.labels, || Ok(labels(result, header()))));
-            keep(publish("~/masks", &self.masks, || Ok(mask_array(result, &self.model))));
+            keep(publish("~/masks", &self.masks, || Ok(mask_array(result, model))));
             keep(publish("~/detections", &self.detections, || {
                 let detections = result.objects.iter().filter_map(|o| detection(o, header())).collect();
                 Ok(Detection2DArray { header: header(), detections })

@@ -13,19 +13,21 @@ use r2r::rcl_interfaces::srv::{
     DescribeParameters, GetParameterTypes, GetParameters, ListParameters, SetParameters, SetParametersAtomically,
 };
 use r2r::std_srvs::srv::{SetBool, Trigger};
-use r2r::{ParameterValue, ServiceRequest, WrappedServiceTypeSupport};
+use r2r::{ParameterValue, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 use tokio::sync::oneshot;
 
-use super::camera::Shared;
+use super::camera::{Shared, Slot};
+use super::clock::NodeClock;
 use super::outputs::mask_array;
 use super::parameter_table::TakesEffect;
 use super::parameters::{Parameters, type_number};
+use super::qos::Profile;
 use super::topics::{Output, Requests, Topics};
 use super::{NodeError, convert};
-use crate::engine::{FrameRef, FrameResult, Interaction, Refusal, Segment, SegmentOn};
+use crate::engine::{FrameRef, FrameResult, Interaction, Refusal, RefusalKind, Segment, SegmentOn};
 
 /// Answers requests one after the other, on a task of its own.
-fn serve<T, F>(mut requests: Requests<T>, mut answer: F)
+pub fn serve<T, F>(mut requests: Requests<T>, mut answer: F)
 where
     T: WrappedServiceTypeSupport + 'static,
     T::Request: Send,
@@ -40,7 +42,7 @@ where
     });
 }
 
-fn respond<T: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<T>, response: T::Response) {
+pub fn respond<T: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<T>, response: T::Response) {
     if let Err(e) = request.respond(response) {
         tracing::warn!("a service's answer could not be sent: {e}");
     }
@@ -50,9 +52,9 @@ fn respond<T: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<T>, r
 ///
 /// # Errors
 /// The middleware refuses a service.
-pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError> {
+pub fn start(topics: &mut Topics, slot: &Arc<Slot>) -> Result<(), NodeError> {
     let mut segments: Requests<SegmentSrv::Service> = topics.service("~/segment")?;
-    let s = Arc::clone(shared);
+    let s = Arc::clone(slot);
     tokio::spawn(async move {
         while let Some(request) = segments.next().await {
             // Each on a task of its own: a large image of one client does not hold up the others.
@@ -63,17 +65,29 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
         ("~/new_object", "the next click starts a new object", (|| Interaction::NewObject) as fn() -> Interaction),
         ("~/clear", "all objects are cleared", || Interaction::Clear),
     ] {
-        let s = Arc::clone(shared);
-        serve::<Trigger::Service, _>(topics.service(name)?, move |_| match s.engine.interact(interaction()) {
-            Ok(()) => Trigger::Response { success: true, message: done.into() },
-            Err(refusal) => Trigger::Response { success: false, message: refusal.message },
-        });
+        trigger(topics, name, slot, move |s| async move {
+            let shared = at_work(&s).await?;
+            shared.engine.interact(interaction()).map(|()| done.to_owned()).map_err(|refusal| refusal.message)
+        })?;
     }
-    let mut requests: Requests<Trigger::Service> = topics.service("~/undo")?;
-    let s = Arc::clone(shared);
+    trigger(topics, "~/undo", slot, undo)
+}
+
+/// Serves a trigger, whose answer is what was done, or why nothing was.
+fn trigger<F>(
+    topics: &mut Topics,
+    name: &str,
+    slot: &Arc<Slot>,
+    answer: impl Fn(Arc<Slot>) -> F + Send + 'static,
+) -> Result<(), NodeError>
+where
+    F: Future<Output = Result<String, String>> + Send,
+{
+    let mut requests: Requests<Trigger::Service> = topics.service(name)?;
+    let slot = Arc::clone(slot);
     tokio::spawn(async move {
         while let Some(request) = requests.next().await {
-            let (success, message) = match undo(&s).await {
+            let (success, message) = match answer(Arc::clone(&slot)).await {
                 Ok(done) => (true, done),
                 Err(reason) => (false, reason),
             };
@@ -83,25 +97,39 @@ pub fn start(topics: &mut Topics, shared: &Arc<Shared>) -> Result<(), NodeError>
     Ok(())
 }
 
-/// What was taken back, or why nothing was.
-async fn undo(shared: &Shared) -> Result<String, String> {
-    let (reply, answer) = oneshot::channel();
-    shared.engine.interact(Interaction::Undo { reply }).map_err(|refusal| refusal.message)?;
-    answer.await.unwrap_or_else(|_| Err("no answer: it failed (see the log), or the node stops".into()))
+/// What works, or why nothing does.
+async fn at_work(slot: &Slot) -> Result<Arc<Shared>, String> {
+    let inactive = || "the node is not active: configure and activate it (ros2 lifecycle set)".to_owned();
+    slot.get_soon().await.ok_or_else(inactive)
 }
 
-async fn segment(shared: Arc<Shared>, request: ServiceRequest<SegmentSrv::Service>) {
-    let answer = ask(&shared, &request.message).await;
-    let response = match answer {
-        Ok(result) => SegmentSrv::Response {
-            success: true,
-            message: String::new(),
-            result: mask_array(&result, &shared.model.name),
+// An answer that is waited for holds on to nothing: while it is under way the node may be deactivated, which drops the
+// question, and so ends the waiting.
+const GONE: &str = "the node was deactivated";
+
+/// What was taken back, or why nothing was.
+async fn undo(slot: Arc<Slot>) -> Result<String, String> {
+    let (reply, answer) = oneshot::channel();
+    at_work(&slot).await?.engine.interact(Interaction::Undo { reply }).map_err(|refusal| refusal.message)?;
+    answer.await.unwrap_or_else(|_| Err(format!("no answer: it failed (see the log), or {GONE}")))
+}
+
+async fn segment(slot: Arc<Slot>, request: ServiceRequest<SegmentSrv::Service>) {
+    let refused = |message| SegmentSrv::Response { success: false, message, ..SegmentSrv::Response::default() };
+    let asked = at_work(&slot).await.map(|shared| (ask(&shared, &request.message), shared.model.name.clone()));
+    let response = match asked {
+        Ok((answer, model)) => match answer.await {
+            Ok(result) => {
+                SegmentSrv::Response { success: true, message: String::new(), result: mask_array(&result, &model) }
+            }
+            Err(refusal) => {
+                if let Some(shared) = slot.get() {
+                    shared.refusals.say("~/segment", &refusal);
+                }
+                refused(refusal.message)
+            }
         },
-        Err(refusal) => {
-            shared.refusals.say("~/segment", &refusal);
-            SegmentSrv::Response { success: false, message: refusal.message, ..SegmentSrv::Response::default() }
-        }
+        Err(message) => refused(message),
     };
     respond(request, response);
 }
@@ -126,9 +154,7 @@ fn ask(shared: &Shared, request: &SegmentSrv::Request) -> impl Future<Output = R
     async move {
         match refused {
             Some(refusal) => Err(refusal),
-            None => answer.await.unwrap_or_else(|_| {
-                Err(Refusal::new(crate::engine::RefusalKind::ModelFailed, "no answer: the node stops"))
-            }),
+            None => answer.await.unwrap_or_else(|_| Err(Refusal::new(RefusalKind::ModelFailed, GONE))),
         }
     }
 }
@@ -141,9 +167,11 @@ pub fn start_parameters(
     topics: &mut Topics,
     node_name: &str,
     parameters: &Arc<Mutex<Parameters>>,
-    events: Output<ParameterEvent>,
+    clock: NodeClock,
     changed: impl Fn(&Parameters) + Send + Sync + 'static,
 ) -> Result<(), NodeError> {
+    let events: Output<ParameterEvent> =
+        topics.publisher("/parameter_events", Profile::fixed(QosProfile::parameter_events()))?;
     let lock = |p: &Arc<Mutex<Parameters>>| p.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let node_name = node_name.to_owned();
     let set_all = {
@@ -153,13 +181,15 @@ pub fn start_parameters(
         Arc::new(move |asked: &[Parameter], atomically: bool| {
             let mut values = parameters.lock().unwrap_or_else(PoisonError::into_inner);
             let mut next = values.clone();
-            let mut event = ParameterEvent { node: node_name.clone(), ..ParameterEvent::default() };
+            let mut event = ParameterEvent { stamp: clock.now(), node: node_name.clone(), ..ParameterEvent::default() };
             let mut results = Vec::with_capacity(asked.len());
             for p in asked {
                 let value = value_of(&p.value);
                 results.push(match next.set(&p.name, &value) {
                     Ok(takes_effect) => {
-                        event.changed_parameters.push(p.clone());
+                        // As it is stored: a whole number for a float has become one.
+                        let value = next.get(&p.name).map(message_of).unwrap_or_default();
+                        event.changed_parameters.push(Parameter { name: p.name.clone(), value });
                         SetParametersResult { successful: true, reason: later(&p.name, takes_effect) }
                     }
                     Err(refused) => SetParametersResult { successful: false, reason: refused.to_string() },

@@ -1,14 +1,16 @@
 //! Makes topics and services: under the names of their camera, with the quality of service in force.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use futures::Stream;
 use r2r::qos::DurabilityPolicy;
 use r2r::{Node, Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport, WrappedTypesupport};
+use tokio::sync::oneshot;
 
 use super::NodeError;
-use super::matching::Subscriptions;
+use super::matching::{Subscriptions, When};
 use super::names::Names;
 use super::parameters::Declared;
 use super::qos::{Overrides, Profile, Side};
@@ -26,6 +28,7 @@ pub struct Topics {
     overrides: Overrides,
     subscriptions: Subscriptions,
     camera: String,
+    jobs: (Sender<Job>, Receiver<Job>),
 }
 
 impl Topics {
@@ -33,7 +36,8 @@ impl Topics {
     /// The command line is no ROS command line.
     pub fn new(node: Node, overrides: Overrides) -> Result<Self, NodeError> {
         let names = Names::of(&node)?;
-        Ok(Topics { node, names, overrides, subscriptions: Subscriptions::default(), camera: String::new() })
+        let (subscriptions, camera) = Default::default();
+        Ok(Topics { node, names, overrides, subscriptions, camera, jobs: channel() })
     }
 
     /// What is made from now on belongs to that camera: `image` becomes `front/image`, `~/mask` becomes `~/front/mask`.
@@ -53,24 +57,46 @@ impl Topics {
         compressed(&self.names, &of_camera(&self.camera, topic))
     }
 
+    /// Messages that come while the node is active.
+    ///
     /// # Errors
     /// The middleware refuses the topic; an override of its profile is wrong.
     pub fn subscribe<T>(&mut self, topic: &str, profile: Profile) -> Result<Messages<T>, NodeError>
     where
         T: WrappedTypesupport + Send + 'static,
     {
-        let (name, full) = (of_camera(&self.camera, topic), self.resolve(topic));
-        let profile = self.overrides.apply(&full, Side::Subscription, profile)?;
-        Ok(self.subscriptions.subscribe(&mut self.node, name, full, profile)?)
+        self.subscribe_when(When::Active, topic, profile)
     }
 
     /// # Errors
     /// The middleware refuses the topic; an override of its profile is wrong.
-    pub fn publisher<T: WrappedTypesupport>(&mut self, topic: &str, profile: Profile) -> Result<Output<T>, NodeError> {
+    pub fn subscribe_when<T>(&mut self, when: When, topic: &str, profile: Profile) -> Result<Messages<T>, NodeError>
+    where
+        T: WrappedTypesupport + Send + 'static,
+    {
+        let (name, full) = (of_camera(&self.camera, topic), self.resolve(topic));
+        let profile = self.overrides.apply(&full, Side::Subscription, profile)?;
+        Ok(self.subscriptions.add(&mut self.node, name, full, profile, when)?)
+    }
+
+    /// # Errors
+    /// The middleware refuses the topic; an override of its profile is wrong.
+    pub fn publisher<T>(&mut self, topic: &str, profile: Profile) -> Result<Output<T>, NodeError>
+    where
+        T: WrappedTypesupport + 'static,
+    {
+        let mut output = self.output(topic, profile)?;
+        output.offer(&mut self.node)?;
+        Ok(output)
+    }
+
+    /// A topic that is not offered yet.
+    ///
+    /// # Errors
+    /// An override of its profile is wrong.
+    pub fn output<T: WrappedTypesupport>(&mut self, topic: &str, profile: Profile) -> Result<Output<T>, NodeError> {
         let Profile { qos, .. } = self.overrides.apply(&self.resolve(topic), Side::Publisher, profile)?;
-        let is_latched = qos.durability == DurabilityPolicy::TransientLocal;
-        let publisher = self.node.create_publisher(&of_camera(&self.camera, topic), qos)?;
-        Ok(Output { publisher, is_latched })
+        Ok(Output { name: of_camera(&self.camera, topic), qos, publisher: None })
     }
 
     /// # Errors
@@ -89,32 +115,64 @@ impl Topics {
         self.overrides.declared.clone()
     }
 
-    /// The node with all its topics, to be spun.
+    /// What can be asked of the node once it is spun.
+    pub fn spinning(&self) -> SpinningNode {
+        SpinningNode { jobs: self.jobs.0.clone() }
+    }
+
+    /// The node with all its topics, to be spun by one thread.
     pub fn finish(self) -> Spinner {
         if let Some(others) = self.overrides.of_others() {
             tracing::info!("parameters: {others}");
         }
-        Spinner { node: self.node, subscriptions: self.subscriptions }
+        Spinner { node: self.node, subscriptions: self.subscriptions, jobs: self.jobs.1 }
     }
 }
 
-/// A topic that the node publishes.
+/// A topic that the node publishes while it is offered.
 pub struct Output<T: WrappedTypesupport> {
-    publisher: Publisher<T>,
-    is_latched: bool,
+    name: String,
+    qos: QosProfile,
+    publisher: Option<Publisher<T>>,
+}
+
+/// Whatever its type.
+pub trait Offer {
+    /// # Errors
+    /// The middleware refuses the topic.
+    fn offer(&mut self, node: &mut Node) -> r2r::Result<()>;
+    /// Takes it back, with the messages that the middleware keeps for it.
+    fn withdraw(&mut self, node: &mut Node);
+}
+
+impl<T: WrappedTypesupport + 'static> Offer for Output<T> {
+    fn offer(&mut self, node: &mut Node) -> r2r::Result<()> {
+        if self.publisher.is_none() {
+            self.publisher = Some(node.create_publisher(&self.name, self.qos.clone())?);
+        }
+        Ok(())
+    }
+
+    fn withdraw(&mut self, node: &mut Node) {
+        if let Some(publisher) = self.publisher.take() {
+            node.destroy_publisher(publisher);
+        }
+    }
 }
 
 impl<T: WrappedTypesupport + 'static> Output<T> {
     /// Whether somebody subscribes; or may do so later, when the last message is kept for them. Nothing is computed for
     /// a topic that nobody wants.
     pub fn is_wanted(&self) -> bool {
-        self.is_latched || self.publisher.get_inter_process_subscription_count().is_ok_and(|n| n > 0)
+        let Some(publisher) = &self.publisher else { return false };
+        self.qos.durability == DurabilityPolicy::TransientLocal
+            || publisher.get_inter_process_subscription_count().is_ok_and(|n| n > 0)
     }
 
     /// # Errors
-    /// The middleware does not take it.
+    /// The middleware does not take it, or the topic is not offered.
     pub fn publish(&self, message: &T) -> r2r::Result<()> {
-        self.publisher.publish(message)
+        self.publisher.as_ref().ok_or(r2r::Error::RCL_RET_PUBLISHER_INVALID)?.publish(message)
     }
 }
 
@@ -122,13 +180,72 @@ impl<T: WrappedTypesupport + 'static> Output<T> {
 pub struct Spinner {
     node: Node,
     subscriptions: Subscriptions,
+    jobs: Receiver<Job>,
 }
+
+type Job = Box<dyn FnOnce(&mut Spinner) + Send>;
 
 impl Spinner {
     /// Hands on what has come, or waits for it.
     pub fn spin_once(&mut self, timeout: Duration) {
         self.node.spin_once(timeout);
+        while let Ok(job) = self.jobs.try_recv() {
+            job(self);
+        }
         self.subscriptions.follow(&mut self.node);
+    }
+}
+
+/// What the thread that spins the node does for the others: rcl takes no two of them at a time.
+#[derive(Clone)]
+pub struct SpinningNode {
+    jobs: Sender<Job>,
+}
+
+impl SpinningNode {
+    /// Listens to the inputs, to images by that transport.
+    ///
+    /// # Errors
+    /// The middleware refuses a topic.
+    pub async fn open(&self, image_transport: &str) -> Result<(), NodeError> {
+        let transport = image_transport.to_owned();
+        Ok(self.run(move |spinner| spinner.subscriptions.open(&mut spinner.node, &transport)).await?)
+    }
+
+    /// Listens no more.
+    ///
+    /// # Errors
+    /// The node is gone.
+    pub async fn close(&self) -> Result<(), NodeError> {
+        let closed = self.run(|spinner| {
+            spinner.subscriptions.close();
+            Ok(())
+        });
+        Ok(closed.await?)
+    }
+
+    /// Has something done with the node between two spins.
+    ///
+    /// # Errors
+    /// What the job says; the node is gone.
+    pub async fn with_node(
+        &self,
+        job: impl FnOnce(&mut Node) -> r2r::Result<()> + Send + 'static,
+    ) -> Result<(), NodeError> {
+        Ok(self.run(|spinner| job(&mut spinner.node)).await?)
+    }
+
+    async fn run(&self, job: impl FnOnce(&mut Spinner) -> r2r::Result<()> + Send + 'static) -> r2r::Result<()> {
+        let (done, outcome) = oneshot::channel();
+        let job: Job = Box::new(move |spinner| {
+            // Nobody waits for it any more: only while the node goes away.
+            let _ = done.send(job(spinner));
+        });
+        let gone = r2r::Error::RCL_RET_NODE_INVALID;
+        match self.jobs.send(job) {
+            Ok(()) => outcome.await.unwrap_or(Err(gone)),
+            Err(_) => Err(gone),
+        }
     }
 }
 

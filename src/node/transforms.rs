@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use r2r::Clock;
 use r2r::geometry_msgs::msg::TransformStamped;
 use r2r::tf2_msgs::msg::TFMessage;
 
 use super::NodeError;
+use super::clock::NodeClock;
+use super::matching::When;
 use super::qos;
 use super::topics::{Messages, Topics};
 use crate::camera::{StampedTransform, Transforms};
@@ -19,25 +20,20 @@ pub struct TransformListener {
     buffer: Arc<Mutex<Transforms>>,
     moving: Messages<TFMessage>,
     fixed: Messages<TFMessage>,
-    /// A clock that can go back: simulated time.
-    clock: Option<Arc<Mutex<Clock>>>,
+    clock: NodeClock,
     last: Duration,
 }
 
 impl TransformListener {
-    /// `clock`: of a node with `use_sim_time`.
+    /// Listens whatever state the node is in: one that is activated knows where its cameras are.
     ///
     /// # Errors
     /// The middleware refuses a topic.
-    pub fn new(
-        topics: &mut Topics,
-        buffer: Arc<Mutex<Transforms>>,
-        clock: Option<Arc<Mutex<Clock>>>,
-    ) -> Result<Self, NodeError> {
+    pub fn new(topics: &mut Topics, buffer: Arc<Mutex<Transforms>>, clock: NodeClock) -> Result<Self, NodeError> {
         Ok(TransformListener {
             buffer,
-            moving: topics.subscribe("/tf", qos::TRANSFORMS)?,
-            fixed: topics.subscribe("/tf_static", qos::STATIC_TRANSFORMS)?,
+            moving: topics.subscribe_when(When::Always, "/tf", qos::TRANSFORMS)?,
+            fixed: topics.subscribe_when(When::Always, "/tf_static", qos::STATIC_TRANSFORMS)?,
             clock,
             last: Duration::ZERO,
         })
@@ -45,8 +41,13 @@ impl TransformListener {
 
     /// Takes what the last spin brought, and says what it refuses. Called by the thread that spins: r2r drops messages
     /// once ten of a topic wait, and one of `/tf_static` never comes again.
-    pub fn take(&mut self, refuse: impl Fn(&str, Refusal)) {
-        self.start_over_with_the_clock();
+    ///
+    /// `is_simulated`: the clock is that of a simulation or a bag, and can go back.
+    pub fn take(&mut self, is_simulated: bool, refuse: impl Fn(&str, Refusal)) {
+        match is_simulated {
+            true => self.start_over_with_the_clock(),
+            false => self.last = Duration::ZERO,
+        }
         for (topic, messages, is_static) in [("/tf_static", &mut self.fixed, true), ("/tf", &mut self.moving, false)] {
             while let Some(Some(message)) = messages.next().now_or_never() {
                 let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,8 +63,7 @@ impl TransformListener {
     /// A bag or a simulation that starts again brings old stamps, between which and the newer ones nothing is to be
     /// interpolated: tf2_ros' Buffer forgets the newer ones too.
     fn start_over_with_the_clock(&mut self) {
-        let Some(clock) = &self.clock else { return };
-        let Ok(now) = clock.lock().unwrap_or_else(PoisonError::into_inner).get_now() else { return };
+        let now = self.clock.elapsed();
         if now < self.last {
             tracing::info!("the clock went back by {:.1} s: transforms are forgotten", (self.last - now).as_secs_f64());
             self.buffer.lock().unwrap_or_else(PoisonError::into_inner).clear();

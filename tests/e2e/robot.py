@@ -161,6 +161,17 @@ class Robot:
         self.wait_encoded(image.header.stamp, before)
         return image.header.stamp
 
+    def until_overlay(self, rgb: np.ndarray) -> None:
+        """Shows it again and again until one is encoded: for a node that has just subscribed."""
+        before = self.overlay.mark()
+
+        def shown() -> bool:
+            self.publish_image(messages.image(rgb, self.stamp()))
+            time.sleep(0.1)
+            return self.overlay.mark() > before
+
+        eventually("an overlay", shown, START_TIMEOUT)
+
     def wait_encoded(self, stamp: Time, since: int = 0) -> None:
         self.overlay.wait(f"the overlay of frame {stamp}", lambda m: m.header.stamp == stamp, since)
 

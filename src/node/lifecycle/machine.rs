@@ -1,0 +1,332 @@
+//! The state machine of a managed node, apart from ROS: states and transitions of rcl_lifecycle's default state machine,
+//! with its ids and labels (https://design.ros2.org/articles/node_lifecycle.html).
+
+use std::fmt;
+
+/// Primary states (below 10), and transition states, which last while a transition is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Unknown = 0,
+    Unconfigured = 1,
+    Inactive = 2,
+    Active = 3,
+    Finalized = 4,
+    Configuring = 10,
+    CleaningUp = 11,
+    ShuttingDown = 12,
+    Activating = 13,
+    Deactivating = 14,
+    ErrorProcessing = 15,
+}
+
+use State::{
+    Activating, Active, CleaningUp, Configuring, Deactivating, ErrorProcessing, Finalized, Inactive, ShuttingDown,
+    Unconfigured, Unknown,
+};
+
+impl State {
+    /// In the order of rcl_lifecycle.
+    pub const ALL: [State; 11] = [
+        Unknown,
+        Unconfigured,
+        Inactive,
+        Active,
+        Finalized,
+        Configuring,
+        CleaningUp,
+        ShuttingDown,
+        Activating,
+        Deactivating,
+        ErrorProcessing,
+    ];
+
+    pub fn id(self) -> u8 {
+        self as u8
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Unknown => "unknown",
+            Unconfigured => "unconfigured",
+            Inactive => "inactive",
+            Active => "active",
+            Finalized => "finalized",
+            Configuring => "configuring",
+            CleaningUp => "cleaningup",
+            ShuttingDown => "shuttingdown",
+            Activating => "activating",
+            Deactivating => "deactivating",
+            ErrorProcessing => "errorprocessing",
+        }
+    }
+
+    /// Whether the node rests in it.
+    pub fn is_primary(self) -> bool {
+        self.id() < Configuring.id()
+    }
+
+    /// What may happen from here.
+    pub fn transitions(self) -> impl Iterator<Item = &'static Transition> {
+        TRANSITIONS.iter().filter(move |t| t.start == self)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+/// An edge of the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transition {
+    pub id: u8,
+    pub label: &'static str,
+    pub start: State,
+    pub goal: State,
+}
+
+const fn edge(id: u8, label: &'static str, start: State, goal: State) -> Transition {
+    Transition { id, label, start, goal }
+}
+
+const SUCCESS: &str = "transition_success";
+const FAILURE: &str = "transition_failure";
+const ERROR: &str = "transition_error";
+
+/// All of them, in the order of rcl_lifecycle.
+pub const TRANSITIONS: [Transition; 25] = [
+    edge(1, "configure", Unconfigured, Configuring),
+    edge(10, SUCCESS, Configuring, Inactive),
+    edge(11, FAILURE, Configuring, Unconfigured),
+    edge(12, ERROR, Configuring, ErrorProcessing),
+    edge(2, "cleanup", Inactive, CleaningUp),
+    edge(20, SUCCESS, CleaningUp, Unconfigured),
+    edge(21, FAILURE, CleaningUp, Inactive),
+    edge(22, ERROR, CleaningUp, ErrorProcessing),
+    edge(3, "activate", Inactive, Activating),
+    edge(30, SUCCESS, Activating, Active),
+    edge(31, FAILURE, Activating, Inactive),
+    edge(32, ERROR, Activating, ErrorProcessing),
+    edge(4, "deactivate", Active, Deactivating),
+    edge(40, SUCCESS, Deactivating, Inactive),
+    edge(41, FAILURE, Deactivating, Active),
+    edge(42, ERROR, Deactivating, ErrorProcessing),
+    edge(5, "shutdown", Unconfigured, ShuttingDown),
+    edge(6, "shutdown", Inactive, ShuttingDown),
+    edge(7, "shutdown", Active, ShuttingDown),
+    edge(50, SUCCESS, ShuttingDown, Finalized),
+    edge(51, FAILURE, ShuttingDown, Finalized),
+    edge(52, ERROR, ShuttingDown, ErrorProcessing),
+    edge(60, SUCCESS, ErrorProcessing, Unconfigured),
+    edge(61, FAILURE, ErrorProcessing, Finalized),
+    edge(62, ERROR, ErrorProcessing, Finalized),
+];
+
+/// What came of the work of a transition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    /// It could not be done; the node is as it was before.
+    Failure,
+    /// It went wrong half way: error processing clears up.
+    Error,
+}
+
+/// Why a transition does not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("'{asked}' is no transition from '{from}'; from there go: {possible}")]
+    NotFromHere { asked: String, from: State, possible: String },
+    #[error("'{asked}' has to wait: the node is {during}")]
+    UnderWay { asked: String, during: State },
+}
+
+/// Where the node is.
+#[derive(Debug)]
+pub struct Machine {
+    state: State,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Machine { state: Unconfigured }
+    }
+}
+
+impl Machine {
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Starts a transition. As in rclcpp, a label that is given counts more than the id, which ROS tools leave at 0 then.
+    /// What ends a transition is in the graph, but not for others to ask for.
+    ///
+    /// # Errors
+    /// There is no such transition from this state; another one is under way.
+    pub fn request(&mut self, id: u8, label: &str) -> Result<&'static Transition, Refused> {
+        let from = self.state;
+        let asked = || {
+            let known = TRANSITIONS.iter().find(|t| t.id == id);
+            match (label, known) {
+                ("", Some(t)) => format!("{} ({id})", t.label),
+                ("", None) => id.to_string(),
+                (label, _) => label.to_owned(),
+            }
+        };
+        if !from.is_primary() {
+            return Err(Refused::UnderWay { asked: asked(), during: from });
+        }
+        let wanted = |t: &&Transition| if label.is_empty() { t.id == id } else { t.label == label };
+        let Some(transition) = from.transitions().find(wanted) else {
+            let mut possible: Vec<&str> = from.transitions().map(|t| t.label).collect();
+            if possible.is_empty() {
+                possible.push("none");
+            }
+            return Err(Refused::NotFromHere { asked: asked(), from, possible: possible.join(", ") });
+        };
+        self.state = transition.goal;
+        Ok(transition)
+    }
+
+    /// Ends the transition that is under way. `None` when there is none.
+    pub fn finish(&mut self, outcome: Outcome) -> Option<&'static Transition> {
+        let label = match outcome {
+            Outcome::Success => SUCCESS,
+            Outcome::Failure => FAILURE,
+            Outcome::Error => ERROR,
+        };
+        let transition = self.state.transitions().find(|t| t.label == label)?;
+        self.state = transition.goal;
+        Some(transition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(state: State) -> Machine {
+        Machine { state }
+    }
+
+    #[test]
+    fn ids_are_those_of_lifecycle_msgs() {
+        use r2r::lifecycle_msgs::msg::{State as S, Transition as T};
+        let states = [
+            (Unknown, S::PRIMARY_STATE_UNKNOWN),
+            (Unconfigured, S::PRIMARY_STATE_UNCONFIGURED),
+            (Inactive, S::PRIMARY_STATE_INACTIVE),
+            (Active, S::PRIMARY_STATE_ACTIVE),
+            (Finalized, S::PRIMARY_STATE_FINALIZED),
+            (Configuring, S::TRANSITION_STATE_CONFIGURING),
+            (CleaningUp, S::TRANSITION_STATE_CLEANINGUP),
+            (ShuttingDown, S::TRANSITION_STATE_SHUTTINGDOWN),
+            (Activating, S::TRANSITION_STATE_ACTIVATING),
+            (Deactivating, S::TRANSITION_STATE_DEACTIVATING),
+            (ErrorProcessing, S::TRANSITION_STATE_ERRORPROCESSING),
+        ];
+        assert_eq!(states.map(|(state, _)| state), State::ALL);
+        assert!(states.iter().all(|(state, id)| i64::from(state.id()) == *id as i64));
+        let ids = [
+            T::TRANSITION_CONFIGURE,
+            T::TRANSITION_ON_CONFIGURE_SUCCESS,
+            T::TRANSITION_ON_CONFIGURE_FAILURE,
+            T::TRANSITION_ON_CONFIGURE_ERROR,
+            T::TRANSITION_CLEANUP,
+            T::TRANSITION_ON_CLEANUP_SUCCESS,
+            T::TRANSITION_ON_CLEANUP_FAILURE,
+            T::TRANSITION_ON_CLEANUP_ERROR,
+            T::TRANSITION_ACTIVATE,
+            T::TRANSITION_ON_ACTIVATE_SUCCESS,
+            T::TRANSITION_ON_ACTIVATE_FAILURE,
+            T::TRANSITION_ON_ACTIVATE_ERROR,
+            T::TRANSITION_DEACTIVATE,
+            T::TRANSITION_ON_DEACTIVATE_SUCCESS,
+            T::TRANSITION_ON_DEACTIVATE_FAILURE,
+            T::TRANSITION_ON_DEACTIVATE_ERROR,
+            T::TRANSITION_UNCONFIGURED_SHUTDOWN,
+            T::TRANSITION_INACTIVE_SHUTDOWN,
+            T::TRANSITION_ACTIVE_SHUTDOWN,
+            T::TRANSITION_ON_SHUTDOWN_SUCCESS,
+            T::TRANSITION_ON_SHUTDOWN_FAILURE,
+            T::TRANSITION_ON_SHUTDOWN_ERROR,
+            T::TRANSITION_ON_ERROR_SUCCESS,
+            T::TRANSITION_ON_ERROR_FAILURE,
+            T::TRANSITION_ON_ERROR_ERROR,
+        ];
+        assert!(TRANSITIONS.iter().zip(ids).all(|(t, id)| i64::from(t.id) == id as i64));
+    }
+
+    #[test]
+    fn a_whole_life() {
+        let mut machine = Machine::default();
+        for (id, during, after) in [
+            (1, Configuring, Inactive),
+            (3, Activating, Active),
+            (4, Deactivating, Inactive),
+            (2, CleaningUp, Unconfigured),
+            (5, ShuttingDown, Finalized),
+        ] {
+            assert_eq!(machine.request(id, "").map(|t| t.goal), Ok(during));
+            assert_eq!(machine.finish(Outcome::Success).map(|t| t.goal), Some(after));
+        }
+        assert_eq!(machine.state().transitions().count(), 0);
+        assert!(machine.request(1, "").unwrap_err().to_string().contains("go: none"));
+    }
+
+    #[test]
+    fn a_failure_goes_back_and_an_error_is_processed() {
+        for (from, id, back) in
+            [(Unconfigured, 1, Unconfigured), (Inactive, 2, Inactive), (Inactive, 3, Inactive), (Active, 4, Active)]
+        {
+            let mut machine = at(from);
+            machine.request(id, "").unwrap();
+            machine.finish(Outcome::Failure);
+            assert_eq!(machine.state(), back);
+            for (outcome, after) in
+                [(Outcome::Success, Unconfigured), (Outcome::Failure, Finalized), (Outcome::Error, Finalized)]
+            {
+                let mut machine = at(from);
+                machine.request(id, "").unwrap();
+                machine.finish(Outcome::Error);
+                assert_eq!(machine.state(), ErrorProcessing);
+                machine.finish(outcome);
+                assert_eq!(machine.state(), after);
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_request_is_refused_and_changes_nothing() {
+        for from in State::ALL {
+            for id in 0..=u8::MAX {
+                let mut machine = at(from);
+                let allowed = from.is_primary() && TRANSITIONS.iter().any(|t| t.start == from && t.id == id);
+                assert_eq!(machine.request(id, "").is_ok(), allowed, "{id} from {from}");
+                assert_eq!(machine.state() != from, allowed);
+            }
+        }
+    }
+
+    #[test]
+    fn a_label_counts_more_than_the_id() {
+        for (from, id) in [(Unconfigured, 5), (Inactive, 6), (Active, 7)] {
+            assert_eq!(at(from).request(0, "shutdown").map(|t| t.id), Ok(id));
+        }
+        assert_eq!(at(Unconfigured).request(5, "configure").map(|t| t.id), Ok(1));
+        assert!(at(Unconfigured).request(1, "activate").is_err());
+    }
+
+    #[test]
+    fn nobody_ends_a_transition_from_outside() {
+        let mut machine = at(Configuring);
+        assert_eq!(
+            machine.request(10, "").unwrap_err(),
+            Refused::UnderWay { asked: "transition_success (10)".into(), during: Configuring }
+        );
+        assert!(machine.request(0, SUCCESS).is_err());
+        assert_eq!(machine.state(), Configuring);
+        assert_eq!(at(Active).finish(Outcome::Success), None);
+    }
+}

@@ -1,0 +1,22 @@
+//! The end of threads, and of the process.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::rcl::end_process;
+use crate::logging::finish_trace;
+
+/// Waits for a thread, but not longer than that.
+pub fn finished(thread: &JoinHandle<()>, limit: Duration) -> bool {
+    let since = Instant::now();
+    while since.elapsed() < limit && !thread.is_finished() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    thread.is_finished()
+}
+
+/// Ends the process while a thread is still within a session: its destructors would run beside it.
+pub fn leave(status: i32) -> ! {
+    finish_trace();
+    end_process(status)
+}
