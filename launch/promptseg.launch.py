@@ -21,6 +21,9 @@ ARGUMENTS = [
     ('point', '', 'Clicks in pixels (geometry_msgs/Point). Empty: IMAGE_mouse_left, where rqt_image_view publishes them.'),
     ('detections', 'detections', "An upstream detector's boxes (vision_msgs/Detection2DArray)."),
     ('yolo_detections', 'yolo_detections', "yolo_ros' boxes (yolo_msgs/DetectionArray): /yolo/detections or /yolo/tracking."),
+    ('autostart', 'true', 'true: the node configures and activates itself. false: it waits for a lifecycle manager.'),
+    ('lifecycle_manager', 'false', "true: Nav2's lifecycle manager too, which starts the node and watches over it."),
+    ('respawn', 'false', 'true: the node is started again two seconds after it ended.'),
     ('rviz', 'false', "true: rviz2 too, with the camera's image as a plane that Publish Point can click."),
     ('fixed_frame', 'map', "rviz2's fixed frame; without TF, the optical frame of the camera."),
     ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
@@ -32,8 +35,11 @@ def start(context):
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     # What is empty stays as the file has it.
     overrides = {name: value[name] for name in ('model', 'image_transport') if value[name]}
+    managed = is_true(value['lifecycle_manager'])
     if is_true(value['use_sim_time']):
         overrides['use_sim_time'] = True
+    if managed or not is_true(value['autostart']):
+        overrides['autostart'] = False
     nodes = [
         Node(
             package='promptseg',
@@ -52,8 +58,12 @@ def start(context):
             arguments=['--log-level', value['log_level']],
             output='screen',
             emulate_tty=True,
+            respawn=is_true(value['respawn']),
+            respawn_delay=2.0,
         )
     ]
+    if managed:
+        nodes.append(lifecycle_manager(value))
     if is_true(value['rviz']):
         nodes.append(rviz(value))
     return nodes
@@ -61,6 +71,25 @@ def start(context):
 
 def is_true(text):
     return text.lower() in ('true', '1')
+
+
+def lifecycle_manager(value):
+    """Without a bond when the node was built without the package bond: see docs/lifecycle.md."""
+    return Node(
+        package='nav2_lifecycle_manager',
+        executable='lifecycle_manager',
+        name='lifecycle_manager_' + value['name'],
+        namespace=value['namespace'],
+        parameters=[
+            {
+                'autostart': True,
+                'node_names': [value['name']],
+                'use_sim_time': is_true(value['use_sim_time']),
+                'attempt_respawn_reconnection': is_true(value['respawn']),
+            }
+        ],
+        output='screen',
+    )
 
 
 def rviz(value):

@@ -22,16 +22,24 @@ ARGUMENTS = [
     ('params_file', str(SHARE / 'config' / 'promptseg.yaml'), 'YAML file with the parameters of the nodes.'),
     ('model', '', 'Folder of a model bundle. Empty: the one of params_file.'),
     ('image_transport', '', "'raw' or 'compressed'. Empty: as in params_file."),
+    ('autostart', 'true', 'true: the nodes configure and activate themselves. false: they wait for a lifecycle manager.'),
+    ('respawn', 'false', 'true: a node is started again two seconds after it ended.'),
     ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
     ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
 ]
 
 
+def is_true(text):
+    return text.lower() in ('true', '1')
+
+
 def one_node(cameras, value):
     # What is empty stays as the file has it.
     overrides = {name: value[name] for name in ('model', 'image_transport') if value[name]}
-    if value['use_sim_time'].lower() in ('true', '1'):
+    if is_true(value['use_sim_time']):
         overrides['use_sim_time'] = True
+    if not is_true(value['autostart']):
+        overrides['autostart'] = False
     return Node(
         package='promptseg',
         executable='promptseg_node',
@@ -42,11 +50,13 @@ def one_node(cameras, value):
         arguments=['--log-level', value['log_level']],
         output='screen',
         emulate_tty=True,
+        respawn=is_true(value['respawn']),
+        respawn_delay=2.0,
     )
 
 
 def node_of(camera, value):
-    handed_on = ('image', 'params_file', 'model', 'image_transport', 'use_sim_time', 'log_level')
+    handed_on = ('image', 'params_file', 'model', 'image_transport', 'autostart', 'respawn', 'use_sim_time', 'log_level')
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / 'launch' / 'promptseg.launch.py')),
         launch_arguments=[('namespace', camera), *((name, value[name]) for name in handed_on)],
@@ -58,7 +68,7 @@ def start(context):
     cameras = value['cameras'].split()
     if not cameras:
         raise RuntimeError("cameras is empty: name at least one, as in cameras:='front rear'")
-    if value['shared'].lower() in ('true', '1'):
+    if is_true(value['shared']):
         return [one_node(cameras, value)]
     return [node_of(camera, value) for camera in cameras]
 
