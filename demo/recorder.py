@@ -13,7 +13,14 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
-STAGES = ("preprocess", "encode", "decode", "postprocess", "total")
+STAGES = {
+    "preprocess": "preprocess",
+    "encode": "encode",
+    "decode": "decode",
+    "postprocess": "postprocess",
+    "total": "image to masks",
+}
+"""What the demo calls a stage, and what the node's diagnostics call it."""
 MAX_KEPT = 2000
 
 Stamp = tuple[int, int]
@@ -65,10 +72,10 @@ class Recorder:
             if not status.name.endswith("segmentation"):
                 continue
             values = {v.key: v.value for v in status.values}
-            for stage in STAGES:
+            for name, stage in STAGES.items():
                 # "0.8 / 1.2 / 3.0" are median, 95th percentile and maximum.
                 if text := values.get(f"{stage} p50 / p95 / max (ms)"):
-                    self._ms[stage] = float(text.split("/")[0])
+                    self._ms[name] = float(text.split("/")[0])
 
     @property
     def masks(self) -> int:
@@ -101,5 +108,5 @@ class Recorder:
             return [{"id": i, "iou": round(statistics.median(v), 3)} for i, v in sorted(self._ious.items())]
 
     def ms(self) -> dict[str, float]:
-        """Median milliseconds of each stage, as the node's diagnostics say."""
-        return {stage: self._ms.get(stage, 0.0) for stage in STAGES}
+        """Median milliseconds of each stage, as the node's diagnostics say; without those that they did not say yet."""
+        return {name: self._ms[name] for name in STAGES if name in self._ms}

@@ -135,7 +135,8 @@ fn every_option_reaches_the_providers() {
     for line in [
         "option threads=3",
         "option memory-pattern=0",
-        "option session.force_spinning_stop=0",
+        "option session.force_spinning_stop=1",
+        "option session.intra_op.allow_spinning=1",
         "option session.use_env_allocators=1",
         "run-option memory.enable_memory_arena_shrinkage=gpu:1",
     ] {

@@ -67,7 +67,12 @@ fn main() -> Outcome<()> {
         return Ok(());
     };
     let bundle = Path::new(bundle);
-    let options = SessionOptions { precision: Precision::choice(precision)?, ..SessionOptions::cpu(threads.parse()?) };
+    // One session runs at a time, but for the cameras.
+    let options = SessionOptions {
+        precision: Precision::choice(precision)?,
+        spinning: kind == "ours",
+        ..SessionOptions::cpu(threads.parse()?)
+    };
     if kind == "cameras" {
         return cameras::serve(bundle, &options);
     }

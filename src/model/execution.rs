@@ -47,8 +47,9 @@ impl Plan<'_> {
         let options = self.options;
         let mut builder = Session::builder(&environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            // Threads that spin from operator to operator are worth 5 to 20 %; after the run they sleep.
-            .with_config_entry("session.force_spinning_stop", if options.spinning { "0" } else { "1" })?
+            .with_intra_op_spinning(options.spinning)?
+            // Never after a run, for the next one.
+            .with_config_entry("session.force_spinning_stop", "1")?
             .with_intra_threads(options.session_threads())?
             // A pattern is planned memory beside what the first run took: MobileSAM's encoder would hold twice as much.
             .with_memory_pattern(options.arena == Arena::Doubling)?;
