@@ -42,6 +42,14 @@ impl ModelFacts {
     }
 }
 
+/// Key of the process's resident memory in `/diagnostics`.
+pub const RESIDENT: &str = "resident memory (MB)";
+
+/// Its value, of bytes.
+pub fn resident(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unknown".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6))
+}
+
 /// One camera at one moment, and how it was `seconds` before.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -62,7 +70,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     fn rate(&self, count: impl Fn(&Metrics) -> u64) -> f64 {
-        count(&self.now).saturating_sub(count(&self.before)) as f64 / self.seconds.max(1e-3)
+        self.gained(count) as f64 / self.seconds.max(1e-3)
     }
 
     /// How many more since.
@@ -110,8 +118,7 @@ impl Snapshot {
         add("kept frames (most)", format!("{}, {} MB", self.keep.frames, megabytes(self.keep.bytes)));
         add("kept images", usage.images.to_string());
         add("kept images (MB)", megabytes(usage.image_bytes));
-        let resident = self.resident.map_or_else(|| "unknown".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6));
-        add("resident memory (MB)", resident);
+        add(RESIDENT, resident(self.resident));
         for stage in Stage::ALL {
             let p = now.latency(stage);
             let value = format!("{:.1} / {:.1} / {:.1}", p.p50, p.p95, p.max);

@@ -1,7 +1,7 @@
 //! The bond with a lifecycle manager of Nav2: a heartbeat on `bond` while the node is active, by which the manager learns
 //! within seconds that the node is gone (bond_core's protocol; nav2_util's LifecycleNode does the same).
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use r2r::bond::msg::Status;
@@ -10,7 +10,7 @@ use r2r::std_msgs::msg::Header;
 use super::clock::NodeClock;
 use super::lifecycle::{Lifecycle, State};
 use super::topics::{Output, Topics};
-use super::{NodeError, qos};
+use super::{NodeError, lock, qos};
 
 /// As in nav2_util.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ impl Bond {
 
     /// Says that the node is there, or that the bond is broken, to those who listen.
     pub fn say(&self, active: bool) {
-        let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner);
+        let publisher = lock(&self.publisher);
         if !publisher.is_wanted() {
             return;
         }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::pointing::{Pointing, is_rectified};
 use super::process::finished;
 use super::refusals::Refusals;
 use super::topics::{Offer, Topics};
-use super::{NodeError, inputs, services};
+use super::{NodeError, inputs, lock, services};
 use crate::camera::Transforms;
 use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings, Turns};
 use crate::model::{Candidates, Model};
@@ -99,10 +99,6 @@ impl Published {
         self.outputs.each().into_iter().try_for_each(&mut what)?;
         what(&mut self.image_plane.output)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Slot {

@@ -1,10 +1,12 @@
 //! The node's time: that of the system, or, with `use_sim_time`, that of `/clock`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use r2r::Clock;
 use r2r::builtin_interfaces::msg::Time;
+
+use super::lock;
 
 #[derive(Clone)]
 pub struct NodeClock(Arc<Mutex<Clock>>);
@@ -16,7 +18,7 @@ impl NodeClock {
 
     /// Since the epoch; of simulated time that has not begun, nothing.
     pub fn elapsed(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_now().unwrap_or_default()
+        lock(&self.0).get_now().unwrap_or_default()
     }
 
     /// For the header of a message.

@@ -10,6 +10,11 @@ use crate::engine::{Frame, FramePixels, Header, ObjectPrompt, Operation, Refusal
 use crate::pixels::{MaskInput, RawImage, decode_mask};
 use crate::prompt::{BoxPrompt, Label, Point, Prompt};
 
+/// A text as a string of ROS, which ends at a zero byte: r2r panics on one within.
+pub fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 pub fn stamp(time: &Time) -> Stamp {
     Stamp { sec: time.sec, nanosec: time.nanosec }
 }

@@ -1,18 +1,18 @@
 //! `/diagnostics` at 1 Hz, and the metrics endpoint: what [`crate::monitor`] makes of the engines' numbers.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
 use tracing::info;
 
-use super::NodeError;
 use super::camera::{Shared, Slot, settings};
 use super::clock::NodeClock;
 use super::lifecycle::{Lifecycle, State};
 use super::progress::Progress;
 use super::topics::Output;
+use super::{NodeError, convert, lock};
 use crate::engine::Metrics;
 use crate::monitor::{self, Jetson, Snapshot, System, exposition, parse_address};
 
@@ -29,7 +29,7 @@ pub fn serve(address: &str, latest: &Latest) -> Result<(), NodeError> {
     }
     let parsed = parse_address(address).map_err(NodeError::Metrics)?;
     let latest = Arc::clone(latest);
-    let page = move || exposition(&latest.lock().unwrap_or_else(PoisonError::into_inner));
+    let page = move || exposition(&lock(&latest));
     let bound = monitor::serve(parsed, page).map_err(|e| NodeError::Metrics(format!("'{address}': {e}")))?;
     info!("metrics at http://{bound}/metrics");
     Ok(())
@@ -64,12 +64,12 @@ pub async fn report(
             // An engine that was started since counts from nothing.
             let now = camera.engine.metrics();
             let earlier = before.take().filter(|b| b.frames_in <= now.frames_in && b.results <= now.results);
-            let snapshot = snapshot(&camera, machine.clone(), earlier.unwrap_or_default(), seconds);
+            let snapshot = snapshot(&camera, machine.clone(), (earlier.unwrap_or_default(), now), seconds);
             status_of_all.push(status(&camera, &node_name, &snapshot));
             *before = Some(snapshot.now.clone());
             snapshots.push(snapshot);
         }
-        *latest.lock().unwrap_or_else(PoisonError::into_inner) = snapshots;
+        *lock(&latest) = snapshots;
         let status = status_of_all;
         let header = Header { stamp: clock.now(), frame_id: String::new() };
         if publisher.publish(&DiagnosticArray { header, status }).is_err() {
@@ -86,14 +86,15 @@ fn at_rest(slot: &Slot, node_name: &str, state: State, progress: &Progress, resi
         (None, Some(failed)) => (DiagnosticStatus::ERROR as u8, failed),
         (None, None) => (DiagnosticStatus::OK as u8, state.to_string()),
     };
-    let resident = resident.map_or_else(|| "unknown".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6));
-    let pair = |key: &str, value: String| KeyValue { key: key.into(), value };
     DiagnosticStatus {
         level,
         name: name(node_name, &slot.camera),
-        message: message.replace('\0', "\u{fffd}"),
+        message: convert::text(&message),
         hardware_id: String::new(),
-        values: vec![pair("lifecycle state", state.to_string()), pair("resident memory (MB)", resident)],
+        values: vec![
+            KeyValue { key: "lifecycle state".into(), value: state.to_string() },
+            KeyValue { key: monitor::RESIDENT.into(), value: monitor::resident(resident) },
+        ],
     }
 }
 
@@ -105,23 +106,22 @@ fn name(node_name: &str, camera: &str) -> String {
 /// The status of one second out of the counters and those of the second before.
 fn status(camera: &Shared, node_name: &str, snapshot: &Snapshot) -> DiagnosticStatus {
     let (level, message) = snapshot.health();
-    // A string of ROS ends at a zero byte, and r2r panics on one within.
-    let whole = |text: String| text.replace('\0', "\u{fffd}");
-    let values = snapshot.values().into_iter().map(|(key, value)| KeyValue { key, value: whole(value) }).collect();
+    let values = snapshot.values().into_iter();
+    let values = values.map(|(key, value)| KeyValue { key, value: convert::text(&value) }).collect();
     DiagnosticStatus {
         level: level as u8,
         name: name(node_name, &camera.camera),
-        message: whole(message),
+        message: convert::text(&message),
         hardware_id: snapshot.jetson.as_ref().map_or_else(String::new, |jetson| jetson.board.clone()),
         values,
     }
 }
 
-/// How a camera is, `seconds` after `before`.
+/// How a camera is `now`, `seconds` after `before`.
 fn snapshot(
     camera: &Shared,
     (resident, jetson): (Option<u64>, Option<Jetson>),
-    before: Metrics,
+    (before, now): (Metrics, Metrics),
     seconds: f64,
 ) -> Snapshot {
     Snapshot {
@@ -129,7 +129,7 @@ fn snapshot(
         image_topic: camera.image_topic.clone(),
         model: camera.model.facts.clone(),
         before,
-        now: camera.engine.metrics(),
+        now,
         seconds,
         usage: camera.engine.usage(),
         keep: settings(&camera.parameters()).keep,

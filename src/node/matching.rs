@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use r2r::qos::{DurabilityPolicy, ReliabilityPolicy};
 use r2r::{Node, QosProfile, WrappedTypesupport};
 use tracing::{debug, info, warn};
 
+use super::lock;
 use super::qos::Profile;
 use super::topics::Messages;
 
@@ -29,10 +30,6 @@ type Subscribe = Box<dyn FnMut(&mut Node, QosProfile) -> r2r::Result<()> + Send>
 struct Gate {
     is_open: bool,
     is_subscribed: bool,
-}
-
-fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
-    gate.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// When a subscription is there.

@@ -242,6 +242,7 @@ fn follow_sim_time(node: &SpinningNode, parameters: &Parameters, simulated: &Ato
     });
 }
 
+/// A panic of another thread leaves nothing half done behind a lock of the node: every change is a plain move.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -253,7 +254,7 @@ fn set_level(logging: &Logging, parameters: &Parameters) {
 }
 
 fn read_parameters(node: &Node) -> Result<(Parameters, Overrides), NodeError> {
-    let given = node.params.lock().unwrap_or_else(PoisonError::into_inner);
+    let given = lock(&node.params);
     let given = || given.iter().map(|(name, p)| (name, &p.value));
     let (parameters, unknown) = Parameters::with_overrides(given())?;
     for refused in unknown {

@@ -6,11 +6,12 @@
 //! Either way the pixel is computed with the transforms at the stamp of that image, so that the camera may move.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use nalgebra::Point3;
 use r2r::sensor_msgs::msg::CameraInfo as CameraInfoMsg;
 
+use super::lock;
 use crate::camera::{CameraInfo, CameraModel, ProjectError, RegionOfInterest, TransformError, Transforms};
 use crate::engine::kept::{KeptFrame, KeptFrames};
 use crate::engine::{FrameRef, Header, Interaction, Later, Refusal, RefusalKind, Stamp};
@@ -323,11 +324,6 @@ fn camera_info(m: CameraInfoMsg) -> CameraInfo {
             do_rectify: m.roi.do_rectify,
         },
     }
-}
-
-/// A panic of another thread leaves nothing half done here: every change is a plain move.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Pointing {

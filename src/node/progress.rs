@@ -1,9 +1,10 @@
 //! What the node is doing between two states, and what went wrong on the way: for diagnostics.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::lifecycle::State;
+use super::lock;
 use super::transitions::Failed;
 
 /// Of the transition that is under way, or that failed last.
@@ -52,6 +53,6 @@ impl Progress {
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::lock;
 use crate::engine::{Refusal, RefusalKind};
 
 /// At most one warning of a kind in this time.
@@ -33,7 +34,7 @@ impl Refusals {
     /// How many were left unsaid, when it is time to say one again.
     fn due(&self, kind: RefusalKind) -> Option<u64> {
         let now = Instant::now();
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last = lock(&self.last);
         match last.get_mut(&kind) {
             Some((said, unsaid)) if now.duration_since(*said) < PERIOD => {
                 *unsaid += 1;

@@ -13,6 +13,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
+use super::convert;
 use crate::logging::{self, Logging};
 
 /// Messages that wait for the publisher; more than that at once are only seen on the terminal.
@@ -74,8 +75,7 @@ impl<S: Subscriber> Layer<S> for RosoutLayer {
                 Level::INFO => Log::INFO as u8,
                 Level::DEBUG | Level::TRACE => Log::DEBUG as u8,
             },
-            // A string of ROS ends at a zero byte, and r2r panics on one within.
-            msg: message.0.replace('\0', "\u{fffd}"),
+            msg: convert::text(&message.0),
             file: meta.file().unwrap_or_default().to_owned(),
             function: meta.target().to_owned(),
             line: meta.line().unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
 use r2r::promptseg_msgs::srv::Segment as SegmentSrv;
@@ -23,7 +23,7 @@ use super::parameter_table::TakesEffect;
 use super::parameters::{Parameters, type_number};
 use super::qos::Profile;
 use super::topics::{Output, Requests, Topics};
-use super::{NodeError, convert};
+use super::{NodeError, convert, lock};
 use crate::engine::{FrameRef, FrameResult, Interaction, Refusal, RefusalKind, Segment, SegmentOn};
 
 /// Answers requests one after the other, on a task of its own.
@@ -172,14 +172,14 @@ pub fn start_parameters(
 ) -> Result<(), NodeError> {
     let events: Output<ParameterEvent> =
         topics.publisher("/parameter_events", Profile::fixed(QosProfile::parameter_events()))?;
-    let lock = |p: &Arc<Mutex<Parameters>>| p.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let current = |p: &Mutex<Parameters>| lock(p).clone();
     let node_name = node_name.to_owned();
     let set_all = {
         let parameters = Arc::clone(parameters);
         // A publisher may move between threads, not be shared by them.
         let events = Mutex::new(events);
         Arc::new(move |asked: &[Parameter], atomically: bool| {
-            let mut values = parameters.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut values = lock(&parameters);
             let mut next = values.clone();
             let mut event = ParameterEvent { stamp: clock.now(), node: node_name.clone(), ..ParameterEvent::default() };
             let mut results = Vec::with_capacity(asked.len());
@@ -199,7 +199,7 @@ pub fn start_parameters(
             if !refused && !event.changed_parameters.is_empty() {
                 *values = next;
                 changed(&values);
-                if let Err(e) = events.lock().unwrap_or_else(PoisonError::into_inner).publish(&event) {
+                if let Err(e) = lock(&events).publish(&event) {
                     tracing::warn!("/parameter_events could not be published: {e}");
                 }
             }
@@ -229,24 +229,24 @@ pub fn start_parameters(
     });
     let p = Arc::clone(parameters);
     serve::<GetParameters::Service, _>(topics.service("~/get_parameters")?, move |request| {
-        let values = lock(&p);
+        let values = current(&p);
         let value = |name: &String| values.get(name).map_or_else(ParameterValueMsg::default, message_of);
         GetParameters::Response { values: request.names.iter().map(value).collect() }
     });
     let p = Arc::clone(parameters);
     serve::<GetParameterTypes::Service, _>(topics.service("~/get_parameter_types")?, move |request| {
-        let values = lock(&p);
+        let values = current(&p);
         let type_of = |name: &String| values.get(name).map_or(0, type_number);
         GetParameterTypes::Response { types: request.names.iter().map(type_of).collect() }
     });
     let p = Arc::clone(parameters);
     serve::<DescribeParameters::Service, _>(topics.service("~/describe_parameters")?, move |request| {
-        let values = lock(&p);
+        let values = current(&p);
         DescribeParameters::Response { descriptors: request.names.iter().map(|name| values.descriptor(name)).collect() }
     });
     let p = Arc::clone(parameters);
     serve::<ListParameters::Service, _>(topics.service("~/list_parameters")?, move |request| {
-        let names = lock(&p).list(&request.prefixes, request.depth);
+        let names = current(&p).list(&request.prefixes, request.depth);
         let groups: BTreeSet<&str> = names.iter().filter_map(|n| n.rsplit_once('.')).map(|(group, _)| group).collect();
         let prefixes = groups.into_iter().map(str::to_owned).collect();
         ListParameters::Response { result: ListParametersResult { names, prefixes } }

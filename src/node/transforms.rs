@@ -1,17 +1,16 @@
 //! `/tf` and `/tf_static` into the buffer that all cameras share: what tf2_ros' TransformListener does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use r2r::geometry_msgs::msg::TransformStamped;
 use r2r::tf2_msgs::msg::TFMessage;
 
-use super::NodeError;
 use super::clock::NodeClock;
 use super::matching::When;
-use super::qos;
 use super::topics::{Messages, Topics};
+use super::{NodeError, lock, qos};
 use crate::camera::{StampedTransform, Transforms};
 use crate::engine::{Refusal, RefusalKind};
 
@@ -50,7 +49,7 @@ impl TransformListener {
         }
         for (topic, messages, is_static) in [("/tf_static", &mut self.fixed, true), ("/tf", &mut self.moving, false)] {
             while let Some(Some(message)) = messages.next().now_or_never() {
-                let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut buffer = lock(&self.buffer);
                 for transform in message.transforms {
                     if let Err(e) = buffer.insert(&stamped(transform), is_static) {
                         refuse(topic, Refusal::new(RefusalKind::BadTransform, e.to_string()));
@@ -66,7 +65,7 @@ impl TransformListener {
         let now = self.clock.elapsed();
         if now < self.last {
             tracing::info!("the clock went back by {:.1} s: transforms are forgotten", (self.last - now).as_secs_f64());
-            self.buffer.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            lock(&self.buffer).clear();
         }
         self.last = now;
     }

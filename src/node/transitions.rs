@@ -1,7 +1,7 @@
 //! What the transitions of the managed node do: `configure` loads the model and warms it up, `activate` starts an engine for
 //! each camera and subscribes, `deactivate` stops them and keeps the model, `cleanup` frees it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
@@ -13,7 +13,7 @@ use super::parameters::Parameters;
 use super::progress::Progress;
 use super::rcl::give_memory_back;
 use super::topics::SpinningNode;
-use super::{NodeError, model};
+use super::{NodeError, lock, model};
 use crate::camera::Transforms;
 
 /// How long `cleanup` waits for an answer that is still on its way out of the model.
@@ -36,10 +36,6 @@ pub struct Transitions {
 struct Configured {
     model: Arc<SharedModel>,
     image_transport: String,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Transitions {

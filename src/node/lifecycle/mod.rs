@@ -4,7 +4,7 @@ mod machine;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
@@ -18,7 +18,7 @@ pub use machine::{Outcome, State};
 
 use super::services::{respond, serve};
 use super::topics::{Requests, Topics};
-use super::{NodeError, qos};
+use super::{NodeError, lock, qos};
 use machine::{Machine, Refused, TRANSITIONS, Transition};
 
 /// What is to be done on the way.
@@ -52,7 +52,7 @@ impl Lifecycle {
         // A publisher may move between threads, not be shared by them.
         let events = Mutex::new(topics.publisher("~/transition_event", qos::OUTPUTS)?);
         let announce = Box::new(move |transition: &Transition| {
-            let published = events.lock().unwrap_or_else(PoisonError::into_inner).publish(&event(transition));
+            let published = lock(&events).publish(&event(transition));
             if let Err(e) = published {
                 warn!("~/transition_event could not be published: {e}");
             }
@@ -136,7 +136,7 @@ impl Lifecycle {
     }
 
     fn lock(&self) -> MutexGuard<'_, Machine> {
-        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.machine)
     }
 }
 
