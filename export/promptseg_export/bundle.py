@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION = "bundle.json"
 ENCODER = "image_encoder.onnx"
 DECODER = "mask_decoder.onnx"

@@ -52,12 +52,13 @@ SHAPES = {
 DYNAMIC = {
     "sparse_prompt_embeddings": {0, 1},
     "dense_prompt_embeddings": {0},
+    "wanted_masks": {0, 1},
     "point_coords": {0, 1},
     "point_labels": {0, 1},
     "mask_input": {0},
     "has_mask_input": {0},
 }
-"""Axes of inputs that may be dynamic: the number of objects, and that of tokens or points."""
+"""Axes of inputs that may be dynamic: the numbers of objects, of tokens or points, and of masks that come back."""
 
 FP32_ONLY = {"Softmax", "LogSoftmax", "LayerNormalization", "ReduceMean", "InstanceNormalization", "Exp", "Pow"}
 """Operators whose intermediate values leave the range of half precision."""
@@ -98,7 +99,7 @@ def inputs(graph: onnx.GraphProto) -> list[str]:
         kind = value.type.tensor_type
         for axis, dim in enumerate(kind.shape.dim):
             if not dim.HasField("dim_value") and axis not in DYNAMIC.get(value.name, set()):
-                found.append(f"input {value.name}: axis {axis} is dynamic; objects and tokens only may be")
+                found.append(f"input {value.name}: axis {axis} is dynamic; objects, tokens and wanted masks only may be")
         if kind.elem_type != TensorProto.FLOAT:
             found.append(f"input {value.name}: {TensorProto.DataType.Name(kind.elem_type)}, float is what callers have")
     for value in graph.output:

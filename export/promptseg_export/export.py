@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
@@ -48,7 +49,8 @@ def write(family: Family, name: str, source: str, folder: Path, precisions, say)
     say(f"{family.family} in PyTorch, on a photo ...")
     proof = Proof(family)
     say("fp32 in ONNX Runtime ...")
-    measured = {"fp32": proof.compare(encoder, decoder, say)}
+    feeds = proof.feeds(encoder)
+    measured = {"fp32": proof.compare(feeds, decoder, say)}
     if problem := measured["fp32"].problem("fp32"):
         raise Mismatch(problem)
     listed = [variant("fp32", bundle.ENCODER, bundle.DECODER, measured["fp32"])]
@@ -59,11 +61,12 @@ def write(family: Family, name: str, source: str, folder: Path, precisions, say)
             say("int8 is left out: the image encoder has no matrix product by weights")
             continue
         say(f"{precision} ...")
-        files = {"fp16": write_half, "int8": write_int8}[precision](folder, proof, say)
+        files = write_half(folder, proof.image, feeds, say) if precision == "fp16" else write_int8(folder)
         for file in files:
             if file != bundle.DECODER:
                 check(folder / file)
-        measured[precision] = proof.compare(*(folder / file for file in files), say)
+        made = proof.feeds(folder / files[0])
+        measured[precision] = proof.compare(made, folder / files[1], say)
         if problem := measured[precision].problem(precision):
             say(f"{precision} is left out: {problem}")
             for file in files:
@@ -87,33 +90,35 @@ def variant(precision: str, encoder: str, decoder: str, parity: Parity) -> dict:
 
 
 def write_decoder(family: Family, features: dict, path: Path) -> None:
-    """Objects and sparse tokens are the only dynamic axes."""
+    """Objects, sparse tokens and the masks that come back are the only dynamic axes."""
     _, c, h, w = family.embedding_shape
     inputs = {name: torch.zeros(features[name]) for name in family.decoder_features}
     inputs["sparse_prompt_embeddings"] = torch.zeros(2, 3, c)
     inputs["dense_prompt_embeddings"] = torch.zeros(2, c, h, w)
+    inputs["wanted_masks"] = torch.zeros(2, 3, 5)
     dynamic = {
         "sparse_prompt_embeddings": {0: "objects", 1: "tokens"},
         "dense_prompt_embeddings": {0: "dense_objects"},
+        "wanted_masks": {0: "objects", 1: "masks"},
         **{name: {0: "objects"} for name in family.decoder_outputs},
     }
     graphs.export_decoder(family.decoder, inputs, family.decoder_outputs, dynamic, path)
     with torch.no_grad():
         shapes = [tuple(t.shape) for t in family.decoder(*inputs.values())]
     for output, shape in zip(family.decoder_outputs, shapes):
-        graphs.declare(path, output, ["objects", *shape[1:]])
+        shape = ("masks", *shape[2:]) if output == "low_res_masks" else shape[1:]
+        graphs.declare(path, output, ["objects", *shape])
 
 
-def write_half(folder: Path, proof: Proof, say) -> tuple[str, str]:
-    feeds = proof.feeds(folder / bundle.ENCODER)
-    for graph, given in ((bundle.ENCODER, [{"image": proof.image}]), (bundle.DECODER, feeds)):
+def write_half(folder: Path, image: np.ndarray, feeds: list[dict], say) -> tuple[str, str]:
+    for graph, given in ((bundle.ENCODER, [{"image": image}]), (bundle.DECODER, feeds)):
         kept = variants.half(folder / graph, folder / bundle.variant_of(graph, "fp16"), given)
         if kept:
             say(f"  {graph}: {len(kept)} operators stay in fp32, their values are too large for half precision")
     return bundle.variant_of(bundle.ENCODER, "fp16"), bundle.variant_of(bundle.DECODER, "fp16")
 
 
-def write_int8(folder: Path, proof: Proof, say) -> tuple[str, str]:
+def write_int8(folder: Path) -> tuple[str, str]:
     """The encoder only: the decoder is small, and its error would come on top."""
     target = bundle.variant_of(bundle.ENCODER, "int8")
     variants.int8(folder / bundle.ENCODER, folder / target)

@@ -30,7 +30,7 @@ class Family(ABC):
 
     Set by `__init__`: `family`, `licence`; `network`, the package's whole model in evaluation mode; `encoder`, image
     [1, 3, S, S] -> features in the order of `encoder_outputs`, of fixed shapes; `decoder`, features in the order of
-    `decoder_features`, sparse [B, N, C], dense [1 or B, C, h, w] -> `decoder_outputs`; `side` (S), `embedding_shape`
+    `decoder_features`, sparse [B, N, C], dense [1 or B, C, h, w], wanted [B, M, 5] -> `decoder_outputs`; `side` (S), `embedding_shape`
     ([1, C, h, w]), `low_res` (L); `resize`; `fields`, what bundle.json says differently from `description` below.
     """
 
@@ -65,8 +65,8 @@ class Family(ABC):
         """Sparse and dense embeddings by the package's prompt encoder; one dense one for all objects without masks."""
 
     def answer(self, outputs: dict[str, np.ndarray], multimask: bool) -> tuple[np.ndarray, np.ndarray]:
-        """What of the decoder's outputs the predictor returns."""
-        kept = slice(1, None) if multimask else slice(0, 1)
+        """What of the decoder's outputs, with all of its masks, the predictor returns."""
+        kept = slice(1, 4) if multimask else slice(0, 1)
         return outputs["low_res_masks"][:, kept], outputs["iou_predictions"][:, kept]
 
     def description(self) -> dict:

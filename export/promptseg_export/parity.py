@@ -65,6 +65,10 @@ class Case:
     sparse: np.ndarray
     dense: np.ndarray
 
+    def wanted(self) -> np.ndarray:
+        """Each of the decoder's four masks, and the best of the candidates once more."""
+        return np.tile(np.eye(5, dtype=np.float32), (len(self.sparse), 1, 1))
+
 
 def session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
@@ -127,21 +131,37 @@ class Proof:
         features = session(encoder).run(list(self.family.encoder_outputs), {"image": self.image})
         by_name = dict(zip(self.family.encoder_outputs, features))
         shared = {name: by_name[name] for name in self.family.decoder_features}
-        return [
-            {**shared, "sparse_prompt_embeddings": c.sparse, "dense_prompt_embeddings": c.dense} for c in self.cases
-        ]
 
-    def compare(self, encoder: Path, decoder: Path, say=print) -> Parity:
+        def prompts(case: Case) -> dict:
+            return {
+                "sparse_prompt_embeddings": case.sparse,
+                "dense_prompt_embeddings": case.dense,
+                "wanted_masks": case.wanted(),
+            }
+
+        return [{**shared, **prompts(case)} for case in self.cases]
+
+    def compare(self, feeds: list[dict], decoder: Path, say=print) -> Parity:
+        """`feeds` are made by the encoder's graph."""
         worst, runner = Parity(), session(decoder)
         names = list(self.family.decoder_outputs)
-        for case, feeds in zip(self.cases, self.feeds(encoder)):
-            outputs = dict(zip(names, runner.run(names, feeds)))
+        for case, feed in zip(self.cases, feeds):
+            outputs = dict(zip(names, runner.run(names, feed)))
+            best_is_chosen(case, outputs)
             found = difference(case, *self.family.answer(outputs, case.multimask))
             kind = f"{case.prompts.name}{', candidates' if case.multimask else ''}"
             found.where = kind
             say(f"  {kind:34} {found.low_res:.1e} of the range, IoU {found.iou:.1e}, masks {found.mask_iou:.4f}")
             worst.add(found)
         return worst
+
+
+def best_is_chosen(case: Case, outputs: dict) -> None:
+    """The last mask is that of the candidates with the highest IoU, as the graph itself predicts it."""
+    masks, iou = outputs["low_res_masks"], outputs["iou_predictions"]
+    expected = masks[np.arange(len(iou)), 1 + iou[:, 1:].argmax(1)]
+    if not np.allclose(masks[:, 4], expected, atol=1e-5 * float(np.ptp(expected))):
+        raise Mismatch(f"{case.prompts.name}: the graph's best candidate is not that of the highest predicted IoU")
 
 
 def difference(case: Case, low_res: np.ndarray, iou: np.ndarray) -> Parity:

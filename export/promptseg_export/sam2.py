@@ -54,21 +54,24 @@ class Decoder(sam_decoder.Decoder):
     """`MaskDecoder.predict_masks` of SAM 2.
 
     image_embeddings [1, C, h, w], high_res_feats_0 [1, C/8, 4h, 4w], high_res_feats_1 [1, C/4, 2h, 2w],
-    sparse_prompt_embeddings [B, N, C], dense_prompt_embeddings [1 or B, C, h, w]
-    -> low_res_masks [B, 4, 4h, 4w], iou_predictions [B, 4], object_score_logits [B, 1]
+    sparse_prompt_embeddings [B, N, C], dense_prompt_embeddings [1 or B, C, h, w], wanted_masks [B, M, 5]
+    -> low_res_masks [B, M, 4h, 4w], iou_predictions [B, 4], object_score_logits [B, 1]
     """
 
     def tokens(self) -> list:
         return [self.decoder.obj_score_token.weight, *super().tokens()]
 
-    def forward(self, image_embeddings: Tensor, feats_0: Tensor, feats_1: Tensor, sparse: Tensor, dense: Tensor):
+    def forward(
+        self, image_embeddings: Tensor, feats_0: Tensor, feats_1: Tensor, sparse: Tensor, dense: Tensor, wanted: Tensor
+    ):
         d = self.decoder
         queries, cells = self.attended(image_embeddings, sparse, dense)
         first, norm, gelu, second, _ = d.output_upscaling
         upscaled = gelu(norm(first(self.picture(cells)) + feats_1))
         upscaled = gelu(second(upscaled) + feats_0)
-        masks = self.masks(list(d.output_hypernetworks_mlps), queries, 2, upscaled)
-        return masks, d.iou_prediction_head(queries[:, 1]), d.pred_obj_score_head(queries[:, 0])
+        iou = d.iou_prediction_head(queries[:, 1])
+        masks = self.masks(self.wanted_weights(wanted, iou, queries, 2), upscaled)
+        return masks, iou, d.pred_obj_score_head(queries[:, 0])
 
 
 class Sam2(Family):

@@ -106,8 +106,11 @@ def divide(up: nn.ConvTranspose2d, cells: Tensor) -> Tensor:
 class Decoder(nn.Module):
     """`MaskDecoder.predict_masks` on prompt embeddings, with the dense positional encoding as a constant.
 
-    image_embeddings [1, C, h, w], sparse_prompt_embeddings [B, N, C], dense_prompt_embeddings [1 or B, C, h, w]
-    -> low_res_masks [B, 4, 4h, 4w], iou_predictions [B, 4]
+    image_embeddings [1, C, h, w], sparse_prompt_embeddings [B, N, C], dense_prompt_embeddings [1 or B, C, h, w],
+    wanted_masks [B, M, 5] -> low_res_masks [B, M, 4h, 4w], iou_predictions [B, 4]
+
+    Each row of `wanted_masks` has a 1 for the mask that it stands for and else 0: one of the decoder's four, or (the last)
+    that of the candidates 1 to 3 with the highest predicted IoU, of equals the first.
     """
 
     def __init__(self, decoder: nn.Module, image_pe: Tensor):
@@ -116,6 +119,7 @@ class Decoder(nn.Module):
         self.channels, self.h, self.w = image_pe.shape[1:]
         self.register_buffer("key_pe", image_pe.flatten(2).permute(0, 2, 1).contiguous())
         self.register_buffer("output_tokens", torch.cat(self.tokens())[None])
+        self.register_buffer("places", torch.eye(len(decoder.output_hypernetworks_mlps)))
 
     def tokens(self) -> list:
         return [self.decoder.iou_token.weight, self.decoder.mask_tokens.weight]
@@ -137,23 +141,35 @@ class Decoder(nn.Module):
         """What each MLP makes of its token, from the token `first` on: [B, masks, C / 8]."""
         return torch.stack([mlp(queries[:, first + i]) for i, mlp in enumerate(mlps)], dim=1)
 
-    def masks(self, mlps: list, queries: Tensor, first: int, upscaled: Tensor) -> Tensor:
-        """One mask for each MLP on an up-sampled picture [B, C / 8, 4h, 4w]."""
-        h, w = 4 * self.h, 4 * self.w
-        weights = self.weights(mlps, queries, first)
-        return reshape(weights @ reshape(upscaled, -1, self.channels // 8, h * w), -1, len(mlps), h, w)
+    def rows(self, wanted: Tensor, iou: Tensor) -> Tensor:
+        """`wanted_masks` with the best candidate as one of the four: [B, M, 4]."""
+        count = len(self.places)
+        best, highest = self.places[1], iou[:, 1:2]
+        for i in range(2, count):
+            better = iou[:, i : i + 1] > highest
+            best = torch.where(better, self.places[i], best)
+            highest = torch.where(better, iou[:, i : i + 1], highest)
+        return wanted[:, :, :count] + wanted[:, :, count:] * best.unsqueeze(1)
 
-    def forward(self, image_embeddings: Tensor, sparse: Tensor, dense: Tensor):
+    def wanted_weights(self, wanted: Tensor, iou: Tensor, queries: Tensor, first: int) -> Tensor:
+        """[B, M, C / 8]"""
+        return self.rows(wanted, iou) @ self.weights(list(self.decoder.output_hypernetworks_mlps), queries, first)
+
+    def masks(self, weights: Tensor, upscaled: Tensor) -> Tensor:
+        """Weights [B, M, C / 8] on an up-sampled picture [B, C / 8, 4h, 4w]: [B, M, 4h, 4w]."""
+        h, w = 4 * self.h, 4 * self.w
+        return reshape(weights @ reshape(upscaled, -1, self.channels // 8, h * w), 0, -1, h, w)
+
+    def forward(self, image_embeddings: Tensor, sparse: Tensor, dense: Tensor, wanted: Tensor):
         queries, cells = self.attended(image_embeddings, sparse, dense)
         first, norm, gelu, second, _ = self.decoder.output_upscaling
         cells = nn.functional.layer_norm(divide(first, cells), norm.weight.shape, norm.weight, norm.bias, norm.eps)
         cells = gelu(divide(second, gelu(cells)))
-        mlps = list(self.decoder.output_hypernetworks_mlps)
-        masks = self.weights(mlps, queries, 1) @ cells.transpose(1, 2)
+        iou = self.decoder.iou_prediction_head(queries[:, 0])
+        masks = self.wanted_weights(wanted, iou, queries, 1) @ cells.transpose(1, 2)
         # Cells of cells of cells, to rows and columns.
-        masks = reshape(masks, 0, len(mlps), self.h, self.w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
-        masks = reshape(masks, 0, len(mlps), 4 * self.h, 4 * self.w)
-        return masks, self.decoder.iou_prediction_head(queries[:, 0])
+        masks = reshape(masks, 0, -1, self.h, self.w, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
+        return reshape(masks, 0, -1, 4 * self.h, 4 * self.w), iou
 
 
 class DecoderHQ(Decoder):
@@ -162,14 +178,14 @@ class DecoderHQ(Decoder):
     def tokens(self) -> list:
         return [*super().tokens(), self.decoder.hf_token.weight]
 
-    def forward(self, image_embeddings: Tensor, hq_features: Tensor, sparse: Tensor, dense: Tensor):
+    def forward(self, image_embeddings: Tensor, hq_features: Tensor, sparse: Tensor, dense: Tensor, wanted: Tensor):
         queries, cells = self.attended(image_embeddings, sparse, dense)
         upscaled = self.decoder.output_upscaling(self.picture(cells))
-        mlps = list(self.decoder.output_hypernetworks_mlps)
-        masks = self.masks(mlps, queries, 1, upscaled)
+        iou = self.decoder.iou_prediction_head(queries[:, 0])
+        masks = self.masks(self.wanted_weights(wanted, iou, queries, 1), upscaled)
         fine = self.decoder.embedding_maskfeature(upscaled) + hq_features
-        masks = masks + self.masks([self.decoder.hf_mlp], queries, 1 + len(mlps), fine)
-        return masks, self.decoder.iou_prediction_head(queries[:, 0])
+        own = self.weights([self.decoder.hf_mlp], queries, 1 + len(self.places))
+        return masks + self.masks(own, fine), iou
 
 
 class EncoderHQ(nn.Module):

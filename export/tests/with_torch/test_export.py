@@ -136,14 +136,15 @@ def test_the_published_size_answers_as_its_predictor(module):
         features = family.encoder(torch.from_numpy(proof.image))
         features = [features] if torch.is_tensor(features) else features
         for case in proof.cases:
-            low_res, iou = family.decoder(*features, torch.from_numpy(case.sparse), torch.from_numpy(case.dense))
+            prompts = [torch.from_numpy(part) for part in (case.sparse, case.dense, case.wanted())]
+            low_res, iou = family.decoder(*features, *prompts)
             outputs = {"low_res_masks": low_res.numpy(), "iou_predictions": iou.numpy()}
             found = parity.difference(case, *family.answer(outputs, case.multimask))
             assert found.low_res < 1e-5, case.prompts.name
 
 
 def test_the_mask_of_hq_is_in_each_of_the_masks(tmp_path, said):
-    """The features of SAM-HQ change all four masks by the same."""
+    """The features of SAM-HQ change all masks by the same."""
     family = sam_hq.build("small", None, 5, 128)
     proof = Proof(family)
     export(family, "name", "source", tmp_path, ("fp32",), said)
