@@ -68,8 +68,8 @@ fn a_missing_file_is_named() {
 #[test]
 fn a_newer_format_is_refused_whatever_else_it_says() {
     let copy = copy("format");
-    std::fs::write(copy.file("bundle.json"), r#"{"format": 2, "everything": "else"}"#).unwrap();
-    assert_says(&refused(&copy), &["bundle.json", "format 2", "up to 1"]);
+    std::fs::write(copy.file("bundle.json"), r#"{"format": 3, "everything": "else"}"#).unwrap();
+    assert_says(&refused(&copy), &["bundle.json", "format 3", "up to 2"]);
     std::fs::write(copy.file("bundle.json"), "not json").unwrap();
     assert_says(&refused(&copy), &["bundle.json", "not a bundle description"]);
 }

@@ -121,9 +121,12 @@ fn every_option_reaches_the_providers() {
         &tensorrt[1],
         &[
             "trt_cuda_graph_enable=false",
-            "trt_profile_min_shapes=sparse_prompt_embeddings:1x1x32,dense_prompt_embeddings:1x32x32x32",
-            "trt_profile_opt_shapes=sparse_prompt_embeddings:4x3x32,dense_prompt_embeddings:1x32x32x32",
-            "trt_profile_max_shapes=sparse_prompt_embeddings:32x8x32,dense_prompt_embeddings:32x32x32x32",
+            "trt_profile_min_shapes=sparse_prompt_embeddings:1x1x32,dense_prompt_embeddings:1x32x32x32,\
+             wanted_masks:1x1x5",
+            "trt_profile_opt_shapes=sparse_prompt_embeddings:4x3x32,dense_prompt_embeddings:1x32x32x32,\
+             wanted_masks:4x1x5",
+            "trt_profile_max_shapes=sparse_prompt_embeddings:32x8x32,dense_prompt_embeddings:32x32x32x32,\
+             wanted_masks:32x4x5",
         ],
     );
     let beside = &machine.lines("append cuda")[0];
@@ -203,6 +206,16 @@ fn a_batch_that_does_not_fit_is_cut() {
     assert_eq!(sizes.iter().filter(|n| *n == "16").count(), 1);
     assert_eq!(sizes.iter().filter(|n| *n == "8").count(), 1);
     assert!(sizes.iter().filter(|n| *n == "4").count() >= 8, "{sizes:?}");
+}
+
+#[test]
+fn only_the_wanted_mask_of_an_object_comes_back() {
+    let machine = Machine::new("wanted", "");
+    machine.bench("sam", &["--providers", "cuda"]);
+    let decoder: Vec<String> =
+        machine.lines("run cuda").into_iter().filter(|line| line.contains("wanted_masks@host[")).collect();
+    assert!(decoder.len() > 4, "the decoder ran {} times", decoder.len());
+    decoder.iter().for_each(|line| assert!(line.contains("x1x5]"), "{line}"));
 }
 
 #[test]

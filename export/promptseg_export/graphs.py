@@ -14,9 +14,11 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from onnxscript import optimizer
 from torch import Tensor, nn
 
 OPSET = 17
+FOLDED = 1 << 20
 INLINE = 1_800_000_000
 """Bytes of weights up to which they are in the graph's own file: protobuf ends at 2 GiB."""
 
@@ -75,6 +77,8 @@ def export_encoder(module: nn.Module, side: int, outputs: tuple, path: Path) -> 
             dynamo=True,
             verbose=False,
         )
+    # What is constant becomes one, up to this many values: the relative positions of ViT-H are more than is usual.
+    optimizer.optimize(program.model, input_size_limit=FOLDED, output_size_limit=FOLDED)
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
     program.save(str(path), external_data=weights > INLINE)
     del program

@@ -27,7 +27,7 @@ def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
         node.name = node.name or f"node_{number}"
     kept = [n.name for n in model.graph.node if large.intersection((*n.input, *n.output))]
     # Its shape inference would need the whole graph in 2 GiB; it works on a file in any case.
-    if model.ByteSize() > graphs.INLINE:
+    if sum(len(t.raw_data) for t in model.graph.initializer) > graphs.INLINE:
         named = source.with_name(f"named.{source.name}")
         onnx.save(model, named, save_as_external_data=True, location=f"{named.name}.data", size_threshold=1024)
         model = str(named)

@@ -16,7 +16,7 @@ use super::{Error, Provider, file};
 use crate::pixels::Resize;
 
 /// The newest `format` that this version reads.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 pub const DESCRIPTION: &str = "bundle.json";
 pub const ENCODER: &str = "image_encoder.onnx";
 pub const DECODER: &str = "mask_decoder.onnx";

@@ -78,6 +78,46 @@ fn ambiguous(prompt: &Prompt) -> bool {
     prompt.points.len() == 1 && prompt.bbox.is_none() && prompt.mask.is_none()
 }
 
+/// A mask that a graph is asked for, where it makes only those that are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// One of the decoder's masks, by its index.
+    Mask(usize),
+    /// The candidate of the highest predicted IoU, as [`best`] finds it.
+    Best,
+}
+
+impl Wanted {
+    /// The row that stands for it in the graph's input: a 1 for one of `masks`, or behind them for the best.
+    pub fn row(self, masks: usize) -> impl Iterator<Item = f32> {
+        let place = match self {
+            Wanted::Mask(index) => index,
+            Wanted::Best => masks,
+        };
+        (0..=masks).map(move |i| if i == place { 1.0 } else { 0.0 })
+    }
+
+    /// Which of the decoder's masks it is.
+    pub fn index(self, ious: &[f32]) -> usize {
+        match self {
+            Wanted::Mask(index) => index,
+            Wanted::Best => best(ious, 1..ious.len()),
+        }
+    }
+}
+
+/// The masks that an answer is made of: all that are considered, or the best of them. A single mask that may turn out not
+/// to be stable comes with what would be in its place.
+pub(super) fn wanted(considered: Range<usize>, all: bool, masks: usize, may_fall_back: bool) -> Vec<Wanted> {
+    let single = considered == (0..1);
+    match (single, all) {
+        (true, false) if may_fall_back => vec![Wanted::Mask(0), Wanted::Best],
+        (true, true) if may_fall_back => (0..masks).map(Wanted::Mask).collect(),
+        (false, false) => vec![Wanted::Best],
+        _ => considered.map(Wanted::Mask).collect(),
+    }
+}
+
 /// Index of the highest predicted IoU within `range`; the first of equals, and never one that is not a number while
 /// there is another.
 pub(super) fn best(ious: &[f32], range: Range<usize>) -> usize {
@@ -143,6 +183,27 @@ mod tests {
             assert_eq!(considered(asked, &Prompt::point(1.0, 2.0), one), 0..1);
             assert_eq!(considered(asked, &Prompt::point(1.0, 2.0), three), 0..3);
         }
+    }
+
+    #[test]
+    fn no_more_masks_are_asked_for_than_the_answer_takes() {
+        use Wanted::{Best, Mask};
+        let (one, four) = (vec![Mask(0)], (0..4).map(Mask).collect::<Vec<_>>());
+        assert_eq!(wanted(0..1, false, 4, false), one);
+        assert_eq!(wanted(0..1, true, 4, false), one);
+        assert_eq!(wanted(1..4, false, 4, false), vec![Best]);
+        assert_eq!(wanted(1..4, false, 4, true), vec![Best]);
+        assert_eq!(wanted(1..4, true, 4, true), four[1..]);
+        assert_eq!(wanted(0..1, false, 4, true), vec![Mask(0), Best]);
+        assert_eq!(wanted(0..1, true, 4, true), four);
+    }
+
+    #[test]
+    fn a_row_has_a_place_for_each_mask_and_for_the_best() {
+        assert_eq!(Wanted::Mask(1).row(4).collect::<Vec<_>>(), [0.0, 1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(Wanted::Best.row(4).collect::<Vec<_>>(), [0.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(Wanted::Best.index(&[0.9, 0.2, 0.7, 0.6]), 2);
+        assert_eq!(Wanted::Mask(3).index(&[0.9, 0.2, 0.7, 0.6]), 3);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Tensor};
 use tracing::debug_span;
 
-use super::candidates::{self, Available, Candidates};
+use super::candidates::{self, Available, DynamicMultimask, Wanted};
+use super::decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, Raw};
 use super::embedding::Embedding;
 use super::encoder::milliseconds;
 use super::inputs::{self, Inputs};
@@ -17,74 +18,12 @@ use super::options::SessionOptions;
 use super::provider::ProviderReport;
 use super::shrinking::Shrinking;
 use super::{Error, ModelInfo, binding, session};
-use crate::pixels::{Geometry, Mask, MaskUpscaler};
+use crate::pixels::{Geometry, MaskUpscaler};
 use crate::prompt::{LowResLogits, Prompt};
 use crate::prompt_encoder::{PromptEncoder, Token, tokens};
 
 /// Tokens of all objects of one run: 1024 are 270 MB of attention on SAM's 64 x 64 cells.
 const MAX_TOKENS_A_RUN: usize = 1024;
-
-/// What a decoding is to return.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DecodeOptions {
-    pub candidates: Candidates,
-    /// Return every candidate that was considered, not only the best.
-    pub all_masks: bool,
-    /// Return logits at the image's size too.
-    pub logits: bool,
-    /// Shift of the threshold, in logits, for the stability score; SAM's automatic mask generator uses 1.
-    pub stability_offset: f32,
-}
-
-impl Default for DecodeOptions {
-    fn default() -> Self {
-        DecodeOptions { candidates: Candidates::Auto, all_masks: false, logits: false, stability_offset: 1.0 }
-    }
-}
-
-/// One mask of an object.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// Which of the decoder's masks it is; 0 is SAM's mask for clear prompts.
-    pub index: usize,
-    /// As the model predicts it.
-    pub iou: f32,
-    /// At the image's size.
-    pub mask: Mask,
-    /// To be fed back as a mask prompt on the same image.
-    pub low_res: LowResLogits,
-    /// `width * height` logits, row by row, where they were asked for.
-    pub logits: Option<Vec<f32>>,
-}
-
-/// The answer to one prompt.
-#[derive(Debug, Clone)]
-pub struct Decoded {
-    /// The considered mask of the highest predicted IoU.
-    pub best: Candidate,
-    /// The other considered masks in the decoder's order, only with [`DecodeOptions::all_masks`].
-    pub others: Vec<Candidate>,
-    /// Predicted IoU of all considered masks, in the decoder's order.
-    pub candidate_ious: Vec<f32>,
-    /// Logit of the object being there at all, from families that predict it.
-    pub object_score: Option<f32>,
-}
-
-/// Where the time of a decoding went, milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct DecodeTimings {
-    /// Prompt encoding and the decoder's session.
-    pub run_ms: f64,
-    /// Low-resolution logits to masks of the image's size.
-    pub postprocess_ms: f64,
-}
-
-/// The answers to a batch of prompts, in their order.
-#[derive(Debug, Clone)]
-pub struct Decodes {
-    pub objects: Vec<Decoded>,
-    pub timings: DecodeTimings,
-}
 
 /// The mask decoder of one model, with its own session. It belongs to one thread.
 pub struct MaskDecoder {
@@ -106,14 +45,6 @@ pub struct MaskDecoder {
 
 /// Objects of one run: index of the prompt, and its sparse tokens.
 type Group = Vec<(usize, Vec<Token>)>;
-
-/// What came out of one run for one object.
-pub(super) struct Raw {
-    /// `[masks, side, side]`.
-    pub low_res: Vec<f32>,
-    pub ious: Vec<f32>,
-    pub object_score: Option<f32>,
-}
 
 impl MaskDecoder {
     pub(super) fn new(
@@ -218,7 +149,9 @@ impl MaskDecoder {
     ) -> Result<Decodes, Error> {
         self.check(embedding, prompts)?;
         let start = Instant::now();
-        let raw = debug_span!("run decoder", objects = prompts.len()).in_scope(|| self.run_all(embedding, prompts))?;
+        let wanted = prompts.iter().map(|prompt| self.wanted(prompt, options)).collect::<Vec<_>>();
+        let raw = debug_span!("run decoder", objects = prompts.len())
+            .in_scope(|| self.run_all(embedding, prompts, &wanted))?;
         let run_ms = milliseconds(start);
         let start = Instant::now();
         let _span = debug_span!("postprocess").entered();
@@ -232,13 +165,25 @@ impl MaskDecoder {
         Ok(Decodes { objects, timings: DecodeTimings { run_ms, postprocess_ms: milliseconds(start) } })
     }
 
-    /// What the graph puts out for each prompt.
-    pub(super) fn run_all(&mut self, embedding: &Embedding, prompts: &[Prompt]) -> Result<Vec<Raw>, Error> {
-        let mut groups: BTreeMap<(usize, bool, bool), Group> = BTreeMap::new();
+    /// All of the decoder's masks for each prompt.
+    pub(super) fn all_masks(&mut self, embedding: &Embedding, prompts: &[Prompt]) -> Result<Vec<Raw>, Error> {
+        let all = (0..self.layout.masks.unwrap_or_default()).map(Wanted::Mask).collect::<Vec<_>>();
+        self.run_all(embedding, prompts, &vec![all; prompts.len()])
+    }
+
+    /// What the graph puts out for each prompt: the masks of `wanted`, or all where it does not select.
+    fn run_all(
+        &mut self,
+        embedding: &Embedding,
+        prompts: &[Prompt],
+        wanted: &[Vec<Wanted>],
+    ) -> Result<Vec<Raw>, Error> {
+        let mut groups: BTreeMap<(usize, bool, bool, usize), Group> = BTreeMap::new();
         let boxes_apart = self.layout.fused.as_ref().is_some_and(|fused| fused.boxes.is_some());
         for (i, prompt) in prompts.iter().enumerate() {
             let tokens = self.tokens(prompt, &embedding.geometry);
-            let key = (tokens.len(), prompt.mask.is_some(), boxes_apart && prompt.bbox.is_some());
+            let rows = if self.layout.selects { wanted[i].len() } else { 0 };
+            let key = (tokens.len(), prompt.mask.is_some(), boxes_apart && prompt.bbox.is_some(), rows);
             groups.entry(key).or_default().push((i, tokens));
         }
         let mut raw: Vec<Option<Raw>> = prompts.iter().map(|_| None).collect();
@@ -248,7 +193,7 @@ impl MaskDecoder {
                 // The decoder's attention takes memory by tokens and objects together.
                 let most = (MAX_TOKENS_A_RUN / (*tokens).max(1)).clamp(1, self.max_objects);
                 let (chunk, after) = rest.split_at(rest.len().min(most));
-                let results = match self.run(embedding, prompts, chunk) {
+                let results = match self.run(embedding, prompts, wanted, chunk) {
                     // A smaller batch may fit.
                     Err(Error::OutOfMemory { reason, .. }) if chunk.len() > 1 => {
                         self.max_objects = chunk.len() / 2;
@@ -303,11 +248,24 @@ impl MaskDecoder {
         tokens
     }
 
-    /// One run for objects with equally many tokens, all with a mask prompt or all without.
+    fn available(&self, masks: usize) -> Available {
+        let ModelInfo { single_mask, multimask_for_several_prompts, .. } = self.info;
+        Available { masks, single_first: single_mask, multimask_for_several_prompts }
+    }
+
+    /// The masks that the answer to a prompt is made of.
+    fn wanted(&self, prompt: &Prompt, options: &DecodeOptions) -> Vec<Wanted> {
+        let masks = self.layout.masks.unwrap_or_default();
+        let considered = candidates::considered(options.candidates, prompt, self.available(masks));
+        candidates::wanted(considered, options.all_masks, masks, self.info.dynamic_multimask.is_some())
+    }
+
+    /// One run for objects with equally many tokens and wanted masks, all with a mask prompt or all without.
     fn run(
         &mut self,
         embedding: &Embedding,
         prompts: &[Prompt],
+        wanted: &[Vec<Wanted>],
         chunk: &[(usize, Vec<Token>)],
     ) -> Result<Vec<Raw>, Error> {
         let (file, provider) = (self.info.decoder.file.clone(), self.providers.used);
@@ -325,6 +283,10 @@ impl MaskDecoder {
         } else if let Some(fused) = &self.layout.fused {
             inputs::fused(&mut inputs, fused, side, self.scale, prompts, chunk).map_err(failed)?;
         }
+        let rows = chunk.iter().map(|(i, _)| wanted[*i].as_slice()).collect::<Vec<_>>();
+        if let (true, Some(masks)) = (self.layout.selects, self.layout.masks) {
+            inputs::wanted(&mut inputs, masks, &rows).map_err(failed)?;
+        }
         let outputs = match self.shrinking.options(chunk.len()) {
             Some(shrink) => self.session.run_with_options(inputs, shrink),
             None => self.session.run(inputs),
@@ -341,40 +303,40 @@ impl MaskDecoder {
             None => &[],
         };
         let objects = chunk.len();
-        // `[B, masks, side, side]`, or with a batch of one image before.
+        // `[B, M, side, side]`, or with a batch of one image before.
         let masks = ious.len() / objects;
+        let made = if self.layout.selects { rows[0].len() } else { masks };
         let square = shape.ends_with(&[side as i64, side as i64]);
-        if !square || masks == 0 || ious.len() != objects * masks || low_res.len() != objects * masks * side * side {
+        if !square || masks == 0 || ious.len() != objects * masks || low_res.len() != objects * made * side * side {
             return Err(Error::Tensor {
                 file: file.clone(),
                 tensor: self.layout.low_res.clone(),
                 found: format!("{:?} with {} predicted IoUs", &**shape, ious.len()),
-                expected: format!("[{objects}, masks, {side}, {side}] with an IoU for each mask"),
+                expected: format!("[{objects}, {made}, {side}, {side}] with an IoU for each mask"),
             });
         }
-        let cut = |i: usize| Raw {
-            low_res: low_res[i * masks * side * side..(i + 1) * masks * side * side].to_vec(),
-            ious: ious[i * masks..(i + 1) * masks].to_vec(),
-            object_score: scores.get(i).copied(),
+        let cut = |i: usize| {
+            let ious = ious[i * masks..(i + 1) * masks].to_vec();
+            let indices = match self.layout.selects {
+                true => rows[i].iter().map(|row| row.index(&ious)).collect(),
+                false => (0..masks).collect(),
+            };
+            let low_res = low_res[i * made * side * side..(i + 1) * made * side * side].to_vec();
+            Raw { low_res, indices, ious, object_score: scores.get(i).copied() }
         };
         Ok((0..objects).map(cut).collect())
     }
 
     fn finish(&self, prompt: &Prompt, raw: Raw, upscaler: &MaskUpscaler, options: &DecodeOptions) -> Decoded {
-        let (info, side) = (&self.info, self.info.low_res_size);
-        let available = Available {
-            masks: raw.ious.len(),
-            single_first: info.single_mask,
-            multimask_for_several_prompts: info.multimask_for_several_prompts,
-        };
-        let mut considered = candidates::considered(options.candidates, prompt, available);
-        let single = &raw.low_res[..side * side];
-        if considered == (0..1) && available.masks > 1 && info.dynamic_multimask.is_some_and(|r| !r.is_stable(single)) {
-            considered = 1..available.masks;
+        let (info, side, masks) = (&self.info, self.info.low_res_size, raw.ious.len());
+        let mut considered = candidates::considered(options.candidates, prompt, self.available(masks));
+        let unstable = |rule: DynamicMultimask| !rule.is_stable(raw.mask(0));
+        if considered == (0..1) && masks > 1 && info.dynamic_multimask.is_some_and(unstable) {
+            considered = 1..masks;
         }
         let best = candidates::best(&raw.ious, considered.clone());
         let candidate = |index: usize| {
-            let low_res = &raw.low_res[index * side * side..(index + 1) * side * side];
+            let low_res = raw.mask(index);
             let mask = upscaler.mask(low_res, info.mask_threshold, options.stability_offset);
             let logits = options.logits.then(|| upscaler.logits(low_res));
             // The mask is made of the logits as they are, only what is fed back is bounded.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, Tensor};
 
+use super::candidates::Wanted;
 use super::layout::{FusedInputs, TensorSpec};
 use crate::prompt::Prompt;
 use crate::prompt_encoder::{PromptEncoder, Token, TokenLabel};
@@ -33,6 +34,14 @@ pub(super) fn external<'a>(
         Tensor::from_array(([masks.len(), c, h, w], dense))?.into()
     };
     inputs.push(("dense_prompt_embeddings".into(), dense));
+    Ok(())
+}
+
+/// `wanted_masks` `[B, M, masks + 1]`: for each object of a run equally many rows.
+pub(super) fn wanted(inputs: &mut Inputs<'_>, masks: usize, rows: &[&[Wanted]]) -> ort::Result<()> {
+    let shape = [rows.len(), rows.first().map_or(0, |rows| rows.len()), masks + 1];
+    let values = rows.iter().flat_map(|rows| rows.iter()).flat_map(|row| row.row(masks)).collect::<Vec<f32>>();
+    inputs.push(("wanted_masks".into(), Tensor::from_array((shape, values))?.into()));
     Ok(())
 }
 

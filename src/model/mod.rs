@@ -8,6 +8,7 @@ mod binding;
 pub mod bundle;
 mod candidates;
 mod cores;
+mod decoded;
 mod decoder;
 mod device;
 mod embedding;
@@ -31,7 +32,8 @@ mod variant;
 
 pub use bundle::{Bundle, Manifest};
 pub use candidates::{Candidates, DynamicMultimask};
-pub use decoder::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, MaskDecoder};
+pub use decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes};
+pub use decoder::MaskDecoder;
 pub use device::TensorRt;
 pub use embedding::{Embedding, EncodeTimings};
 pub use encoder::ImageEncoder;

@@ -317,6 +317,9 @@ fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -
         profile.add(name, &[1, 1, channels], &[usual, usual_tokens, channels], &[most, tokens, channels]);
         let name = "dense_prompt_embeddings";
         profile.add(name, &[1, channels, h, w], &[1, channels, h, w], &[most, channels, h, w]);
+        if let (true, Some(masks)) = (layout.selects, layout.masks) {
+            profile.add("wanted_masks", &[1, 1, masks + 1], &[usual, 1, masks + 1], &[most, masks, masks + 1]);
+        }
         return profile;
     };
     let side = info.low_res_size;

@@ -5,7 +5,8 @@
 //! masks they make. So a few prompts are decoded on a made-up embedding while the model is opened; what is found wrong
 //! is worked around where that is possible, and told in [`ModelInfo::notes`] and the log.
 
-use super::decoder::{MaskDecoder, Raw};
+use super::decoded::Raw;
+use super::decoder::MaskDecoder;
 use super::layout::{EncoderLayout, FusedInputs, TensorSpec};
 use super::{Embedding, Error, ModelInfo};
 use crate::pixels::{Geometry, Resize};
@@ -40,20 +41,20 @@ pub(super) fn probe(decoder: &mut MaskDecoder, encoder: &EncoderLayout) -> Resul
     }
     let mut alone = Vec::new();
     for prompt in &prompts {
-        alone.extend(decoder.run_all(&embedding, std::slice::from_ref(prompt))?);
+        alone.extend(decoder.all_masks(&embedding, std::slice::from_ref(prompt))?);
     }
     let [first, second] = alone.as_slice() else { return Ok(()) };
     masks(decoder.info_mut(), first.ious.len());
     let tolerance = tolerance(first, second);
     // Another prompt was decoded in between, so that undefined memory has had a chance to change.
-    let again = decoder.run_all(&embedding, &prompts[..1])?;
+    let again = decoder.all_masks(&embedding, &prompts[..1])?;
     if let Some(difference) = difference(&alone[..1], &again, tolerance) {
         decoder.info_mut().notes.push(format!(
             "two runs of the same prompt differ by {difference}: this graph's answers cannot be repeated"
         ));
     }
     if decoder.info().batched {
-        let batched = decoder.run_all(&embedding, &prompts);
+        let batched = decoder.all_masks(&embedding, &prompts);
         let why = match &batched {
             Ok(batched) => {
                 difference(&alone, batched, tolerance).map(|d| format!("answers that differ by {d} from those alone"))
@@ -79,13 +80,13 @@ fn absent_boxes(decoder: &mut MaskDecoder, embedding: &Embedding, side: f32) -> 
     };
     let boxed = [Prompt::bbox(0.2 * side, 0.3 * side, 0.7 * side, 0.8 * side)];
     let other = [Prompt::bbox(0.1 * side, 0.1 * side, 0.3 * side, 0.4 * side)];
-    let (expected, other) = (decoder.run_all(embedding, &boxed)?, decoder.run_all(embedding, &other)?);
+    let (expected, other) = (decoder.all_masks(embedding, &boxed)?, decoder.all_masks(embedding, &other)?);
     let tolerance = expected.iter().zip(&other).map(|(a, b)| tolerance(a, b)).fold(0.0, f32::max);
     for pad in [true, false] {
         if let Some(fused) = decoder.fused_mut() {
             *fused = FusedInputs { corners_apart: false, pad, ..apart.clone() };
         }
-        let corners = decoder.run_all(embedding, &boxed);
+        let corners = decoder.all_masks(embedding, &boxed);
         if let Some(fused) = decoder.fused_mut() {
             *fused = FusedInputs { pad, ..apart.clone() };
         }
@@ -167,7 +168,7 @@ mod tests {
     use super::*;
 
     fn raw(low_res: &[f32]) -> Vec<Raw> {
-        vec![Raw { low_res: low_res.to_vec(), ious: vec![0.5], object_score: None }]
+        vec![Raw { low_res: low_res.to_vec(), indices: vec![0], ious: vec![0.5], object_score: None }]
     }
 
     #[test]

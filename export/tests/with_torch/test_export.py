@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from promptseg_export import cli, graphs, mobile_sam, parity, sam, sam_hq
+from promptseg_export import checks, cli, graphs, mobile_sam, parity, sam, sam_hq
 from promptseg_export.export import export
 from promptseg_export.parity import Mismatch, Proof
 
@@ -155,6 +155,13 @@ def test_the_mask_of_hq_is_in_each_of_the_masks(tmp_path, said):
     difference = with_features - without
     assert np.abs(difference).max() > 0.1
     assert np.allclose(difference, difference[:, :1], atol=1e-4)
+
+
+def test_positions_of_deep_heads_are_constants(tmp_path):
+    """ViT-H has heads of 80 numbers on 64 x 64 cells."""
+    path = tmp_path / "encoder.onnx"
+    graphs.export_encoder(sam.small_vit(1024, width=320).eval(), 1024, ("image_embeddings",), path)
+    assert checks.of_file(path) == []
 
 
 def test_onnx_runtime_knows_the_gelu_of_an_encoder(tmp_path):

@@ -7,6 +7,7 @@ use crate::model::Error;
 const EXTERNAL: &str = "promptseg external";
 const SPARSE: &str = "sparse_prompt_embeddings";
 const DENSE: &str = "dense_prompt_embeddings";
+const WANTED: &str = "wanted_masks";
 
 /// Where the prompts are turned into embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct DecoderLayout {
     pub low_res: String,
     pub iou: String,
     pub object_score: Option<String>,
+    /// The graph makes only the masks that `wanted_masks` f32 `[B, M, masks + 1]` asks for.
+    pub selects: bool,
     /// Several objects in one run, as far as the shapes tell.
     pub batched: bool,
     pub takes_mask: bool,
@@ -93,9 +96,14 @@ impl DecoderLayout {
         let dense = graph.input(DENSE).filter(|t| t.is_f32(4))?;
         let low_res = graph.output("low_res_masks").filter(|t| t.is_f32(4) || t.is_f32(0))?;
         let iou = graph.output("iou_predictions").filter(|t| t.dtype == "f32")?;
-        let embeddings: Vec<_> = graph.inputs.iter().filter(|t| t.name != SPARSE && t.name != DENSE).cloned().collect();
+        let prompts = [SPARSE, DENSE, WANTED];
+        let embeddings: Vec<_> = graph.inputs.iter().filter(|t| !prompts.contains(&t.name.as_str())).cloned().collect();
         let embedded = !embeddings.is_empty() && embeddings.iter().all(|t| t.is_f32(4));
         (sparse.fixed(2) == dense.fixed(1) && embedded).then_some(())?;
+        let masks = low_res.fixed(1).or(iou.fixed(1));
+        let wanted = graph.input(WANTED);
+        let rows = |t: &TensorSpec| t.is_f32(3) && t.fixed(2).is_some() && t.fixed(2) == masks.map(|n| n + 1);
+        wanted.is_none_or(rows).then_some(())?;
         Some(DecoderLayout {
             name: EXTERNAL,
             family: Family::Sam,
@@ -104,12 +112,13 @@ impl DecoderLayout {
             low_res: low_res.name.clone(),
             iou: iou.name.clone(),
             object_score: graph.output("object_score_logits").map(|t| t.name.clone()),
+            selects: wanted.is_some(),
             batched: sparse.dynamic(0),
             takes_mask: true,
             takes_boxes: true,
             takes_background: true,
             max_tokens: None,
-            masks: low_res.fixed(1).or(iou.fixed(1)),
+            masks,
             low_res_side: low_res.fixed(2),
         })
     }
@@ -138,6 +147,7 @@ impl DecoderLayout {
             low_res_side: mask.and_then(|[mask, _]| mask.fixed(2)).or(low_res_side),
             low_res: known.outputs.0.to_owned(),
             iou: known.outputs.1.to_owned(),
+            selects: false,
             object_score: score.filter(|name| graph.output(name).is_some()).map(ToOwned::to_owned),
             fused: points.zip(labels).map(|(points, labels)| FusedInputs {
                 points: points.clone(),
@@ -155,8 +165,8 @@ impl DecoderLayout {
 }
 
 const EXTERNAL_SHAPES: &str = "promptseg external: image_embeddings f32[1,C,h,w], sparse_prompt_embeddings f32[?,?,C], \
-                               dense_prompt_embeddings f32[?,C,h,w] -> low_res_masks f32[?,M,4h,4w], iou_predictions \
-                               f32[?,M]";
+                               dense_prompt_embeddings f32[?,C,h,w], with or without wanted_masks f32[?,?,M+1] -> \
+                               low_res_masks f32[?,M,4h,4w], iou_predictions f32[?,M]";
 
 fn unknown(graph: &Signature, nearest: String) -> Error {
     Error::UnknownLayout { file: graph.file.clone(), what: "mask decoder", found: graph.to_string(), nearest }

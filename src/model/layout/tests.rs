@@ -42,7 +42,14 @@ fn the_official_layout_is_recognised_in_any_order_and_decodes_one_object() {
 fn our_own_layouts_are_recognised() {
     let layout = recognise(EXTERNAL);
     assert_eq!((layout.name, layout.prompts()), ("promptseg external", PromptInput::External));
-    assert!(layout.batched && layout.takes_mask);
+    assert!(layout.batched && layout.takes_mask && !layout.selects);
+
+    // Of format 2: no embedding of the picture, and not of another number of masks.
+    let selecting = |row: usize| EXTERNAL.replacen(" ->", &format!("; wanted_masks f32[?,?,{row}] ->"), 1);
+    let layout = recognise(&selecting(5).replace("low_res_masks f32[?,4", "low_res_masks f32[?,?"));
+    assert!(layout.selects && layout.batched);
+    assert_eq!((layout.masks, layout.embeddings.len()), (Some(4), 1));
+    assert!(refusal(&selecting(4)).contains("with or without wanted_masks"));
 
     let layout = recognise(
         "affinity f32[1,128,64,64]; image_embeddings f32[1,128,16,16]; point_coords f32[?,?,2]; point_labels f32[?,?]; \
