@@ -39,6 +39,7 @@ const NAMES: &[&str] = &[
     "pred_masks",
     "iou_scores",
     "object_score_logits",
+    "wanted_masks",
     "boxes",
     "",
 ];
