@@ -152,7 +152,10 @@ fn every_option_reaches_the_providers() {
     has(&cuda[0], &["enable_cuda_graph=true", "arena_extend_strategy=kNextPowerOfTwo", "device_id=0"]);
     assert!(!cuda[0].contains("gpu_mem_limit"), "all of it is the default");
     machine.bench("sam", &["--providers", "cpu", "--arena", "off"]);
-    assert!(machine.log().contains(&"option arena=0".to_owned()));
+    let log = machine.log();
+    for line in ["option arena=0", "option session.intra_op.spin_duration_us=20"] {
+        assert!(log.iter().any(|l| l == line), "no `{line}` in {log:#?}");
+    }
 }
 
 #[test]

@@ -47,12 +47,18 @@ impl Plan<'_> {
         let options = self.options;
         let mut builder = Session::builder(&environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_op_spinning(options.spinning)?
+            .with_intra_op_spinning(options.spinning || runtime::spins_briefly())?
             // Never after a run, for the next one.
             .with_config_entry("session.force_spinning_stop", "1")?
             .with_intra_threads(options.session_threads())?
             // A pattern is planned memory beside what the first run took: MobileSAM's encoder would hold twice as much.
             .with_memory_pattern(options.arena == Arena::Doubling)?;
+        if !options.spinning {
+            // As long as the next operator of a run usually takes to come; more is taken from who else wants the cores.
+            builder = builder
+                .with_config_entry("session.intra_op.spin_duration_us", "20")?
+                .with_config_entry("session.intra_op.spin_backoff_max", "8")?;
+        }
         if options.arena == Arena::Exact {
             // The process-wide arena of `runtime`, which all sessions share.
             builder = builder.with_env_allocators()?;

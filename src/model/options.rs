@@ -16,8 +16,8 @@ pub struct SessionOptions {
     pub precision: Option<Precision>,
     /// Threads within one operator; 0 takes one for each physical core that this process may use.
     pub threads: usize,
-    /// Threads spin from operator to operator within a run: worth 5 to 20 % where nothing else wants the processors.
-    /// Where encoder, decoder and other programs share them, it doubles what a run takes.
+    /// Threads spin for the next operator as long as a run takes, not for 20 us (`Plan::builder`): worth up to 10 % where
+    /// nothing else wants the processors. Where encoder, decoder and other programs share them, it doubles a run.
     pub spinning: bool,
     pub arena: Arena,
     pub gpu: GpuOptions,

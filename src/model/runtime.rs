@@ -1,9 +1,11 @@
 //! Finding and loading libonnxruntime: once per process, with an error instead of a panic when it is not there.
 
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
+use libloading::{Library, Symbol};
 use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
@@ -39,6 +41,35 @@ pub(super) fn version() -> Result<String, Error> {
     let known = |part: &&str| part.starts_with("git-branch=") || part.starts_with("git-commit-id=");
     let parts = build_info()?.split([' ', ',']).filter(known);
     Ok(parts.filter_map(|part| part.split_once('=')).map(|(_, value)| value).collect::<Vec<_>>().join(" "))
+}
+
+/// Whether the library can bound how long threads spin: older ones spin as long as a run takes, or not at all.
+pub(super) fn spins_briefly() -> bool {
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let release = library_path().ok().and_then(|path| release(&path));
+        release.is_some_and(|release| release >= BRIEF_SPINNING)
+    })
+}
+
+/// The first release that is known to have `session.intra_op.spin_duration_us`.
+const BRIEF_SPINNING: (u32, u32) = (1, 27);
+
+/// `(1, 31)` of a library 1.31.1. Its build's description, which [`version`] has, does not always say that.
+#[allow(unsafe_code)] // ort keeps what it asks here for itself
+fn release(path: &Path) -> Option<(u32, u32)> {
+    let beside = std::env::current_exe().ok()?.with_file_name(path);
+    // As ort finds it: of a bare name, the one beside the executable.
+    let path = if beside.exists() { &beside } else { path };
+    // SAFETY: the entry point of every ONNX Runtime; it is in memory already, and its version is static text.
+    let version = unsafe {
+        let library = Library::new(path).ok()?;
+        let base: Symbol<'_, unsafe extern "system" fn() -> *const ort::sys::OrtApiBase> =
+            library.get(b"OrtGetApiBase").ok()?;
+        CStr::from_ptr(((*base()).GetVersionString)()).to_string_lossy().into_owned()
+    };
+    let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
 }
 
 /// The processors' arena that sessions may share (`session.use_env_allocators`). It grows by what is asked for: ONNX
@@ -84,4 +115,18 @@ fn load(path: &Path) -> Result<Environment, Error> {
     let environment = builder.with_name("promptseg").with_telemetry(false).build().map_err(failed)?;
     share_arena(&environment).map_err(failed)?;
     Ok(environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_says_which_release_it_is() {
+        environment().unwrap();
+        let (major, minor) = release(&library_path().unwrap()).unwrap();
+        assert!(major == 1 && minor >= 20, "{major}.{minor}");
+        assert_eq!(spins_briefly(), (major, minor) >= BRIEF_SPINNING);
+        assert_eq!(release(Path::new("/nowhere/libonnxruntime.so")), None);
+    }
 }

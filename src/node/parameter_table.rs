@@ -89,7 +89,7 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "spinning",
-        description: "Threads wait busily for the next operator of a run: 5 to 20 % faster where nothing else runs; with a camera's driver and other nodes on the same cores up to twice as slow.",
+        description: "Threads wait busily for the next operator as long as a run takes, not for 20 microseconds: up to 10 % faster where nothing else runs; with a camera's driver and other nodes on the same cores up to twice as slow.",
         bounds: Bounds::Any,
         takes_effect: WithConfigure,
         default: || ParameterValue::Bool(false),

@@ -14,7 +14,7 @@ pub struct ModelOptions {
     /// Threads on the CPU; 0 takes one for each physical core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// Threads wait busily for the next operator: faster where nothing else runs.
+    /// Threads wait busily as long as a run takes: faster where nothing else runs.
     #[arg(long, help_heading = "Sessions")]
     spinning: bool,
     /// How memory grows: exact, doubling (ONNX Runtime's own), off.
