@@ -19,7 +19,7 @@ import report
 from contender import Contender, Failed
 
 HERE = Path(__file__).parent
-TURNS, QUICK = (5, 15), (2, 2)
+TURNS, QUICK = 15, 2
 
 
 def starter(group: cases.Group, args, bundle: Path):
@@ -30,8 +30,10 @@ def starter(group: cases.Group, args, bundle: Path):
     def start(name: str) -> Contender:
         commands = {
             "ours": [args.models, "ours", bundle, group.precision, 2],
+            "one by one": [args.models, "ours", bundle, group.precision, 2],
             "cameras": [args.models, "cameras", bundle, group.precision, 2],
-            "bare sessions": [args.models, "bare", bundle, group.precision, 2],
+            "bare sessions": [args.models, "lean", bundle, group.precision, 2],
+            "bare, defaults": [args.models, "bare", bundle, group.precision, 2],
             "onnxruntime in python": [*python, HERE / "python_loop.py", bundle, group.precision],
             "usls": [args.usls, bundle / "image_encoder.onnx", bundle / models.OFFICIAL, 2],
         }
@@ -45,15 +47,19 @@ def starter(group: cases.Group, args, bundle: Path):
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n")[0])
-    parser.add_argument("--models", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--pixels", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--usls", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--models", help=argparse.SUPPRESS)
+    parser.add_argument("--pixels", help=argparse.SUPPRESS)
+    parser.add_argument("--usls", help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--make", metavar="MODEL", help=argparse.SUPPRESS)
     parser.add_argument("--only", nargs="+", metavar="PART", help="cases with one of these in their names")
     parser.add_argument("--list", action="store_true", help="the names of all cases")
     parser.add_argument("--quick", action="store_true", help="two turns each: whether it works, no figures to quote")
     parser.add_argument("--docs", action="store_true", help="write the table and the plot of docs/performance.md too")
     args = parser.parse_args()
+    if args.make:
+        print(models.bundle(args.make, args.work, print), models.photo(1280, 720, args.work))
+        return 0
     out = models.ROOT / "out" / ("bench-quick.json" if args.quick else "bench.json")
 
     def wanted(name: str) -> bool:
@@ -81,9 +87,9 @@ def main() -> int:
             continue
         bundle = models.bundle(group.model, args.work, say)
         photo = lambda size: models.photo(*size, args.work)  # noqa: E731
-        turns, start = QUICK if args.quick else TURNS, starter(group, args, bundle)
+        most, start = QUICK if args.quick else TURNS, starter(group, args, bundle)
         try:
-            failed += measure.of_group(group, part, start, photo, turns, take)
+            failed += measure.of_group(group, part, start, photo, most, take)
         except Failed as e:
             failed.append(str(e))
     if pixel_names:

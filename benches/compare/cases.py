@@ -7,7 +7,7 @@ CLICK, SECOND = (0.42, 0.45), (0.62, 0.3)
 SIZES = ((640, 480), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160))
 OBJECTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CAMERAS = (1, 2, 4, 8, 16)
-FRAMES = 120
+FRAMES = 60
 """Answered frames of a measurement with several cameras, and at least four of each."""
 PIXELS = (
     "preprocess/letterbox/1024",
@@ -29,8 +29,9 @@ class Case:
     peers: dict = field(default_factory=dict)
     """Peer -> its line, where it is another one."""
     size: tuple = (1280, 720)
-    budget: float = 30.0
-    """Seconds for all turns."""
+    budget: float = 12.0
+    """Seconds for all turns, once there were `turns`."""
+    turns: int = 5
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ def of_model(model: str, precision: str, peers: tuple, clicks: tuple = ()) -> li
     picture, second = f"image_to_mask {at(CLICK, size)}", f"click {at(SECOND, size)}"
     found = [Case(f"image_to_mask/{name}/1280x720", picture, {p: picture for p in peers})]
     if clicks:
-        found.append(Case(f"second_click/{name}/1280x720", second, {p: second for p in clicks}, budget=20))
+        found.append(Case(f"second_click/{name}/1280x720", second, {p: second for p in clicks}, budget=10))
     return found
 
 
 def many_boxes(model: str) -> list:
     one, some = boxes(64), boxes(16)
     return [
-        Case(f"boxes_64/{model}/1280x720", f"boxes {one}", {"one by one": f"ours one_by_one {one}"}),
+        Case(f"boxes_64/{model}/1280x720", f"boxes {one}", {"one by one": f"one_by_one {one}"}),
         Case(f"boxes_16/{model}/1280x720", f"boxes {some}", {p: f"boxes {some}" for p in ("pytorch", "bare sessions")}),
     ]
 
@@ -83,27 +84,29 @@ def sizes(model: str, budget: float) -> list:
 
 def objects(model: str) -> list:
     lines = {n: f"boxes {boxes(n)}" for n in OBJECTS}
-    return [Case(f"objects/{model}/{n}", line, {"bare sessions": line}, budget=15) for n, line in lines.items()]
+    return [Case(f"objects/{model}/{n}", line, {"bare sessions": line}, budget=4, turns=5 if n < 32 else 3 if n < 128 else 2)
+            for n, line in lines.items()]  # fmt: skip
 
 
 def cameras(model: str) -> list:
     bare = f"image_to_mask {at(CLICK, (1280, 720))}"
-    return [Case(f"cameras/{model}/{n}", f"cameras {n} {max(FRAMES, 4 * n)}", {"bare sessions": bare}, budget=15)
+    return [Case(f"cameras/{model}/{n}", f"cameras {n} {max(FRAMES, 4 * n)}", {"bare sessions": bare}, budget=4, turns=3)
             for n in CAMERAS]  # fmt: skip
 
 
-EVERY = ("pytorch", "onnxruntime in python", "bare sessions")
+BARE = ("bare sessions", "bare, defaults")
+EVERY = ("pytorch", "onnxruntime in python", *BARE)
 
 
 def groups() -> list:
-    with_usls = ("pytorch", "onnxruntime in python", "usls", "bare sessions")
+    with_usls = ("pytorch", "onnxruntime in python", "usls", *BARE)
     first = [*of_model("mobilesam", "fp32", with_usls, with_usls), *many_boxes("mobilesam")]
     return [
-        Group("mobilesam", "fp32", (*first, *sizes("mobilesam", 20), *objects("mobilesam"))),
+        Group("mobilesam", "fp32", (*first, *sizes("mobilesam", 5), *objects("mobilesam"))),
         Group("mobilesam", "int8", tuple(of_model("mobilesam", "int8", EVERY))),
         Group("sam2.1_tiny", "fp32", tuple(of_model("sam2.1_tiny", "fp32", EVERY, EVERY))),
         Group("sam2.1_tiny", "int8", tuple(of_model("sam2.1_tiny", "int8", EVERY))),
         Group("edgetam", "fp32", tuple(of_model("edgetam", "fp32", EVERY, EVERY))),
-        Group("tiny", "fp32", (*of_model("tiny", "fp32", ("bare sessions",), ("bare sessions",)), *sizes("tiny", 6))),
+        Group("tiny", "fp32", (*of_model("tiny", "fp32", BARE, BARE), *sizes("tiny", 4))),
         Group("tiny", "fp32", tuple(cameras("tiny")), ours="cameras"),
     ]

@@ -17,9 +17,7 @@ class Measurement:
     def __init__(self, case: Case, ours: Contender, contenders: dict):
         self.asked = {"": (ours, case.ask)}
         for peer, line in case.peers.items():
-            if line.startswith("ours "):  # two ways of our own side by side
-                self.asked[peer] = (ours, line.removeprefix("ours "))
-            elif peer in contenders:
+            if peer in contenders:
                 self.asked[peer] = (contenders[peer], line)
         self.case, self.times, self.extra = case, {name: [] for name in self.asked}, []
 
@@ -30,13 +28,17 @@ class Measurement:
             self.extra += [answer[1] for answer in answers]
         return statistics.median(answer[0] for answer in answers)
 
-    def run(self, turns: tuple) -> None:
-        """`turns`: at least, at most; between them the case's seconds decide."""
-        runs = {name: round(min(15, max(1, SHORT_MS / self.once(name, 1)))) for name in self.asked}
+    def repeats(self, name: str) -> int:
+        ms = self.once(name, 1)  # of a frame, for cameras, which are asked for many
+        return 1 if self.asked[name][1].startswith("cameras") else round(min(15, max(1, SHORT_MS / ms)))
+
+    def run(self, most: int) -> None:
+        """Between the case's own number of turns and `most`, its seconds decide."""
+        runs = {name: self.repeats(name) for name in self.asked}
         self.extra.clear()
         begun, order = monotonic(), list(self.asked)
-        for turn in range(turns[1]):
-            if turn >= turns[0] and monotonic() - begun > self.case.budget:
+        for turn in range(most):
+            if turn >= self.case.turns and monotonic() - begun > self.case.budget:
                 break
             for name in order:
                 self.times[name].append(self.once(name, runs[name]))
@@ -68,7 +70,7 @@ class Measurement:
         """IoU of the mask with the peer's."""
         contender, line = self.asked[peer]
         ours, own_line = self.asked[""]
-        if peer == "bare sessions" or contender is ours or not line.startswith(("image_to_mask", "click")):
+        if peer.startswith("bare") or not line.startswith(("image_to_mask", "click")):
             return None
         # The last answer of each may be to another case.
         ours.numbers(own_line)
@@ -79,10 +81,10 @@ class Measurement:
         return np.count_nonzero(a & b) / union if union else 1.0
 
 
-def of_group(group: Group, cases: list, start, photo, turns: tuple, report) -> list:
+def of_group(group: Group, cases: list, start, photo, most: int, report) -> list:
     """`start(name)` starts a contender, `photo(size)` is a file, `report(rows)` takes what was measured of a case. Returns
     why peers are missing."""
-    wanted = dict.fromkeys(p for case in cases for p, line in case.peers.items() if not line.startswith("ours "))
+    wanted = dict.fromkeys(p for case in cases for p in case.peers)
     ours, contenders, missing = start(group.ours), {}, []
     try:
         for name in wanted:
@@ -99,7 +101,7 @@ def of_group(group: Group, cases: list, start, photo, turns: tuple, report) -> l
                 for contender in (ours, *asked.values()):
                     contender.numbers(f"image_to_mask {case.size[0] * 0.42:.1f} {case.size[1] * 0.45:.1f}")
             measurement = Measurement(case, ours, asked)
-            measurement.run(turns)
+            measurement.run(most)
             report(measurement.rows())
     finally:
         for contender in (ours, *contenders.values()):

@@ -66,7 +66,7 @@ class Loop:
                 found[:, i] += w[f"point_embeddings.{label}.weight"][0]
         return found
 
-    def decode(self, points: np.ndarray, labels: list, candidates: slice) -> None:
+    def decode(self, points: np.ndarray, labels: list) -> None:
         if self.features is None:
             self.encode()
         c, h, w = self.description["embedding_shape"][1:]
@@ -75,11 +75,11 @@ class Loop:
             **self.features,
             "sparse_prompt_embeddings": self.sparse(points, labels),
             "dense_prompt_embeddings": np.ascontiguousarray(dense),
+            "wanted_masks": np.float32([[[0, 0, 0, 0, 1]]] * len(points)),  # the best candidate
         }
         taken = [i.name for i in self.decoder.get_inputs()]
-        low, iou = self.decoder.run(["low_res_masks", "iou_predictions"], {name: feeds[name] for name in taken})
-        for logits, scores in zip(low[:, candidates], iou[:, candidates]):
-            self.last = self.to_image(logits[int(np.argmax(scores))])
+        for logits in self.decoder.run(["low_res_masks"], {name: feeds[name] for name in taken})[0]:
+            self.last = self.to_image(logits[0])
 
     def to_image(self, low: np.ndarray) -> np.ndarray:
         height, width = self.image.shape[:2]
@@ -89,7 +89,7 @@ class Loop:
         return cv2.resize(low, (width, height)) > self.description["mask_threshold"]
 
     def _click(self, x: str, y: str) -> None:
-        self.decode(np.float32([[[float(x), float(y)], [0, 0]]]), [1, -1], slice(1, None))
+        self.decode(np.float32([[[float(x), float(y)], [0, 0]]]), [1, -1])
 
     def timed(self, run) -> float:
         start = perf_counter()

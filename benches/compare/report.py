@@ -71,7 +71,7 @@ def plot(rows: list, path: Path) -> None:
     # Greys and colours that are read on white and on black.
     grey, blue, orange = "#808080", "#3b82f6", "#e07b00"
     pyplot.rcParams.update({
-        "svg.fonttype": "none", "svg.hashsalt": "promptseg", "font.size": 9, "text.color": grey, "axes.labelcolor": grey,
+        "svg.fonttype": "none", "svg.hashsalt": "promptseg", "font.size": 10, "text.color": grey, "axes.labelcolor": grey,
         "axes.edgecolor": grey, "xtick.color": grey, "ytick.color": grey, "axes.spines.top": False, "axes.spines.right": False,
     })  # fmt: skip
     panels = (
@@ -80,23 +80,24 @@ def plot(rows: list, path: Path) -> None:
         ("objects/mobilesam/", "MobileSAM: boxes on one picture", "boxes", "ms", int, 2),
         ("cameras/tiny/", "models/tiny: cameras on one model", "cameras", "ms a frame, all cameras", int, 2),
     )
-    figure, axes = pyplot.subplots(1, 4, figsize=(12, 2.6))
-    for axis, (start, title, label, unit, across, base) in zip(axes, panels):
+    figure, axes = pyplot.subplots(2, 2, figsize=(9, 5.4))
+    for axis, (start, title, label, unit, across, base) in zip(axes.flat, panels):
         x, ours, bare = curve(rows, start, across)
         axis.plot(x, bare, "--", color=orange, marker="s", markersize=3, label="bare sessions")
         axis.plot(x, ours, color=blue, marker="o", markersize=3, label="promptseg")
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=10)
         axis.set_xlabel(label)
         axis.set_ylabel(unit)
         if base:
             axis.set_xscale("log", base=base)
-            axis.set_xticks(x, [str(v) for v in x], fontsize=7)
+            axis.set_xticks(x, [str(v) for v in x])
         if start.startswith("objects"):
             axis.set_yscale("log")
+            axis.yaxis.set_major_formatter("{x:g}")
         else:
             axis.set_ylim(0, 1.15 * max((*ours, *bare), default=1))
         axis.grid(color=grey, alpha=0.25, linewidth=0.5)
-    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    axes.flat[0].legend(frameon=False, loc="lower right")
     figure.tight_layout()
     figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     pyplot.close(figure)

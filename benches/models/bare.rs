@@ -23,17 +23,30 @@ pub struct Bare {
     tokens: [usize; 2],
     picture: Option<Tensor<f32>>,
     embedding: Vec<(String, Tensor<f32>)>,
+    /// The decoder's other inputs, for so many objects of so many tokens.
+    prompts: Prompts,
 }
 
+type Prompts = ((usize, usize), Vec<(String, DynTensor)>);
+
 impl Bare {
-    pub fn new(bundle: &Path, precision: &str, threads: usize) -> Outcome<Self> {
+    /// `lean` with promptseg's own options, else with ONNX Runtime's defaults.
+    pub fn new(bundle: &Path, precision: &str, threads: usize, lean: bool) -> Outcome<Self> {
         let description: Value = serde_json::from_slice(&std::fs::read(bundle.join("bundle.json"))?)?;
         let variants = description["variants"].as_array().into_iter().flatten();
         let variant = variants.clone().find(|v| v["precision"] == precision);
         let file = |part: &str, usual: &str| bundle.join(variant.and_then(|v| v[part].as_str()).unwrap_or(usual));
         let environment = promptseg::model::runtime::environment()?;
         let open = |path: std::path::PathBuf| -> Outcome<Session> {
-            let builder = Session::builder(&environment)?.with_optimization_level(GraphOptimizationLevel::All)?;
+            let mut builder = Session::builder(&environment)?.with_optimization_level(GraphOptimizationLevel::All)?;
+            if lean {
+                builder = builder
+                    .with_memory_pattern(false)?
+                    .with_env_allocators()?
+                    .with_config_entry("session.force_spinning_stop", "1")?
+                    .with_config_entry("session.intra_op.spin_duration_us", "20")?
+                    .with_config_entry("session.intra_op.spin_backoff_max", "8")?;
+            }
             Ok(builder.with_intra_threads(threads)?.commit_from_file(path)?)
         };
         let triple = |name: &str| -> Outcome<[f32; 3]> { Ok(serde_json::from_value(description[name].clone())?) };
@@ -48,6 +61,7 @@ impl Bare {
             tokens,
             picture: None,
             embedding: Vec::new(),
+            prompts: Prompts::default(),
         })
     }
 
@@ -63,23 +77,32 @@ impl Bare {
         Ok(())
     }
 
-    fn decode(&mut self, objects: usize, tokens: usize) -> Outcome<()> {
-        if self.embedding.is_empty() {
-            self.encode()?;
-        }
+    fn prompts(&self, objects: usize, tokens: usize) -> Outcome<Prompts> {
         let mut made = Vec::new();
         for input in self.decoder.inputs() {
             if self.embedding.iter().all(|(name, _)| name != input.name()) {
                 let shape = input.dtype().tensor_shape().ok_or("an input that is no tensor")?;
                 // The dense prompt is that of objects without a mask, the same for all.
                 let batch = if input.name() == "dense_prompt_embeddings" { 1 } else { objects };
+                // One mask of each object.
+                let second = if input.name() == "wanted_masks" { 1 } else { tokens };
                 let dimension = |(axis, size): (usize, &i64)| match size {
-                    -1 => [batch, tokens][axis.min(1)],
+                    -1 => [batch, second][axis.min(1)],
                     size => *size as usize,
                 };
                 let shape: Vec<usize> = shape.iter().enumerate().map(dimension).collect();
                 made.push((input.name().to_owned(), filled(&shape, input.dtype().tensor_type())?));
             }
+        }
+        Ok(((objects, tokens), made))
+    }
+
+    fn decode(&mut self, objects: usize, tokens: usize) -> Outcome<()> {
+        if self.embedding.is_empty() {
+            self.encode()?;
+        }
+        if self.prompts.0 != (objects, tokens) {
+            self.prompts = self.prompts(objects, tokens)?;
         }
         let mut inputs: Vec<(&str, ort::session::SessionInputValue<'_>)> = Vec::new();
         for (name, value) in &self.embedding {
@@ -87,7 +110,7 @@ impl Bare {
                 inputs.push((name, value.into()));
             }
         }
-        inputs.extend(made.iter().map(|(name, value)| (name.as_str(), value.into())));
+        inputs.extend(self.prompts.1.iter().map(|(name, value)| (name.as_str(), value.into())));
         let _: SessionOutputs<'_> = self.decoder.run(SessionInputs::from(inputs))?;
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! promptseg as a contender of `./dev bench`, and the bare ONNX Runtime sessions under it: answers the lines that
-//! `benches/compare/contender.py` describes. `models ours|bare BUNDLE PRECISION THREADS`.
+//! `benches/compare/contender.py` describes. `models ours|bare|lean|cameras BUNDLE PRECISION THREADS`.
 
 mod bare;
 mod cameras;
@@ -63,23 +63,18 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let [kind, bundle, precision, threads] = arguments.as_slice() else {
         // `cargo bench` runs every benchmark without arguments.
-        println!("benches/models.rs is for ./dev bench: models ours|bare|cameras BUNDLE PRECISION THREADS");
+        println!("benches/models.rs is for ./dev bench: models ours|bare|lean|cameras BUNDLE PRECISION THREADS");
         return Ok(());
     };
     let bundle = Path::new(bundle);
-    // One session runs at a time, but for the cameras.
-    let options = SessionOptions {
-        precision: Precision::choice(precision)?,
-        spinning: kind == "ours",
-        ..SessionOptions::cpu(threads.parse()?)
-    };
+    let options = SessionOptions { precision: Precision::choice(precision)?, ..SessionOptions::cpu(threads.parse()?) };
     if kind == "cameras" {
         return cameras::serve(bundle, &options);
     }
     let mut contender: Box<dyn Contender> = match kind.as_str() {
         "ours" => Box::new(ours::Ours::new(bundle, &options)?),
-        "bare" => Box::new(bare::Bare::new(bundle, precision, options.threads)?),
-        _ => return Err(format!("`{kind}` is not ours, bare or cameras").into()),
+        "bare" | "lean" => Box::new(bare::Bare::new(bundle, precision, options.threads, kind == "lean")?),
+        _ => return Err(format!("`{kind}` is not ours, bare, lean or cameras").into()),
     };
     println!("ready");
     for line in std::io::stdin().lock().lines() {

@@ -1,0 +1,181 @@
+"""What the node itself costs: `./dev bench --node` runs it as a process and writes out/bench-node.json.
+
+- memory: the most that it ever held (VmHWM) with a model, from its start over a click to frames of 1280x720 with a held object,
+  beside the model's two sessions in a bare program that does the same (`models bare` and `models lean`, see models/main.rs).
+- CPU: its share of one core with a camera of 5 frames a second and a held object, and with nothing to do.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+
+import numpy as np  # noqa: E402
+from builtin_interfaces.msg import Time  # noqa: E402
+from harness import NodeProcess, Peer, eventually, free_domain, parameter_args  # noqa: E402
+from messages import image, prompt, prompts  # noqa: E402
+from PIL import Image as Picture  # noqa: E402
+from promptseg_msgs.msg import MaskArray, PromptArray  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+
+WIDTH, HEIGHT, CLICK = 1280, 720, (540.0, 320.0)
+# More frames than the node keeps.
+FRAMES, RATE, SECONDS = 34, 5.0, 12.0
+PATIENCE = 120.0
+
+
+def peak(pid: int) -> float:
+    """MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def seconds_of_cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Rig:
+    """A node and a camera."""
+
+    def __init__(self, photo: Path, **parameters: object) -> None:
+        domain = free_domain()
+        self.process = NodeProcess(domain, *parameter_args(parameters))
+        self.peer = Peer(domain)
+        self.masks = self.peer.subscribe(MaskArray, "/promptseg/masks")
+        self.pixels = np.asarray(Picture.open(photo).convert("RGB"))
+        self.sent = 0
+        self.process.wait_ready()
+
+    def send(self, wait: bool = False) -> None:
+        self.sent += 1
+        stamp = Time(sec=int(time.time()), nanosec=self.sent)
+        self.peer.publish("image", image(self.pixels, stamp))
+        if wait:
+            self.masks.wait("masks of an image", lambda m: m.header.stamp == stamp, timeout=PATIENCE)
+
+    def hold(self) -> None:
+        """An object that lives on from frame to frame."""
+
+        # The node subscribes anew with the camera's quality of service: the first images may be lost.
+        def answered() -> bool:
+            self.send()
+            self.peer.publish("prompts", prompts(PromptArray.SET, prompt(points=[(*CLICK, 1)])))
+            time.sleep(1.0)
+            return any(m.masks for m in self.masks.all())
+
+        eventually("the mask of a click", answered, PATIENCE)
+
+    def close(self) -> None:
+        self.peer.close()
+        self.process.close()
+
+
+def node_memory(photo: Path, bundle: Path, precision: str) -> dict:
+    rig = Rig(photo, model=bundle, precision=precision, threads=2)
+    try:
+        found = {"ready_mb": peak(rig.process.pid)}
+        rig.hold()
+        found["click_mb"] = peak(rig.process.pid)
+        for _ in range(FRAMES):
+            rig.send(wait=True)
+        found["frames_mb"] = peak(rig.process.pid)
+        return found
+    finally:
+        rig.close()
+
+
+def bare_memory(program: Path, kind: str, photo: Path, bundle: Path, precision: str) -> dict:
+    command = [program, kind, bundle, precision, "2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def ask(line: str) -> None:
+            if line:
+                print(line, file=process.stdin, flush=True)
+            if not process.stdout.readline():
+                raise SystemExit(f"{program} {kind} ended at {line or 'its start'}")
+
+        ask("")
+        found = {"ready_mb": peak(process.pid)}
+        ask(f"photo {photo}")
+        ask(f"image_to_mask {CLICK[0]} {CLICK[1]}")
+        found["click_mb"] = peak(process.pid)
+        for _ in range(3):
+            ask(f"image_to_mask {CLICK[0]} {CLICK[1]}")
+        found["frames_mb"] = peak(process.pid)
+        process.stdin.close()
+        return found
+
+
+def memory(args: argparse.Namespace, bundle: Path, precision: str) -> dict:
+    row = {"what": f"memory/{bundle.name}/{precision}", "node": node_memory(args.photo, bundle, precision)}
+    row["lean"] = bare_memory(args.models, "lean", args.photo, bundle, precision)
+    row["bare"] = bare_memory(args.models, "bare", args.photo, bundle, precision)
+    for peer in ("lean", "bare"):
+        row[f"ratio_{peer}"] = round(row["node"]["frames_mb"] / row[peer]["frames_mb"], 3)
+    return row
+
+
+def cpu(photo: Path, spinning: bool, seconds: float) -> dict:
+    """The built-in model."""
+    rig = Rig(photo, spinning=spinning, threads=2)
+    try:
+        pid = rig.process.pid
+        rig.hold()
+        time.sleep(1.0)
+        begun, used = time.monotonic(), seconds_of_cpu(pid)
+        time.sleep(seconds / 2)
+        idle = (seconds_of_cpu(pid) - used) / (time.monotonic() - begun)
+        mark, count = rig.masks.mark(), 0
+        begun, used = time.monotonic(), seconds_of_cpu(pid)
+        while time.monotonic() - begun < seconds:
+            rig.send()
+            count += 1
+            time.sleep(max(0.0, begun + count / RATE - time.monotonic()))
+        eventually("the last masks", lambda: len(rig.masks.all(mark)) >= 0.8 * count)
+        busy = seconds_of_cpu(pid) - used
+        return {
+            "what": f"cpu/tiny/spinning_{'on' if spinning else 'off'}",
+            "idle_percent": round(100 * idle, 2),
+            "percent_at_5_hz": round(100 * busy / (time.monotonic() - begun), 1),
+            "cpu_ms_per_frame": round(1e3 * busy / count, 1),
+            "answered": round(len(rig.masks.all(mark)) / count, 2),
+        }
+    finally:
+        rig.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="./dev bench --node", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--models", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--photo", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=("memory", "cpu"), help="one half of it")
+    parser.add_argument("bundles", nargs="*", type=Path, help="bundles whose memory is measured")
+    args = parser.parse_args()
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rows = []
+    if args.only != "cpu":
+        for bundle in args.bundles:
+            listed = json.loads((bundle / "bundle.json").read_text()).get("variants", [])
+            for precision in sorted({"fp32", *(v["precision"] for v in listed)} - {"fp16"}):
+                rows.append(memory(args, bundle.resolve(), precision))
+                print(json.dumps(rows[-1]), flush=True)
+    if args.only != "memory":
+        for spinning in (False, True):
+            rows.append(cpu(args.photo, spinning, SECONDS))
+            print(json.dumps(rows[-1]), flush=True)
+    out = ROOT / "out/bench-node.json"
+    out.parent.mkdir(exist_ok=True)
+    kept = json.loads(out.read_text()) if out.is_file() else []
+    new = {row["what"] for row in rows}
+    out.write_text(json.dumps([row for row in kept if row["what"] not in new] + rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
