@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--pixels", help=argparse.SUPPRESS)
     parser.add_argument("--usls", help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--peers", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--make", metavar="MODEL", help=argparse.SUPPRESS)
     parser.add_argument("--only", nargs="+", metavar="PART", help="cases with one of these in their names")
     parser.add_argument("--list", action="store_true", help="the names of all cases")
@@ -68,6 +69,9 @@ def main() -> int:
     chosen = [(g, [c for c in g.cases if wanted(c.name)]) for g in cases.groups()]
     names = [c.name for _, part in chosen for c in part]
     pixel_names = [name for name in cases.PIXELS if wanted(name)]
+    if args.peers:
+        print("\n".join({peer for _, part in chosen for case in part for peer in case.peers}))
+        return 0
     if args.list or not (names or pixel_names):
         print("\n".join((names + pixel_names) or [f"no case has {' or '.join(args.only)} in its name"]))
         return 0 if args.list else 2
