@@ -72,11 +72,34 @@ fn release(path: &Path) -> Option<(u32, u32)> {
     Some((numbers.next()?, numbers.next()?))
 }
 
+/// Gives back what the arena that sessions share holds: it outlives them, and keeps all that they ever took. Those that
+/// are still there keep theirs; the next ones share a new one.
+///
+/// # Errors
+/// ONNX Runtime makes no arena.
+#[allow(unsafe_code)] // ort has no safe call for it
+pub fn renew_arena() -> Result<(), Error> {
+    let slot = ENVIRONMENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let Some(environment) = slot.as_ref() else { return Ok(()) };
+    let renew = || {
+        // SAFETY: both pointers outlive the call, which drops the environment's share of the arena alone.
+        let status = unsafe { (ort::api().UnregisterAllocator)(environment.ptr().cast_mut(), arena_memory()?.ptr()) };
+        // SAFETY: the status is fresh from ONNX Runtime.
+        unsafe { ort::Error::result_from_status(status)? };
+        share_arena(environment)
+    };
+    renew().map_err(|e| Error::Runtime { reason: format!("its shared arena could not be renewed: {e}") })
+}
+
+fn arena_memory() -> ort::Result<MemoryInfo<'static>> {
+    MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)
+}
+
 /// The processors' arena that sessions may share (`session.use_env_allocators`). It grows by what is asked for: ONNX
 /// Runtime's own, one for each session, doubles, and MobileSAM takes twice the memory in it.
 #[allow(unsafe_code)] // ort has no safe call for it
 fn share_arena(environment: &Environment) -> ort::Result<()> {
-    let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)?;
+    let memory = arena_memory()?;
     let (keys, values) = ([c"arena_extend_strategy".as_ptr()], [1_usize]);
     let api = ort::api();
     let mut config = ptr::null_mut();

@@ -15,6 +15,7 @@ use super::rcl::give_memory_back;
 use super::topics::SpinningNode;
 use super::{NodeError, lock, model};
 use crate::camera::Transforms;
+use crate::model::runtime;
 
 /// How long `cleanup` waits for an answer that is still on its way out of the model.
 const MODEL_IS_LEFT_WITHIN: Duration = Duration::from_secs(2);
@@ -176,9 +177,14 @@ impl Transitions {
         withdrawn.await.map_err(Failed::error)?;
         let freed = spawn_blocking(move || {
             drop(model);
+            let renewed = runtime::renew_arena();
             give_memory_back();
+            renewed
         });
-        freed.await.map_err(Failed::error)
+        if let Err(e) = freed.await.map_err(Failed::error)? {
+            warn!("{}: not all of the model's memory is freed: {e}", self.node_name);
+        }
+        Ok(())
     }
 
     /// Stops at once, whatever state the node is in, for the end of the process; false when something still runs.

@@ -331,6 +331,25 @@ def test_many_rounds_leave_nothing_behind(start_robot: Callable[..., Robot]) -> 
     eventually("one subscription", lambda: robot.peer.node.count_subscribers("/region") == 1)
 
 
+def test_cleanup_gives_back_what_the_largest_batch_took(start_robot: Callable[..., Robot], scene: Scene) -> None:
+    """The memory that ONNX Runtime's sessions work in, too."""
+    robot = start_robot({"max_objects": 64})
+    robot.connect()
+    manager = Manager(robot.peer).connect(robot.process)
+    stamp = robot.show(scene.rgb)
+    assert robot.segment(stamp=stamp, objects=[prompt(box=scene.shapes[0].box)]).success
+    assert manager.change("deactivate") and manager.change("cleanup")
+    resting = robot.process.resident_megabytes()
+    assert manager.change("configure") and manager.change("activate")
+    robot.until_overlay(scene.rgb)
+    stamp = robot.show(scene.rgb)
+    assert robot.segment(stamp=stamp, objects=[prompt(box=scene.shapes[0].box)] * 64, timeout=START_TIMEOUT).success
+    at_work = robot.process.resident_megabytes()
+    assert manager.change("deactivate") and manager.change("cleanup")
+    assert at_work > resting * 1.5, (resting, at_work)
+    assert robot.process.resident_megabytes() < resting * 1.05, (resting, at_work, robot.process.resident_megabytes())
+
+
 def test_a_node_that_starts_by_itself_can_be_managed(start_robot: Callable[..., Robot]) -> None:
     robot = start_robot()
     robot.connect()
