@@ -270,9 +270,10 @@ impl Engine {
         change(&mut self.shared.lock().settings);
     }
 
-    /// Counts a panic that was caught behind the event sink; it cost one answer.
-    pub fn count_panic(&self) {
-        self.shared.lock().metrics.panics += 1;
+    /// Does something before or behind the engine that may panic: that is counted and said, and costs this once alone.
+    pub fn guard<T>(&self, what: &str, run: impl FnOnce() -> T) -> Option<T> {
+        let caught = self.shared.catch(what, run);
+        caught.inspect_err(|message| tracing::error!("{message}; what it was at is lost, the rest goes on")).ok()
     }
 
     /// How long it took to hand a result on, milliseconds.

@@ -60,6 +60,14 @@ fn a_decoder_that_panics_is_counted_and_a_question_has_an_answer() {
 }
 
 #[test]
+fn a_panic_before_or_behind_the_engine_is_counted() {
+    let engine = bench(patient()).engine;
+    assert_eq!(engine.guard("reading a message", || 7), Some(7));
+    assert_eq!(engine.guard("reading a message", || -> u8 { panic!("on purpose") }), None);
+    assert_eq!(engine.metrics().panics, 1);
+}
+
+#[test]
 fn an_event_sink_that_panics_loses_that_event_and_no_other() {
     let (sender, events) = channel();
     let (sender, calls) = (Mutex::new(sender), AtomicUsize::new(0));

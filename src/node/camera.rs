@@ -1,7 +1,6 @@
 //! One camera: its topics and services, and while the node is active its engine and the thread that publishes its results.
 
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use r2r::Node;
 use tokio::sync::watch;
-use tracing::{debug_span, error, info, warn};
+use tracing::{debug_span, info, warn};
 
 use super::image_plane::ImagePlaneOutput;
 use super::outputs::{Outputs, Picture};
@@ -208,12 +207,7 @@ pub fn start(
     let (s, published) = (Arc::clone(&shared), Arc::clone(&slot.published));
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         while let Ok(event) = publishing.recv() {
-            // A panic while drawing or converting loses this answer, not the ones after it.
-            let published = catch_unwind(AssertUnwindSafe(|| publish(&s, &label, &mut lock(&published), event)));
-            if published.is_err() {
-                s.engine.count_panic();
-                error!("{label}publishing a result panicked; the result is lost");
-            }
+            s.engine.guard(&format!("{label}the publisher"), || publish(&s, &label, &mut lock(&published), event));
         }
     })?;
     Ok(Camera { shared, publisher })
@@ -241,16 +235,21 @@ fn publish(shared: &Shared, label: &str, published: &mut Published, event: Event
     }
 }
 
-/// The parameters that concern the engine of one camera.
-pub fn settings(parameters: &Parameters) -> Settings {
+/// How much one camera keeps.
+pub fn keep_limits(parameters: &Parameters) -> KeepLimits {
     let cameras = parameters.texts("cameras").len().max(1);
     let count = |name: &str| parameters.integer(name).max(0) as usize;
+    KeepLimits {
+        frames: count("keep_frames"),
+        bytes: count("keep_megabytes") * 1_000_000 / cameras,
+        images: count("keep_images"),
+    }
+}
+
+/// The parameters that concern the engine of one camera.
+pub fn settings(parameters: &Parameters) -> Settings {
     Settings {
-        keep: KeepLimits {
-            frames: count("keep_frames"),
-            bytes: count("keep_megabytes") * 1_000_000 / cameras,
-            images: count("keep_images"),
-        },
+        keep: keep_limits(parameters),
         encode_on_demand: parameters.text("encode") == "on_demand",
         prompt_timeout: Duration::from_secs_f64(parameters.float("prompt_timeout").clamp(0.0, 60.0)),
         candidates: match parameters.text("candidates") {

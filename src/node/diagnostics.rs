@@ -7,7 +7,7 @@ use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
 use tracing::info;
 
-use super::camera::{Shared, Slot, settings};
+use super::camera::{Shared, Slot, keep_limits};
 use super::clock::NodeClock;
 use super::lifecycle::{Lifecycle, State};
 use super::progress::Progress;
@@ -132,7 +132,7 @@ fn snapshot(
         now,
         seconds,
         usage: camera.engine.usage(),
-        keep: settings(&camera.parameters()).keep,
+        keep: keep_limits(&camera.parameters()),
         resident,
         jetson,
     }

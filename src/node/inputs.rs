@@ -90,7 +90,7 @@ fn drain<T: Send + 'static>(
     tokio::spawn(async move {
         while let Some(message) = messages.next().await {
             let Some(shared) = slot.get() else { continue };
-            if let Err(refusal) = handle(&shared, message) {
+            if let Some(Err(refusal)) = shared.engine.guard(input, || handle(&shared, message)) {
                 shared.refusals.say(input, &refusal);
             }
         }

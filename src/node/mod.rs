@@ -34,6 +34,7 @@ mod topics;
 mod transforms;
 mod transitions;
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,7 @@ use r2r::rcl_interfaces::msg::Log;
 use r2r::{Context, Node};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::camera::Transforms;
@@ -79,6 +81,8 @@ pub enum NodeError {
     Threads(#[from] std::io::Error),
     #[error("the node did not start: '{0}' did not succeed")]
     Start(&'static str),
+    #[error("the thread that spins the node panicked (see above); the node ends, to be started again")]
+    Spin,
 }
 
 /// Runs the node until SIGINT or SIGTERM. ROS arguments (`--ros-args ...`) are read from the command line.
@@ -172,7 +176,10 @@ async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeErro
     lock(&parameters).declare(topics.declared());
     let mut spinner = topics.finish();
     let until = stopped;
+    let (spins, ended) = oneshot::channel::<Infallible>();
     let spinning = std::thread::Builder::new().name("spin".into()).spawn(move || {
+        // Dropped with the thread: a node that nobody spins would look as if it lived.
+        let _spins = spins;
         while !until() {
             spinner.spin_once(Duration::from_millis(50));
             let is_simulated = lock(&parameters).flag("use_sim_time");
@@ -187,6 +194,7 @@ async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeErro
         started = live(&lifecycle, &name, autostart) => started,
         _ = interrupt.recv() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        _ = ended => Err(NodeError::Spin),
     };
     if let Err(e) = &outcome {
         error!("{e}");
