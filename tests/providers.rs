@@ -340,6 +340,21 @@ fn engines_are_built_ahead_and_again_when_they_do_not_fit() {
     assert_says(&bench["notes"].to_string(), &["they are for shapes"]);
 }
 
+#[test]
+fn a_cache_that_cannot_be_written_costs_nothing_but_the_cache() {
+    let machine = Machine::new("no-room", "");
+    let nowhere = ["--engine-cache", "/dev/null/engines"];
+    let not_kept = "are not kept on disk: engine cache /dev/null/engines: Not a directory";
+    let bench = machine.bench("sam", &[&["--providers", "tensorrt"], &nowhere[..]].concat());
+    assert_eq!((&bench["provider"], &bench["decoder_provider"]), (&"tensorrt".into(), &"tensorrt".into()));
+    assert_says(&bench["notes"].to_string(), &[not_kept]);
+    // Who builds them for later is told that they are not there.
+    let output = machine.run(&[&["build-engines", golden("sam").to_str().unwrap()], &FEW[..], &nowhere[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert_says(&String::from_utf8_lossy(&output.stdout), &[not_kept]);
+    assert_says(&String::from_utf8_lossy(&output.stderr), &["not all engines are in /dev/null/engines"]);
+}
+
 fn sha256(content: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect()

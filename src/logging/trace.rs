@@ -1,7 +1,8 @@
 //! `PROMPTSEG_TRACE=FILE`: how long each stage took, as a trace for <https://ui.perfetto.dev> or chrome://tracing.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use tracing_chrome::{ChromeLayerBuilder, FlushGuard, TraceStyle};
@@ -23,12 +24,38 @@ where
     let Some(path) = std::env::var_os("PROMPTSEG_TRACE").filter(|p| !p.is_empty()) else { return Ok(None) };
     let file = File::create(&path).map_err(|e| format!("PROMPTSEG_TRACE={}: {e}", path.display()))?;
     let (layer, guard) = ChromeLayerBuilder::new()
-        .writer(BufWriter::new(file))
+        .writer(UntilItFails { file: Some(BufWriter::new(file)), path: path.into() })
         .include_args(true)
         .trace_style(TraceStyle::Threaded)
         .build();
     *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
     Ok(Some(layer.with_filter(Targets::new().with_target("promptseg", LevelFilter::DEBUG))))
+}
+
+/// A file that ends where the disk is full. (tracing-chrome's thread panics when it cannot write.)
+struct UntilItFails {
+    file: Option<BufWriter<File>>,
+    path: PathBuf,
+}
+
+impl UntilItFails {
+    fn attempt(&mut self, what: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
+        if let Some(Err(e)) = self.file.as_mut().map(what) {
+            tracing::warn!("PROMPTSEG_TRACE={}: {e}; the trace ends here", self.path.display());
+            self.file = None;
+        }
+        Ok(())
+    }
+}
+
+impl Write for UntilItFails {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.attempt(|file| file.write_all(bytes)).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.attempt(BufWriter::flush)
+    }
 }
 
 /// Completes the trace file, if there is one; what happens later is not in it. To be called before the process ends.

@@ -61,7 +61,9 @@ impl Engines {
         let folder = cache.join(name);
         let timings = cache.join("timings");
         fs::create_dir_all(&folder).and_then(|()| fs::create_dir_all(&timings)).map_err(failed)?;
-        let lock = File::create(folder.join(LOCK)).map_err(failed)?;
+        // Engines that came with a read-only image serve as they are.
+        let lock = folder.join(LOCK);
+        let lock = File::create(&lock).or_else(|e| File::open(&lock).map_err(|_| e)).map_err(failed)?;
         lock.lock().map_err(failed)?;
         let unknown = || "unknown".to_owned();
         let key = [

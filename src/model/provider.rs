@@ -75,6 +75,8 @@ pub struct ProviderReport {
     pub refused: Vec<Refused>,
     /// What else was seen while it opened, in sentences for people: engines that were built again, for instance.
     pub notes: Vec<String>,
+    /// Whether TensorRT's engines are on disk for the next start.
+    pub engines_kept: bool,
 }
 
 /// A provider, or a variant on it, that could not be had.

@@ -218,7 +218,8 @@ pub(super) fn open(graphs: Graphs<'_>, request: &Request<'_>) -> Result<Opened, 
             match open_on(&plan, graph, request, &mut notes) {
                 Ok((session, engines)) => {
                     let signature = signature_of(&session, graph.label());
-                    let report = ProviderReport { used: provider, precision, refused, notes };
+                    let engines_kept = engines.is_some();
+                    let report = ProviderReport { used: provider, precision, refused, notes, engines_kept };
                     return Ok(Opened { session, signature, report, engines });
                 }
                 // The CPU runs every valid graph, so its refusal is about the graph and nothing else would help.
@@ -251,10 +252,16 @@ fn open_on(
         return Ok((make(None)?, None));
     }
     let label = graph.label();
-    let mut engines = match &request.options.gpu.engine_cache {
-        Some(cache) => Some(Engines::open(cache, &graph.hash()?, &label, plan, notes)?),
-        None => None,
-    };
+    // A disk that is full or cannot be written costs the next start its time, not this one its provider.
+    let not_kept = |why: String| format!("the TensorRT engines of {label} are not kept on disk: {why}");
+    let mut engines = None;
+    if let Some(cache) = &request.options.gpu.engine_cache {
+        let graph = graph.hash()?;
+        match Engines::open(cache, &graph, &label, plan, notes) {
+            Ok(opened) => engines = Some(opened),
+            Err(why) => notes.push(not_kept(why)),
+        }
+    }
     notes.iter().for_each(|note| (request.say)(note));
     if let Some(reason) = engines.as_ref().and_then(|engines| engines.refused.clone()) {
         return Err(reason);
@@ -269,18 +276,26 @@ fn open_on(
     }
     let start = Instant::now();
     let mut made = make(engines.as_ref());
-    if let (Err(reason), true, Some(engines)) = (&made, warm, &mut engines) {
+    if let (Err(reason), true, Some(stale)) = (&made, warm, &mut engines) {
         let note = format!("the TensorRT engines of {label} are built again: {reason}");
         (request.say)(&note);
         (request.say)(&building);
         notes.push(note);
-        engines.discard()?;
-        made = make(Some(engines));
+        if let Err(why) = stale.discard() {
+            notes.push(not_kept(why));
+            engines = None;
+        }
+        made = make(engines.as_ref());
     }
     let session = made?;
-    if let Some(engines) = engines.as_mut().filter(|engines| !engines.warm()) {
-        engines.seal()?;
+    if let Some(built) = engines.as_mut().filter(|engines| !engines.warm()) {
         (request.say)(&format!("the engine of {label} is built, in {:.0} s", start.elapsed().as_secs_f64()));
+        if let Err(why) = built.seal() {
+            notes.push(not_kept(why));
+            // What there is of them would only take the room; if it stays, it is found to be incomplete.
+            let _ = built.discard();
+            engines = None;
+        }
     }
     let state = engines.map(|engines| (engines.folder().to_owned(), engines.warm()));
     Ok((session, state))

@@ -24,6 +24,8 @@ pub struct ModelFacts {
     pub decoder: String,
     /// Why not on a provider, or in a precision, that was asked for before: one sentence each.
     pub not_better: Vec<String>,
+    /// What else is to be known of the sessions, such as engines that could not be kept.
+    pub notes: Vec<String>,
 }
 
 impl ModelFacts {
@@ -38,6 +40,7 @@ impl ModelFacts {
             encoder: encoder.runs(),
             decoder: decoder.runs(),
             not_better: [said("encoder", encoder), said("decoder", decoder)].concat(),
+            notes: [encoder.notes.clone(), decoder.notes.clone()].concat(),
         }
     }
 }
@@ -96,7 +99,9 @@ impl Snapshot {
         );
         add("encoder provider", model.encoder.clone());
         add("decoder provider", model.decoder.clone());
-        add("better providers", if model.not_better.is_empty() { "none".into() } else { model.not_better.join("; ") });
+        let listed = |list: &[String]| if list.is_empty() { "none".into() } else { list.join("; ") };
+        add("better providers", listed(&model.not_better));
+        add("provider notes", listed(&model.notes));
         add("images in (1/s)", format!("{:.1}", self.rate(|m| m.frames_in)));
         add("images encoded (1/s)", format!("{:.1}", self.rate(|m| m.frames_encoded)));
         add("results (1/s)", format!("{:.1}", self.rate(|m| m.results)));

@@ -21,7 +21,7 @@ from robot import Robot
 from scenes import Scene
 
 BUNDLE = Path(__file__).resolve().parents[1] / "golden" / "sam"
-KEYS = """model, model hash, encoder provider, decoder provider, better providers, images in (1/s), images encoded (1/s),
+KEYS = """model, model hash, encoder provider, decoder provider, better providers, provider notes, images in (1/s), images encoded (1/s),
 results (1/s), masks (1/s), images in, images encoded, images superseded by a newer one, images late, results, masks,
 prompts waiting, detections and questions waiting, images to encode for prompts,
 detections not taken (score, class, number), objects, objects (MB), kept frames, kept frames (MB), kept frames (most),

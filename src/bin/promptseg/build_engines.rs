@@ -46,8 +46,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let opened = Model::open_saying(arguments.path.as_deref(), arguments.decoder.as_deref(), &options, &say);
     wheel.finish_and_clear();
     let model = opened?;
-    for (half, report) in [("encoder", model.encoder.providers()), ("decoder", model.decoder.providers())] {
+    let reports = [("encoder", model.encoder.providers()), ("decoder", model.decoder.providers())];
+    for (half, report) in reports {
         terminal::print(format!("{half:<9} {report}"));
+    }
+    if !reports.iter().all(|(_, report)| report.engines_kept) {
+        return Err(format!("not all engines are in {}, for the reason above", cache.display()).into());
     }
     terminal::print(format!("engines   {} ({:.0} s)", cache.display(), start.elapsed().as_secs_f64()));
     Ok(())
