@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -78,7 +79,10 @@ class NodeProcess:
         if ros_args:
             command += ["--ros-args", *ros_args]
         with self.log_path.open("w") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+            # With the signals that Python ignores ignored, as for `fill_disk`: a full disk sends none.
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment, restore_signals=False
+            )
 
     @property
     def pid(self) -> int:
@@ -108,6 +112,18 @@ class NodeProcess:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
         raise AssertionError("no VmRSS")
+
+    def fill_disk(self) -> None:
+        """From now on the node can make files and write none, its log included: every write fails with EFBIG. Unlike a file
+        system of some kilobytes, this needs no right to mount."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, self._most_bytes_a_file()))
+
+    def empty_disk(self) -> None:
+        most = self._most_bytes_a_file()
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (most, most))
+
+    def _most_bytes_a_file(self) -> int:
+        return resource.prlimit(self.pid, resource.RLIMIT_FSIZE)[1]
 
     def close(self) -> None:
         if self.is_running():

@@ -19,6 +19,7 @@ from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2DArray
 
 import messages
+import scenes
 from harness import LATCHED, START_TIMEOUT, TIMEOUT, Inbox, NodeProcess, Peer, eventually, free_domain, parameter_args
 
 # Reliable from the first message on, so that no test fails because DDS discovery lost one; how the node matches a camera
@@ -49,6 +50,8 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "log_level": "",
 }
 CAMERA_QOS = QoSProfile(depth=5)
+# Overlap with the truth that the shipped model reaches on drawn scenes.
+GOOD = 0.75
 
 
 def value_message(value: Any) -> ParameterValue:
@@ -87,12 +90,13 @@ class Robot:
         ros_args: tuple[str, ...] = (),
         prefix: str = "/promptseg",
         log_level: str = "info",
+        env: dict[str, str] | None = None,
     ) -> None:
         self.domain = free_domain()
         self.prefix = prefix
         self.image_topic = "image"
         self.process = NodeProcess(
-            self.domain, *parameter_args(BASE | (parameters or {})), *ros_args, log_level=log_level
+            self.domain, *parameter_args(BASE | (parameters or {})), *ros_args, env=env, log_level=log_level
         )
         self.peer = Peer(self.domain)
         self._ticks = int(time.time()) * 20
@@ -228,6 +232,14 @@ class Robot:
 
     def segment(self, timeout: float = TIMEOUT, **request: Any) -> Segment.Response:
         return self.peer.call(Segment, f"{self.prefix}/segment", Segment.Request(**request), timeout)
+
+    def click_answered(self, scene: scenes.Scene) -> None:
+        """The proof that the node is at work: a new object on a new image."""
+        stamp = self.show(scene.rgb)
+        assert self.trigger("new_object").success
+        answer = self.click(*scene.shapes[0].centre, stamp)
+        masks = [messages.whole_mask(answer, m) for m in answer.masks]
+        assert max(scenes.iou(m, scene.truth[0]) for m in masks) >= GOOD
 
     # ---------------------------------------------------------------- parameters, log, diagnostics
 

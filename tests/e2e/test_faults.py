@@ -20,10 +20,9 @@ from sensor_msgs.msg import Image
 
 from harness import Peer, eventually
 from messages import detection, detections, ids, image, prompt, prompts, stamp_of, whole_mask
-from robot import Robot, get_parameters, value_message
+from robot import GOOD, Robot, get_parameters, value_message
 from scenes import DISK, HEIGHT, WIDTH, Scene, iou
 
-GOOD = 0.75
 NOTHING = np.full((48, 64, 3), 90, np.uint8)
 
 
@@ -61,15 +60,6 @@ def running(step: Callable[[], None], pause: float) -> Iterator[None]:
     assert not failed, failed
 
 
-def click_answered(robot: Robot, scene: Scene = Scene()) -> None:
-    """The proof that the node is at work: a new object on a new image."""
-    stamp = robot.show(scene.rgb)
-    assert robot.trigger("new_object").success
-    answer = robot.click(*scene.shapes[0].centre, stamp)
-    masks = [whole_mask(answer, m) for m in answer.masks]
-    assert max(iou(m, scene.truth[0]) for m in masks) >= GOOD
-
-
 def test_a_camera_vanishes_and_returns_as_another(robot: Robot, scene: Scene) -> None:
     """Another size, another encoding, another frame, a clock that jumped back: each answer is for its own image."""
     stamp = robot.show(scene.rgb)
@@ -90,7 +80,7 @@ def test_a_camera_vanishes_and_returns_as_another(robot: Robot, scene: Scene) ->
         assert (answer.height, answer.width) == rgb.shape[:2]
         assert robot.process.is_running()
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= GOOD
-    click_answered(robot)
+    robot.click_answered(scene)
 
 
 def test_stamps_that_come_twice_or_in_the_wrong_order(robot: Robot) -> None:
@@ -109,7 +99,7 @@ def test_stamps_that_come_twice_or_in_the_wrong_order(robot: Robot) -> None:
         assert max(iou(whole_mask(answer, m), scene.truth[0]) for m in answer.masks) >= GOOD
 
 
-def test_every_image_of_a_wild_camera_is_accounted_for(robot: Robot) -> None:
+def test_every_image_of_a_wild_camera_is_accounted_for(robot: Robot, scene: Scene) -> None:
     """Good and broken images, faster than the encoder: encoded, replaced by a newer one, or refused, and counted."""
     before = values(robot)  # nothing is on its way: the fixture waited for the last image
     broken = image(NOTHING, Time())
@@ -128,7 +118,7 @@ def test_every_image_of_a_wild_camera_is_accounted_for(robot: Robot) -> None:
     # One counter or another went up for each that came, and nothing is left.
     eventually("the counters to add up", lambda: unaccounted(values(robot)) == unaccounted(before))
     assert int(values(robot)["images in"]) > int(before["images in"])
-    click_answered(robot)
+    robot.click_answered(scene)
 
 
 def test_a_detector_that_floods(robot: Robot, scene: Scene) -> None:
@@ -154,7 +144,7 @@ def test_a_detector_that_floods(robot: Robot, scene: Scene) -> None:
     robot.set(keep_frames=1, prompt_timeout=0.1)
     robot.show(NOTHING)
     robot.show(NOTHING)
-    click_answered(robot)
+    robot.click_answered(scene)
 
 
 def test_subscribers_come_and_go(robot: Robot, scene: Scene) -> None:
@@ -175,7 +165,7 @@ def test_subscribers_come_and_go(robot: Robot, scene: Scene) -> None:
     assert seen and all(ids(m) == [1] for m in seen), "who stays sees every answer"
     stamps = [stamp_of(m) for m in seen]
     assert stamps == sorted(stamps)
-    click_answered(robot)
+    robot.click_answered(scene)
 
 
 def test_a_storm_of_parameters(robot: Robot, scene: Scene) -> None:
@@ -215,7 +205,7 @@ def test_a_storm_of_parameters(robot: Robot, scene: Scene) -> None:
     )
     assert quality in (40, 60, 85) and persistence in ("once", "hold") and most in (10, 300)
     assert frames == 30, "as it was"
-    click_answered(robot)
+    robot.click_answered(scene)
 
 
 def test_more_points_or_objects_than_any_memory(robot: Robot, scene: Scene) -> None:
@@ -243,4 +233,4 @@ def test_operators_come_and_go(robot: Robot, scene: Scene, stale: bool) -> None:
         request = Segment.Request(stamp=Time(sec=5) if stale else stamp, objects=[prompt(box=scene.shapes[0].box)])
         visitor.start_call(Segment, f"{robot.prefix}/segment", request)
         visitor.close()
-    click_answered(robot)
+    robot.click_answered(scene)
