@@ -104,10 +104,8 @@ class Soak:
             self.newest_answer = ns
             self.age_ms.append((now - ns) / 1e6)
         with self.lock:
-            asked = self.waiting.get("click")
-            if asked and ns == asked[0] and any(o.object_id < 1000 for o in m.masks):
+            if any(o.object_id < 1000 for o in m.masks) and (asked := self.waiting.pop(f"click {ns}", None)):
                 self.click_ms.append((time.monotonic() - asked[1]) * 1e3)
-                del self.waiting["click"]
 
     def on_detections(self, m: Detection2DArray) -> None:
         ns = nanoseconds(m.header.stamp)
@@ -139,8 +137,6 @@ class Soak:
 
     def expect(self, name: str, ns: int) -> None:
         with self.lock:
-            if name == "click" and name in self.waiting:
-                self.unanswered += 1
             self.waiting[name] = (ns, time.monotonic())
             for late in [k for k, (_, since) in self.waiting.items() if time.monotonic() - since > 10]:
                 del self.waiting[late]
@@ -156,7 +152,7 @@ class Soak:
         if ns is None:
             return
         x, y = centre(ns)
-        self.expect("click", ns)
+        self.expect(f"click {ns}", ns)
         self.peer.publish("pixel", pixel(x + chance.uniform(-30, 30), y + chance.uniform(-30, 30), stamp_of(ns)))
 
     def detect(self) -> None:
