@@ -13,6 +13,7 @@
 //! * [`prompt_encoder`]: SAM's prompt encoder, in Rust.
 //! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, mask decoder.
 //! * [`segmenter`]: what `SamPredictor` is in Python: set an image, predict masks.
+//! * [`video`]: SAM 2's memory: an object is followed through a stream.
 //! * [`engine`]: the threads: newest-frame slot, kept embeddings, jobs, metrics.
 //! * [`monitor`]: what the engine's numbers say: health, diagnostics, the metrics endpoint.
 //! * [`logging`]: the log, and traces of every stage.
@@ -35,3 +36,4 @@ pub mod pixels;
 pub mod prompt;
 pub mod prompt_encoder;
 pub mod segmenter;
+pub mod video;
