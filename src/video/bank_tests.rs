@@ -1,0 +1,124 @@
+use super::*;
+
+const SPEC: MemorySpec = MemorySpec { frames: 7, pointers: 16, low_res_side: 4, image_side: 16, feature_bytes: 8 };
+
+fn record() -> Record {
+    let (pointer, features) = (vec![0.0].into(), Some(vec![half::bf16::ZERO; 4].into()));
+    Record { mask: Some(vec![1.0; 16].into()), iou: 1.0, object_score: 1.0, pointer, features }
+}
+
+fn bank(conditioning: &[Position], followed: impl IntoIterator<Item = Position>) -> Bank {
+    Bank {
+        conditioning: conditioning.iter().map(|t| (*t, record())).collect(),
+        followed: followed.into_iter().map(|t| (t, record())).collect(),
+    }
+}
+
+fn forward(bank: &Bank, at: Position, limits: Limits) -> Selection {
+    bank.select(at, Direction::Forward, &SPEC, &limits)
+}
+
+#[test]
+fn one_click_then_frame_by_frame() {
+    let first = forward(&bank(&[0], []), 1, Limits::default());
+    assert_eq!(first.memories, [(0, 6)]);
+    assert_eq!(first.pointers, [(0, 1)]);
+    assert_eq!(first.divisor, 15);
+    let fourth = forward(&bank(&[0], 1..4), 4, Limits::default());
+    assert_eq!(fourth.memories, [(0, 6), (1, 2), (2, 1), (3, 0)]);
+    assert_eq!(fourth.pointers, [(0, 4), (3, 1), (2, 2), (1, 3)]);
+}
+
+#[test]
+fn six_memories_and_fifteen_pointers_of_frames_followed_to_and_each_conditioning_frame_whatever_its_age() {
+    let found = forward(&bank(&[0], 1..40), 40, Limits::default());
+    assert_eq!(found.memories, [(0, 6), (34, 5), (35, 4), (36, 3), (37, 2), (38, 1), (39, 0)]);
+    let pointers: Vec<_> = std::iter::once((0, 40)).chain((1..16).map(|d| (40 - d, d))).collect();
+    assert_eq!(found.pointers, pointers);
+}
+
+#[test]
+fn a_corrected_frame_conditions_earlier_frames_too_but_lends_them_no_pointer() {
+    let found = forward(&bank(&[0, 5], 1..5), 3, Limits::default());
+    assert_eq!(found.memories, [(0, 6), (5, 6), (1, 1), (2, 0)]);
+    assert_eq!(found.pointers, [(0, 3), (2, 1), (1, 2)]);
+    // A correction of a conditioning frame looks at itself.
+    let itself = forward(&bank(&[0, 5], 1..5), 5, Limits::default());
+    assert_eq!(itself.memories[..2], [(0, 6), (5, 6)]);
+    assert_eq!(itself.pointers[..2], [(0, 5), (5, 0)]);
+}
+
+#[test]
+fn backward_looks_at_later_frames() {
+    let found =
+        bank(&[9], 6..9).select(5, Direction::Backward, &SPEC, &Limits { length: Some(10), ..Limits::default() });
+    assert_eq!(found.memories, [(9, 6), (8, 2), (7, 1), (6, 0)]);
+    assert_eq!(found.pointers, [(9, 4), (6, 1), (7, 2), (8, 3)]);
+    assert_eq!(found.divisor, 9);
+}
+
+#[test]
+fn a_frame_that_was_skipped_is_missing_and_moves_nobody() {
+    let found = forward(&bank(&[0], [1, 2, 5]), 6, Limits::default());
+    assert_eq!(found.memories, [(0, 6), (1, 4), (2, 3), (5, 0)]);
+    assert_eq!(found.pointers, [(0, 6), (5, 1), (2, 4), (1, 5)]);
+}
+
+#[test]
+fn of_more_conditioning_frames_than_count_the_nearest_count_and_the_others_are_as_if_followed_to() {
+    let found = forward(
+        &bank(&[0, 4, 8], (1..11).filter(|t| ![4, 8].contains(t))),
+        7,
+        Limits { conditioning: Some(2), ..Limits::default() },
+    );
+    assert_eq!(found.memories, [(4, 6), (8, 6), (1, 5), (2, 4), (3, 3), (5, 1), (6, 0)]);
+    assert_eq!(found.pointers, [(4, 3), (6, 1), (5, 2), (3, 4), (2, 5), (1, 6), (0, 7)]);
+    let found = forward(&bank(&[0, 4, 8], []), 11, Limits { conditioning: Some(2), ..Limits::default() });
+    assert_eq!(found.memories, [(8, 6), (4, 6)]);
+    assert_eq!(found.pointers, [(8, 3), (4, 7), (0, 11)]);
+    let found = forward(&bank(&[0, 4, 8], []), 5, Limits { conditioning: Some(2), ..Limits::default() });
+    assert_eq!(found.memories, [(4, 6), (8, 6), (0, 4)]);
+}
+
+#[test]
+fn fewer_recent_frames_are_a_knob_and_leave_the_pointers() {
+    let found = forward(&bank(&[0], 1..10), 10, Limits { recent: 2, ..Limits::default() });
+    assert_eq!(found.memories, [(0, 6), (8, 1), (9, 0)]);
+    assert_eq!(found.pointers.len(), 1 + 9);
+    assert_eq!(forward(&bank(&[0], 1..10), 10, Limits { recent: 0, ..Limits::default() }).memories, [(0, 6)]);
+}
+
+#[test]
+fn a_short_clip_has_another_divisor_and_one_of_one_frame_does_not_divide_by_zero() {
+    let limits = |length| Limits { length: Some(length), ..Limits::default() };
+    let found = forward(&bank(&[0], 1..8), 8, limits(10));
+    assert_eq!((found.divisor, found.pointers.len()), (9, 8));
+    assert_eq!(forward(&bank(&[0], []), 0, limits(1)).divisor, 1);
+}
+
+#[test]
+fn what_is_dropped_is_what_following_forward_does_not_look_at() {
+    let whole = bank(&[0, 3, 20, 30, 50], (0..100).filter(|t| ![0, 3, 20, 30, 50].contains(t)));
+    let mut kept = whole.clone();
+    kept.shrink(&SPEC, 8);
+    let (expected, found) =
+        (whole.recall(&forward(&whole, 100, Limits::default())), kept.recall(&forward(&kept, 100, Limits::default())));
+    assert_eq!((found.memories.len(), found.pointers.len()), (5 + 6, 5 + 15));
+    assert_eq!((found.memories.len(), found.pointers.len()), (expected.memories.len(), expected.pointers.len()));
+    assert_eq!(kept.followed.len(), 15);
+    assert_eq!(kept.followed.values().filter(|r| r.features.is_some()).count(), 6);
+    assert_eq!(kept.followed.values().filter(|r| r.mask.is_some()).count(), 3);
+    // The first conditioning frame stays, and the last ones.
+    kept.shrink(&SPEC, 3);
+    assert_eq!(kept.conditioning.keys().copied().collect::<Vec<_>>(), [0, 30, 50]);
+    kept.shrink(&SPEC, 1);
+    assert_eq!(kept.conditioning.keys().copied().collect::<Vec<_>>(), [50]);
+}
+
+#[test]
+fn distances_are_divided() {
+    let bank = bank(&[0], 1..4);
+    let recalled = bank.recall(&forward(&bank, 4, Limits::default()));
+    assert_eq!(recalled.pointers.iter().map(|p| p.1 * 15.0).collect::<Vec<_>>(), [4.0, 1.0, 2.0, 3.0]);
+    assert_eq!(recalled.memories.iter().map(|m| m.1).collect::<Vec<_>>(), [6, 2, 1, 0]);
+}

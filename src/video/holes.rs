@@ -1,0 +1,74 @@
+//! Small holes in a mask, as SAM 2's predictor fills them (`fill_holes_in_mask_scores` of sam2/utils/misc.py, which needs its
+//! CUDA extension for it).
+
+/// Logit of what was a hole.
+const FILLED: f32 = 0.1;
+
+/// Fills each connected part of the background (eight neighbours) of at most `most` cells. `logits` is `side * side`.
+pub(super) fn fill(logits: &mut [f32], side: usize, most: usize) {
+    if most == 0 || side == 0 || !logits.iter().any(|v| *v > 0.0) {
+        return;
+    }
+    let outside = |v: f32| v <= 0.0;
+    let mut seen = vec![false; logits.len()];
+    let (mut waiting, mut part) = (Vec::new(), Vec::new());
+    for start in 0..logits.len() {
+        if seen[start] || !outside(logits[start]) {
+            continue;
+        }
+        seen[start] = true;
+        waiting.push(start);
+        part.clear();
+        while let Some(cell) = waiting.pop() {
+            part.push(cell);
+            let (x, y) = (cell % side, cell / side);
+            for y in y.saturating_sub(1)..(y + 2).min(logits.len() / side) {
+                for x in x.saturating_sub(1)..(x + 2).min(side) {
+                    let near = y * side + x;
+                    if !seen[near] && outside(logits[near]) {
+                        seen[near] = true;
+                        waiting.push(near);
+                    }
+                }
+            }
+        }
+        if part.len() <= most {
+            part.iter().for_each(|cell| logits[*cell] = FILLED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(rows: &[&str]) -> Vec<f32> {
+        rows.iter().flat_map(|row| row.bytes()).map(|c| if c == b'#' { 3.0 } else { -2.0 }).collect()
+    }
+
+    fn filled(logits: &[f32]) -> usize {
+        logits.iter().filter(|v| **v == FILLED).count()
+    }
+
+    #[test]
+    fn holes_up_to_the_limit_are_filled_and_larger_ones_are_not() {
+        let drawn = grid(&["######", "#.##.#", "#.####", "##..##", "##..##", "######"]);
+        let fill_with = |most| {
+            let mut logits = drawn.clone();
+            fill(&mut logits, 6, most);
+            filled(&logits)
+        };
+        // Two of them touch at a corner, and are one part of six cells.
+        assert_eq!([0, 1, 2, 5, 6].map(fill_with), [0, 1, 1, 1, 7]);
+    }
+
+    #[test]
+    fn what_reaches_the_border_is_a_part_like_any_other_and_an_empty_mask_stays_empty() {
+        let mut corner = grid(&[".###", "####", "####", "####"]);
+        fill(&mut corner, 4, 1);
+        assert_eq!(filled(&corner), 1);
+        let mut nothing = vec![-1024.0; 4];
+        fill(&mut nothing, 2, 8);
+        assert_eq!(nothing, [-1024.0; 4]);
+    }
+}

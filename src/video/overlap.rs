@@ -1,0 +1,39 @@
+//! One object for each place (`_apply_non_overlapping_constraints` of sam2/modeling/sam2_base.py).
+
+/// Logit that an object keeps at most where another one is surer.
+const ANOTHER: f32 = -10.0;
+
+/// Each cell to the object of the highest logit there, the first of equals; the others get at most -10.
+pub fn separate(masks: &mut [&mut [f32]]) {
+    let cells = masks.iter().map(|mask| mask.len()).min().unwrap_or_default();
+    for cell in 0..cells {
+        let mut best = 0;
+        for (i, mask) in masks.iter().enumerate() {
+            if mask[cell] > masks[best][cell] {
+                best = i;
+            }
+        }
+        for (i, mask) in masks.iter_mut().enumerate() {
+            if i != best {
+                mask[cell] = mask[cell].min(ANOTHER);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_surest_object_has_the_cell() {
+        let (mut a, mut b, mut c) = ([1.0, 2.0, -20.0, 0.5], [3.0, 2.0, -1.0, f32::NAN], [0.0, 1.0, -30.0, -4.0]);
+        separate(&mut [&mut a, &mut b, &mut c]);
+        assert_eq!(a, [-10.0, 2.0, -20.0, 0.5]);
+        assert_eq!(b[..3], [3.0, -10.0, -1.0]);
+        assert_eq!(c, [-10.0, -10.0, -30.0, -10.0]);
+        let mut alone = [-1.0, 1.0];
+        separate(&mut [&mut alone]);
+        assert_eq!(alone, [-1.0, 1.0]);
+    }
+}
