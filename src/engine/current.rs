@@ -77,7 +77,7 @@ impl Worker<'_> {
 
     /// Decodes what is due on a frame, and answers clicks between two turns. Returns how many there were.
     pub(super) fn catch_up(&mut self, frame: &KeptFrame, tracking: bool) -> Result<(usize, StageMs), Refusal> {
-        let ids = self.due(frame, tracking);
+        let (followed, ids) = self.split(&self.due(frame, tracking));
         let (mut count, mut ms) = (0, encoding_ms(frame));
         for (i, ids) in ids.chunks(CHUNK).enumerate() {
             if i > 0 {
@@ -87,7 +87,18 @@ impl Worker<'_> {
             count += decoded;
             ms = ms.then(turn);
         }
+        if !followed.is_empty() {
+            self.answer_clicks();
+            let (followed, turn) = self.follow(&followed, frame);
+            count += followed;
+            ms.decode += turn.decode;
+        }
         Ok((count, ms))
+    }
+
+    /// Those that are followed by memory, and the others.
+    pub(super) fn split(&self, ids: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        ids.iter().partition(|id| self.objects.get(**id).is_some_and(|o| self.follows(o)))
     }
 
     /// Decodes objects that are due, in one turn.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::debug_span;
 
 use super::command::{Event, FrameResult, Persistence, Refusal, RefusalKind, Segment, Source, StageMs};
+use super::follow::Positions;
 use super::history::History;
 use super::kept::KeptFrame;
 use super::metrics::Stage;
@@ -15,7 +16,9 @@ use super::schedule::{MOST_PROMPTS, Work, next, next_interaction};
 use super::state::{Held, Shared};
 use super::{Decode, EventSink, Session, Settings};
 use crate::model::{DecodeOptions, Decoded};
+use crate::pixels::{Geometry, MaskUpscaler};
 use crate::prompt::Prompt;
+use crate::video::MemorySpec;
 
 /// Objects decoded in one go: one turn. Clicks are answered between two turns.
 pub(super) const CHUNK: usize = 32;
@@ -26,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// The thread's own. What it does with frames and prompts is in `current`, `interact` and `batch`.
 pub(super) struct Worker<'a> {
     pub shared: &'a Shared,
-    decoder: &'a Session<dyn Decode>,
+    pub decoder: &'a Session<dyn Decode>,
     /// Side of the square of low-resolution logits.
     pub low_res_side: usize,
     pub mask_threshold: f32,
@@ -35,17 +38,37 @@ pub(super) struct Worker<'a> {
     pub objects: Objects,
     pub history: History,
     pub results: RecentResults,
+    /// What the model's memory is made for, where it has one.
+    pub memory: Option<MemorySpec>,
+    pub positions: Positions,
+    /// Of the last frame that an object was followed to.
+    pub upscaler: Option<(Geometry, MaskUpscaler)>,
+    /// Whether it was said that the model has no memory.
+    pub said_without_memory: bool,
 }
 
 pub(super) fn run(shared: &Shared, decoder: &Session<dyn Decode>, events: &EventSink) {
     let settings = shared.lock().settings.clone();
-    let (low_res_side, mask_threshold) = {
-        let decoder = decoder.session.blocking_lock();
-        (decoder.low_res_side(), decoder.mask_threshold())
+    let (low_res_side, mask_threshold, memory) = {
+        let mut decoder = decoder.session.blocking_lock();
+        (decoder.low_res_side(), decoder.mask_threshold(), decoder.network().map(|n| n.spec()))
     };
     let (objects, history, results) = (Objects::default(), History::default(), RecentResults::default());
-    let mut worker =
-        Worker { shared, decoder, low_res_side, mask_threshold, events, settings, objects, history, results };
+    let mut worker = Worker {
+        shared,
+        decoder,
+        low_res_side,
+        mask_threshold,
+        events,
+        settings,
+        objects,
+        history,
+        results,
+        memory,
+        positions: Positions::default(),
+        upscaler: None,
+        said_without_memory: false,
+    };
     loop {
         let work = worker.wait();
         if matches!(work, Work::Stop) {

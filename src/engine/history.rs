@@ -50,7 +50,8 @@ impl History {
         if ids.is_empty() {
             return;
         }
-        let before_of = |id: &u32| (*id, before.get(*id).cloned());
+        // What a model remembers of an object goes on, whatever is taken back.
+        let before_of = |id: &u32| (*id, before.get(*id).map(|object| Object { memory: None, ..object.clone() }));
         self.0.push_back(Step { what, current: before.current, before: ids.iter().map(before_of).collect() });
         // A prompt of more objects than are remembered cannot be taken back, nor can those before it.
         while self.0.iter().map(|s| s.before.len()).sum::<usize>() > MOST_STATES {

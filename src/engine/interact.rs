@@ -67,7 +67,9 @@ impl Worker<'_> {
             self.show_again(newest, false, since).map_err(|refusal| refusal.message)?;
             return Ok(format!("took back the first corner of a box, at ({}, {})", corner.x, corner.y));
         }
+        let memories = self.memories();
         let undone = self.history.undo(&mut self.objects).ok_or("there is no prompt to take back")?;
+        self.take_back(&undone.ids, memories);
         for id in &undone.ids {
             self.results.forget(*id);
         }
@@ -86,8 +88,8 @@ impl Worker<'_> {
     fn show_again(&mut self, frame: Option<Arc<KeptFrame>>, prompted: bool, since: Instant) -> Result<(), Refusal> {
         let Some(frame) = frame else { return Ok(()) };
         let tracking = self.is_newest(&frame);
-        let mut due = self.due(&frame, tracking);
-        let is_whole = due.len() <= CHUNK;
+        let (followed, mut due) = self.split(&self.due(&frame, tracking));
+        let is_whole = due.len() <= CHUNK && followed.is_empty();
         due.truncate(CHUNK);
         let (count, mut ms) = self.decode_due(&due, &frame, tracking)?;
         ms.total = self.shared.clock.ms_since(since);
@@ -128,6 +130,8 @@ impl Worker<'_> {
         };
         let (width, height) = frame.embedding.image_size();
         let mut prompts = Vec::with_capacity(changed.len());
+        let is_followed = |objects: &Objects, id: &u32| objects.get(*id).is_some_and(|o| self.follows(o));
+        let (followed, decoded_alone): (Vec<u32>, Vec<u32>) = changed.iter().partition(|id| is_followed(&objects, id));
         for id in &changed {
             let object = objects.get_mut(*id).ok_or_else(|| unknown(*id))?;
             let checked = object.refined().check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
@@ -135,26 +139,38 @@ impl Worker<'_> {
             object.prompt.bbox = checked.bbox;
             object.held.clone_from(&checked);
             object.prompted_on = Some(frame.number);
-            prompts.push(checked);
+            if !followed.contains(id) {
+                object.memory = None;
+                prompts.push(checked);
+            }
         }
+        self.say_how_objects_are_followed(&objects, &changed);
         // The others fill up the last turn of these; what does not fit follows, so that nobody waits for it.
         let mut due = self.due(&frame, false);
         let is_changed: HashSet<u32> = changed.iter().copied().collect();
         due.retain(|id| !is_changed.contains(id) && objects.contains(*id));
-        let room = changed.len().max(1).next_multiple_of(CHUNK) - changed.len();
-        let is_whole = due.len() <= room;
+        let (due_later, mut due) = self.split(&due);
+        let room = prompts.len().max(1).next_multiple_of(CHUNK) - prompts.len();
+        let is_whole = due.len() <= room && due_later.is_empty();
         due.truncate(room);
         let due = self.prompts_of(&due, &frame, false);
         prompts.extend(due.iter().map(|d| d.prompt.clone()));
         let (mut decoded, mut ms) = self.decode(&frame, &prompts, false)?;
-        let others = decoded.split_off(changed.len());
-        for (id, decoded) in changed.iter().zip(decoded) {
-            let Some(object) = objects.get_mut(*id) else { continue };
+        let others = decoded.split_off(decoded_alone.len());
+        let mut answers: Vec<_> = decoded_alone.into_iter().zip(decoded).collect();
+        for id in followed {
+            let (decoded, turn) = self.point_at(&mut objects, id, &frame)?;
+            ms.decode += turn.decode;
+            answers.push((id, decoded));
+        }
+        for (id, decoded) in answers {
+            let Some(object) = objects.get_mut(id) else { continue };
             if object.lost {
-                (self.events)(Event::Tracking { id: *id, lost: false, reason: String::new() });
+                (self.events)(Event::Tracking { id, lost: false, reason: String::new() });
             }
             remember(object, &decoded);
-            let result = result_of(object, &object.prompt, decoded);
+            let shown = if object.memory.is_some() { &object.here } else { &object.prompt };
+            let result = result_of(object, shown, decoded);
             self.results.keep(frame.number, result);
         }
         if let Some(what) = &undo {

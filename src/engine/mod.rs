@@ -22,6 +22,9 @@ mod decode;
 pub mod detected;
 mod encode;
 mod feedback;
+mod follow;
+#[cfg(test)]
+mod follow_tests;
 mod frame;
 mod history;
 mod interact;
@@ -59,12 +62,14 @@ pub use command::{
     ClickMode, DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, Later, ObjectPrompt, ObjectResult,
     Operation, Persistence, Refusal, RefusalKind, Segment, SegmentOn, Source, StageMs,
 };
+pub use follow::TrackSettings;
 pub use frame::{Frame, FramePixels, Header, Stamp};
 pub use kept::KeepLimits;
 pub use metrics::{Metrics, Percentiles, Stage, Usage};
 pub use session::{Session, Turns};
 
 use crate::model::{Candidates, DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder};
+use crate::video::Network;
 use clock::Clock;
 use state::{Batch, Shared};
 
@@ -89,6 +94,10 @@ pub trait Decode: Send {
     fn low_res_side(&self) -> usize;
     /// Logits above this are inside.
     fn mask_threshold(&self) -> f32;
+    /// The model's memory, where it has one.
+    fn network(&mut self) -> Option<&mut dyn Network> {
+        None
+    }
 }
 
 impl Encode for ImageEncoder {
@@ -128,10 +137,12 @@ pub struct Settings {
     pub candidates: Candidates,
     /// Offset of the stability score, in logits.
     pub stability_offset: f32,
-    /// A tracked object below this predicted IoU is lost.
+    /// Without memory a tracked object below this predicted IoU is lost.
     pub track_min_iou: f32,
-    /// A tracked object whose area changes by more than this factor between two frames is lost.
+    /// Without memory a tracked object whose area changes by more than this factor between two frames is lost.
     pub track_max_area_jump: f32,
+    /// How objects are followed by a model with memory.
+    pub track: TrackSettings,
 }
 
 impl Default for Settings {
@@ -144,6 +155,7 @@ impl Default for Settings {
             stability_offset: 1.0,
             track_min_iou: 0.5,
             track_max_area_jump: 3.0,
+            track: TrackSettings::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{ObjectPrompt, Operation, Persistence, Refusal, RefusalKind};
+use super::follow::Memory;
 use crate::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
 
 /// `~/labels` is mono16.
@@ -31,6 +32,10 @@ pub struct Object {
     pub lost: bool,
     /// Number of the frame of its last prompt.
     pub prompted_on: Option<u64>,
+    /// The points and the box that were said on that frame, where it is followed by memory.
+    pub here: Prompt,
+    /// What a model with memory keeps of it.
+    pub memory: Option<Memory>,
 }
 
 impl Object {
@@ -45,6 +50,8 @@ impl Object {
             previous_area: 0.0,
             lost: false,
             prompted_on: None,
+            here: Prompt::default(),
+            memory: None,
         }
     }
 
@@ -55,10 +62,11 @@ impl Object {
         Prompt { mask, ..self.prompt.clone() }
     }
 
-    /// Memory of its logits.
+    /// Memory of its logits, and of what a model keeps of it.
     pub fn bytes(&self) -> usize {
         let masks = [&self.prompt.mask, &self.held.mask, &self.previous];
-        masks.into_iter().flatten().map(|m| size_of_val(&*m.data)).sum()
+        let masks = masks.into_iter().flatten().map(|m| size_of_val(&*m.data)).sum::<usize>();
+        masks + self.memory.as_ref().map_or(0, |m| m.track.bytes())
     }
 
     /// A mask that somebody gave takes the place of the logits so far.
@@ -240,6 +248,9 @@ impl Objects {
         if let Some(known) = before.map.get(&id).filter(|_| p.refine) {
             object.prompt.clone_from(&known.prompt);
             object.previous.clone_from(&known.previous);
+            object.prompted_on = known.prompted_on;
+            object.here.clone_from(&known.here);
+            object.memory.clone_from(&known.memory);
             if object.class_id.is_empty() {
                 object.class_id.clone_from(&known.class_id);
             }

@@ -120,7 +120,11 @@ impl Decode for TimedDecoder {
 }
 
 fn embedding(value: f32) -> Embedding {
-    let geometry = Geometry::new(WIDTH, HEIGHT, 16, Resize::Letterbox);
+    embedding_of(value, (WIDTH, HEIGHT))
+}
+
+fn embedding_of(value: f32, (width, height): (u32, u32)) -> Embedding {
+    let geometry = Geometry::new(width, height, 16, Resize::Letterbox);
     Embedding::from_parts(vec![("image_embeddings".into(), vec![1, 1, 1, 1], vec![value])], geometry)
         .expect("ORT_DYLIB_PATH names ONNX Runtime's library; ./dev shell sets it")
 }
@@ -162,7 +166,7 @@ impl Encode for GatedEncoder {
         let value = image.get_pixel(0, 0)[0];
         let _ = self.started.send(value);
         self.permits.recv().map_err(|_| "the test is over".to_owned())?;
-        Ok(embedding(f32::from(value)))
+        Ok(embedding_of(f32::from(value), image.dimensions()))
     }
 }
 

@@ -23,8 +23,16 @@ pub(super) fn bench(settings: Settings) -> Bench {
 }
 
 pub(super) fn bench_with(decoder: FakeDecoder, settings: Settings) -> Bench {
-    let (encoder, gate) = gated_encoder();
     let asked = Arc::clone(&decoder.asked);
+    bench_of(decoder, asked, settings)
+}
+
+pub(super) fn bench_of(
+    decoder: impl Decode + 'static,
+    asked: Arc<Mutex<Vec<Vec<Prompt>>>>,
+    settings: Settings,
+) -> Bench {
+    let (encoder, gate) = gated_encoder();
     let (sender, events) = channel();
     let sender = Mutex::new(sender);
     let sink: EventSink = Box::new(move |event| {

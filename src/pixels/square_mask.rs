@@ -80,7 +80,7 @@ mod tests {
         // Its corners are rounded a little.
         assert!((1580.0..=1600.0).contains(&square.inside.iter().sum::<f32>()));
         assert_eq!(
-            (square.inside[20 * 80 + 20], square.inside[19 * 80 + 20], square.inside[59 * 80 + 59]),
+            (square.inside[20 * 80 + 40], square.inside[19 * 80 + 40], square.inside[59 * 80 + 40]),
             (1.0, 0.0, 1.0)
         );
         let low = square.low_res(20);

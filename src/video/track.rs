@@ -61,9 +61,9 @@ impl Track {
         Track { limits, fill_holes, ..Track::default() }
     }
 
-    /// Changes what is looked at and kept from now on.
-    pub fn limit(&mut self, limits: Limits) {
-        self.limits = limits;
+    /// Changes what is looked at, kept and filled from now on.
+    pub fn limit(&mut self, limits: Limits, fill_holes: usize) {
+        (self.limits, self.fill_holes) = (limits, fill_holes);
     }
 
     /// Points, a box, or both, all that is said of the object on this frame. On a frame that it was followed over this is a

@@ -1,0 +1,417 @@
+//! Objects of persistence `track` by a model with memory: each is followed by what it looked like on the frames before.
+//!
+//! Frames count in the order in which objects were followed over them. A frame that came while the last one was at work is
+//! skipped, and leaves no gap: memories are of the frames that were processed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tracing::debug_span;
+
+use super::command::{Event, ObjectResult, Persistence, Refusal, RefusalKind, StageMs};
+use super::decode::Worker;
+use super::feedback;
+use super::kept::KeptFrame;
+use super::objects::{Object, Objects};
+use super::results::{remember, result_of};
+use crate::model::{Candidate, Decoded, Error};
+use crate::pixels::{Geometry, Mask, MaskUpscaler, SquareMask};
+use crate::prompt::{LowResLogits, Prompt};
+use crate::video::{Answer, Direction, Limits, MemorySpec, Network, Position, StepMs, Track, separate};
+
+/// Frames whose positions are known: more than are kept for prompts by default.
+const POSITIONS: usize = 256;
+/// A picture whose sides are in another proportion by more than this is another picture.
+const SAME_ASPECT: f32 = 0.01;
+
+/// How objects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrackSettings {
+    /// Most objects at a time; each holds about 5 MB, and costs its time on every frame.
+    pub max_objects: usize,
+    /// Frames before the one at hand that are looked at.
+    pub recent: usize,
+    /// Prompted frames of an object that are kept and looked at: the first, and the last ones.
+    pub conditioning: usize,
+    /// Cells of the background of a low-resolution mask that are filled where no more of them hang together.
+    pub fill_holes: usize,
+    /// Whether each place belongs to one object at most.
+    pub separate: bool,
+}
+
+impl Default for TrackSettings {
+    fn default() -> Self {
+        TrackSettings { max_objects: 16, recent: 6, conditioning: 4, fill_holes: 8, separate: false }
+    }
+}
+
+impl TrackSettings {
+    fn limits(&self) -> Limits {
+        Limits { recent: self.recent, keep: Some(self.conditioning.max(1)), ..Limits::default() }
+    }
+}
+
+/// What a model with memory keeps of an object.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory {
+    pub track: Track,
+    /// Width and height of the images that it was followed over.
+    image: (u32, u32),
+}
+
+/// Places of frames in the order of tracking.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    /// Number and position of the last frames, in order.
+    last: VecDeque<(u64, Position)>,
+}
+
+impl Positions {
+    /// The position of a frame; a newer one than all so far gets the next. One that was skipped counts as the last that was
+    /// followed over before it.
+    fn of(&mut self, number: u64) -> Position {
+        let newest = self.last.back().copied();
+        if let Some((_, position)) = self.last.iter().rev().find(|(n, _)| *n <= number)
+            && newest.is_some_and(|(n, _)| n >= number)
+        {
+            return *position;
+        }
+        match newest {
+            // Older than all that is known.
+            Some((n, _)) if n > number => self.last.front().map_or(0, |(_, position)| *position),
+            _ => {
+                let position = newest.map_or(0, |(_, position)| position + 1);
+                if self.last.len() == POSITIONS {
+                    self.last.pop_front();
+                }
+                self.last.push_back((number, position));
+                position
+            }
+        }
+    }
+
+    /// The number of the frame at a position.
+    fn number_at(&self, position: Position) -> Option<u64> {
+        self.last.iter().find(|(_, p)| *p == position).map(|(number, _)| *number)
+    }
+}
+
+/// What was said of an object on the frame that it is prompted on now.
+struct Said {
+    mask: Option<LowResLogits>,
+    /// Points and box.
+    prompt: Prompt,
+}
+
+/// What the tracker found, before it is a result.
+pub(super) struct Found {
+    id: u32,
+    /// None: there is nothing to follow, for this reason.
+    answer: Result<Answer, String>,
+}
+
+impl Worker<'_> {
+    /// Whether the object is followed by memory.
+    pub(super) fn follows(&self, object: &Object) -> bool {
+        self.memory.is_some() && object.persistence == Persistence::Track
+    }
+
+    fn with_network<T>(
+        &self,
+        frame: &KeptFrame,
+        run: impl FnOnce(&mut dyn Network) -> Result<T, Error>,
+    ) -> Result<T, Refusal> {
+        // One object is one turn: other cameras go between two.
+        let mut decoder = self.decoder.session.blocking_lock();
+        let _span = debug_span!("follow", stamp = %frame.header.stamp).entered();
+        let caught = self.shared.catch("the tracker", || match decoder.network() {
+            Some(network) => run(network).map_err(|e| e.to_string()),
+            None => Err("the model has no memory any more".to_owned()),
+        });
+        caught.and_then(|done| done).map_err(|e| Refusal::new(RefusalKind::ModelFailed, e))
+    }
+
+    /// A prompt of an object that is to be followed, on its frame. `before`: the object as it was.
+    ///
+    /// # Errors
+    /// Too many objects, or the model fails. For a copy that is kept only when all went well.
+    pub(super) fn point_at(
+        &mut self,
+        objects: &mut Objects,
+        id: u32,
+        frame: &KeptFrame,
+    ) -> Result<(Decoded, StageMs), Refusal> {
+        let most = self.settings.track.max_objects;
+        let others = objects.iter().filter(|o| o.id != id && o.memory.is_some()).count();
+        let Some(object) = objects.get_mut(id) else {
+            return Err(Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}")));
+        };
+        if object.memory.is_none() && others >= most {
+            let message = format!(
+                "object {id} would be more than the {most} that are followed at a time (track_max_objects): remove some, or clear them"
+            );
+            return Err(Refusal::new(RefusalKind::TooManyObjects, message));
+        }
+        let said = said_here(self.objects.get(id), object, frame.number);
+        let image = frame.embedding.image_size();
+        let known = object.memory.take().filter(|memory| same_aspect(memory.image, image));
+        let mut memory = known.unwrap_or_default();
+        memory.image = image;
+        let answer = self.prompt_track(&mut memory.track, &said, frame)?;
+        object.memory = Some(memory);
+        object.here = said.prompt;
+        let ms = track_ms(answer.ms);
+        Ok((self.decoded(&answer, &frame.embedding.geometry), ms))
+    }
+
+    fn prompt_track(&mut self, track: &mut Track, said: &Said, frame: &KeptFrame) -> Result<Answer, Refusal> {
+        let position = self.positions.of(frame.number);
+        let Some(spec) = self.memory else {
+            return Err(Refusal::new(RefusalKind::ModelFailed, "the model has no memory"));
+        };
+        track.limit(self.settings.track.limits(), self.settings.track.fill_holes);
+        self.with_network(frame, |network| {
+            let mut answer = None;
+            if let Some(mask) = said.mask.as_ref().and_then(|mask| square(mask, &spec)) {
+                answer = Some(track.mask(network, position, &frame.embedding, &mask)?);
+            }
+            let says_more = !said.prompt.points.is_empty() || said.prompt.bbox.is_some();
+            if says_more || answer.is_none() {
+                let asked = Prompt { mask: None, ..said.prompt.clone() };
+                answer = Some(track.prompt(network, position, &frame.embedding, &asked)?);
+            }
+            answer.ok_or_else(|| Error::Session { file: String::new(), reason: "no prompt".to_owned() })
+        })
+    }
+
+    /// Follows objects to a frame, one after the other; prompts are answered in between. Returns how many there are now.
+    pub(super) fn follow(&mut self, ids: &[u32], frame: &KeptFrame) -> (usize, StageMs) {
+        let (mut found, mut ms) = (Vec::new(), StageMs::default());
+        for (i, id) in ids.iter().enumerate() {
+            if i > 0 {
+                self.answer_clicks();
+            }
+            // It may be gone, or another one, or here already.
+            let due =
+                self.objects.get(*id).is_some_and(|o| self.follows(o)) && !self.results.contains(frame.number, *id);
+            if !due {
+                continue;
+            }
+            let answer = self.follow_one(*id, frame);
+            if let Ok(answer) = &answer {
+                ms = ms.then(track_ms(answer.ms));
+            }
+            let answer = answer.map_err(|refusal| {
+                let message = refusal.message.clone();
+                if refusal.kind == RefusalKind::ModelFailed {
+                    self.refuse(refusal);
+                }
+                message
+            });
+            found.push(Found { id: *id, answer });
+        }
+        (self.settle_followed(found, frame), ms)
+    }
+
+    fn follow_one(&mut self, id: u32, frame: &KeptFrame) -> Result<Answer, Refusal> {
+        let Some(object) = self.objects.get(id) else {
+            return Err(Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}")));
+        };
+        let image = frame.embedding.image_size();
+        let Some(mut memory) = object.memory.clone() else {
+            return self.start_from_mask(id, frame);
+        };
+        if !same_aspect(memory.image, image) {
+            let ((w, h), (width, height)) = (memory.image, image);
+            let message =
+                format!("the camera's picture was {w}x{h} and is {width}x{height} now: point at the object again");
+            return Err(Refusal::new(RefusalKind::BadImage, message));
+        }
+        memory.image = image;
+        let track = &mut memory.track;
+        track.limit(self.settings.track.limits(), self.settings.track.fill_holes);
+        let mut ms = StepMs::default();
+        for waiting in track.unsettled() {
+            let prompted = self.positions.number_at(waiting).or(object.prompted_on);
+            let prompted = prompted.and_then(|number| self.shared.lock().kept.numbered(number).cloned());
+            match prompted {
+                Some(prompted) => {
+                    ms += self.with_network(frame, |n| track.settle(n, waiting, &prompted.embedding))?;
+                    track.visit(waiting);
+                }
+                // Its image is gone before anything was made of it; what else is known of the object goes on.
+                None => drop(track.forget(waiting)),
+            }
+        }
+        let position = self.positions.of(frame.number);
+        let stepped = self.with_network(frame, |n| track.step(n, position, &frame.embedding, Direction::Forward))?;
+        let Some(mut answer) = stepped else {
+            return self.start_from_mask(id, frame);
+        };
+        answer.ms += ms;
+        if let Some(object) = self.objects.get_mut(id) {
+            object.memory = Some(memory);
+        }
+        Ok(answer)
+    }
+
+    /// An object without memory starts from what is known of it: its last mask, or else its prompts.
+    fn start_from_mask(&mut self, id: u32, frame: &KeptFrame) -> Result<Answer, Refusal> {
+        let unknown = || Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}"));
+        let object = self.objects.get(id).ok_or_else(unknown)?;
+        let geometry = &frame.embedding.geometry;
+        let from_mask = feedback::follow(object, geometry, self.mask_threshold).map(|p| Prompt { mask: None, ..p });
+        let (width, height) = geometry.image;
+        let prompt = from_mask.unwrap_or_else(|| object.held.clone());
+        let prompt = prompt.check(width, height).map_err(|e| Refusal::new(RefusalKind::BadPrompt, e.to_string()))?;
+        let said = Said { mask: prompt.mask.clone(), prompt: Prompt { mask: None, ..prompt } };
+        let mut memory = Memory { track: Track::default(), image: geometry.image };
+        let answer = self.prompt_track(&mut memory.track, &said, frame)?;
+        if let Some(object) = self.objects.get_mut(id) {
+            object.memory = Some(memory);
+        }
+        Ok(answer)
+    }
+
+    /// Hands over what was found on a frame. Returns for how many objects.
+    fn settle_followed(&mut self, mut found: Vec<Found>, frame: &KeptFrame) -> usize {
+        if self.settings.track.separate {
+            let mut masks: Vec<Vec<f32>> =
+                found.iter().map(|f| f.answer.as_ref().map_or_else(|_| Vec::new(), |a| a.mask.to_vec())).collect();
+            let mut there: Vec<&mut [f32]> =
+                masks.iter_mut().filter(|m| !m.is_empty()).map(Vec::as_mut_slice).collect();
+            separate(&mut there);
+            for (found, mask) in found.iter_mut().zip(masks) {
+                if let Ok(answer) = &mut found.answer {
+                    answer.mask = mask.into();
+                }
+            }
+        }
+        let (width, height) = frame.embedding.image_size();
+        let empty = Mask { width, height, area: 0, bbox: None, cropped: Vec::new(), stability: 0.0 };
+        let count = found.len();
+        for Found { id, answer } in found {
+            let reason = match &answer {
+                Ok(answer) if answer.is_there() => None,
+                Ok(answer) => Some(format!("object score {:.2} is not above 0", answer.object_score)),
+                Err(reason) => Some(reason.clone()),
+            };
+            let decoded = answer.ok().map(|answer| self.decoded(&answer, &frame.embedding.geometry));
+            let Some(object) = self.objects.get_mut(id) else { continue };
+            if reason.is_some() != object.lost {
+                object.lost = reason.is_some();
+                let reason = reason.clone().unwrap_or_default();
+                (self.events)(Event::Tracking { id, lost: object.lost, reason });
+            }
+            let result = match decoded {
+                Some(decoded) => {
+                    if reason.is_none() {
+                        remember(object, &decoded);
+                    }
+                    let shown =
+                        if object.prompted_on == Some(frame.number) { &object.here } else { &Prompt::default() };
+                    ObjectResult { lost: reason, ..result_of(object, shown, decoded) }
+                }
+                None => ObjectResult {
+                    id,
+                    class_id: object.class_id.clone(),
+                    tag: String::new(),
+                    iou: 0.0,
+                    object_score: None,
+                    candidate_ious: Vec::new(),
+                    mask: empty.clone(),
+                    points: Vec::new(),
+                    bbox: None,
+                    lost: reason,
+                },
+            };
+            self.results.keep(frame.number, result);
+        }
+        count
+    }
+
+    /// An answer in the decoder's words, its mask at the size of the image.
+    fn decoded(&mut self, answer: &Answer, geometry: &Geometry) -> Decoded {
+        let side = self.low_res_side;
+        let upscaler = match self.upscaler.take() {
+            Some((known, upscaler)) if known == *geometry => upscaler,
+            _ => MaskUpscaler::new(side, geometry),
+        };
+        let mask = upscaler.mask(&answer.mask, self.mask_threshold, self.settings.stability_offset);
+        self.upscaler = Some((*geometry, upscaler));
+        let low_res = LowResLogits { side, data: answer.mask.iter().map(|v| v.clamp(-32.0, 32.0)).collect() };
+        let best = Candidate { index: 0, iou: answer.iou, mask, low_res, logits: None };
+        Decoded { best, others: Vec::new(), candidate_ious: vec![answer.iou], object_score: Some(answer.object_score) }
+    }
+
+    /// Once: whoever asks for `track` should know what they get.
+    pub(super) fn say_how_objects_are_followed(&mut self, objects: &Objects, changed: &[u32]) {
+        let tracked = |id: &u32| objects.get(*id).is_some_and(|o| o.persistence == Persistence::Track);
+        if self.memory.is_none() && !self.said_without_memory && changed.iter().any(tracked) {
+            self.said_without_memory = true;
+            let message = "persistence 'track': this model has no memory, so that each mask prompts the next frame; models with memory (SAM 2, EdgeTAM) follow through occlusions";
+            (self.events)(Event::Note(message.to_owned()));
+        }
+    }
+
+    /// What objects remember, before a prompt is taken back: number of the frame that each was prompted on, and memory.
+    pub(super) fn memories(&mut self) -> BTreeMap<u32, (Option<u64>, Memory)> {
+        self.objects.iter().filter_map(|o| Some((o.id, (o.prompted_on, o.memory.clone()?)))).collect()
+    }
+
+    /// Gives objects that are as they were before a prompt their memories back, without that of the prompt. What was said
+    /// before on the same frame is said again.
+    pub(super) fn take_back(&mut self, ids: &[u32], mut memories: BTreeMap<u32, (Option<u64>, Memory)>) {
+        for id in ids {
+            let Some(object) = self.objects.get(*id).filter(|o| self.follows(o)) else { continue };
+            let (prompted_on, here) = (object.prompted_on, object.here.clone());
+            let Some((Some(number), mut memory)) = memories.remove(id) else { continue };
+            let mut left = memory.track.forget(self.positions.of(number));
+            if prompted_on == Some(number)
+                && let Some(frame) = { self.shared.lock().kept.numbered(number).cloned() }
+            {
+                let said = Said { mask: None, prompt: here };
+                match self.prompt_track(&mut memory.track, &said, &frame) {
+                    Ok(_) => left = true,
+                    Err(refusal) => self.refuse(refusal),
+                }
+            }
+            if let Some(object) = self.objects.get_mut(*id).filter(|_| left) {
+                object.memory = Some(memory);
+            }
+        }
+    }
+}
+
+/// What is new in an object's prompts, together with what was said on the same frame before.
+fn said_here(before: Option<&Object>, object: &Object, number: u64) -> Said {
+    let (now, then) = (&object.prompt, before.map(|b| &b.prompt));
+    let points = match then {
+        Some(then) if now.points.starts_with(&then.points) => &now.points[then.points.len()..],
+        _ => &now.points[..],
+    };
+    let bbox = now.bbox.filter(|b| then.is_none_or(|then| then.bbox != Some(*b)));
+    let mask = now.mask.clone().filter(|m| then.is_none_or(|then| then.mask.as_ref() != Some(m)));
+    let mut prompt = Prompt { points: points.to_vec(), bbox, mask: None };
+    if let Some(before) = before.filter(|b| b.prompted_on == Some(number) && object.memory.is_some()) {
+        prompt.points.splice(0..0, before.here.points.iter().copied());
+        prompt.bbox = prompt.bbox.or(before.here.bbox);
+    }
+    if prompt.points.is_empty() && prompt.bbox.is_none() && mask.is_none() {
+        // Nothing new: all that is known.
+        prompt = Prompt { mask: None, ..now.clone() };
+    }
+    Said { mask, prompt }
+}
+
+fn square(mask: &LowResLogits, spec: &MemorySpec) -> Option<SquareMask> {
+    SquareMask::of_logits(&mask.data, mask.side, spec.image_side)
+}
+
+fn same_aspect((w, h): (u32, u32), (width, height): (u32, u32)) -> bool {
+    let (before, now) = (w as f32 / h.max(1) as f32, width as f32 / height.max(1) as f32);
+    (before / now - 1.0).abs() <= SAME_ASPECT
+}
+
+fn track_ms(ms: StepMs) -> StageMs {
+    StageMs { decode: ms.attention + ms.decoder + ms.memory_encoder, ..StageMs::default() }
+}
