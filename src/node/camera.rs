@@ -19,7 +19,7 @@ use super::refusals::Refusals;
 use super::topics::{Offer, Topics};
 use super::{NodeError, inputs, lock, services};
 use crate::camera::Transforms;
-use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings, Turns};
+use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings, TrackSettings, Turns};
 use crate::model::{Candidates, Model};
 use crate::monitor::ModelFacts;
 
@@ -248,6 +248,7 @@ pub fn keep_limits(parameters: &Parameters) -> KeepLimits {
 
 /// The parameters that concern the engine of one camera.
 pub fn settings(parameters: &Parameters) -> Settings {
+    let count = |name: &str| parameters.integer(name).max(0) as usize;
     Settings {
         keep: keep_limits(parameters),
         encode_on_demand: parameters.text("encode") == "on_demand",
@@ -260,5 +261,12 @@ pub fn settings(parameters: &Parameters) -> Settings {
         stability_offset: parameters.float("stability_offset") as f32,
         track_min_iou: parameters.float("track_min_iou") as f32,
         track_max_area_jump: parameters.float("track_max_area_jump") as f32,
+        track: TrackSettings {
+            max_objects: count("track_max_objects"),
+            recent: count("track_memories"),
+            conditioning: count("track_prompted_frames"),
+            fill_holes: count("track_fill_holes"),
+            separate: parameters.flag("track_no_overlap"),
+        },
     }
 }
