@@ -9,6 +9,9 @@ DESCRIPTION = "bundle.json"
 ENCODER = "image_encoder.onnx"
 DECODER = "mask_decoder.onnx"
 PROMPT_ENCODER = "prompt_encoder.safetensors"
+MEMORY_ATTENTION = "memory_attention.onnx"
+MEMORY_ENCODER = "memory_encoder.onnx"
+MEMORY = "memory.safetensors"
 SUFFIXES = (".onnx", ".data", ".safetensors", ".json")
 
 

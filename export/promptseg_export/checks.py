@@ -57,8 +57,13 @@ DYNAMIC = {
     "point_labels": {0, 1},
     "mask_input": {0},
     "has_mask_input": {0},
+    "memories": {0},
+    "memory_times": {0},
+    "object_pointers": {0},
+    "pointer_times": {0},
 }
-"""Axes of inputs that may be dynamic: the numbers of objects, of tokens or points, and of masks that come back."""
+"""Axes of inputs that may be dynamic: the numbers of objects, of tokens or points, of masks that come back, and of the
+frames and pointers that are remembered."""
 
 FP32_ONLY = {"Softmax", "LogSoftmax", "LayerNormalization", "ReduceMean", "InstanceNormalization", "Exp", "Pow"}
 """Operators whose intermediate values leave the range of half precision."""
@@ -99,7 +104,7 @@ def inputs(graph: onnx.GraphProto) -> list[str]:
         kind = value.type.tensor_type
         for axis, dim in enumerate(kind.shape.dim):
             if not dim.HasField("dim_value") and axis not in DYNAMIC.get(value.name, set()):
-                found.append(f"input {value.name}: axis {axis} is dynamic; objects, tokens and wanted masks only may be")
+                found.append(f"input {value.name}: axis {axis} is dynamic; objects, tokens, wanted masks and memories only may be")
         if kind.elem_type != TensorProto.FLOAT:
             found.append(f"input {value.name}: {TensorProto.DataType.Name(kind.elem_type)}, float is what callers have")
     for value in graph.output:

@@ -46,6 +46,8 @@ def write(family: Family, name: str, source: str, folder: Path, precisions, say)
     check(decoder)
     weights = {k: v.detach().float().contiguous() for k, v in family.prompt_weights().items()}
     save_file(weights, folder / bundle.PROMPT_ENCODER)
+    if family.memory is not None:
+        write_memory(family, folder, say)
     say(f"{family.family} in PyTorch, on a photo ...")
     proof = Proof(family)
     say("fp32 in ONNX Runtime ...")
@@ -75,6 +77,10 @@ def write(family: Family, name: str, source: str, folder: Path, precisions, say)
         else:
             listed.append(variant(precision, *files, measured[precision]))
     fields = {"name": name, "source": source, **family.description(), "variants": listed}
+    if family.memory is not None:
+        fields["memory"] = family.memory.description()
+        for entry in listed:
+            entry.update(memory_attention=bundle.MEMORY_ATTENTION, memory_encoder=bundle.MEMORY_ENCODER)
     bundle.write_description(folder, fields)
     return measured
 
@@ -106,8 +112,28 @@ def write_decoder(family: Family, features: dict, path: Path) -> None:
     with torch.no_grad():
         shapes = [tuple(t.shape) for t in family.decoder(*inputs.values())]
     for output, shape in zip(family.decoder_outputs, shapes):
-        shape = ("masks", *shape[2:]) if output == "low_res_masks" else shape[1:]
+        shape = ("masks", *shape[2:]) if output in ("low_res_masks", "object_pointers") else shape[1:]
         graphs.declare(path, output, ["objects", *shape])
+
+
+def write_memory(family: Family, folder: Path, say) -> None:
+    """Frames and pointers that are remembered are the only dynamic axes."""
+    memory = family.memory
+    say("memory attention ...")
+    inputs = memory.attention_inputs(family.embedding_shape)
+    dynamic = {name: {0: "pointers" if "pointer" in name else "memories"} for name in inputs if name != "image_embeddings"}
+    path, output = folder / bundle.MEMORY_ATTENTION, "conditioned_embeddings"
+    graphs.export_decoder(memory.attention, inputs, (output,), dynamic, path)
+    graphs.declare(path, output, list(family.embedding_shape))
+    check(path)
+    say("memory encoder ...")
+    inputs = memory.encoder_inputs(family.embedding_shape, family.low_res)
+    path, output = folder / bundle.MEMORY_ENCODER, "memory_features"
+    graphs.export_decoder(memory.encoder, inputs, (output,), {}, path)
+    graphs.declare(path, output, [1, *memory.shape])
+    check(path)
+    weights = {k: v.detach().float().contiguous() for k, v in memory.weights.items()}
+    save_file(weights, folder / bundle.MEMORY)
 
 
 def write_half(folder: Path, image: np.ndarray, feeds: list[dict], say) -> tuple[str, str]:

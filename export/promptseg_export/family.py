@@ -47,6 +47,8 @@ class Family(ABC):
     low_res: int
     resize: str = "letterbox"
     fields: dict = {}
+    memory = None
+    """`memory.Memory` of a model that tracks."""
 
     @abstractmethod
     def prompt_weights(self) -> dict[str, Tensor]:

@@ -115,5 +115,5 @@ def features(family: sam2.Sam2) -> list:
 if __name__ == "__main__":
     golden = Path(sys.argv[1] if len(sys.argv) > 1 else "../tests/golden")
     with torch.no_grad():
-        make(sam2.build_2_1("small", None, SEED), "sam2.1_small", by_predictor, golden, golden / "sam2")
+        make(sam2.build_2_1("small", None, SEED, remembers=False), "sam2.1_small", by_predictor, golden, golden / "sam2")
         make(edgetam.build("small", None, SEED), "edgetam_small", by_transformers, golden, golden / "edgetam")

@@ -1,8 +1,7 @@
 """SAM 2 and SAM 2.1 (Ravi et al. 2024): Hiera tiny, small, base+, large, and a small configuration of the
 same classes for tests.
 
-This is the image path, what `SAM2ImagePredictor` runs. The memory of the video path is part of `network`, and of no
-graph yet.
+The image path is what `SAM2ImagePredictor` runs; `memory` is what `SAM2VideoPredictor` adds to it.
 """
 
 import copy
@@ -19,7 +18,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 from torch import Tensor, nn
 
-from . import checkpoints, sam_decoder
+from . import checkpoints, memory, sam_decoder
 from .family import Family, Prompts
 
 LETTERS = {"hiera_tiny": "t", "hiera_small": "s", "hiera_base_plus": "b+", "hiera_large": "l"}
@@ -55,8 +54,13 @@ class Decoder(sam_decoder.Decoder):
 
     image_embeddings [1, C, h, w], high_res_feats_0 [1, C/8, 4h, 4w], high_res_feats_1 [1, C/4, 2h, 2w],
     sparse_prompt_embeddings [B, N, C], dense_prompt_embeddings [1 or B, C, h, w], wanted_masks [B, M, 5]
-    -> low_res_masks [B, M, 4h, 4w], iou_predictions [B, 4], object_score_logits [B, 1]
+    -> low_res_masks [B, M, 4h, 4w], iou_predictions [B, 4], object_score_logits [B, 1]; with memory, for each mask of
+    `wanted_masks`, object_pointers [B, M, C]
     """
+
+    def __init__(self, decoder: MaskDecoder, image_pe: Tensor, pointers: memory.Pointers | None = None):
+        super().__init__(decoder, image_pe)
+        self.pointers = pointers
 
     def tokens(self) -> list:
         return [self.decoder.obj_score_token.weight, *super().tokens()]
@@ -70,8 +74,11 @@ class Decoder(sam_decoder.Decoder):
         upscaled = gelu(norm(first(self.picture(cells)) + feats_1))
         upscaled = gelu(second(upscaled) + feats_0)
         iou = d.iou_prediction_head(queries[:, 1])
-        masks = self.masks(self.wanted_weights(wanted, iou, queries, 2), upscaled)
-        return masks, iou, d.pred_obj_score_head(queries[:, 0])
+        masks, score = self.masks(self.wanted_weights(wanted, iou, queries, 2), upscaled), d.pred_obj_score_head(queries[:, 0])
+        if self.pointers is None:
+            return masks, iou, score
+        tokens = self.rows(wanted, iou) @ queries[:, 2 : 2 + len(self.places)]
+        return masks, iou, score, self.pointers(tokens, score)
 
 
 class Sam2(Family):
@@ -81,11 +88,15 @@ class Sam2(Family):
     decoder_outputs = ("low_res_masks", "iou_predictions", "object_score_logits")
     resize = "stretch"
 
-    def __init__(self, model: SAM2Base, family: str):
+    def __init__(self, model: SAM2Base, family: str, remembers: bool = False):
         self.family = family
         self.network = model.requires_grad_(False)
         self.encoder = Encoder(model)
-        self.decoder = Decoder(model.sam_mask_decoder, model.sam_prompt_encoder.get_dense_pe())
+        pointers = None
+        if remembers:
+            self.memory, pointers = memory.of_sam2(model), memory.Pointers(model)
+            self.decoder_outputs = (*Sam2.decoder_outputs, "object_pointers")
+        self.decoder = Decoder(model.sam_mask_decoder, model.sam_prompt_encoder.get_dense_pe(), pointers)
         self.side = model.image_size
         c, grid = model.hidden_dim, model.sam_image_embedding_size
         self.embedding_shape, self.low_res = (1, c, grid, grid), 4 * grid
@@ -135,6 +146,22 @@ class Sam2(Family):
         sparse, dense = (tensor.numpy() for tensor in kept[0])
         return sparse, dense if prompts.masks is not None else dense[:1]
 
+    def embed_points(self, points: np.ndarray | None, labels: np.ndarray | None, mask: np.ndarray | None) -> tuple:
+        """Sparse and dense embeddings of one object in a video: points [N, 2] in the square, where no point at all is one
+        that pads; mask [1, 1, L, L]."""
+        if points is None:
+            points, labels = np.zeros((1, 2), np.float32), np.array([-1])
+        prompts = torch.from_numpy(points)[None], torch.from_numpy(labels)[None]
+        made = self.network.sam_prompt_encoder(prompts, None, None if mask is None else torch.from_numpy(mask))
+        return tuple(tensor.numpy() for tensor in made)
+
+    def mask_prompt(self, mask: np.ndarray) -> tuple:
+        """What a mask [H, W] of a frame becomes: the square [1, 1, S, S] of 0 and 1, and logits [1, 1, L, L]."""
+        square = torch.from_numpy(mask)[None, None].float()
+        square = (nn.functional.interpolate(square, (self.side,) * 2, mode="bilinear", antialias=True) >= 0.5).float()
+        low_res = nn.functional.interpolate(square * 20 - 10, (self.low_res,) * 2, mode="bilinear", antialias=True)
+        return square.numpy(), low_res.numpy()
+
     def answer(self, outputs: dict, multimask: bool) -> tuple:
         low_res, iou = super().answer(outputs, multimask)
         return low_res.clip(-LOGIT_LIMIT, LOGIT_LIMIT), iou
@@ -145,13 +172,39 @@ def config(version: str, model: str) -> str:
     return f"configs/{version}/{version}_hiera_{LETTERS[model]}.yaml"
 
 
-def small(version: str, image_size: int, channels: int = 32) -> SAM2Base:
+VIDEO = ["++model._target_=sam2.sam2_video_predictor.SAM2VideoPredictor", "++model.binarize_mask_from_pts_for_mem_enc=true"]
+"""What `build_sam2_video_predictor` makes different, but for the holes that it fills in what it shows."""
+
+
+def small_memory(channels: int, width: int = 16) -> list:
+    attention, encoder = "++model.memory_attention", "++model.memory_encoder"
+    return [
+        f"{attention}.d_model={channels}",
+        f"{attention}.num_layers=2",
+        f"{attention}.layer.d_model={channels}",
+        f"{attention}.layer.dim_feedforward=64",
+        f"{attention}.layer.self_attention.embedding_dim={channels}",
+        f"{attention}.layer.cross_attention.embedding_dim={channels}",
+        f"{attention}.layer.cross_attention.kv_in_dim={width}",
+        f"{encoder}.out_dim={width}",
+        f"{encoder}.in_dim={channels}",
+        f"{encoder}.position_encoding.num_pos_feats={width}",
+        f"{encoder}.mask_downsampler.embed_dim={channels}",
+        # In two steps, of 16 and 256 channels.
+        f"{encoder}.mask_downsampler.stride=4",
+        f"{encoder}.fuser.layer.dim={channels}",
+    ]
+
+
+def small(version: str, image_size: int, channels: int = 32, remembers: bool = False) -> SAM2Base:
     """SAM 2's own classes with little in them: 0.6 MB of encoder and 0.3 MB of decoder at 256 pixels."""
     trunk = "++model.image_encoder.trunk"
     model = build_sam2(
         config(version, "hiera_tiny"),
         device="cpu",
         hydra_overrides_extra=[
+            *VIDEO,
+            *(small_memory(channels) if remembers else ()),
             f"++model.image_size={image_size}",
             f"{trunk}.embed_dim=8",
             # Each kind of block: pooling, a window that does not divide the grid, global attention.
@@ -171,25 +224,34 @@ def small(version: str, image_size: int, channels: int = 32) -> SAM2Base:
         dynamic_multimask_via_stability=True,
         pred_obj_scores=True,
         pred_obj_scores_mlp=True,
+        use_multimask_token_for_obj_ptr=True,
     )
     return model
 
 
 def build(
-    model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, version: str = "sam2"
+    model: str,
+    checkpoint: Path | None,
+    seed: int | None,
+    image_size: int | None = None,
+    version: str = "sam2",
+    remembers: bool = True,
 ) -> Sam2:
-    """`version`: sam2 or sam2.1, whose image paths are the same and whose checkpoints are not."""
+    """`version`: sam2 or sam2.1, whose image paths are the same and whose checkpoints are not. `remembers`: with the memory
+    of the video path."""
     if seed is not None:
         torch.manual_seed(seed)
     if model == "small":
-        network = small(version, image_size or 256)
+        network = small(version, image_size or 256, remembers=remembers)
     else:
-        network = build_sam2(config(version, model), device="cpu")
+        network = build_sam2(config(version, model), device="cpu", hydra_overrides_extra=VIDEO)
     if checkpoint is not None:
         checkpoints.load(network, checkpoint, unwrap="model")
     if seed is not None:
         randomise(network)
-    return Sam2(network.eval(), version)
+        if remembers:
+            memory.randomise(network)
+    return Sam2(network.eval(), version, remembers)
 
 
 build_2_1 = partial(build, version="sam2.1")

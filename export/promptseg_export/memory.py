@@ -1,0 +1,263 @@
+"""SAM 2's memory as graphs: what of the past a frame is looked at with is the caller's, who keeps it.
+
+`SAM2Base` puts memories of frames and object pointers into one sequence. Here they are two inputs, so that only the first
+are rotated, and no shape is computed from an input. All positions and encodings are in the graphs.
+"""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor, nn
+
+from .graphs import reshape
+
+CHUNKS = 8
+"""Parts of the queries that look at the memories one after the other: the weights of all of them at once would be 470 MB
+for seven frames of 64 x 64 cells."""
+
+
+class Pointers(nn.Module):
+    """Tokens of masks [B, M, C] and the object score [B, 1] -> what is remembered of the object's look, [B, M, C]."""
+
+    def __init__(self, model: SAM2Base):
+        super().__init__()
+        self.proj = copy.deepcopy(model.obj_ptr_proj)
+        self.register_buffer("absent", model.no_obj_ptr.detach())
+
+    def forward(self, tokens: Tensor, score: Tensor) -> Tensor:
+        return torch.where(score.unsqueeze(2) > 0, self.proj(tokens), self.absent)
+
+
+class Table(nn.Module):
+    """Rotary positions, `cis` [N, C / 2] complex. Real and imaginary parts are two halves of a vector, and not every other
+    number: the weights that make the vectors are sorted so."""
+
+    def __init__(self, cis: Tensor):
+        super().__init__()
+        self.half = cis.shape[1]
+        self.register_buffer("cos", cis.real.contiguous())
+        self.register_buffer("sin", cis.imag.contiguous())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, N, C]"""
+        real, imaginary = x[..., : self.half], x[..., self.half :]
+        return torch.cat([real * self.cos - imaginary * self.sin, real * self.sin + imaginary * self.cos], dim=-1)
+
+
+class Attention(nn.Module):
+    """`RoPEAttention` of one head. Values are weighted as they are and projected then, which is less work where they are
+    narrow; that the weights are 1 together lets the projection of values and the one after it be one."""
+
+    def __init__(self, module: nn.Module, queries: Table, keys: Table):
+        super().__init__()
+        if module.num_heads != 1:
+            raise ValueError(f"memory attention of {module.num_heads} heads, one is what SAM 2 has")
+        self.queries, self.keys, self.cells = queries, keys, len(queries.cos)
+        halves = torch.cat([torch.arange(0, module.internal_dim, 2), torch.arange(1, module.internal_dim, 2)])
+        self.q = linear(module.q_proj.weight[halves], module.q_proj.bias[halves], 1 / math.sqrt(module.internal_dim))
+        self.k = linear(module.k_proj.weight[halves], module.k_proj.bias[halves])
+        out = module.out_proj
+        self.out = linear(out.weight @ module.v_proj.weight, out.weight @ module.v_proj.bias + out.bias)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """[1, N, C], [1, K, C] of `keys_of`, [1, K, C'] -> [1, N, C]"""
+        q, keys = self.queries(self.q(q)), k.transpose(1, 2)
+        count = self.cells // CHUNKS
+        seen = [torch.softmax(q[:, i * count : (i + 1) * count] @ keys, dim=-1) @ v for i in range(CHUNKS)]
+        return self.out(torch.cat(seen, dim=1))
+
+    def keys_of(self, placed: Tensor, other: Tensor | None = None) -> Tensor:
+        """Of `placed` [B, N, C'], which are rotated, and of `other` [1, P, C'], which have no place: [1, B * N + P, C]."""
+        keys = reshape(self.keys(self.k(placed)), 1, -1, self.k.out_features)
+        return keys if other is None else torch.cat([keys, self.k(other)], dim=1)
+
+
+class MemoryAttention(nn.Module):
+    """`_prepare_memory_conditioned_features` of `SAM2Base` and its memory attention.
+
+    image_embeddings [1, C, h, w], with the no-memory embedding in them as the encoder's graph has it; memories [F, N, C'];
+    memory_times [F, T], each a row of the unit matrix that chooses the temporal encoding; object_pointers [P, C];
+    pointer_times [P, 1], distances in frames over the largest (SAM 2.1 only) -> conditioned_embeddings [1, C, h, w]
+    """
+
+    def __init__(self, model: SAM2Base):
+        super().__init__()
+        attention = model.memory_attention
+        self.channels, self.narrow, self.side = model.hidden_dim, model.mem_dim, model.sam_image_embedding_size
+        c, picture = self.channels, torch.zeros(1, 1, self.side, self.side)
+        cells = cells_of(model.image_encoder.neck.position_encoding(picture))
+        self.register_buffer("offset", 0.1 * cells - model.no_mem_embed.reshape(1, 1, c))
+        self.register_buffer("places", cells_of(model.memory_encoder.position_encoding(picture)))
+        self.register_buffer("times", model.maskmem_tpos_enc.detach().reshape(-1, self.narrow))
+        rates = torch.arange(c // 2, dtype=torch.float32)
+        self.register_buffer("periods", 10000 ** (2 * (rates // 2) / (c // 2)))
+        # SAM 2 of the first version does not say when a pointer was made.
+        self.pointer_time = copy.deepcopy(model.obj_ptr_tpos_proj) if model.add_tpos_enc_to_obj_ptrs else None
+        self.blocks = copy.deepcopy(attention.layers)
+        self.norm = copy.deepcopy(attention.norm)
+        table = Table(self.blocks[0].self_attn.compute_cis(end_x=self.side, end_y=self.side))
+        self.self_attentions = nn.ModuleList(Attention(b.self_attn, table, table) for b in self.blocks)
+        self.cross_attentions = nn.ModuleList(Attention(b.cross_attn_image, table, table) for b in self.blocks)
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        memories: Tensor,
+        memory_times: Tensor,
+        object_pointers: Tensor,
+        pointer_times: Tensor | None = None,
+    ) -> Tensor:
+        placed = memories + self.places + (memory_times @ self.times).unsqueeze(1)
+        # A pointer is as many tokens as it is wider than a memory.
+        tokens = timed = reshape(object_pointers, -1, self.channels // self.narrow, self.narrow)
+        if pointer_times is not None:
+            angles = pointer_times / self.periods
+            encoding = self.pointer_time(torch.cat([angles.sin(), angles.cos()], dim=-1))
+            timed = tokens + encoding.unsqueeze(1)
+        timed = reshape(timed, 1, -1, self.narrow)
+        values = torch.cat([reshape(memories, 1, -1, self.narrow), reshape(tokens, 1, -1, self.narrow)], dim=1)
+        x = cells_of(image_embeddings) + self.offset
+        for block, look, recall in zip(self.blocks, self.self_attentions, self.cross_attentions):
+            normed = block.norm1(x)
+            x = x + look(normed, look.keys_of(normed), normed)
+            x = x + recall(block.norm2(x), recall.keys_of(placed, timed), values)
+            x = x + block.linear2(block.activation(block.linear1(block.norm3(x))))
+        return reshape(self.norm(x).transpose(1, 2), 1, self.channels, self.side, self.side)
+
+
+class MemoryEncoder(nn.Module):
+    """`_encode_new_memory` of `SAM2Base`.
+
+    image_embeddings [1, C, h, w] as the encoder's graph has them; low_res_masks [1, 1, L, L], logits; binarize [1, 1], 1 for
+    a mask that somebody pointed at; object_score_logits [1, 1] (SAM 2.1 only) -> memory_features [1, h * w, C']
+    """
+
+    def __init__(self, model: SAM2Base):
+        super().__init__()
+        # The decoder's masks have four cells to one of the embedding.
+        self.factor = float(model.backbone_stride // 4)
+        self.scale, self.bias = model.sigmoid_scale_for_mem_enc, model.sigmoid_bias_for_mem_enc
+        self.encoder = copy.deepcopy(model.memory_encoder)
+        self.register_buffer("no_memory", model.no_mem_embed.detach().reshape(1, -1, 1, 1))
+        absent = model.no_obj_embed_spatial
+        self.register_buffer("absent", None if absent is None else absent.detach().reshape(1, 1, -1))
+
+    def forward(
+        self, image_embeddings: Tensor, low_res_masks: Tensor, binarize: Tensor, object_score_logits: Tensor | None = None
+    ) -> Tensor:
+        logits = nn.functional.interpolate(low_res_masks, scale_factor=self.factor, mode="bilinear")
+        masks = torch.where(reshape(binarize, 1, 1, 1, 1) > 0.5, (logits > 0).float(), torch.sigmoid(logits))
+        e = self.encoder
+        masks = e.mask_downsampler(masks * self.scale + self.bias)
+        features = cells_of(e.out_proj(e.fuser(e.pix_feat_proj(image_embeddings - self.no_memory) + masks)))
+        if object_score_logits is None:
+            return features
+        score = reshape(object_score_logits, 1, 1, 1)
+        return torch.where(score > 0, features, features + self.absent)
+
+
+@dataclass
+class Memory:
+    """What a bundle has of it."""
+
+    attention: MemoryAttention
+    encoder: MemoryEncoder
+    frames: int
+    """Temporal encodings: SAM 2's `num_maskmem`."""
+    pointers: int
+    """`max_obj_ptrs_in_encoder`."""
+    shape: tuple
+    """Tokens of a frame's memory, and their width."""
+    weights: dict
+    """What memory.safetensors holds."""
+
+    def attention_inputs(self, embedding_shape: tuple) -> dict:
+        inputs = {
+            "image_embeddings": torch.zeros(embedding_shape),
+            "memories": torch.zeros(2, *self.shape),
+            "memory_times": torch.zeros(2, self.frames),
+            "object_pointers": torch.zeros(3, embedding_shape[1]),
+        }
+        if self.attention.pointer_time is not None:
+            inputs["pointer_times"] = torch.zeros(3, 1)
+        return inputs
+
+    def encoder_inputs(self, embedding_shape: tuple, low_res: int) -> dict:
+        inputs = {
+            "image_embeddings": torch.zeros(embedding_shape),
+            "low_res_masks": torch.zeros(1, 1, low_res, low_res),
+            "binarize": torch.zeros(1, 1),
+        }
+        if self.encoder.absent is not None:
+            inputs["object_score_logits"] = torch.zeros(1, 1)
+        return inputs
+
+    def description(self) -> dict:
+        """The field `memory` of bundle.json."""
+        return {"frames": self.frames, "pointers": self.pointers, "shape": list(self.shape)}
+
+
+def of_sam2(model: SAM2Base) -> Memory:
+    cells = model.sam_image_embedding_size**2
+    return Memory(
+        attention=MemoryAttention(model),
+        encoder=MemoryEncoder(model),
+        frames=model.num_maskmem,
+        pointers=model.max_obj_ptrs_in_encoder,
+        shape=(cells, model.mem_dim),
+        weights={
+            "no_memory_embedding": model.no_mem_embed.reshape(-1),
+            "no_object_pointer": model.no_obj_ptr.reshape(-1),
+            "mask_downsample.weight": model.mask_downsample.weight,
+            "mask_downsample.bias": model.mask_downsample.bias,
+        },
+    )
+
+
+def cells_of(picture: Tensor) -> Tensor:
+    """[1, C, h, w] -> [1, h * w, C]"""
+    return reshape(picture, 1, picture.shape[1], -1).transpose(1, 2)
+
+
+def linear(weight: Tensor, bias: Tensor, scale: float = 1.0) -> nn.Linear:
+    made = nn.Linear(weight.shape[1], weight.shape[0])
+    made.weight.data, made.bias.data = weight.detach() * scale, bias.detach() * scale
+    return made.requires_grad_(False)
+
+
+@torch.no_grad()
+def randomise(model: SAM2Base) -> None:
+    """Random weights that say something: as they start, what is added of the past is next to nothing."""
+    for encoding in (model.maskmem_tpos_enc, model.no_obj_ptr, model.no_obj_embed_spatial):
+        if encoding is not None:
+            encoding.normal_(std=0.5)
+    model.obj_ptr_proj.layers[-1].weight.mul_(3.0)
+    if model.add_tpos_enc_to_obj_ptrs:
+        model.obj_ptr_tpos_proj.weight.mul_(4.0)
+    for block in model.memory_attention.layers:
+        for attention in (block.self_attn, block.cross_attn_image):
+            for layer in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj):
+                layer.weight.mul_(2.0)
+        block.cross_attn_image.out_proj.weight.mul_(3.0)
+    for block in model.memory_encoder.fuser.layers:
+        block.gamma.uniform_(0.3, 0.7)
+    # What comes out of it is spread as the image's own features are, which the decoder's weights are made for.
+    side, size = model.sam_image_embedding_size, model.image_size
+    image = sum(
+        nn.functional.interpolate(torch.randn(1, 3, cells, cells), size=(size, size), mode="bilinear")
+        for cells in (4, 16, 64)
+    )
+    fine, middle, coarse = model.image_encoder(image)["backbone_fpn"]
+    features = coarse + model.no_mem_embed.reshape(1, -1, 1, 1)
+    attention = MemoryAttention(model.eval())
+    memories = torch.randn(3, side * side, model.mem_dim)
+    times = torch.eye(len(attention.times))[:3]
+    pointers = torch.randn(2, model.hidden_dim), torch.rand(2, 1)
+    out = attention(features, memories, times, *pointers[: 1 + (attention.pointer_time is not None)])
+    scale = features.std(dim=(0, 2, 3)) / out.std(dim=(0, 2, 3))
+    norm = model.memory_attention.norm
+    norm.weight.mul_(scale)
+    norm.bias.copy_(norm.bias * scale + features.mean(dim=(0, 2, 3)) - out.mean(dim=(0, 2, 3)) * scale)
