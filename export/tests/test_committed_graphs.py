@@ -30,11 +30,12 @@ def test_graph_has_no_violation(graph):
 def test_bundle_lists_its_files(bundle):
     description = json.loads((bundle / "bundle.json").read_text())
     # Beside them are what the golden tests compare with.
-    files = {p.name for p in bundle.iterdir() if p.suffix in (".onnx", ".data") or p.name.startswith("prompt_encoder")}
+    files = {p.name for p in bundle.iterdir() if p.suffix in (".onnx", ".data") or p.stem in ("prompt_encoder", "memory")}
     assert files == set(description["files"])
     for file, entry in description["files"].items():
         content = (bundle / file).read_bytes()
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}, file
     for variant in description.get("variants", []):
-        assert {variant["encoder"], variant["decoder"]} <= files
+        graphs = ["encoder", "decoder"] + ["memory_attention", "memory_encoder"] * ("memory" in description)
+        assert {variant[graph] for graph in graphs} <= files
         assert set(variant["parity"]) == {"low_res", "iou", "mask_iou"}
