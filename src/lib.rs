@@ -37,3 +37,4 @@ pub mod prompt;
 pub mod prompt_encoder;
 pub mod segmenter;
 pub mod video;
+mod weights;

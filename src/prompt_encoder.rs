@@ -9,11 +9,11 @@ mod mask;
 use std::f32::consts::TAU;
 
 use nalgebra::{DMatrix, DVector, RowVector2};
-use safetensors::SafeTensors;
 
 use crate::model::Error;
 use crate::pixels::Geometry;
 use crate::prompt::{Label, Prompt};
+use crate::weights::Weights;
 use mask::MaskDownscaling;
 
 /// What a sparse token stands for, with the numbers that SAM's graphs use for it.
@@ -204,48 +204,6 @@ impl PromptEncoder {
         let phase = RowVector2::new(2.0 * x - 1.0, 2.0 * y - 1.0) * &self.gaussian * TAU;
         let half = phase.len();
         DVector::from_fn(2 * half, |i, _| if i < half { phase[i].sin() } else { phase[i - half].cos() })
-    }
-}
-
-/// The parameters of a safetensors file.
-struct Weights<'a> {
-    tensors: SafeTensors<'a>,
-    file: &'a str,
-}
-
-impl<'a> Weights<'a> {
-    fn read(content: &'a [u8], file: &'a str) -> Result<Self, Error> {
-        let tensors = SafeTensors::deserialize(content)
-            .map_err(|e| Error::Weights { file: file.to_owned(), reason: e.to_string() })?;
-        Ok(Weights { tensors, file })
-    }
-
-    /// The values of one f32 parameter, which must have the given shape.
-    fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
-        let view = self.tensors.tensor(name).or_else(|_| self.tensors.tensor(&format!("prompt_encoder.{name}")));
-        let expected = || format!("F32{shape:?}");
-        let view = view.map_err(|_| Error::MissingTensor {
-            file: self.file.to_owned(),
-            tensor: name.to_owned(),
-            expected: expected(),
-            found: self.tensors.names().into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-        })?;
-        if view.shape() != shape || view.dtype() != safetensors::Dtype::F32 {
-            return Err(Error::Tensor {
-                file: self.file.to_owned(),
-                tensor: name.to_owned(),
-                found: format!("{:?}{:?}", view.dtype(), view.shape()),
-                expected: expected(),
-            });
-        }
-        let value = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-        Ok(view.data().chunks_exact(4).map(value).collect())
-    }
-
-    /// First dimension of a parameter, for sizes that only the file knows.
-    fn rows(&self, name: &str) -> Option<usize> {
-        let view = self.tensors.tensor(name).or_else(|_| self.tensors.tensor(&format!("prompt_encoder.{name}")));
-        view.ok().and_then(|v| v.shape().first().copied())
     }
 }
 

@@ -1,5 +1,5 @@
-//! The image encoder's tensors on a GPU: the picture in memory that the GPU reads by itself, the embeddings left where
-//! they were made, for the decoder.
+//! Tensors on a GPU: the picture in memory that the GPU reads by itself, the embeddings left where they were made, for
+//! the decoder.
 
 #![allow(unsafe_code)] // page-locked memory as a slice
 
@@ -111,6 +111,24 @@ impl Graph {
         };
         self.outputs.iter().map(copy).collect()
     }
+}
+
+/// One run whose output stays on the GPU; what is not there yet of its inputs is copied.
+pub(super) fn run(
+    session: &mut Session,
+    inputs: &[(&'static str, &DynValue)],
+    output: &str,
+    device_id: i32,
+) -> ort::Result<DynValue> {
+    let memory = MemoryInfo::new(AllocationDevice::CUDA, device_id, AllocatorType::Device, MemoryType::Default)?;
+    let mut binding = session.create_binding()?;
+    for (name, value) in inputs {
+        binding.bind_input(*name, value)?;
+    }
+    binding.bind_output_to_device(output, &memory)?;
+    let mut outputs = session.run_binding(&binding)?;
+    binding.synchronize_outputs()?;
+    outputs.remove(output).ok_or_else(|| ort::Error::new(format!("no output `{output}`")))
 }
 
 /// Whether a value lies where the processor cannot read it.

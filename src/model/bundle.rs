@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::candidates::DynamicMultimask;
+use super::memory::Section;
 use super::variant::{Precision, Variant};
 use super::{Error, Provider, file};
 use crate::pixels::Resize;
@@ -21,11 +22,14 @@ pub const DESCRIPTION: &str = "bundle.json";
 pub const ENCODER: &str = "image_encoder.onnx";
 pub const DECODER: &str = "mask_decoder.onnx";
 pub const PROMPT_ENCODER: &str = "prompt_encoder.safetensors";
+pub const MEMORY_ATTENTION: &str = "memory_attention.onnx";
+pub const MEMORY_ENCODER: &str = "memory_encoder.onnx";
+pub const MEMORY_WEIGHTS: &str = "memory.safetensors";
 
 /// Side of the encoder's square: larger ones are a mistake, and would take gigabytes.
 pub(super) const MAX_IMAGE_SIZE: usize = 8192;
-const MAX_CHANNELS: usize = 4096;
-const MAX_CELLS: usize = 1024;
+pub(super) const MAX_CHANNELS: usize = 4096;
+pub(super) const MAX_CELLS: usize = 1024;
 const MAX_CANDIDATES: usize = 64;
 
 /// Size and hash of one file of the bundle.
@@ -79,6 +83,9 @@ pub struct Manifest {
     pub prompts: Vec<String>,
     /// `external` (in Rust, weights in `prompt_encoder.safetensors`) or `fused` (in the decoder's graph).
     pub prompt_encoder: String,
+    /// SAM 2: what its memory was made for. Bundles without it follow nothing through a video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Section>,
     /// As the exporter measured it against PyTorch, for bundles without variants.
     #[serde(default)]
     parity: BTreeMap<String, f64>,
@@ -251,6 +258,8 @@ impl Manifest {
                 precision: Precision::Fp32,
                 encoder: ENCODER.to_owned(),
                 decoder: DECODER.to_owned(),
+                memory_attention: manifest.memory.map(|_| MEMORY_ATTENTION.to_owned()),
+                memory_encoder: manifest.memory.map(|_| MEMORY_ENCODER.to_owned()),
                 providers: vec![Provider::Tensorrt, Provider::Cuda, Provider::Cpu],
                 parity: manifest.parity.clone(),
             });
@@ -269,7 +278,7 @@ impl Manifest {
 
     /// In which precision a graph is stored: variants may share one.
     pub fn precision_of(&self, graph: &str) -> Option<Precision> {
-        let uses = |v: &&Variant| v.encoder == graph || v.decoder == graph;
+        let uses = |v: &&Variant| v.graphs().any(|name| name == graph);
         self.variants.iter().filter(uses).map(|v| v.precision).max()
     }
 
@@ -347,8 +356,11 @@ impl Manifest {
         if variants.iter().all(|v| v.precision != Precision::Fp32) {
             return field("variants", "without fp32".to_owned(), "fp32 among them");
         }
-        let graphs = variants.iter().flat_map(|v| [v.encoder.as_str(), v.decoder.as_str()]);
-        for name in graphs.chain(self.external().then_some(PROMPT_ENCODER)) {
+        if let Some((name, found, expected)) = Section::fault(self) {
+            return field(name, found, &expected);
+        }
+        let weights = [self.external().then_some(PROMPT_ENCODER), self.memory.map(|_| MEMORY_WEIGHTS)];
+        for name in variants.iter().flat_map(Variant::graphs).chain(weights.into_iter().flatten()) {
             if !self.files.contains_key(name) {
                 return field("files", format!("without {name}"), "an entry for it");
             }

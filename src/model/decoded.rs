@@ -75,6 +75,8 @@ pub(super) struct Raw {
     /// Of all of the decoder's masks.
     pub ious: Vec<f32>,
     pub object_score: Option<f32>,
+    /// One for each mask in `indices`, from graphs that make them.
+    pub pointers: Vec<f32>,
 }
 
 impl Raw {
@@ -83,5 +85,12 @@ impl Raw {
         let area = self.low_res.len() / self.indices.len().max(1);
         let at = self.indices.iter().position(|i| *i == index).unwrap_or_default();
         &self.low_res[at * area..(at + 1) * area]
+    }
+
+    /// The object pointer of one of the decoder's masks.
+    pub fn pointer(&self, index: usize) -> Option<&[f32]> {
+        let size = self.pointers.len() / self.indices.len().max(1);
+        let at = self.indices.iter().position(|i| *i == index)?;
+        self.pointers.get(at * size..(at + 1) * size).filter(|pointer| !pointer.is_empty())
     }
 }

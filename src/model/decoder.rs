@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Instant;
 
 use ort::session::{Session, SessionInputValue};
@@ -14,6 +15,7 @@ use super::embedding::Embedding;
 use super::encoder::milliseconds;
 use super::inputs::{self, Inputs};
 use super::layout::{DecoderLayout, FusedInputs, PromptInput};
+use super::memory::{self, Memory};
 use super::options::SessionOptions;
 use super::provider::ProviderReport;
 use super::shrinking::Shrinking;
@@ -29,14 +31,16 @@ const MAX_TOKENS_A_RUN: usize = 1024;
 pub struct MaskDecoder {
     session: Session,
     layout: DecoderLayout,
-    providers: ProviderReport,
-    info: ModelInfo,
+    pub(super) providers: ProviderReport,
+    pub(super) info: ModelInfo,
     /// From pixels of the encoder's square to those that the graph takes.
     scale: f32,
     /// Only for [`PromptInput::External`].
     prompt_encoder: Option<PromptEncoder>,
     /// The dense prompt of objects without a mask, `[1, C, h, w]`: the same for all, so made once.
     no_mask: Option<DynValue>,
+    /// Of bundles that have one.
+    pub(super) memory: Option<Memory>,
     max_objects: usize,
     shrinking: Shrinking,
     /// Of the last frame: cameras rarely change their size.
@@ -80,6 +84,7 @@ impl MaskDecoder {
             scale,
             prompt_encoder,
             no_mask,
+            memory: None,
             max_objects,
             shrinking,
             upscaler: None,
@@ -120,6 +125,16 @@ impl MaskDecoder {
     /// Which execution provider runs it.
     pub fn providers(&self) -> &ProviderReport {
         &self.providers
+    }
+
+    /// Which ones run the memory attention and the memory encoder, where the bundle has them.
+    pub fn memory_providers(&self) -> Option<[&ProviderReport; 2]> {
+        self.memory.as_ref().map(Memory::providers)
+    }
+
+    pub(super) fn set_memory(&mut self, memory: Memory) {
+        self.info.memory = Some(memory.info().clone());
+        self.memory = Some(memory);
     }
 
     /// Side of the square of low-resolution logits, in cells.
@@ -193,7 +208,7 @@ impl MaskDecoder {
                 // The decoder's attention takes memory by tokens and objects together.
                 let most = (MAX_TOKENS_A_RUN / (*tokens).max(1)).clamp(1, self.max_objects);
                 let (chunk, after) = rest.split_at(rest.len().min(most));
-                let results = match self.run(embedding, prompts, wanted, chunk) {
+                let results = match self.run(embedding, None, prompts, wanted, chunk) {
                     // A smaller batch may fit.
                     Err(Error::OutOfMemory { reason, .. }) if chunk.len() > 1 => {
                         self.max_objects = chunk.len() / 2;
@@ -215,7 +230,7 @@ impl MaskDecoder {
         Ok(raw.into_iter().flatten().collect())
     }
 
-    fn check(&self, embedding: &Embedding, prompts: &[Prompt]) -> Result<(), Error> {
+    pub(super) fn check(&self, embedding: &Embedding, prompts: &[Prompt]) -> Result<(), Error> {
         let info = &self.info;
         if let Some(missing) =
             self.layout.embeddings.iter().find(|t| embedding.tensors.iter().all(|(n, _)| *n != t.name))
@@ -240,7 +255,7 @@ impl MaskDecoder {
 
     /// The sparse tokens of a prompt. Graphs with the prompt encoder inside that do not pad cannot be given none, so
     /// that a mask alone gets the pad point there.
-    fn tokens(&self, prompt: &Prompt, geometry: &Geometry) -> Vec<Token> {
+    pub(super) fn tokens(&self, prompt: &Prompt, geometry: &Geometry) -> Vec<Token> {
         let mut tokens = tokens(prompt, geometry, self.info.box_as_points);
         if tokens.is_empty() && self.layout.prompts() == PromptInput::Fused {
             tokens.push(Token::PAD);
@@ -260,10 +275,12 @@ impl MaskDecoder {
         candidates::wanted(considered, options.all_masks, masks, self.info.dynamic_multimask.is_some())
     }
 
-    /// One run for objects with equally many tokens and wanted masks, all with a mask prompt or all without.
-    fn run(
+    /// One run for objects with equally many tokens and wanted masks, all with a mask prompt or all without. `seen` stands
+    /// in for the image embedding: the frame as it is seen with a memory.
+    pub(super) fn run(
         &mut self,
         embedding: &Embedding,
+        seen: Option<&DynValue>,
         prompts: &[Prompt],
         wanted: &[Vec<Wanted>],
         chunk: &[(usize, Vec<Token>)],
@@ -271,9 +288,14 @@ impl MaskDecoder {
         let (file, provider) = (self.info.decoder.file.clone(), self.providers.used);
         let failed = |e: ort::Error| session::failed(&file, provider, &e);
         let mut inputs: Inputs<'_> = Vec::new();
-        let tensors = if provider.on_gpu() { &embedding.tensors } else { embedding.on_host().map_err(failed)? };
+        // The memory may run on a GPU while this does not.
+        let near = |value: &DynValue| !provider.on_gpu() && binding::is_on_device(value);
+        let copied = seen.filter(|value| near(value)).map(binding::to_host).transpose().map_err(failed)?;
+        let seen = copied.as_ref().or(seen);
+        let tensors = embedding.tensors_for(provider).map_err(failed)?;
         for spec in &self.layout.embeddings {
             if let Some((name, value)) = tensors.iter().find(|(name, _)| *name == spec.name) {
+                let value = seen.filter(|_| name == memory::EMBEDDING).unwrap_or(value);
                 inputs.push((Cow::Borrowed(name), SessionInputValue::from(value)));
             }
         }
@@ -302,6 +324,10 @@ impl MaskDecoder {
             Some(name) => get(name)?.1,
             None => &[],
         };
+        let pointers = match &self.layout.pointers {
+            Some(name) => get(name)?.1,
+            None => &[],
+        };
         let objects = chunk.len();
         // `[B, M, side, side]`, or with a batch of one image before.
         let masks = ious.len() / objects;
@@ -315,6 +341,15 @@ impl MaskDecoder {
                 expected: format!("[{objects}, {made}, {side}, {side}] with an IoU for each mask"),
             });
         }
+        let channels = self.info.embedding_shape[1];
+        if self.layout.pointers.is_some() && pointers.len() != objects * made * channels {
+            return Err(Error::Tensor {
+                file: file.clone(),
+                tensor: "object_pointers".to_owned(),
+                found: format!("{} numbers", pointers.len()),
+                expected: format!("[{objects}, {made}, {channels}]"),
+            });
+        }
         let cut = |i: usize| {
             let ious = ious[i * masks..(i + 1) * masks].to_vec();
             let indices = match self.layout.selects {
@@ -322,18 +357,25 @@ impl MaskDecoder {
                 false => (0..masks).collect(),
             };
             let low_res = low_res[i * made * side * side..(i + 1) * made * side * side].to_vec();
-            Raw { low_res, indices, ious, object_score: scores.get(i).copied() }
+            let size = pointers.len() / objects;
+            let pointers = pointers[i * size..(i + 1) * size].to_vec();
+            Raw { low_res, indices, ious, object_score: scores.get(i).copied(), pointers }
         };
         Ok((0..objects).map(cut).collect())
     }
 
+    /// The masks that are considered, or the candidates in the place of a single mask that is not stable.
+    pub(super) fn trusted(&self, considered: Range<usize>, raw: &Raw) -> Range<usize> {
+        let masks = raw.ious.len();
+        let unstable = |rule: DynamicMultimask| !rule.is_stable(raw.mask(0));
+        let falls_back = considered == (0..1) && masks > 1 && self.info.dynamic_multimask.is_some_and(unstable);
+        if falls_back { 1..masks } else { considered }
+    }
+
     fn finish(&self, prompt: &Prompt, raw: Raw, upscaler: &MaskUpscaler, options: &DecodeOptions) -> Decoded {
         let (info, side, masks) = (&self.info, self.info.low_res_size, raw.ious.len());
-        let mut considered = candidates::considered(options.candidates, prompt, self.available(masks));
-        let unstable = |rule: DynamicMultimask| !rule.is_stable(raw.mask(0));
-        if considered == (0..1) && masks > 1 && info.dynamic_multimask.is_some_and(unstable) {
-            considered = 1..masks;
-        }
+        let considered = candidates::considered(options.candidates, prompt, self.available(masks));
+        let considered = self.trusted(considered, &raw);
         let best = candidates::best(&raw.ious, considered.clone());
         let candidate = |index: usize| {
             let low_res = raw.mask(index);

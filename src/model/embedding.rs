@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use ort::value::{DynValue, Tensor};
 
-use super::{Error, binding};
+use super::{Error, Provider, binding};
 use crate::pixels::Geometry;
 
 /// Where the time of an encoding went, milliseconds.
@@ -65,6 +65,11 @@ impl Embedding {
     pub fn tensor(&self, name: &str) -> Option<(Vec<i64>, &[f32])> {
         let (_, value) = self.on_host().ok()?.iter().find(|(n, _)| n == name)?;
         value.try_extract_tensor::<f32>().ok().map(|(shape, values)| (shape.to_vec(), values))
+    }
+
+    /// The tensors where a session on this provider can read them.
+    pub(super) fn tensors_for(&self, provider: Provider) -> ort::Result<&[(String, DynValue)]> {
+        if provider.on_gpu() { Ok(&self.tensors) } else { self.on_host() }
     }
 
     /// The tensors where the processor can read them.

@@ -105,6 +105,9 @@ pub enum Error {
     #[error("mask prompt of {found}x{found} logits, the model {model} takes {expected}x{expected}")]
     MaskSide { model: String, found: usize, expected: usize },
 
+    #[error("the model {model} has no memory, so it cannot follow an object; export a bundle of SAM 2 or EdgeTAM anew")]
+    NoMemory { model: String },
+
     #[error("the embedding was made by another model: {reason}")]
     ForeignEmbedding { reason: String },
 

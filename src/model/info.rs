@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use super::bundle::{Bundle, Manifest};
 use super::candidates::DynamicMultimask;
 use super::layout::{DecoderLayout, EncoderLayout, Family, PictureForm, PromptInput, Signature};
+use super::memory::MemoryInfo;
 use super::{Error, Variant};
 use crate::pixels::{InputSpec, Resize};
 use crate::prompt::{Label, Prompt};
@@ -68,6 +69,8 @@ pub struct ModelInfo {
     pub prompt_side: usize,
     /// Whether several objects share one run of the decoder.
     pub batched: bool,
+    /// What the bundle's memory was made for, where it has one.
+    pub memory: Option<MemoryInfo>,
     /// What was found wrong with the graphs while opening them, in sentences for people.
     pub notes: Vec<String>,
     /// What the bundle has; empty for graphs that come without a description.
@@ -122,6 +125,7 @@ impl ModelInfo {
             max_tokens: layout.max_tokens,
             prompt_side: m.image_size,
             batched: layout.batched,
+            memory: None,
             notes: Vec::new(),
             variants: m.variants.clone(),
             encoder,
@@ -186,6 +190,7 @@ impl ModelInfo {
             // nanosam's encoder may take a smaller picture than the SAM whose decoder it keeps.
             prompt_side: if sam2 || stretched { image_size } else { cells * SAM_STRIDE },
             batched: layout.batched,
+            memory: None,
             notes: Vec::new(),
             variants: Vec::new(),
             encoder,
@@ -284,6 +289,15 @@ fn check_graphs(
     if m.external() != (layout.prompts() == PromptInput::External) {
         let expected = format!("the prompt encoder {} as bundle.json says", m.prompt_encoder);
         return differs(&decoder.file, "prompts", layout.name.to_owned(), expected);
+    }
+    let outputs = [("object_pointers", &layout.pointers), ("object_score_logits", &layout.object_score)];
+    if let (true, Some((tensor, _))) = (m.memory.is_some(), outputs.iter().find(|(_, found)| found.is_none())) {
+        return Err(Error::MissingTensor {
+            file: decoder.file.clone(),
+            tensor: (*tensor).to_owned(),
+            expected: "f32, which the memory in bundle.json needs".to_owned(),
+            found: decoder.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        });
     }
     Ok(())
 }

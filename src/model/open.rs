@@ -4,9 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, DECODER, DESCRIPTION, ENCODER, MAX_IMAGE_SIZE, PROMPT_ENCODER};
 use super::execution::ShapeProfile;
-use super::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature, TensorSpec, check_pair};
+use super::layout::{
+    DecoderLayout, EncoderLayout, MemoryGraph, PromptInput, Signature, check_pair, recognise_decoder, recognise_encoder,
+};
+use super::memory::Memory;
 use super::probe::probe;
-use super::session::{self, Graph, Graphs, Half, Request};
+use super::profile::profile;
+use super::provider::ProviderReport;
+use super::session::{self, Graph, Graphs, Part, Request};
 use super::trial::{self, Problem};
 use super::{Error, GpuOptions, ImageEncoder, MaskDecoder, ModelInfo, Precision, Provider, Refused, SessionOptions};
 use super::{engines, file};
@@ -24,6 +29,15 @@ pub struct Model {
     pub info: ModelInfo,
     pub encoder: ImageEncoder,
     pub decoder: MaskDecoder,
+}
+
+impl Model {
+    /// What runs each of its sessions, and what people call it.
+    pub fn reports(&self) -> Vec<(&'static str, &ProviderReport)> {
+        let memory = self.decoder.memory_providers().into_iter().flatten();
+        let image = [("encoder", self.encoder.providers()), ("decoder", self.decoder.providers())];
+        image.into_iter().chain(MemoryGraph::ALL.map(MemoryGraph::name).into_iter().zip(memory)).collect()
+    }
 }
 
 impl Model {
@@ -57,54 +71,99 @@ impl Model {
         let gpu = options.gpu.self_check && options.providers.iter().any(|p| p.on_gpu());
         // An empty list is the CPU.
         if !gpu {
-            return Ok(files.open(options, &[], say)?.0);
+            return Ok(files.open(options, &Skip::default(), say)?.model);
         }
+        let fp32 = SessionOptions {
+            providers: vec![Provider::Cuda, Provider::Cpu],
+            precision: files.has_variants().then_some(Precision::Fp32),
+            gpu: GpuOptions { fp16: false, cuda_graphs: false, engine_cache: None, ..options.gpu.clone() },
+            ..options.clone()
+        };
+        let reference = || Ok(files.open(&fp32, &Skip::default(), say)?.model);
         // Each round ends with a model that runs, or leaves out one provider or one precision of it more.
-        let mut skip: Vec<Refused> = Vec::new();
+        let mut skip = Skip::default();
         loop {
-            let (mut model, engines) = files.open(options, &skip, say)?;
-            let used = [model.encoder.providers(), model.decoder.providers()].map(|r| (r.used, r.precision));
-            let Some((provider, _)) = used.into_iter().find(|(provider, _)| provider.on_gpu()) else {
-                return Ok(model);
-            };
-            // Engines that were there are sealed, so they were checked when they were built.
-            if used.iter().all(|(p, _)| *p == Provider::Tensorrt)
-                && engines.iter().all(|(_, warm)| *warm)
-                && engines.len() == 2
-            {
-                return Ok(model);
+            let Opened { mut model, engines, memory_engines } = files.open(options, &skip, say)?;
+            let used = Used::of([model.encoder.providers(), model.decoder.providers()]);
+            if let Some(provider) = used.untried(&engines) {
+                if let Err(problem) = trial::run(&mut model, reference) {
+                    used.refuse(problem, provider, &engines, &mut skip.model, say);
+                    continue;
+                }
+                model.decoder.settle();
             }
-            let fp32 = SessionOptions {
-                providers: vec![Provider::Cuda, Provider::Cpu],
-                precision: files.has_variants().then_some(Precision::Fp32),
-                gpu: GpuOptions { fp16: false, cuda_graphs: false, engine_cache: None, ..options.gpu.clone() },
-                ..options.clone()
-            };
-            match trial::run(&mut model, || Ok(files.open(&fp32, &[], say)?.0)) {
-                Ok(()) => {
-                    model.decoder.settle();
-                    return Ok(model);
-                }
-                Err(Problem::Fails(e)) => {
-                    let reason = format!("it opens and then fails: {e}");
-                    say(&format!("not on {provider}: {reason}"));
-                    skip.push(Refused { provider, precision: None, reason });
-                }
-                Err(Problem::Inexact(reason)) => {
-                    say(&format!("not on {provider} in fp16: {reason}"));
-                    for (folder, _) in &engines {
-                        if let Err(e) = engines::refuse(folder, &reason) {
-                            tracing::warn!("{e}");
-                        }
+            // What does not work of the memory runs elsewhere, and pictures are segmented where they were.
+            let used = Used::of(model.decoder.memory_providers().into_iter().flatten());
+            if let Some(provider) = used.untried(&memory_engines)
+                && let Err(problem) = trial::run_memory(&mut model, reference)
+            {
+                used.refuse(problem, provider, &memory_engines, &mut skip.memory, say);
+                continue;
+            }
+            return Ok(model);
+        }
+    }
+}
+
+/// What earlier rounds were refused for.
+#[derive(Default)]
+struct Skip {
+    model: Vec<Refused>,
+    memory: Vec<Refused>,
+}
+
+/// Folders of TensorRT's engines, and whether they were there.
+type EngineFolders = Vec<(PathBuf, bool)>;
+
+struct Opened {
+    model: Model,
+    /// Of what of encoder and decoder runs on TensorRT.
+    engines: EngineFolders,
+    memory_engines: EngineFolders,
+}
+
+/// What runs some of a model's sessions.
+struct Used(Vec<(Provider, Option<Precision>)>);
+
+impl Used {
+    fn of<'a>(reports: impl IntoIterator<Item = &'a ProviderReport>) -> Self {
+        Used(reports.into_iter().map(|report| (report.used, report.precision)).collect())
+    }
+
+    /// The provider that is to be tried. Engines that were there are sealed, so they were checked when they were built.
+    fn untried(&self, engines: &EngineFolders) -> Option<Provider> {
+        let tried = self.0.iter().all(|(p, _)| *p == Provider::Tensorrt)
+            && engines.iter().all(|(_, warm)| *warm)
+            && engines.len() == self.0.len();
+        self.0.iter().map(|(provider, _)| *provider).find(|provider| provider.on_gpu() && !tried)
+    }
+
+    /// Adds to `skip` what the next round is to do without.
+    fn refuse(
+        &self,
+        problem: Problem,
+        provider: Provider,
+        engines: &EngineFolders,
+        skip: &mut Vec<Refused>,
+        say: &dyn Fn(&str),
+    ) {
+        match problem {
+            Problem::Fails(e) => {
+                let reason = format!("it opens and then fails: {e}");
+                say(&format!("not on {provider}: {reason}"));
+                skip.push(Refused { provider, precision: None, reason });
+            }
+            Problem::Inexact(reason) => {
+                say(&format!("not on {provider} in fp16: {reason}"));
+                for (folder, _) in engines {
+                    if let Err(e) = engines::refuse(folder, &reason) {
+                        tracing::warn!("{e}");
                     }
-                    let half = |(provider, precision): (Provider, _)| {
-                        (precision == Some(Precision::Fp16)).then_some((provider, precision))
-                    };
-                    for (provider, precision) in used.into_iter().filter_map(half) {
-                        let refused = Refused { provider, precision, reason: reason.clone() };
-                        if !skip.contains(&refused) {
-                            skip.push(refused);
-                        }
+                }
+                for &(provider, precision) in self.0.iter().filter(|(_, p)| *p == Some(Precision::Fp16)) {
+                    let refused = Refused { provider, precision, reason: reason.clone() };
+                    if !skip.contains(&refused) {
+                        skip.push(refused);
                     }
                 }
             }
@@ -117,7 +176,7 @@ impl Files {
         matches!(self, Files::Bundle(_))
     }
 
-    fn open(&self, options: &SessionOptions, skip: &[Refused], say: &dyn Fn(&str)) -> Result<WithEngines, Error> {
+    fn open(&self, options: &SessionOptions, skip: &Skip, say: &dyn Fn(&str)) -> Result<Opened, Error> {
         match self {
             Files::Bundle(bundle) => Model::of_bundle(bundle, options, skip, say),
             Files::Pair { encoder, decoder } => Model::of_pair(encoder, decoder, options, skip, say),
@@ -125,16 +184,8 @@ impl Files {
     }
 }
 
-/// A model, and for what of it runs on TensorRT the folder of its engines and whether they were there.
-type WithEngines = (Model, Vec<(PathBuf, bool)>);
-
 impl Model {
-    fn of_bundle(
-        bundle: &Bundle,
-        options: &SessionOptions,
-        skip: &[Refused],
-        say: &dyn Fn(&str),
-    ) -> Result<WithEngines, Error> {
+    fn of_bundle(bundle: &Bundle, options: &SessionOptions, skip: &Skip, say: &dyn Fn(&str)) -> Result<Opened, Error> {
         let variants = &bundle.manifest.variants;
         if let Some(asked) = options.precision.filter(|p| variants.iter().all(|v| v.precision != *p)) {
             let have = variants.iter().map(|v| v.precision.to_string()).collect::<Vec<_>>().join(", ");
@@ -153,18 +204,27 @@ impl Model {
             }
             false => None,
         };
-        let (encoder, decoder) = (Graphs::Bundled(bundle, Half::Encoder), Graphs::Bundled(bundle, Half::Decoder));
-        let request = Request { options, profile: &ShapeProfile::default(), skip, say };
-        Self::assemble(encoder, decoder, prompt_encoder, &request, &Description::Bundle(bundle))
+        let (encoder, decoder) = (Graphs::Bundled(bundle, Part::Encoder), Graphs::Bundled(bundle, Part::Decoder));
+        // Looked at first: of damaged or foreign files nothing large is opened.
+        let section = Memory::check(bundle, options.precision)?;
+        let request = Request { options, profile: &ShapeProfile::default(), skip: &skip.model, say };
+        let mut opened = Self::assemble(encoder, decoder, prompt_encoder, &request, &Description::Bundle(bundle))?;
+        if let Some(section) = section {
+            let (memory, engines) = Memory::open(bundle, section, &Request { skip: &skip.memory, ..request })?;
+            opened.model.decoder.set_memory(memory);
+            opened.model.info.memory.clone_from(&opened.model.decoder.info().memory);
+            opened.memory_engines = engines;
+        }
+        Ok(opened)
     }
 
     fn of_pair(
         encoder: &Path,
         decoder: &Path,
         options: &SessionOptions,
-        skip: &[Refused],
+        skip: &Skip,
         say: &dyn Fn(&str),
-    ) -> Result<WithEngines, Error> {
+    ) -> Result<Opened, Error> {
         if let Some(asked) = options.precision {
             let have = "no bundle.json that names variants: its files run as they are".to_owned();
             return Err(Error::NoVariant { file: encoder.display().to_string(), asked, have });
@@ -172,7 +232,7 @@ impl Model {
         let bytes = file::size(encoder)? + file::size(decoder)?;
         let name = encoder.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());
         let description = Description::Graphs { name, bytes };
-        let request = Request { options, profile: &ShapeProfile::default(), skip, say };
+        let request = Request { options, profile: &ShapeProfile::default(), skip: &skip.model, say };
         Self::assemble(Graphs::File(encoder), Graphs::File(decoder), None, &request, &description)
     }
 
@@ -182,7 +242,7 @@ impl Model {
         prompt_encoder: Option<PromptEncoder>,
         request: &Request<'_>,
         description: &Description<'_>,
-    ) -> Result<WithEngines, Error> {
+    ) -> Result<Opened, Error> {
         let options = request.options;
         // The decoder is small: its layout first, so that a wrong pair is refused before the encoder is loaded, and so
         // that TensorRT's shape profile can be written.
@@ -226,22 +286,8 @@ impl Model {
             tracing::warn!(model = info.name, "{note}");
         }
         let encoder = ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file, &options.gpu);
-        Ok((Model { info, encoder, decoder }, engines))
+        Ok(Opened { model: Model { info, encoder, decoder }, engines, memory_engines: Vec::new() })
     }
-}
-
-fn recognise_encoder(graph: &Signature) -> Result<EncoderLayout, Error> {
-    EncoderLayout::recognise(graph).map_err(|unknown| match DecoderLayout::recognise(graph) {
-        Ok(_) => Error::Role { file: graph.file.clone(), found: "a mask decoder", expected: "an image encoder" },
-        Err(_) => unknown,
-    })
-}
-
-fn recognise_decoder(graph: &Signature) -> Result<DecoderLayout, Error> {
-    DecoderLayout::recognise(graph).map_err(|unknown| match EncoderLayout::recognise(graph) {
-        Ok(_) => Error::Role { file: graph.file.clone(), found: "an image encoder", expected: "a mask decoder" },
-        Err(_) => unknown,
-    })
 }
 
 /// Where the figures that are not in the graphs come from.
@@ -301,45 +347,4 @@ fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     files.sort();
     Ok(files)
-}
-
-/// TensorRT builds the decoder's engine for one to `max_objects` objects and one to `max_tokens` tokens, the fastest for
-/// `opt_objects` and `opt_tokens`.
-fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -> ShapeProfile {
-    let mut profile = ShapeProfile::default();
-    let most = if layout.batched { options.max_objects.max(1) } else { 1 };
-    let tokens = options.max_tokens.max(3);
-    let (usual, usual_tokens) = (options.opt_objects.clamp(1, most), options.opt_tokens.clamp(1, tokens));
-    let channels = info.embedding_shape[1];
-    let [h, w] = [info.embedding_shape[2], info.embedding_shape[3]];
-    let Some(fused) = &layout.fused else {
-        let name = "sparse_prompt_embeddings";
-        profile.add(name, &[1, 1, channels], &[usual, usual_tokens, channels], &[most, tokens, channels]);
-        let name = "dense_prompt_embeddings";
-        profile.add(name, &[1, channels, h, w], &[1, channels, h, w], &[most, channels, h, w]);
-        if let (true, Some(masks)) = (layout.selects, layout.masks) {
-            profile.add("wanted_masks", &[1, 1, masks + 1], &[usual, 1, masks + 1], &[most, masks, masks + 1]);
-        }
-        return profile;
-    };
-    let side = info.low_res_size;
-    // A batch of images, of which there is one, comes before in some graphs.
-    let shape =
-        |of: &TensorSpec, rank: usize, shape: &[usize]| [vec![1; of.shape.len() - rank], shape.to_vec()].concat();
-    let (points, labels) = (&fused.points, &fused.labels);
-    let points_of = |objects: usize, tokens: usize| shape(points, 3, &[objects, tokens, 2]);
-    profile.add(&points.name, &points_of(1, 1), &points_of(usual, usual_tokens), &points_of(most, tokens));
-    let labels_of = |objects: usize, tokens: usize| shape(labels, 2, &[objects, tokens]);
-    profile.add(&labels.name, &labels_of(1, 1), &labels_of(usual, usual_tokens), &labels_of(most, tokens));
-    if let Some(boxes) = &fused.boxes {
-        profile.add(&boxes.name, &[1, 0, 4], &[1, usual, 4], &[1, most, 4]);
-    }
-    if let Some([mask, flag]) = &fused.mask
-        && layout.batched
-    {
-        profile.add(&mask.name, &[1, 1, side, side], &[usual, 1, side, side], &[most, 1, side, side]);
-        let flags = |objects| [if fused.flag_per_object { objects } else { 1 }];
-        profile.add(&flag.name, &[1], &flags(usual), &flags(most));
-    }
-    profile
 }

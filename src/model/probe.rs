@@ -168,7 +168,13 @@ mod tests {
     use super::*;
 
     fn raw(low_res: &[f32]) -> Vec<Raw> {
-        vec![Raw { low_res: low_res.to_vec(), indices: vec![0], ious: vec![0.5], object_score: None }]
+        vec![Raw {
+            low_res: low_res.to_vec(),
+            indices: vec![0],
+            ious: vec![0.5],
+            object_score: None,
+            pointers: Vec::new(),
+        }]
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::bundle::{Bundle, DECODER, ENCODER, hash_file};
+use super::bundle::{Bundle, DECODER, ENCODER, MEMORY_ATTENTION, MEMORY_ENCODER, hash_file};
 use super::engines::Engines;
 use super::execution::{Plan, ShapeProfile};
 use super::layout::{Signature, TensorSpec};
@@ -55,18 +55,42 @@ impl Graph<'_> {
     }
 }
 
-/// Which half of a model.
+/// Which of a model's graphs.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Half {
+pub(super) enum Part {
     Encoder,
     Decoder,
+    MemoryAttention,
+    MemoryEncoder,
+}
+
+impl Part {
+    /// Its file in a variant.
+    fn of(self, variant: &Variant) -> Option<&str> {
+        match self {
+            Part::Encoder => Some(&variant.encoder),
+            Part::Decoder => Some(&variant.decoder),
+            Part::MemoryAttention => variant.memory_attention.as_deref(),
+            Part::MemoryEncoder => variant.memory_encoder.as_deref(),
+        }
+    }
+
+    /// What its file is usually called.
+    fn usual(self) -> &'static str {
+        match self {
+            Part::Encoder => ENCODER,
+            Part::Decoder => DECODER,
+            Part::MemoryAttention => MEMORY_ATTENTION,
+            Part::MemoryEncoder => MEMORY_ENCODER,
+        }
+    }
 }
 
 /// A graph, or the same graph in several precisions.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Graphs<'a> {
     File(&'a Path),
-    Bundled(&'a Bundle, Half),
+    Bundled(&'a Bundle, Part),
 }
 
 impl<'a> Graphs<'a> {
@@ -74,14 +98,10 @@ impl<'a> Graphs<'a> {
     fn on(self, provider: Provider, asked: Option<Precision>) -> Vec<(Graph<'a>, Option<Precision>)> {
         match self {
             Graphs::File(path) => vec![(Graph::File(path), None)],
-            Graphs::Bundled(bundle, half) => {
-                let name = |v: &'a Variant| match half {
-                    Half::Encoder => v.encoder.as_str(),
-                    Half::Decoder => v.decoder.as_str(),
-                };
-                let order = variant::for_provider(&bundle.manifest.variants, asked, provider).into_iter().map(name);
-                let mut list: Vec<_> =
-                    order.map(|name| (Graph::Bundled(bundle, name), bundle.manifest.precision_of(name))).collect();
+            Graphs::Bundled(bundle, part) => {
+                let order = variant::for_provider(&bundle.manifest.variants, asked, provider).into_iter();
+                let graph = |name: &'a str| (Graph::Bundled(bundle, name), bundle.manifest.precision_of(name));
+                let mut list: Vec<_> = order.filter_map(|variant| part.of(variant)).map(graph).collect();
                 // Variants may share a graph.
                 list.dedup_by_key(|(_, precision)| *precision);
                 list
@@ -91,7 +111,7 @@ impl<'a> Graphs<'a> {
 
     /// Whether each run has the same shapes: an encoder's, one picture at a time. Those of others may take any size.
     fn fixed_shapes(self) -> bool {
-        matches!(self, Graphs::Bundled(_, Half::Encoder))
+        matches!(self, Graphs::Bundled(_, Part::Encoder))
     }
 
     /// The one whose inputs and outputs stand for all.
@@ -99,8 +119,7 @@ impl<'a> Graphs<'a> {
         match (self, self.on(Provider::Cpu, asked).last()) {
             (_, Some((graph, _))) => *graph,
             (Graphs::File(path), None) => Graph::File(path),
-            (Graphs::Bundled(bundle, Half::Encoder), None) => Graph::Bundled(bundle, ENCODER),
-            (Graphs::Bundled(bundle, Half::Decoder), None) => Graph::Bundled(bundle, DECODER),
+            (Graphs::Bundled(bundle, part), None) => Graph::Bundled(bundle, part.usual()),
         }
     }
 }

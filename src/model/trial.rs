@@ -4,6 +4,7 @@
 
 use image::{Rgb, RgbImage};
 
+use super::provider::ProviderReport;
 use super::{Candidates, DecodeOptions, Error, Model, Precision};
 use crate::prompt::Prompt;
 
@@ -21,22 +22,41 @@ pub(super) enum Problem {
 }
 
 /// Runs a model, and compares it with `reference` where it computes in half precision.
-pub(super) fn run(model: &mut Model, reference: impl FnOnce() -> Result<Model, Error>) -> Result<(), Problem> {
+pub(super) fn run(model: &mut Model, reference: impl Fn() -> Result<Model, Error>) -> Result<(), Problem> {
     let answers = answers(model).map_err(Problem::Fails)?;
     let most = model.decoder.max_objects();
     if most > 1 {
         batch(model, most).map_err(Problem::Fails)?;
     }
-    let half = |precision| precision == Some(Precision::Fp16);
-    if !half(model.encoder.providers().precision) && !half(model.decoder.providers().precision) {
+    let half = |report: &ProviderReport| report.precision == Some(Precision::Fp16);
+    if !half(model.encoder.providers()) && !half(model.decoder.providers()) {
         return Ok(());
     }
-    let expected = reference().and_then(|mut model| self::answers(&mut model));
+    compare(&answers, reference().and_then(|mut model| self::answers(&mut model)))
+}
+
+/// As [`run`], of the memory: as many memories and pointers at once as there ever are by default.
+pub(super) fn run_memory(model: &mut Model, reference: impl Fn() -> Result<Model, Error>) -> Result<(), Problem> {
+    let answers = remembered(model).map_err(Problem::Fails)?;
+    let half = |report: &ProviderReport| report.precision == Some(Precision::Fp16);
+    if !model.decoder.memory_providers().into_iter().flatten().any(half) {
+        return Ok(());
+    }
+    compare(&answers, reference().and_then(|mut model| remembered(&mut model)))
+}
+
+fn compare(answers: &[Vec<f32>], expected: Result<Vec<Vec<f32>>, Error>) -> Result<(), Problem> {
     let expected = expected.map_err(|e| Problem::Inexact(format!("fp32 to compare it with fails: {e}")))?;
-    match difference(&answers, &expected) {
+    match difference(answers, &expected) {
         None => Ok(()),
         Some(why) => Err(Problem::Inexact(format!("self-check against fp32: {why}"))),
     }
+}
+
+/// What both graphs of the memory make of the picture.
+fn remembered(model: &mut Model) -> Result<Vec<Vec<f32>>, Error> {
+    let embedding = model.encoder.encode(&picture())?;
+    model.decoder.memory()?.answers(&embedding)
 }
 
 /// Low-resolution logits of a click and of a box.

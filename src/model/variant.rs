@@ -49,10 +49,23 @@ pub struct Variant {
     /// File names within the bundle. Variants may share a file.
     pub encoder: String,
     pub decoder: String,
+    /// In bundles with memory, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_attention: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_encoder: Option<String>,
     pub providers: Vec<Provider>,
     /// As the exporter measured it against PyTorch: `low_res` (difference over range), `iou`, `mask_iou`.
     #[serde(default)]
     pub parity: BTreeMap<String, f64>,
+}
+
+impl Variant {
+    /// The names of its files.
+    pub fn graphs(&self) -> impl Iterator<Item = &str> {
+        let memory = [&self.memory_attention, &self.memory_encoder];
+        [&self.encoder, &self.decoder].into_iter().chain(memory.into_iter().flatten()).map(String::as_str)
+    }
 }
 
 /// The variants to try on a provider, best first: the one that was asked for, or the lowest precision that is listed
@@ -74,7 +87,9 @@ mod tests {
 
     fn variant(precision: Precision, providers: &[Provider]) -> Variant {
         let (encoder, decoder) = (format!("e.{precision}"), format!("d.{precision}"));
-        Variant { precision, encoder, decoder, providers: providers.to_vec(), parity: BTreeMap::new() }
+        let (memory_attention, memory_encoder) = (None, None);
+        let (providers, parity) = (providers.to_vec(), BTreeMap::new());
+        Variant { precision, encoder, decoder, memory_attention, memory_encoder, providers, parity }
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct ModelFacts {
     /// Provider and precision.
     pub encoder: String,
     pub decoder: String,
+    /// Of the two graphs of a memory, with their names; empty for models without one.
+    pub memory: String,
     /// Why not on a provider, or in a precision, that was asked for before: one sentence each.
     pub not_better: Vec<String>,
     /// What else is to be known of the sessions, such as engines that could not be kept.
@@ -30,17 +32,20 @@ pub struct ModelFacts {
 
 impl ModelFacts {
     pub fn of(model: &Model) -> Self {
-        let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
-        let said = |half: &str, report: &ProviderReport| -> Vec<String> {
-            report.refused.iter().map(|refused| format!("{half}: not on {refused}")).collect()
+        let reports = model.reports();
+        let not_on = |(part, report): &(&str, &ProviderReport)| -> Vec<String> {
+            report.refused.iter().map(|refused| format!("{part}: not on {refused}")).collect()
         };
+        let runs = |part: &str, report: &ProviderReport| format!("{part} on {}", report.runs());
+        let memory = reports.iter().filter(|(part, _)| part.starts_with("memory"));
         ModelFacts {
             name: model.info.name.clone(),
             hash: model.info.hash.clone(),
-            encoder: encoder.runs(),
-            decoder: decoder.runs(),
-            not_better: [said("encoder", encoder), said("decoder", decoder)].concat(),
-            notes: [encoder.notes.clone(), decoder.notes.clone()].concat(),
+            encoder: model.encoder.providers().runs(),
+            decoder: model.decoder.providers().runs(),
+            memory: memory.map(|(part, report)| runs(part, report)).collect::<Vec<_>>().join(", "),
+            not_better: reports.iter().flat_map(not_on).collect(),
+            notes: reports.iter().flat_map(|(_, report)| report.notes.clone()).collect(),
         }
     }
 }
@@ -99,6 +104,9 @@ impl Snapshot {
         );
         add("encoder provider", model.encoder.clone());
         add("decoder provider", model.decoder.clone());
+        if !model.memory.is_empty() {
+            add("memory providers", model.memory.clone());
+        }
         let listed = |list: &[String]| if list.is_empty() { "none".into() } else { list.join("; ") };
         add("better providers", listed(&model.not_better));
         add("provider notes", listed(&model.notes));

@@ -15,7 +15,7 @@ use super::rcl::give_memory_back;
 use super::topics::SpinningNode;
 use super::{NodeError, lock, model};
 use crate::camera::Transforms;
-use crate::model::runtime;
+use crate::model::{Refused, runtime};
 
 /// How long `cleanup` waits for an answer that is still on its way out of the model.
 const MODEL_IS_LEFT_WITHIN: Duration = Duration::from_secs(2);
@@ -107,15 +107,18 @@ impl Transitions {
         let since = Instant::now();
         let mut model = model::load(parameters)?;
         let took = since.elapsed().as_secs_f32();
-        let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
-        let (name, on_encoder, on_decoder) = (&model.info.name, encoder.runs(), decoder.runs());
-        info!("{node}: model '{name}' in {took:.1} s; encoder on {on_encoder}, decoder on {on_decoder}");
-        // A missing provider is missing for both; a variant may be refused for one half alone.
-        let decoders = decoder.refused.iter().filter(|refused| refused.precision.is_some());
-        for refused in encoder.refused.iter().chain(decoders) {
-            info!("{node}: not on {refused}");
+        let reports = model.reports();
+        let runs = reports.iter().map(|(part, report)| format!("{part} on {}", report.runs()));
+        info!("{node}: model '{}' in {took:.1} s; {}", model.info.name, runs.collect::<Vec<_>>().join(", "));
+        // A missing provider is missing for all; a variant may be refused for one part alone.
+        let mut said: Vec<&Refused> = Vec::new();
+        for refused in reports.iter().flat_map(|(_, report)| &report.refused) {
+            if !said.contains(&refused) {
+                info!("{node}: not on {refused}");
+                said.push(refused);
+            }
         }
-        for note in encoder.notes.iter().chain(&decoder.notes) {
+        for note in reports.iter().flat_map(|(_, report)| &report.notes) {
             warn!("{node}: {note}");
         }
         self.progress.say(format!("warming up model '{what}'"));

@@ -6,8 +6,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::Weights;
 use crate::model::Error;
+use crate::weights::Weights;
 
 /// segment_anything/modeling/common.py, `LayerNorm2d`.
 const EPSILON: f32 = 1e-6;

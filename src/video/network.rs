@@ -15,7 +15,7 @@ pub type Features = Arc<[bf16]>;
 pub type Pointer = Arc<[f32]>;
 
 /// What the networks were made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MemorySpec {
     /// Frames whose spatial memories are looked at, the one at hand among them: SAM 2's `num_maskmem`, 7.
     pub frames: usize,

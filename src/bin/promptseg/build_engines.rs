@@ -46,9 +46,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let opened = Model::open_saying(arguments.path.as_deref(), arguments.decoder.as_deref(), &options, &say);
     wheel.finish_and_clear();
     let model = opened?;
-    let reports = [("encoder", model.encoder.providers()), ("decoder", model.decoder.providers())];
-    for (half, report) in reports {
-        terminal::print(format!("{half:<9} {report}"));
+    let reports = model.reports();
+    for (part, report) in &reports {
+        terminal::print(format!("{part:<9} {report}"));
     }
     if !reports.iter().all(|(_, report)| report.engines_kept) {
         return Err(format!("not all engines are in {}, for the reason above", cache.display()).into());

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use promptseg::model::{
-    Bundle, GpuOptions, Model, ModelInfo, Precision, Provider, SessionOptions, Signature, Variant, runtime,
+    Bundle, GpuOptions, MemoryInfo, Model, ModelInfo, Precision, Provider, SessionOptions, Signature, Variant, runtime,
 };
 use promptseg::pixels::Resize;
+use promptseg::video::MemorySpec;
 use serde_json::{Value, json};
 
 use super::{Failure, short, terminal};
@@ -38,13 +39,13 @@ struct FileStatus {
 /// What came of trying the model on one provider.
 struct Trial {
     provider: Provider,
-    /// How encoder and decoder run, or why not.
+    /// How its parts run, or why not.
     outcome: Result<Runs, String>,
 }
 
 struct Runs {
-    encoder: Option<Precision>,
-    decoder: Option<Precision>,
+    /// What each part is called, and its precision.
+    parts: Vec<(&'static str, Option<Precision>)>,
     /// Precisions that were refused there, and what else was seen.
     told: Vec<String>,
 }
@@ -74,9 +75,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         for trial in &trials {
             let text = match &trial.outcome {
-                Ok(Runs { encoder, decoder, told }) => {
+                Ok(Runs { parts, told }) => {
                     let told = told.iter().map(|line| format!("; {line}")).collect::<String>();
-                    format!("yes: encoder {}, decoder {}{told}", called(*encoder), called(*decoder))
+                    let parts = parts.iter().map(|(part, precision)| format!("{part} {}", called(*precision)));
+                    format!("yes: {}{told}", parts.collect::<Vec<_>>().join(", "))
                 }
                 Err(reason) => format!("no: {reason}"),
             };
@@ -85,6 +87,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         if let Some(info) = model.as_ref().ok().filter(|_| arguments.tensors) {
             tensors("encoder", &info.encoder);
             tensors("decoder", &info.decoder);
+            if let Some(memory) = &info.memory {
+                tensors("memory attention", &memory.attention);
+                tensors("memory encoder", &memory.encoder);
+            }
         }
     }
     match (model, files.into_iter().find_map(|file| file.wrong)) {
@@ -122,12 +128,14 @@ fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, promptseg::model::
             Err(reason) => Err(reason),
             Ok(()) => match open(arguments, provider) {
                 Ok(model) => {
-                    let reports = [model.encoder.providers(), model.decoder.providers()];
-                    let refused = reports.iter().flat_map(|r| r.refused.iter().map(|refused| format!("not {refused}")));
-                    let mut told: Vec<String> = refused.chain(reports.iter().flat_map(|r| r.notes.clone())).collect();
+                    let reports = model.reports();
+                    let refused = reports.iter().flat_map(|(_, r)| r.refused.iter().map(|e| format!("not {e}")));
+                    let notes = reports.iter().flat_map(|(_, r)| r.notes.clone());
+                    let mut told: Vec<String> = refused.chain(notes).collect();
                     told.sort();
                     told.dedup();
-                    let runs = Runs { encoder: reports[0].precision, decoder: reports[1].precision, told };
+                    let parts = reports.iter().map(|(part, report)| (*part, report.precision)).collect();
+                    let runs = Runs { parts, told };
                     if !matches!(described, Some(Ok(_))) {
                         described = Some(Ok(model.info));
                     }
@@ -179,6 +187,7 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
         ),
         ("prompts", prompts(info).join(", ")),
         ("objects", objects.to_owned()),
+        ("memory", info.memory.as_ref().map_or_else(String::new, remembers)),
         ("runtime", runtime::build_info()?.to_owned()),
     ] {
         if !value.is_empty() {
@@ -194,13 +203,21 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
     Ok(())
 }
 
+/// `7 frames, 16 object pointers, 4096 x 64 for a frame, 512 KiB`
+fn remembers(memory: &MemoryInfo) -> String {
+    let MemorySpec { frames, pointers, feature_bytes, .. } = memory.spec;
+    let [tokens, channels] = memory.shape;
+    let kib = feature_bytes as f64 / 1024.0;
+    format!("{frames} frames, {pointers} object pointers, {tokens} x {channels} for a frame, {kib:.0} KiB")
+}
+
 /// `int8 for cpu: image_encoder.int8.onnx, mask_decoder.onnx; off PyTorch by iou 0.0004, low_res 0.009`
 fn in_words(variant: &Variant) -> String {
     let providers = variant.providers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let parity = variant.parity.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
     let parity = if parity.is_empty() { "not measured".to_owned() } else { parity };
-    let Variant { precision, encoder, decoder, .. } = variant;
-    format!("{precision} for {providers}: {encoder}, {decoder}; against PyTorch: {parity}")
+    let graphs = variant.graphs().collect::<Vec<_>>().join(", ");
+    format!("{} for {providers}: {graphs}; against PyTorch: {parity}", variant.precision)
 }
 
 fn as_json(
@@ -234,6 +251,16 @@ fn as_json(
             value["notes"] = json!(info.notes);
             value["encoder"] = signature(&info.encoder);
             value["decoder"] = signature(&info.decoder);
+            value["memory"] = info.memory.as_ref().map_or(Value::Null, |memory| {
+                json!({
+                    "frames": memory.spec.frames,
+                    "pointers": memory.spec.pointers,
+                    "shape": memory.shape,
+                    "bytes_per_frame": memory.spec.feature_bytes,
+                    "attention": signature(&memory.attention),
+                    "encoder": signature(&memory.encoder),
+                })
+            });
             value["runtime"] = json!(runtime::build_info()?);
         }
         Err(e) => value["error"] = json!(e.to_string()),
@@ -241,8 +268,12 @@ fn as_json(
     let file = |f: &FileStatus| json!({ "name": f.name, "bytes": f.bytes, "ok": f.wrong.is_none(), "wrong": f.wrong });
     value["files"] = files.iter().map(file).collect();
     let trial = |t: &Trial| match &t.outcome {
-        Ok(Runs { encoder, decoder, told }) => {
-            json!({ "provider": t.provider, "runs": true, "encoder": encoder, "decoder": decoder, "notes": told })
+        Ok(Runs { parts, told }) => {
+            let mut value = json!({ "provider": t.provider, "runs": true, "notes": told });
+            for (part, precision) in parts {
+                value[part.replace(' ', "_")] = json!(precision);
+            }
+            value
         }
         Err(reason) => json!({ "provider": t.provider, "runs": false, "reason": reason }),
     };

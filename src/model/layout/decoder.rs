@@ -8,6 +8,7 @@ const EXTERNAL: &str = "promptseg external";
 const SPARSE: &str = "sparse_prompt_embeddings";
 const DENSE: &str = "dense_prompt_embeddings";
 const WANTED: &str = "wanted_masks";
+const POINTERS: &str = "object_pointers";
 
 /// Where the prompts are turned into embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct DecoderLayout {
     pub low_res: String,
     pub iou: String,
     pub object_score: Option<String>,
+    /// Of what each mask shows, for a memory: f32 `[B, M, C]`.
+    pub pointers: Option<String>,
     /// The graph makes only the masks that `wanted_masks` f32 `[B, M, masks + 1]` asks for.
     pub selects: bool,
     /// Several objects in one run, as far as the shapes tell.
@@ -112,6 +115,7 @@ impl DecoderLayout {
             low_res: low_res.name.clone(),
             iou: iou.name.clone(),
             object_score: graph.output("object_score_logits").map(|t| t.name.clone()),
+            pointers: graph.output(POINTERS).filter(|t| t.is_f32(3) || t.is_f32(0)).map(|t| t.name.clone()),
             selects: wanted.is_some(),
             batched: sparse.dynamic(0),
             takes_mask: true,
@@ -148,6 +152,7 @@ impl DecoderLayout {
             low_res: known.outputs.0.to_owned(),
             iou: known.outputs.1.to_owned(),
             selects: false,
+            pointers: None,
             object_score: score.filter(|name| graph.output(name).is_some()).map(ToOwned::to_owned),
             fused: points.zip(labels).map(|(points, labels)| FusedInputs {
                 points: points.clone(),

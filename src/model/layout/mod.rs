@@ -6,11 +6,15 @@
 mod decoder;
 mod encoder;
 mod known;
+mod memory;
+mod role;
 mod signature;
 
 pub use decoder::{DecoderLayout, FusedInputs, PromptInput};
 pub use encoder::{EncoderLayout, PictureForm, check_pair};
 pub use known::Family;
+pub use memory::{MemoryGraph, MemoryLayout, MemorySizes};
+pub(super) use role::{recognise_decoder, recognise_encoder, recognise_memory};
 pub use signature::{Signature, TensorSpec};
 
 #[cfg(test)]

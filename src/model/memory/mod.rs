@@ -1,0 +1,231 @@
+//! SAM 2's memory: a frame as it is seen with what is remembered, and what of it is remembered. Two graphs beside the
+//! decoder's, and a few weights; which memories are looked at is decided by [`crate::video`].
+//!
+//! Reference: `_prepare_memory_conditioned_features`, `_encode_new_memory` and `_use_mask_as_output` of
+//! sam2/modeling/sam2_base.py.
+
+mod graph;
+mod network;
+mod section;
+mod weights;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use half::bf16;
+use half::slice::HalfFloatSliceExt as _;
+use ort::value::{DynValue, Tensor, TensorRef};
+
+use super::bundle::{Bundle, MEMORY_WEIGHTS};
+use super::execution::ShapeProfile;
+use super::layout::{MemoryGraph, MemorySizes, Signature};
+use super::provider::ProviderReport;
+use super::session::Request;
+use super::{Embedding, Error, Precision, binding};
+use crate::video::{Features, MemorySpec, Pointer, Recalled};
+use graph::GraphSession;
+pub use section::Section;
+use weights::MemoryWeights;
+
+/// The embedding that the memory stands in for, of all that an encoder makes.
+pub(super) const EMBEDDING: &str = "image_embeddings";
+/// Most memories and pointers that TensorRT's engine is built for.
+const MOST_MEMORIES: usize = 16;
+const MOST_POINTERS: usize = 32;
+
+/// What there is to know about a memory without its sessions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryInfo {
+    pub spec: MemorySpec,
+    /// Of one spatial memory, `[N, C]`.
+    pub shape: [usize; 2],
+    /// Inputs and outputs of the two graphs.
+    pub attention: Signature,
+    pub encoder: Signature,
+}
+
+/// The memory of one model, with its own sessions. It belongs to the decoder, and to its thread.
+pub(super) struct Memory {
+    attention: GraphSession,
+    encoder: GraphSession,
+    weights: MemoryWeights,
+    sizes: MemorySizes,
+    info: MemoryInfo,
+    /// The memories of a frame one after the other, used again for each.
+    gathered: Vec<f32>,
+}
+
+impl Memory {
+    /// Looks at the files of a bundle's memory before anything large is opened; none where it has no memory.
+    ///
+    /// # Errors
+    /// What is wrong with a file, or with what it is.
+    pub fn check(bundle: &Bundle, asked: Option<Precision>) -> Result<Option<Section>, Error> {
+        let Some(section) = bundle.manifest.memory else { return Ok(None) };
+        let sizes = section.sizes(&bundle.manifest);
+        for which in MemoryGraph::ALL {
+            graph::check(bundle, which, asked, &sizes)?;
+        }
+        MemoryWeights::load(&bundle.read(MEMORY_WEIGHTS)?, &bundle.label(MEMORY_WEIGHTS), sizes.embedding[0])?;
+        Ok(Some(section))
+    }
+
+    /// The memory of a bundle that has the section, and for what of it runs on TensorRT the folder of its engines and
+    /// whether they were there.
+    pub fn open(
+        bundle: &Bundle,
+        section: Section,
+        request: &Request<'_>,
+    ) -> Result<(Memory, Vec<(PathBuf, bool)>), Error> {
+        let sizes = section.sizes(&bundle.manifest);
+        let content = bundle.read(MEMORY_WEIGHTS)?;
+        let weights = MemoryWeights::load(&content, &bundle.label(MEMORY_WEIGHTS), sizes.embedding[0])?;
+        let asked = request.options.precision;
+        let layout = graph::check(bundle, MemoryGraph::Attention, asked, &sizes)?;
+        let (tokens, pointers) = ([sizes.tokens, sizes.channels], section.pointers);
+        let mut profile = ShapeProfile::default();
+        let mut add = |name: &str, counts: [usize; 3], rest: &[usize]| {
+            let [min, opt, max] = counts.map(|n| [&[n], rest].concat());
+            profile.add(name, &min, &opt, &max);
+        };
+        let memories = [1, section.frames, MOST_MEMORIES];
+        add("memories", memories, &tokens);
+        add("memory_times", memories, &[section.frames]);
+        let pointers = [1, pointers, MOST_POINTERS];
+        add("object_pointers", pointers, &[sizes.embedding[0]]);
+        if layout.pointer_times {
+            add("pointer_times", pointers, &[1]);
+        }
+        let request = Request { profile: &profile, ..*request };
+        let (attention, attention_engines) = GraphSession::open(bundle, MemoryGraph::Attention, &sizes, &request)?;
+        let request = Request { profile: &ShapeProfile::default(), ..request };
+        let (encoder, encoder_engines) = GraphSession::open(bundle, MemoryGraph::Encoder, &sizes, &request)?;
+        let info = MemoryInfo {
+            spec: section.spec(&bundle.manifest),
+            shape: section.shape,
+            attention: attention.signature.clone(),
+            encoder: encoder.signature.clone(),
+        };
+        let memory = Memory { attention, encoder, weights, sizes, info, gathered: Vec::new() };
+        Ok((memory, attention_engines.into_iter().chain(encoder_engines).collect()))
+    }
+
+    pub fn info(&self) -> &MemoryInfo {
+        &self.info
+    }
+
+    /// Of the attention and of the memory encoder.
+    pub fn providers(&self) -> [&ProviderReport; 2] {
+        [&self.attention.report, &self.encoder.report]
+    }
+
+    /// The embedding of a frame as it is seen with memories, `[1, C, h, w]`. It stays on the GPU where the graph runs there.
+    fn attend(&mut self, frame: &Embedding, recalled: &Recalled) -> Result<DynValue, Error> {
+        let (m, p) = (recalled.memories.len(), recalled.pointers.len());
+        let MemorySizes { frames, tokens, channels, embedding: [c, ..], .. } = self.sizes;
+        let fits = |(features, time): &(Features, usize)| features.len() == tokens * channels && *time < frames;
+        let counts = if self.attention.bounded() {
+            (1..=MOST_MEMORIES, 1..=MOST_POINTERS)
+        } else {
+            (1..=usize::MAX, 1..=usize::MAX)
+        };
+        if !counts.0.contains(&m) || !recalled.memories.iter().all(fits) {
+            let found =
+                format!("{m} memories: {:?}", recalled.memories.iter().map(|(f, t)| (f.len(), t)).collect::<Vec<_>>());
+            let most = if self.attention.bounded() { format!(" to {MOST_MEMORIES}") } else { " or more".to_owned() };
+            let expected = format!("1{most}, each of {} numbers at a time below {frames}", tokens * channels);
+            return Err(self.attention.mismatch("memories", found, expected));
+        }
+        if !counts.1.contains(&p) || recalled.pointers.iter().any(|(pointer, _)| pointer.len() != c) {
+            let found =
+                format!("{p} pointers of {:?}", recalled.pointers.iter().map(|(f, _)| f.len()).collect::<Vec<_>>());
+            let most = if self.attention.bounded() { format!(" to {MOST_POINTERS}") } else { " or more".to_owned() };
+            return Err(self.attention.mismatch("object_pointers", found, format!("1{most}, each of {c} numbers")));
+        }
+        self.gathered.resize(m * tokens * channels, 0.0);
+        for (slot, (features, _)) in self.gathered.chunks_exact_mut(tokens * channels).zip(&recalled.memories) {
+            features.convert_to_f32_slice(slot);
+        }
+        let mut times = vec![0.0_f32; m * frames];
+        for (row, (_, time)) in times.chunks_exact_mut(frames).zip(&recalled.memories) {
+            row[*time] = 1.0;
+        }
+        let pointers = recalled.pointers.iter().flat_map(|(pointer, _)| pointer.iter().copied()).collect::<Vec<f32>>();
+        let distances = recalled.pointers.iter().map(|(_, distance)| *distance).collect::<Vec<f32>>();
+        let Memory { attention, gathered, .. } = self;
+        let failed = |e: ort::Error| attention.failed(&e);
+        let memories =
+            TensorRef::from_array_view(([m, tokens, channels], gathered.as_slice())).map_err(failed)?.into_dyn();
+        let times = Tensor::from_array(([m, frames], times)).map_err(failed)?.into_dyn();
+        let pointers = Tensor::from_array(([p, c], pointers)).map_err(failed)?.into_dyn();
+        let distances = Tensor::from_array(([p, 1], distances)).map_err(failed)?.into_dyn();
+        let mut inputs: Vec<(&'static str, &DynValue)> = vec![
+            (EMBEDDING, attention.embedding(frame)?),
+            ("memories", &memories),
+            ("memory_times", &times),
+            ("object_pointers", &pointers),
+        ];
+        if attention.layout.pointer_times {
+            inputs.push(("pointer_times", &distances));
+        }
+        attention.run(&inputs, "conditioned_embeddings", true)
+    }
+
+    /// What both graphs say to a disc on a frame, with all that may be remembered of it, to be compared.
+    pub fn answers(&mut self, frame: &Embedding) -> Result<Vec<Vec<f32>>, Error> {
+        let (side, spec) = (self.sizes.low_res, self.info.spec);
+        let from_middle = |i: usize| (i as f32 + 0.5) / side as f32 - 0.5;
+        let cell = |i: usize| 100.0 * (0.06 - from_middle(i % side).powi(2) - from_middle(i / side).powi(2));
+        let mask = (0..side * side).map(cell).collect::<Vec<f32>>();
+        let features = self.remember(frame, &mask, true, 10.0)?;
+        let pointer: Pointer = self.weights.no_object.as_slice().into();
+        let distance = |i: usize| i as f32 / (spec.pointers - 1) as f32;
+        let recalled = Recalled {
+            memories: (0..spec.frames).map(|time| (Arc::clone(&features), time)).collect(),
+            pointers: (0..spec.pointers).map(|i| (Arc::clone(&pointer), distance(i))).collect(),
+        };
+        let seen = self.attend(frame, &recalled)?;
+        let seen = if binding::is_on_device(&seen) { binding::to_host(&seen) } else { Ok(seen) };
+        let seen = seen.and_then(|seen| Ok(seen.try_extract_tensor::<f32>()?.1.to_vec()));
+        Ok(vec![features.iter().map(|v| v.to_f32()).collect(), seen.map_err(|e| self.attention.failed(&e))?])
+    }
+
+    /// The spatial memory of a frame with low-resolution logits on it.
+    fn remember(
+        &mut self,
+        frame: &Embedding,
+        mask: &[f32],
+        binarize: bool,
+        object_score: f32,
+    ) -> Result<Features, Error> {
+        let (side, encoder) = (self.sizes.low_res, &mut self.encoder);
+        if mask.len() != side * side {
+            let found = format!("{} logits", mask.len());
+            return Err(encoder.mismatch("low_res_masks", found, format!("{side} x {side}")));
+        }
+        let failed = |e: ort::Error| encoder.failed(&e);
+        let mask = TensorRef::from_array_view(([1, 1, side, side], mask)).map_err(failed)?.into_dyn();
+        let number = |v: f32| Ok::<_, ort::Error>(Tensor::from_array(([1, 1], vec![v]))?.into_dyn());
+        let binarize = number(f32::from(u8::from(binarize))).map_err(failed)?;
+        let score = number(object_score).map_err(failed)?;
+        let mut inputs: Vec<(&'static str, &DynValue)> =
+            vec![(EMBEDDING, encoder.embedding(frame)?), ("low_res_masks", &mask), ("binarize", &binarize)];
+        if encoder.layout.object_score {
+            inputs.push(("object_score_logits", &score));
+        }
+        let features = encoder.run(&inputs, "memory_features", false)?;
+        let (_, values) = features.try_extract_tensor::<f32>().map_err(|e| self.encoder.failed(&e))?;
+        let expected = self.sizes.tokens * self.sizes.channels;
+        if values.len() != expected {
+            let found = format!("{} numbers", values.len());
+            return Err(self.encoder.mismatch("memory_features", found, expected.to_string()));
+        }
+        Ok(values.iter().map(|v| bf16::from_f32(*v)).collect())
+    }
+}
+
+/// Since a moment, as [`crate::video::StepMs`] counts.
+fn milliseconds(since: Instant) -> f32 {
+    super::encoder::milliseconds(since) as f32
+}

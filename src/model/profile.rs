@@ -1,0 +1,46 @@
+//! The range of shapes that TensorRT builds the decoder's engine for.
+
+use super::execution::ShapeProfile;
+use super::layout::{DecoderLayout, TensorSpec};
+use super::{ModelInfo, SessionOptions};
+
+/// TensorRT builds the decoder's engine for one to `max_objects` objects and one to `max_tokens` tokens, the fastest for
+/// `opt_objects` and `opt_tokens`.
+pub(super) fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -> ShapeProfile {
+    let mut profile = ShapeProfile::default();
+    let most = if layout.batched { options.max_objects.max(1) } else { 1 };
+    let tokens = options.max_tokens.max(3);
+    let (usual, usual_tokens) = (options.opt_objects.clamp(1, most), options.opt_tokens.clamp(1, tokens));
+    let channels = info.embedding_shape[1];
+    let [h, w] = [info.embedding_shape[2], info.embedding_shape[3]];
+    let Some(fused) = &layout.fused else {
+        let name = "sparse_prompt_embeddings";
+        profile.add(name, &[1, 1, channels], &[usual, usual_tokens, channels], &[most, tokens, channels]);
+        let name = "dense_prompt_embeddings";
+        profile.add(name, &[1, channels, h, w], &[1, channels, h, w], &[most, channels, h, w]);
+        if let (true, Some(masks)) = (layout.selects, layout.masks) {
+            profile.add("wanted_masks", &[1, 1, masks + 1], &[usual, 1, masks + 1], &[most, masks, masks + 1]);
+        }
+        return profile;
+    };
+    let side = info.low_res_size;
+    // A batch of images, of which there is one, comes before in some graphs.
+    let shape =
+        |of: &TensorSpec, rank: usize, shape: &[usize]| [vec![1; of.shape.len() - rank], shape.to_vec()].concat();
+    let (points, labels) = (&fused.points, &fused.labels);
+    let points_of = |objects: usize, tokens: usize| shape(points, 3, &[objects, tokens, 2]);
+    profile.add(&points.name, &points_of(1, 1), &points_of(usual, usual_tokens), &points_of(most, tokens));
+    let labels_of = |objects: usize, tokens: usize| shape(labels, 2, &[objects, tokens]);
+    profile.add(&labels.name, &labels_of(1, 1), &labels_of(usual, usual_tokens), &labels_of(most, tokens));
+    if let Some(boxes) = &fused.boxes {
+        profile.add(&boxes.name, &[1, 0, 4], &[1, usual, 4], &[1, most, 4]);
+    }
+    if let Some([mask, flag]) = &fused.mask
+        && layout.batched
+    {
+        profile.add(&mask.name, &[1, 1, side, side], &[usual, 1, side, side], &[most, 1, side, side]);
+        let flags = |objects| [if fused.flag_per_object { objects } else { 1 }];
+        profile.add(&flag.name, &[1], &flags(usual), &flags(most));
+    }
+    profile
+}
