@@ -16,6 +16,7 @@ import cases
 import measure
 import models
 import report
+import tracking
 from contender import Contender, Failed
 
 HERE = Path(__file__).parent
@@ -56,7 +57,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="PART", help="cases with one of these in their names")
     parser.add_argument("--list", action="store_true", help="the names of all cases")
     parser.add_argument("--quick", action="store_true", help="two turns each: whether it works, no figures to quote")
-    parser.add_argument("--docs", action="store_true", help="write the table and the plot of docs/performance.md too")
+    parser.add_argument("--docs", action="store_true", help="write the tables of docs/performance.md and docs/tracking.md too")
     args = parser.parse_args()
     if args.make:
         print(models.bundle(args.make, args.work, print), models.photo(1280, 720, args.work))
@@ -69,11 +70,12 @@ def main() -> int:
     chosen = [(g, [c for c in g.cases if wanted(c.name)]) for g in cases.groups()]
     names = [c.name for _, part in chosen for c in part]
     pixel_names = [name for name in cases.PIXELS if wanted(name)]
+    track_names = [name for name in tracking.NAMES if wanted(name)]
     if args.peers:
         print("\n".join({peer for _, part in chosen for case in part for peer in case.peers}))
         return 0
-    if args.list or not (names or pixel_names):
-        print("\n".join((names + pixel_names) or [f"no case has {' or '.join(args.only)} in its name"]))
+    if args.list or not (names or pixel_names or track_names):
+        print("\n".join((names + pixel_names + track_names) or [f"no case has {' or '.join(args.only)} in its name"]))
         return 0 if args.list else 2
 
     def say(text: str) -> None:
@@ -100,7 +102,14 @@ def main() -> int:
         import pixels  # PyTorch takes seconds
 
         pixels.measure_all(args.pixels, pixel_names, 2 if args.quick else pixels.TURNS, take)
+    if track_names:
+        program = [args.models, "track"]
+        try:
+            tracking.measure_all(program, track_names, args.work, 1 if args.quick else tracking.TURNS, say, take)
+        except Failed as e:
+            failed.append(str(e))
     if args.docs:
+        tracking.write_docs(report.read(out))
         report.write_docs(report.read(out))
     print(f"{out.relative_to(models.ROOT)}: {len(report.read(out))} rows")
     for reason in failed:

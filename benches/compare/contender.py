@@ -5,6 +5,7 @@
     click X Y               answers a click on the picture that is encoded, or encodes it again if it cannot keep it
     boxes X0 Y0 X1 Y1 ...   masks of several objects at once; `one_by_one` the same in a call each
     mask FILE               writes the last mask, a byte for each pixel: `ok`
+    track N MEMORIES        (those that track) milliseconds of one frame with N objects that were followed for long
     cameras N FRAMES        (promptseg's engine) milliseconds a frame, and the part of the slowest camera
 """
 

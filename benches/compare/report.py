@@ -9,6 +9,7 @@ DOCUMENT, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = f"{'case':<36} {'ours':>12} {'peer':>38}   ratio (half of the turns)"
 CURVES = ("image_size/", "objects/", "cameras/")
+ELSEWHERE = ("track/",)
 
 
 def read(path: Path) -> list:
@@ -40,7 +41,7 @@ def line(row: dict) -> str:
 def table(rows: list) -> str:
     text = "| case | ours ms | peer | peer ms | ours / peer | half of the turns | masks |\n|---|--:|---|--:|--:|---|---|\n"
     for row in rows:
-        if row["case"].startswith(CURVES):
+        if row["case"].startswith((*CURVES, *ELSEWHERE)):
             continue
         low, high = row["spread"]
         same = f"IoU {row['mask_iou']:.4f}" if "mask_iou" in row else row.get("result", "")

@@ -1,9 +1,10 @@
 //! promptseg as a contender of `./dev bench`, and the bare ONNX Runtime sessions under it: answers the lines that
-//! `benches/compare/contender.py` describes. `models ours|bare|lean|cameras BUNDLE PRECISION THREADS`.
+//! `benches/compare/contender.py` describes. `models ours|bare|lean|cameras|track BUNDLE PRECISION THREADS`.
 
 mod bare;
 mod cameras;
 mod ours;
+mod tracking;
 
 use std::error::Error;
 use std::io::BufRead;
@@ -63,7 +64,7 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let [kind, bundle, precision, threads] = arguments.as_slice() else {
         // `cargo bench` runs every benchmark without arguments.
-        println!("benches/models.rs is for ./dev bench: models ours|bare|lean|cameras BUNDLE PRECISION THREADS");
+        println!("benches/models.rs is for ./dev bench: models ours|bare|lean|cameras|track BUNDLE PRECISION THREADS");
         return Ok(());
     };
     let bundle = Path::new(bundle);
@@ -71,10 +72,18 @@ fn main() -> Outcome<()> {
     if kind == "cameras" {
         return cameras::serve(bundle, &options);
     }
+    if kind == "track" {
+        let mut tracking = tracking::Tracking::new(bundle, &options)?;
+        println!("ready");
+        for line in std::io::stdin().lock().lines() {
+            println!("{}", tracking.answer(&line?)?);
+        }
+        return Ok(());
+    }
     let mut contender: Box<dyn Contender> = match kind.as_str() {
         "ours" => Box::new(ours::Ours::new(bundle, &options)?),
         "bare" | "lean" => Box::new(bare::Bare::new(bundle, precision, options.threads, kind == "lean")?),
-        _ => return Err(format!("`{kind}` is not ours, bare, lean or cameras").into()),
+        _ => return Err(format!("`{kind}` is not ours, bare, lean, cameras or track").into()),
     };
     println!("ready");
     for line in std::io::stdin().lock().lines() {

@@ -123,6 +123,10 @@ impl Decode for MaskDecoder {
     fn mask_threshold(&self) -> f32 {
         MaskDecoder::mask_threshold(self)
     }
+
+    fn network(&mut self) -> Option<&mut dyn Network> {
+        MaskDecoder::network(self)
+    }
 }
 
 /// What can be changed while the engine runs.

@@ -9,6 +9,7 @@ mod inspect;
 mod options;
 mod segment;
 mod terminal;
+mod track;
 
 use std::error::Error;
 use std::fs::File;
@@ -38,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Masks of objects in pictures.
     Segment(segment::Arguments),
+    /// Objects through a video or a folder of pictures.
+    Track(track::Arguments),
     /// What a bundle or a pair of ONNX files is, and what runs it here.
     Inspect(inspect::Arguments),
     /// How long each stage of a model takes here, and how much memory.
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
     logging::finish_trace_on_interrupt();
     let (name, outcome) = match arguments.command {
         Command::Segment(arguments) => ("segment", segment::run(&arguments)),
+        Command::Track(arguments) => ("track", track::run(&arguments)),
         Command::Inspect(arguments) => ("inspect", inspect::run(&arguments)),
         Command::Bench(arguments) => ("bench", bench::run(&arguments)),
         Command::BuildEngines(arguments) => ("build-engines", build_engines::run(&arguments)),

@@ -59,6 +59,17 @@ pub fn progress(steps: usize, unit: &str) -> ProgressBar {
     bar
 }
 
+/// The same where the number of steps may not be known: then they are counted.
+pub fn progress_or_count(steps: Option<usize>, unit: &str) -> ProgressBar {
+    let Some(steps) = steps else {
+        let wheel = ProgressBar::new_spinner();
+        let template = format!("{{spinner}} {{pos}} {unit}, {{per_sec}}");
+        wheel.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        return wheel;
+    };
+    progress(steps, unit)
+}
+
 /// A wheel on the standard error while something takes its time, invisible where that is no terminal.
 pub fn spinner(what: impl Display) -> ProgressBar {
     let wheel = ProgressBar::new_spinner().with_message(what.to_string());

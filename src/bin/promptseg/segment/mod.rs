@@ -1,7 +1,7 @@
 //! `promptseg segment`: masks of objects in pictures.
 
-mod output;
-mod pictures;
+pub mod output;
+pub mod pictures;
 mod prompts;
 
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub struct Arguments {
 }
 
 /// A picture with the answers to its prompts.
-struct Answer {
+pub struct Answer {
     image: RgbImage,
     prompts: Vec<Prompt>,
     objects: Vec<Decoded>,
@@ -77,7 +77,7 @@ impl Answer {
 }
 
 /// What answered, for JSON.
-struct Origin {
+pub struct Origin {
     model: String,
     encoder: ProviderReport,
 }

@@ -39,7 +39,7 @@ impl Format {
     }
 }
 
-enum Target {
+pub enum Target {
     Folder(PathBuf),
     File(PathBuf),
     Stdout,
@@ -63,7 +63,7 @@ pub struct Output {
 impl Output {
     pub fn plan(arguments: &Arguments, pictures: &[PathBuf], objects: usize) -> Result<Output, Failure> {
         let format = arguments.format;
-        let target = target(format, arguments.out.as_deref()).map_err(Failure::Usage)?;
+        let target = target(format.extensions(), format.is_text(), arguments.out.as_deref()).map_err(Failure::Usage)?;
         let alone = match format {
             Format::Png => pictures.len() == 1 && objects == 1 && !arguments.all,
             Format::Npy => pictures.len() == 1,
@@ -237,17 +237,17 @@ impl Output {
     }
 }
 
-fn target(format: Format, out: Option<&Path>) -> Result<Target, String> {
+/// Where a format goes whose files have one of these extensions; text goes to the standard output by itself.
+pub fn target(known: &[&str], is_text: bool, out: Option<&Path>) -> Result<Target, String> {
     let Some(out) = out else {
-        return Ok(if format.is_text() { Target::Stdout } else { Target::Folder(PathBuf::new()) });
+        return Ok(if is_text { Target::Stdout } else { Target::Folder(PathBuf::new()) });
     };
     if out.as_os_str() == "-" {
         return Ok(Target::Stdout);
     }
     let slash = out.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
     match out.extension() {
-        Some(extension) if !slash && !out.is_dir() => {
-            let known = format.extensions();
+        Some(extension) if !slash && !out.is_dir() && !known.is_empty() => {
             if known.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
                 return Ok(Target::File(out.to_owned()));
             }
@@ -284,7 +284,7 @@ fn overlay(answer: &Answer) -> image::RgbImage {
     draw_overlay(&answer.image, &objects)
 }
 
-fn png(image: &image::DynamicImage) -> Result<Vec<u8>, String> {
+pub fn png(image: &image::DynamicImage) -> Result<Vec<u8>, String> {
     let mut content = std::io::Cursor::new(Vec::new());
     image.write_to(&mut content, image::ImageFormat::Png).map_err(|e| e.to_string())?;
     Ok(content.into_inner())

@@ -28,13 +28,17 @@ pub fn find(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
+/// Whether files of this extension are pictures.
+pub fn is_picture(extension: &str) -> bool {
+    EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str())
+}
+
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let failed = |e| format!("{}: {e}", folder.display());
     let mut list = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
-        if path.is_file() && extension.is_some_and(|e| EXTENSIONS.contains(&e.as_str())) {
+        if path.is_file() && path.extension().and_then(OsStr::to_str).is_some_and(is_picture) {
             list.push(path);
         }
     }

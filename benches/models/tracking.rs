@@ -1,0 +1,89 @@
+//! An object that is followed for long, and one more frame of it: `models track BUNDLE PRECISION THREADS`.
+
+use std::time::Instant;
+
+use image::RgbImage;
+use promptseg::model::{Embedding, ImageEncoder, MaskDecoder, Model, SessionOptions};
+use promptseg::prompt::Prompt;
+use promptseg::video::{Direction, Limits, Position, StepMs, Track};
+
+use super::Outcome;
+
+/// Frames until an object has all the memories that it will have.
+const WARM: Position = 8;
+/// Pixels that the picture moves from frame to frame, and the size of a frame.
+const MOVE: u32 = 4;
+const SIZE: (u32, u32) = (640, 480);
+
+pub struct Tracking {
+    encoder: ImageEncoder,
+    decoder: MaskDecoder,
+    photo: RgbImage,
+    warm: Option<Track>,
+}
+
+impl Tracking {
+    pub fn new(bundle: &std::path::Path, options: &SessionOptions) -> Outcome<Self> {
+        let Model { encoder, decoder, .. } = Model::open(bundle, None, options)?;
+        Ok(Tracking { encoder, decoder, photo: RgbImage::new(1, 1), warm: None })
+    }
+
+    fn encode(&mut self, at: Position) -> Outcome<Embedding> {
+        let x = MOVE * at as u32;
+        let frame = image::imageops::crop_imm(&self.photo, x, x / 2, SIZE.0, SIZE.1).to_image();
+        Ok(self.encoder.encode(&frame)?)
+    }
+
+    /// A track that was followed over `WARM` frames.
+    fn warm(&mut self) -> Outcome<Track> {
+        if let Some(track) = &self.warm {
+            return Ok(track.clone());
+        }
+        let mut track = Track::new(Limits { keep: Some(1), ..Limits::default() }, 0);
+        for at in 0..=WARM {
+            let frame = self.encode(at)?;
+            let network = self.decoder.network().ok_or("the bundle has no memory")?;
+            if at == 0 {
+                track.prompt(network, 0, &frame, &Prompt::point(SIZE.0 as f32 * 0.42, SIZE.1 as f32 * 0.45))?;
+                track.settle(network, 0, &frame)?;
+                track.visit(0);
+            } else {
+                track.step(network, at, &frame, Direction::Forward)?;
+            }
+        }
+        self.warm = Some(track.clone());
+        Ok(track)
+    }
+
+    /// `photo FILE`: ok. `track OBJECTS MEMORIES`: milliseconds of one frame, and of it those of the encoder, the attention, the
+    /// decoder and the memory encoder.
+    pub fn answer(&mut self, line: &str) -> Outcome<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["photo", file] => {
+                (self.photo, self.warm) = (image::open(file)?.to_rgb8(), None);
+                Ok("ok".into())
+            }
+            ["track", objects, memories] => self.track(objects.parse()?, memories.parse()?),
+            _ => Err(format!("`{line}` is not known").into()),
+        }
+    }
+
+    fn track(&mut self, objects: usize, memories: usize) -> Outcome<String> {
+        let warm = self.warm()?;
+        let start = Instant::now();
+        let frame = self.encode(WARM + 1)?;
+        let encoder = start.elapsed().as_secs_f64() * 1e3;
+        let network = self.decoder.network().ok_or("the bundle has no memory")?;
+        let mut parts = StepMs::default();
+        for _ in 0..objects {
+            let mut track = warm.clone();
+            track.limit(Limits { recent: memories, keep: Some(1), ..Limits::default() }, 0);
+            let answer = track.step(network, WARM + 1, &frame, Direction::Forward)?.ok_or("nothing to follow")?;
+            parts += answer.ms;
+        }
+        let total = start.elapsed().as_secs_f64() * 1e3;
+        let StepMs { attention, decoder, memory_encoder } = parts;
+        Ok(format!("{total:.2} {encoder:.2} {attention:.2} {decoder:.2} {memory_encoder:.2}"))
+    }
+}
