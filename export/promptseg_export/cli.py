@@ -25,6 +25,8 @@ class Listing:
     """The function of the module."""
     folders: bool = False
     """Whether a checkpoint may be a folder."""
+    remembers: bool = False
+    """Whether it has a memory of videos."""
 
 
 HIERA = ("hiera_tiny", "hiera_small", "hiera_base_plus", "hiera_large", "small")
@@ -34,8 +36,8 @@ FAMILIES = (
     Listing("sam", "sam", ("vit_b", "vit_l", "vit_h", "small"), "SAM"),
     Listing("sam-hq", "sam_hq", ("vit_b", "vit_l", "vit_h", "vit_tiny", "small"), "SAM-HQ", "hq"),
     Listing("mobile-sam", "mobile_sam", ("vit_tiny", "small"), "MobileSAM", "hq"),
-    Listing("sam2", "sam2", HIERA, "SAM 2", "sam2"),
-    Listing("sam2.1", "sam2", HIERA, "SAM 2.1", "sam2", build="build_2_1"),
+    Listing("sam2", "sam2", HIERA, "SAM 2", "sam2", remembers=True),
+    Listing("sam2.1", "sam2", HIERA, "SAM 2.1", "sam2", build="build_2_1", remembers=True),
     Listing("edgetam", "edgetam", ("repvit_m1", "small"), "EdgeTAM", "edgetam", folders=True),
 )
 
@@ -69,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
             help="of fp32 (always made), fp16 (GPUs) and int8 (CPUs), with commas between (all three)",
         )
         family.add_argument("--image-size", type=int, metavar="S", help="of the model `small`, a multiple of 32 (512; SAM 2: 256)")
+        if listing.remembers:
+            family.add_argument("--no-memory", action="store_true", help="for images only: without the graphs that track")
         family.add_argument("--name", help="in bundle.json (FAMILY_MODEL)")
         family.add_argument("--source", help="where the weights come from, for bundle.json (the file's name)")
         family.add_argument("out", type=Path, metavar="OUT", help="folder of the bundle, made if it is not there")
@@ -109,7 +113,8 @@ def main(arguments: list | None = None) -> int:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     try:
         build = getattr(module, listing.build)
-        family = build(args.model, args.checkpoint, args.random_weights, args.image_size)
+        options = {"remembers": not args.no_memory} if listing.remembers else {}
+        family = build(args.model, args.checkpoint, args.random_weights, args.image_size, **options)
         name = args.name or f"{listing.name}_{args.model}".replace("-", "_")
         source = args.source or (f"random weights, seed {args.random_weights}" if random else args.checkpoint.name)
         measured = export.export(family, name, source, args.out, args.variants, say)

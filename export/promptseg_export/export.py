@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import bundle, checks, graphs, variants
+from . import bundle, checks, graphs, variants, video_proof
 from .family import Family
 from .parity import Mismatch, Parity, Proof
 
@@ -78,9 +78,15 @@ def write(family: Family, name: str, source: str, folder: Path, precisions, say)
             listed.append(variant(precision, *files, measured[precision]))
     fields = {"name": name, "source": source, **family.description(), "variants": listed}
     if family.memory is not None:
-        fields["memory"] = family.memory.description()
+        parities = video_proof.prove(family, folder, any(v["precision"] == "fp16" for v in listed), say)
+        fields["memory"] = {**family.memory.description(), "parity": parities}
         for entry in listed:
-            entry.update(memory_attention=bundle.MEMORY_ATTENTION, memory_encoder=bundle.MEMORY_ENCODER)
+            # The memory's graphs are none that int8 is for.
+            precision = entry["precision"] if entry["precision"] in parities else "fp32"
+            entry["memory_attention"] = bundle.variant_of(bundle.MEMORY_ATTENTION, precision)
+            entry["memory_encoder"] = bundle.variant_of(bundle.MEMORY_ENCODER, precision)
+            check(folder / entry["memory_attention"])
+            check(folder / entry["memory_encoder"])
     bundle.write_description(folder, fields)
     return measured
 

@@ -15,54 +15,18 @@ from unittest import mock
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
-from safetensors.numpy import load_file, save_file
+from PIL import Image
+from safetensors.numpy import save_file
 
-from . import bundle, export, parity, sam2, video_reference
+from . import export, sam2, video_reference
+from .video_proof import (
+    HEIGHT, WIDTH, Networks, as_in_videos, clip, encoded, in_graphs, in_pytorch, points, propagate, tracker, triangle,
+)
 
 SEED = 7
 STRIDE = 2
-COUNT, WIDTH, HEIGHT = 20, 160, 120
+COUNT = 20
 TOLERANCE = 5e-5
-
-
-def clip() -> list[np.ndarray]:
-    """A disc that goes behind a bar and comes back, a box that comes down, a triangle that goes left, on a ground of
-    patches."""
-    random = np.random.default_rng(3)
-    patches = Image.fromarray(random.integers(60, 200, (6, 8, 3), dtype=np.uint8))
-    ground = np.asarray(patches.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)) 
-    pictures = []
-    for t in range(COUNT):
-        # Somebody walks past the lamp.
-        light = 1 - 0.45 * np.exp(-(((t - 9) / 3.5) ** 2))
-        picture = Image.fromarray((ground * light).astype(np.uint8) // 4 * 4)
-        draw = ImageDraw.Draw(picture)
-        x, y = 18 + 6.5 * t, 42 + 10 * np.sin(t / 3)
-        draw.ellipse((x - 14, y - 14, x + 14, y + 14), fill=(220, 60, 40))
-        draw.ellipse((x - 6, y - 9, x + 2, y - 1), fill=(250, 200, 190))
-        draw.rectangle((66, 8, 98, 78), fill=(60, 70, 80))
-        x, y = 122 - t, 14 + 4 * t
-        draw.rectangle((x - 11, y - 9, x + 11, y + 9), fill=(40, 90, 210), outline=(240, 240, 60))
-        x, y = 140 - 5 * t, 96 - t
-        draw.polygon([(x, y - 14), (x - 15, y + 12), (x + 15, y + 12)], fill=(50, 180, 90))
-        pictures.append(np.asarray(picture))
-    return pictures
-
-
-def triangle(t: int) -> np.ndarray:
-    picture = Image.new("L", (WIDTH, HEIGHT))
-    x, y = 140 - 5 * t, 96 - t
-    ImageDraw.Draw(picture).polygon([(x, y - 14), (x - 15, y + 12), (x + 15, y + 12)], fill=255)
-    return np.asarray(picture)
-
-
-def points(object: int, frame: int, *xyl: tuple, box: list | None = None) -> dict:
-    return {"op": "points", "object": object, "frame": frame, "points": [list(p) for p in xyl], "box": box}
-
-
-def propagate(start: int, count: int, reverse: bool = False) -> dict:
-    return {"op": "propagate", "start": start, "count": count, "reverse": reverse}
 
 
 def scenarios(empty: tuple) -> list[dict]:
@@ -102,64 +66,6 @@ def scenarios(empty: tuple) -> list[dict]:
         ],
     }
     return [{"name": name, "max_conditioning": 2 if name == "many" else None, "steps": steps} for name, steps in plain.items()]
-
-
-def asked(family: sam2.Sam2, step: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Points of a step in the model's square, a box as two of them."""
-    box = np.array(step["box"] or [], np.float32).reshape(-1, 2)
-    given = np.array(step["points"], np.float32).reshape(-1, 3)
-    places = np.concatenate([box, given[:, :2]]) / np.array([WIDTH, HEIGHT], np.float32) * family.side
-    return places.astype(np.float32), np.array([2, 3][: len(box)] + given[:, 2].astype(int).tolist())
-
-
-def in_pytorch(family: sam2.Sam2, images: torch.Tensor, scenario: dict, masks: dict) -> dict:
-    """Step, object and frame -> logits, pointer and score, by `SAM2VideoPredictor`."""
-    predictor, answers = family.network, {}
-    predictor.add_all_frames_to_correct_as_cond = True
-    predictor.max_cond_frames_in_attn = scenario["max_conditioning"] or -1
-    with mock.patch("sam2.sam2_video_predictor.load_video_frames", lambda **_: (images, HEIGHT, WIDTH)), \
-            mock.patch("sam2.sam2_video_predictor.tqdm", lambda frames, **_: frames):
-        state = predictor.init_state("")
-        for number, step in enumerate(scenario["steps"]):
-
-            def keep(kinds: dict, object: int, frame: int) -> None:
-                outputs = kinds[state["obj_id_to_idx"][object]]
-                found = outputs["cond_frame_outputs"].get(frame) or outputs["non_cond_frame_outputs"][frame]
-                parts = (found[name].float().numpy() for name in ("pred_masks", "obj_ptr", "object_score_logits"))
-                answers[number, object, frame] = tuple(part.copy() for part in parts)
-
-            if step["op"] == "propagate":
-                asked_for = step["start"], step["count"], step["reverse"]
-                for frame, objects, _ in predictor.propagate_in_video(state, *asked_for):
-                    for object in objects:
-                        keep(state["output_dict_per_obj"], object, frame)
-                continue
-            if step["op"] == "mask":
-                predictor.add_new_mask(state, step["frame"], step["object"], masks[step["mask"]] > 127)
-            else:
-                given = np.array(step["points"], np.float32).reshape(-1, 3)
-                predictor.add_new_points_or_box(
-                    state, step["frame"], step["object"], given[:, :2], given[:, 2].astype(np.int32), box=step["box"]
-                )
-            keep(state["temp_output_dict_per_obj"], step["object"], step["frame"])
-    return answers
-
-
-def in_graphs(family: sam2.Sam2, tracker: video_reference.Tracker, scenario: dict, masks: dict) -> dict:
-    """The same by the exported graphs."""
-    answers, tracker.max_conditioning = {}, scenario["max_conditioning"]
-    for number, step in enumerate(scenario["steps"]):
-        if step["op"] == "propagate":
-            for frame, object, record in tracker.propagate(step["start"], step["count"], step["reverse"]):
-                answers[number, object, frame] = record.mask, record.pointer, record.score
-            continue
-        if step["op"] == "mask":
-            square, small = family.mask_prompt(masks[step["mask"]] > 127)
-            record = tracker.mask(step["object"], step["frame"], small, square)
-        else:
-            record = tracker.points(step["object"], step["frame"], *asked(family, step))
-        answers[number, step["object"], step["frame"]] = record.mask, record.pointer, record.score
-    return answers
 
 
 def apart(found: dict, expected: dict) -> np.ndarray:
@@ -202,19 +108,6 @@ class OnePointerLess(video_reference.Tracker):
 FAULTS = (IndexOff, WrongDivisor, NoBinarize, NoRounding, OneMemoryLess, OnePointerLess)
 
 
-def remember_images(family: sam2.Sam2) -> None:
-    """The image encoder runs once for each frame: the clip is asked about many times."""
-    encode, known = family.network.forward_image, {}
-
-    def once(image: torch.Tensor) -> dict:
-        key = image.data_ptr()
-        if key not in known:
-            known[key] = encode(image)
-        return known[key]
-
-    family.network.forward_image = once
-
-
 def calibrate(family: sam2.Sam2, images: torch.Tensor) -> tuple:
     """Brings the object scores to both signs over the clip, and logits to a size at which rounding stays below a fault of
     the tracker; returns a place of the ground where an object is seen, is not, and is seen again."""
@@ -242,53 +135,17 @@ def calibrate(family: sam2.Sam2, images: torch.Tensor) -> tuple:
 
 
 def make(out: Path) -> None:
-    pictures, masks = clip(), {"mask_3.png": triangle(7)}
+    pictures, masks = clip(COUNT), {"mask_3.png": triangle(7)}
     family = sam2.build_2_1("small", None, SEED)
-    family.fall_back(True)
-    remember_images(family)
-    images = torch.stack([family.predictor._transforms(picture) for picture in pictures])
-    listed = scenarios(calibrate(family, images))
+    images = torch.stack([family.predictor._transforms(picture.copy()) for picture in pictures])
+    with as_in_videos(family):
+        listed = scenarios(calibrate(family, images))
     family = sam2.Sam2(family.network, family.family, remembers=True)
     export.export(family, "sam2.1_small_video", f"random weights, seed {SEED}", out)
-    family.fall_back(True)
-
-    sessions = {path.stem: parity.session(path) for path in out.glob("*.onnx")}
-    names = {stem: {value.name for value in session.get_inputs()} for stem, session in sessions.items()}
-
-    def run(stem: str, feed: dict) -> list:
-        return sessions[stem].run(None, {k: v for k, v in feed.items() if k in names[stem]})
-
-    frames = [dict(zip(family.encoder_outputs, run("image_encoder", {"image": i[None].numpy()}))) for i in images]
-
-    def tracker(kind: type) -> video_reference.Tracker:
-        described = family.description()
-        return kind(
-            frames, run, family.embed_points, load_file(out / bundle.MEMORY), family.memory.description(),
-            described["dynamic_multimask"],
-        )
-
-    tensors = {}
-    for scenario in listed:
-        expected = in_pytorch(family, images, scenario, masks)
-        difference = apart(in_graphs(family, tracker(video_reference.Tracker), scenario, masks), expected)
-        logits = np.stack([mask for mask, _, _ in expected.values()])
-        there = np.array([score.item() > 0 for _, _, score in expected.values()])
-        moving = np.std([m for (s, _, _), (m, _, score) in expected.items() if score > 0], axis=0).mean()
-        print(
-            f"{scenario['name']:12} {len(expected)} answers, {(~there).sum()} without an object, logits +- "
-            f"{logits[there].std():.2f}, over time {moving:.2f}; graphs: logits {difference[0]:.1e}, pointers "
-            f"{difference[1]:.1e}, scores {difference[2]:.1e}"
-        )
-        assert np.isfinite(logits).all() and difference[0] < TOLERANCE / 2, scenario["name"]
-        assert np.abs([score for _, _, score in expected.values()]).min() > 1e-3, "an object score that rounding may turn"
-        assert (scenario["name"] == "absent") <= (0 < there.sum() < len(there)), "absent and back"
-        for kind in FAULTS:
-            wrong = apart(in_graphs(family, tracker(kind), scenario, masks), expected)
-            print(f"  {kind.__name__:16} logits {wrong[0]:.1e}, pointers {wrong[1]:.1e}, scores {wrong[2]:.1e}")
-        for (step, object, frame), (mask, pointer, score) in expected.items():
-            key = f"{scenario['name']}.{step}.{object}.{frame}"
-            tensors[f"{key}.low_res"] = mask[0, 0, ::STRIDE, ::STRIDE]
-            tensors[f"{key}.pointer"], tensors[f"{key}.score"] = pointer[0], score[0]
+    networks = Networks(out)
+    frames = encoded(family, networks, images)
+    with as_in_videos(family):
+        tensors = compared(family, networks, frames, images, listed, masks)
     save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, out / "expected.safetensors")
     (out / "expected.safetensors").chmod(0o644)
     (out / "frames").mkdir(exist_ok=True)
@@ -302,6 +159,34 @@ def make(out: Path) -> None:
         for s in listed
     )
     (out / "scenarios.json").write_text(f"[\n{text}\n]\n")
+
+
+def compared(family: sam2.Sam2, networks: Networks, frames: list, images: torch.Tensor, listed: list, masks: dict) -> dict:
+    """What PyTorch says, once the graphs are seen to say the same, and with each fault something else."""
+    tensors = {}
+    for scenario in listed:
+        expected = in_pytorch(family, images, scenario, masks)
+        difference = apart(in_graphs(family, tracker(family, networks, frames), scenario, masks), expected)
+        logits = np.stack([mask for mask, _, _ in expected.values()])
+        there = np.array([score.item() > 0 for _, _, score in expected.values()])
+        moving = np.std([m for (s, _, _), (m, _, score) in expected.items() if score > 0], axis=0).mean()
+        print(
+            f"{scenario['name']:12} {len(expected)} answers, {(~there).sum()} without an object, logits +- "
+            f"{logits[there].std():.2f}, over time {moving:.2f}; graphs: logits {difference[0]:.1e}, pointers "
+            f"{difference[1]:.1e}, scores {difference[2]:.1e}"
+        )
+        assert np.isfinite(logits).all() and difference[0] < TOLERANCE / 2, scenario["name"]
+        assert np.abs([score for _, _, score in expected.values()]).min() > 1e-3, "an object score that rounding may turn"
+        assert (scenario["name"] == "absent") <= (0 < there.sum() < len(there)), "absent and back"
+        for kind in FAULTS:
+            wrong = apart(in_graphs(family, tracker(family, networks, frames, kind), scenario, masks), expected)
+            assert wrong[0] > TOLERANCE, f"{kind.__name__} is not seen"
+            print(f"  {kind.__name__:16} logits {wrong[0]:.1e}, pointers {wrong[1]:.1e}, scores {wrong[2]:.1e}")
+        for (step, object, frame), (mask, pointer, score) in expected.items():
+            key = f"{scenario['name']}.{step}.{object}.{frame}"
+            tensors[f"{key}.low_res"] = mask[0, 0, ::STRIDE, ::STRIDE]
+            tensors[f"{key}.pointer"], tensors[f"{key}.score"] = pointer[0], score[0]
+    return tensors
 
 
 if __name__ == "__main__":

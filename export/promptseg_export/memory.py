@@ -256,8 +256,20 @@ def randomise(model: SAM2Base) -> None:
     memories = torch.randn(3, side * side, model.mem_dim)
     times = torch.eye(len(attention.times))[:3]
     pointers = torch.randn(2, model.hidden_dim), torch.rand(2, 1)
-    out = attention(features, memories, times, *pointers[: 1 + (attention.pointer_time is not None)])
+    pointers = pointers[: 1 + (attention.pointer_time is not None)]
+    out = attention(features, memories, times, *pointers)
     scale = features.std(dim=(0, 2, 3)) / out.std(dim=(0, 2, 3))
     norm = model.memory_attention.norm
     norm.weight.mul_(scale)
     norm.bias.copy_(norm.bias * scale + features.mean(dim=(0, 2, 3)) - out.mean(dim=(0, 2, 3)) * scale)
+    # And an object is there on most frames.
+    image_pe, head = model.sam_prompt_encoder.get_dense_pe(), model.sam_mask_decoder.pred_obj_score_head.layers[-1]
+    points = torch.zeros(1, 1, 2), torch.full((1, 1), -1)
+    sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=None)
+    fine, middle = model.sam_mask_decoder.conv_s0(fine), model.sam_mask_decoder.conv_s1(middle)
+    seen = MemoryAttention(model)(features, memories, times, *pointers)
+    scores = [
+        model.sam_mask_decoder.predict_masks(cells, image_pe, sparse, dense, False, [fine, middle])[3]
+        for cells in (features, seen)
+    ]
+    head.bias.add_((3.0 - torch.cat(scores).min()).clamp(min=0))

@@ -60,6 +60,9 @@ def measure(family: str, model: str, promptseg: str, work: Path, results: Result
     try:
         # In a process of its own, whose memory is gone afterwards.
         export = [sys.executable, "-W", "ignore", "-m", "promptseg_export", family, "--model", model]
+        if next(f for f in FAMILIES if f.name == family).remembers:
+            # The table is of images.
+            export.append("--no-memory")
         subprocess.run([*export, "--random-weights", str(SEED), str(folder)], check=True)
         description = json.loads((folder / bundle.DESCRIPTION).read_text())
         rows = []

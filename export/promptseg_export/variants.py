@@ -25,6 +25,7 @@ def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
     model = onnx.load(source)
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"node_{number}"
+    resizing_by_weights(model.graph)
     kept = [n.name for n in model.graph.node if large.intersection((*n.input, *n.output))]
     # Its shape inference would need the whole graph in 2 GiB; it works on a file in any case.
     if sum(len(t.raw_data) for t in model.graph.initializer) > graphs.INLINE:
@@ -47,6 +48,17 @@ def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
     join_casts(converted.graph)
     onnx.save(converted, target)
     return kept
+
+
+def resizing_by_weights(graph: onnx.GraphProto) -> None:
+    """The factors of Resize, where a node makes them, as weights, which the converter knows to leave in fp32."""
+    factors = {name for node in graph.node if node.op_type == "Resize" for name in node.input[1:]}
+    makers = [node for node in graph.node if node.op_type == "Constant" and node.output[0] in factors]
+    for node in makers:
+        tensor = node.attribute[0].t
+        tensor.name = node.output[0]
+        graph.initializer.append(tensor)
+        graph.node.remove(node)
 
 
 def join_casts(graph: onnx.GraphProto) -> None:

@@ -1,0 +1,97 @@
+"""SAM 2's memory: the tracker over the graphs is the package's own, and a fault of either is refused."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from promptseg_export import cli, export, sam2, video_proof, video_reference
+from promptseg_export.parity import Mismatch
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A small SAM 2.1 with memory, and its family."""
+    family, said = sam2.build_2_1("small", None, 5), []
+    out = tmp_path_factory.mktemp("bundle")
+    export.export(family, "name", "source", out, ("fp32", "fp16", "int8"), said.append)
+    return family, out, said
+
+
+def test_each_precision_names_its_graphs_of_the_memory(bundle):
+    family, out, said = bundle
+    description = json.loads((out / "bundle.json").read_text())
+    memory = description["memory"]
+    assert (memory["frames"], memory["pointers"], memory["shape"]) == (7, 16, [256, 16])
+    assert memory["parity"]["fp32"]["low_res"] < 1e-4 and memory["parity"]["fp32"]["scores"] < 1e-4
+    assert memory["parity"]["fp16"]["low_res"] < 2e-2 and memory["parity"]["fp16"]["features"] < 2e-2
+    half = {"memory_attention": "memory_attention.fp16.onnx", "memory_encoder": "memory_encoder.fp16.onnx"}
+    plain = {name: file.replace(".fp16", "") for name, file in half.items()}
+    named = {v["precision"]: {name: v[name] for name in half} for v in description["variants"]}
+    assert named == {"fp32": plain, "fp16": half, "int8": plain}
+    assert {*half.values(), *plain.values(), "memory.safetensors"} <= set(description["files"])
+    assert not any("next to no object" in line for line in said)
+
+
+@pytest.mark.parametrize("fault", ["times", "places", "pointer_time", "absent", "binarize"])
+def test_a_fault_in_a_graph_is_refused(fault, bundle, said, tmp_path):
+    """The proof of the video, on graphs of which one is wrong; nothing else of the export is run again."""
+    _, out, _ = bundle
+    family = sam2.build_2_1("small", None, 5)
+    memory = family.memory
+    attention, encoder = memory.attention, memory.encoder
+    # In tensors of their own: PyTorch's model has these too.
+    if fault == "times":
+        attention.times = attention.times.roll(1, 0)
+    elif fault == "places":
+        attention.places = attention.places.flip(1)
+    elif fault == "pointer_time":
+        attention.pointer_time.weight.data = -attention.pointer_time.weight
+    elif fault == "absent":
+        encoder.absent = -encoder.absent
+    else:
+        encoder.scale, encoder.bias = 10.0, -5.0
+    for path in out.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    export.write_memory(family, tmp_path, said)
+    with pytest.raises(Mismatch, match="^tracking: "):
+        video_proof.prove(family, tmp_path, False, said)
+
+
+def test_a_tracker_that_looks_at_the_wrong_frames_is_refused(bundle, said, monkeypatch):
+    family, out, _ = bundle
+
+    def shifted(self, one, frame, reverse):
+        return [(record, max(row - 1, 0)) for record, row in memories(self, one, frame, reverse)]
+
+    memories = video_reference.Tracker.memories
+    monkeypatch.setattr(video_reference.Tracker, "memories", shifted)
+    with pytest.raises(Mismatch, match="^tracking: "):
+        video_proof.prove(family, out, False, said)
+
+
+def test_memory_can_be_left_out(tmp_path):
+    arguments = ["sam2", "--model", "small", "--random-weights", "5", "--variants", "fp32", "--no-memory"]
+    assert cli.main([*arguments, str(tmp_path / "out")]) == 0
+    description = json.loads((tmp_path / "out/bundle.json").read_text())
+    assert "memory" not in description and set(description["files"]) == {
+        "image_encoder.onnx",
+        "mask_decoder.onnx",
+        "prompt_encoder.safetensors",
+    }
+
+
+def test_the_first_version_does_not_say_when_a_pointer_was_made():
+    first, second = (sam2.build("small", None, 5, version=v).memory for v in ("sam2", "sam2.1"))
+    assert "pointer_times" not in first.attention_inputs((1, 32, 16, 16))
+    assert "object_score_logits" not in first.encoder_inputs((1, 32, 16, 16), 64)
+    assert "pointer_times" in second.attention_inputs((1, 32, 16, 16))
+    assert "object_score_logits" in second.encoder_inputs((1, 32, 16, 16), 64)
+
+
+def test_rounding_to_bfloat16_is_pytorchs():
+    values = np.random.default_rng(0).normal(size=10000).astype(np.float32)
+    # Half way between two.
+    values[:4] = np.array([0x3F808000, 0x3F818000, 0xBF808000, 0x3F808001], np.uint32).view(np.float32)
+    expected = torch.from_numpy(values).bfloat16().float().numpy()
+    assert np.array_equal(video_reference.to_bfloat16(values), expected)
