@@ -104,6 +104,8 @@ impl Snapshot {
         );
         add("encoder provider", model.encoder.clone());
         add("decoder provider", model.decoder.clone());
+        let tracking = if model.memory.is_empty() { "mask feedback: the model has no memory" } else { "memory" };
+        add("tracking", tracking.to_owned());
         if !model.memory.is_empty() {
             add("memory providers", model.memory.clone());
         }

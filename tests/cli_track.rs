@@ -1,0 +1,254 @@
+//! `promptseg track` as its users meet it, with a small SAM 2.1 that has memory.
+
+mod scratch;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use image::RgbImage;
+use safetensors::SafeTensors;
+use scratch::{Scratch, assert_says, golden};
+use serde_json::Value;
+
+/// Size of the clip's frames.
+const SIZE: (u32, u32) = (160, 120);
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_promptseg"));
+    command.current_dir(folder).arg("track").args(arguments).args(["--threads", "1"]);
+    command
+}
+
+/// With the small model, and without ffmpeg.
+fn track(folder: &Path, arguments: &[&str]) -> Output {
+    let model = golden("video");
+    let mut command = command(folder, &[arguments, &["--model", model.to_str().unwrap()]].concat());
+    command.env("PATH", folder.join("nothing")).output().unwrap()
+}
+
+fn frames() -> String {
+    golden("video/frames").to_str().unwrap().to_owned()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn succeeded(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout)
+}
+
+fn refused(output: &Output, code: i32) -> String {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+fn lines(said: &str) -> Vec<Value> {
+    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The object score that the reference gives.
+fn score(key: &str) -> f64 {
+    let content = std::fs::read(golden("video/expected.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&content).unwrap();
+    let view = tensors.tensor(&format!("{key}.score")).unwrap();
+    f64::from(f32::from_le_bytes(view.data()[..4].try_into().unwrap()))
+}
+
+fn close(found: &Value, expected: f64) {
+    assert!((found.as_f64().unwrap() - expected).abs() < 1e-3, "{found}, expected {expected}");
+}
+
+#[test]
+fn a_click_is_followed_as_the_reference_follows_it() {
+    let scratch = Scratch::new("track-click");
+    let said =
+        succeeded(&track(&scratch.0, &[&frames(), "--point", "18,42", "--fill-holes", "0", "--format", "coco-rle"]));
+    let lines = lines(&said);
+    assert_eq!(lines.len(), 20);
+    for (frame, line) in lines.iter().enumerate() {
+        assert_eq!((&line["frame"], &line["size"]), (&frame.into(), &serde_json::json!([120, 160])));
+        assert_eq!(line["name"], format!("{frame:02}"));
+        let mask = &line["masks"][0];
+        let expected = score(&format!("click.{}.1.{frame}", usize::from(frame > 0)));
+        close(&mask["object_score"], expected);
+        // What is not there has no mask.
+        assert!(expected > 0.0 || mask["area"] == 0, "{line}");
+        assert_eq!(mask["segmentation"]["size"], line["size"]);
+    }
+}
+
+#[test]
+fn objects_come_later_are_corrected_and_are_given_as_masks() {
+    let scratch = Scratch::new("track-several");
+    let mask = format!("3@7:{}", golden("video/mask_3.png").display());
+    let given = ["--point", "18,42", "--box", "2@5:105,24,129,44", "--mask", &mask];
+    let frames = frames();
+    let all = [&[frames.as_str()][..], &given, &["--format", "coco-rle", "--fill-holes", "0"]].concat();
+    let lines = lines(&succeeded(&track(&scratch.0, &all)));
+    let objects = |frame: usize| -> Vec<u64> {
+        let masks = lines[frame]["masks"].as_array().unwrap();
+        masks.iter().map(|mask| mask["object"].as_u64().unwrap()).collect()
+    };
+    assert_eq!([4, 5, 6, 7, 19].map(|frame| objects(frame).len()), [1, 2, 2, 3, 3]);
+    assert_eq!(objects(19), [1, 2, 3]);
+    // The second object as the reference has it, whatever else is followed.
+    for frame in 6..14 {
+        close(&lines[frame]["masks"][1]["object_score"], score(&format!("second.3.2.{frame}")));
+    }
+    assert_eq!((&lines[7]["masks"][2]["iou"], &lines[7]["masks"][2]["object_score"]), (&1.0.into(), &10.0.into()));
+}
+
+#[test]
+fn against_time_from_the_last_prompt_to_the_first_frame() {
+    let scratch = Scratch::new("track-reverse");
+    let given = [&frames(), "--point", "@19:142,43", "--reverse", "--fill-holes", "0", "--format", "coco-rle"];
+    let lines = lines(&succeeded(&track(&scratch.0, &given)));
+    let numbers: Vec<u64> = lines.iter().map(|line| line["frame"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..20).rev().collect::<Vec<_>>());
+    for frame in 6..19 {
+        close(&lines[19 - frame]["masks"][0]["object_score"], score(&format!("reverse.1.1.{frame}")));
+    }
+}
+
+#[test]
+fn pictures_of_masks_and_overlays_go_into_a_folder() {
+    let scratch = Scratch::new("track-pictures");
+    let given = [&frames(), "--point", "18,42", "--box", "2@3:105,24,129,44", "--overlay", "--out", "tracked"];
+    assert_eq!(succeeded(&track(&scratch.0, &given)), "");
+    let count = |end: &str| {
+        let entries = std::fs::read_dir(scratch.file("tracked")).unwrap();
+        entries.filter(|e| e.as_ref().unwrap().file_name().to_str().unwrap().ends_with(end)).count()
+    };
+    assert_eq!((count("_mask_1.png"), count("_mask_2.png"), count("_overlay.png")), (20, 17, 20));
+    let mask = image::open(scratch.file("tracked/04_mask_1.png")).unwrap();
+    assert_eq!((mask.width(), mask.height(), mask.color()), (160, 120, image::ColorType::L8));
+    // One file of run lengths.
+    let given = [&frames(), "--point", "18,42", "--format", "coco-rle", "--out", "tracked/all.jsonl"];
+    assert_eq!(succeeded(&track(&scratch.0, &given)), "tracked/all.jsonl\n");
+    assert_eq!(lines(&std::fs::read_to_string(scratch.file("tracked/all.jsonl")).unwrap()).len(), 20);
+}
+
+#[test]
+fn no_pixel_has_two_objects_where_that_is_asked_for() {
+    let scratch = Scratch::new("track-overlap");
+    let frames = frames();
+    let areas = |more: &[&str]| -> Vec<u64> {
+        let given = [&[frames.as_str(), "--point", "18,42", "--point", "2:60,60", "--out", "o"][..], more].concat();
+        succeeded(&track(&scratch.0, &given));
+        let mask = |id: u32| image::open(scratch.file(format!("o/02_mask_{id}.png"))).unwrap().into_luma8();
+        let (one, two) = (mask(1), mask(2));
+        let inside = |p: &image::Luma<u8>| p.0[0] == 255;
+        let both = one.pixels().zip(two.pixels()).filter(|(a, b)| inside(a) && inside(b)).count();
+        vec![both as u64, one.pixels().filter(|p| inside(p)).count() as u64]
+    };
+    let (with, without) = (areas(&["--no-overlap"]), areas(&[]));
+    assert!(with[0] < without[0] || without[0] == 0, "{with:?} {without:?}");
+    assert_eq!(with[0], 0);
+}
+
+/// A program called ffmpeg that reads and writes as ffmpeg does; the clip's pictures are in `clip.ppm`.
+fn fake_ffmpeg(scratch: &Scratch, ends_well: bool) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(scratch.file("bin")).unwrap();
+    let end = if ends_well { "exit 0" } else { "echo 'moov atom not found' >&2; exit 1" };
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n  -version) exit 0;;\n  -hide_banner*) echo '  Stream #0:0: Video: h264, yuv420p, 160x120, \
+         12.50 fps, 12.5 tbr' >&2; exit 1;;\n  *image2pipe*) /bin/cat clip.ppm; {end};;\n  *rawvideo*) for last; do :; done; echo \"$*\" \
+         > arguments; /bin/cat > \"$last\";;\nesac\n"
+    );
+    let path = scratch.write("bin/ffmpeg", script);
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn through_ffmpeg(scratch: &Scratch, arguments: &[&str]) -> Output {
+    let model = golden("video");
+    let mut command = command(&scratch.0, &[arguments, &["--model", model.to_str().unwrap()]].concat());
+    command.env("PATH", scratch.file("bin")).output().unwrap()
+}
+
+fn ppm(frames: usize) -> Vec<u8> {
+    let frame =
+        |i: usize| -> RgbImage { image::open(golden(&format!("video/frames/{i:02}.png"))).unwrap().into_rgb8() };
+    (0..frames).flat_map(|i| [b"P6\n160 120\n255\n".to_vec(), frame(i).into_raw()].concat()).collect()
+}
+
+#[test]
+fn a_video_comes_from_ffmpeg_and_goes_to_it() {
+    let scratch = Scratch::new("track-video");
+    fake_ffmpeg(&scratch, true);
+    scratch.write("clip.ppm", ppm(4));
+    scratch.write("clip.mp4", "what ffmpeg would read");
+    let given = ["clip.mp4", "--point", "18,42", "--format", "coco-rle"];
+    let video = lines(&succeeded(&through_ffmpeg(&scratch, &[&given[..], &["--fill-holes", "0"]].concat())));
+    assert_eq!(video.len(), 4);
+    assert_eq!(video[3]["name"], "000003");
+    assert_eq!(
+        video[0]["masks"][0]["object_score"].as_f64().map(|s| (s - score("click.0.1.0")).abs() < 1e-3),
+        Some(true)
+    );
+    let said = succeeded(&through_ffmpeg(&scratch, &["clip.mp4", "--point", "18,42", "--overlay", "--out", "o"]));
+    assert_eq!(said, "o/overlay.mp4\n");
+    assert_eq!(std::fs::metadata(scratch.file("o/overlay.mp4")).unwrap().len(), 4 * u64::from(SIZE.0 * SIZE.1 * 3));
+    assert_says(
+        &std::fs::read_to_string(scratch.file("arguments")).unwrap(),
+        &["-s 160x120 -r 12.5 -i -", "o/overlay.mp4"],
+    );
+    assert_says(
+        &refused(&through_ffmpeg(&scratch, &["clip.mp4", "--point", "@9:1,1"]), 1),
+        &["has 4 frames", "on frame 9"],
+    );
+    assert_says(
+        &refused(&through_ffmpeg(&scratch, &["clip.mp4", "--point", "@2:1,1", "--reverse"]), 2),
+        &["forward only"],
+    );
+}
+
+#[test]
+fn a_video_that_breaks_off_is_said() {
+    let scratch = Scratch::new("track-broken-video");
+    fake_ffmpeg(&scratch, false);
+    scratch.write("clip.mp4", "what ffmpeg would read");
+    let given = ["clip.mp4", "--point", "18,42", "--format", "coco-rle"];
+    scratch.write("clip.ppm", &ppm(2)[..80_000]);
+    let said = refused(&through_ffmpeg(&scratch, &given), 1);
+    assert_says(&said, &["clip.mp4", "after 1 frames", "moov atom not found"]);
+    scratch.write("clip.ppm", "");
+    assert_says(
+        &refused(&through_ffmpeg(&scratch, &given), 1),
+        &["neither pictures nor a video", "moov atom not found"],
+    );
+}
+
+#[test]
+fn what_cannot_be_meant_is_said() {
+    let scratch = Scratch::new("track-wrong");
+    let frames = frames();
+    for (given, code, says) in [
+        (vec![frames.as_str()], 2, vec!["nothing to track"]),
+        (vec![&frames, "--point", "@25:1,1"], 2, vec!["on frame 25", "0 to 19"]),
+        (vec![&frames, "--point", "x:1,1"], 2, vec!["x:1"]),
+        (vec![&frames, "--point", "0:1,1"], 2, vec!["from 1 to 65535"]),
+        (vec![&frames, "--box", "0,0,5,5", "--box", "1,1,9,9"], 2, vec!["two boxes on frame 0", "--box 2@0"]),
+        (vec![&frames, "--point", "500,1"], 1, vec!["frame 0 (00)", "object 1", "outside the image of 160x120"]),
+        (vec![&frames, "--point", "1,1", "--out", "-"], 2, vec!["--out a folder"]),
+        (vec!["nothing.mp4", "--point", "1,1"], 1, vec!["nothing.mp4"]),
+        (vec!["a.txt", "--point", "1,1"], 1, vec!["a.txt", "ffmpeg", "Install"]),
+        (vec![&frames, "--mask", "small.png"], 1, vec!["small.png", "8x8", "160x120"]),
+    ] {
+        scratch.write("a.txt", "no video");
+        image::GrayImage::new(8, 8).save(scratch.file("small.png")).unwrap();
+        assert_says(&refused(&track(&scratch.0, &given), code), &says);
+    }
+}
+
+#[test]
+fn a_model_without_memory_says_which_have_it() {
+    let scratch = Scratch::new("track-without-memory");
+    let output = command(&scratch.0, &[&frames(), "--point", "1,1"]).output().unwrap();
+    assert_says(&refused(&output, 1), &["tiny has no memory", "SAM 2.1", "promptseg-export"]);
+}
