@@ -170,3 +170,136 @@ fn a_bundle_without_one_of_its_files_names_it() {
         assert_says(&refusal(&bundle.0, None), &[name, "is missing from the bundle, though bundle.json lists it"]);
     }
 }
+
+/// The refusal of the bundle with a memory after this was done to it.
+fn without_sense(name: &str, damage: impl FnOnce(&Scratch)) -> String {
+    let bundle = Scratch::with(&format!("memory-{name}"), "video");
+    damage(&bundle);
+    refusal(&bundle.0, None)
+}
+
+#[test]
+fn graphs_of_a_memory_that_are_damaged_are_refused() {
+    let attention = std::fs::read(golden("video/memory_attention.onnx")).unwrap();
+    let half = &attention[..attention.len() / 2];
+    let cut = without_sense("cut", |b| _ = b.write("memory_attention.onnx", half));
+    assert_says(&cut, &["memory_attention.onnx: 98568 bytes, bundle.json says 197137; the file is truncated"]);
+    let listed = without_sense("listed", |b| b.put("memory_attention.onnx", half));
+    assert_says(&listed, &["memory_attention.onnx is not an ONNX graph: it does not parse; it is truncated, damaged"]);
+    let mut flipped = std::fs::read(golden("video/memory_encoder.onnx")).unwrap();
+    flipped[1000] ^= 1;
+    let flipped = without_sense("flipped", |b| _ = b.write("memory_encoder.onnx", &flipped));
+    assert_says(&flipped, &["memory_encoder.onnx: SHA-256 ", "bundle.json says ", "the file is damaged"]);
+    for name in ["memory_attention.onnx", "memory_encoder.onnx", "memory.safetensors"] {
+        let gone = without_sense("gone", |b| std::fs::remove_file(b.file(name)).unwrap());
+        assert_says(&gone, &[name, "is missing from the bundle, though bundle.json lists it"]);
+        let unlisted = without_sense("unlisted", |b| {
+            b.describe(|d| _ = d["files"].as_object_mut().unwrap().remove(name));
+        });
+        assert_says(&unlisted, &["bundle.json", "files is without", name, "expected an entry for it"]);
+    }
+}
+
+#[test]
+fn graphs_of_a_memory_that_are_swapped_or_of_another_model_are_told() {
+    let read = |name: &str| std::fs::read(golden("video").join(name)).unwrap();
+    let names = ["image_encoder.onnx", "mask_decoder.onnx", "memory_attention.onnx", "memory_encoder.onnx"];
+    let roles = ["an image encoder", "a mask decoder", "a memory attention", "a memory encoder"];
+    // Each in the place of each, with a description that was made to fit. A memory is looked at first.
+    for (place, expected) in names.iter().zip(roles) {
+        for (name, found) in names.iter().zip(roles).filter(|(name, _)| *name != place) {
+            let message = without_sense("swapped", |b| b.put(place, &read(name)));
+            assert_says(&message, &[&format!("{place} is {found}, expected {expected}; are the two files swapped?")]);
+        }
+    }
+    let other = std::fs::read(golden("sam2/mask_decoder.onnx")).unwrap();
+    let message = without_sense("pointers", |b| b.put("mask_decoder.onnx", &other));
+    assert_says(
+        &message,
+        &[
+            "mask_decoder.onnx: no tensor `object_pointers` of f32, which the memory in bundle.json needs; there are low_res",
+        ],
+    );
+    for (field, value, says) in [
+        (
+            "shape",
+            json!([256, 32]),
+            "`memories` is memories f32[?,256,16], expected memories f32[?,256,32] by bundle.json",
+        ),
+        ("shape", json!([512, 16]), "`memories` is memories f32[?,256,16], expected memories f32[?,512,16]"),
+        ("frames", json!(5), "`memory_times` is memory_times f32[?,7], expected memory_times f32[?,5] by bundle.json"),
+    ] {
+        let message = without_sense("size", |b| b.describe(|d| d["memory"][field] = value));
+        assert_says(&message, &["memory_attention.onnx: tensor ", says]);
+    }
+}
+
+#[test]
+fn weights_of_a_memory_that_are_damaged_are_refused() {
+    let whole = std::fs::read(golden("video/memory.safetensors")).unwrap();
+    for (content, says) in [
+        (&whole[..whole.len() / 2], "memory.safetensors: not a safetensors file"),
+        (b"nothing of the kind", "memory.safetensors: not a safetensors file"),
+        (b"\x02\0\0\0\0\0\0\0{}", "memory.safetensors: no tensor `mask_downsample.weight` of F32[1, 1, 4, 4]"),
+    ] {
+        assert_says(&without_sense("weights", |b| b.put("memory.safetensors", content)), &[says]);
+    }
+    let other = std::fs::read(golden("video/prompt_encoder.safetensors")).unwrap();
+    let message = without_sense("weights", |b| b.put("memory.safetensors", &other));
+    assert_says(&message, &["memory.safetensors: no tensor `mask_downsample.weight`", "there are ", "no_mask_embed"]);
+    let narrow = without_sense("narrow", |b| b.describe(|d| d["embedding_shape"] = json!([1, 64, 16, 16])));
+    assert_says(&narrow, &["F32[2, 16], expected F32[2, 32]"]);
+}
+
+#[test]
+fn descriptions_of_a_memory_are_whole_or_refused() {
+    for (field, value, says) in [
+        ("memory", json!({"frames": 1, "pointers": 16, "shape": [256, 16]}), "memory.frames is 1, expected 2 to 16"),
+        (
+            "memory",
+            json!({"frames": 7, "pointers": 1000, "shape": [256, 16]}),
+            "memory.pointers is 1000, expected 2 to 32",
+        ),
+        (
+            "memory",
+            json!({"frames": 7, "pointers": 16, "shape": [256, 0]}),
+            "memory.shape is [256, 0], expected [N, C], N up",
+        ),
+        (
+            "memory",
+            json!({"frames": 7, "pointers": 16, "shape": [1_000_000, 4096]}),
+            "memory.shape is [1000000, 4096], expected [N, C], N up to 1048576, C up to 4096, 16777216 numbers together",
+        ),
+        ("memory", json!({"frames": 7, "pointers": 16, "shape": [256]}), "invalid length 1"),
+        ("memory", json!({"frames": 7, "pointers": 16}), "missing field `shape`"),
+        ("memory", json!("yes"), "invalid type: string \"yes\""),
+        ("memory", json!(null), "variants is fp32 with memory graphs, expected none of them without the field memory"),
+        (
+            "box_as_points",
+            json!(false),
+            "prompt_encoder is external, box_as_points false, expected external, box_as_points true",
+        ),
+        ("candidates", json!(0), "a single mask and candidates to replace it"),
+        (
+            "image_size",
+            json!(512),
+            "low_res_size is 64 for image_size 512 and embedding_shape [1, 32, 16, 16], expected a quarter",
+        ),
+    ] {
+        let message = without_sense("described", |b| b.describe(|d| d[field] = value));
+        assert_says(&message, &["bundle.json", says]);
+    }
+    for file in ["memory_attention", "memory_encoder"] {
+        let message = without_sense("half", |b| {
+            b.describe(|d| _ = d["variants"][0].as_object_mut().unwrap().remove(file));
+        });
+        let says =
+            "variants is fp32 without memory_attention or memory_encoder, expected both in each of them, for there is";
+        assert_says(&message, &["bundle.json", says]);
+    }
+    // Without any variants the files have their usual names.
+    let bundle = Scratch::with("memory-plain", "video");
+    bundle.describe(|d| _ = d.as_object_mut().unwrap().remove("variants"));
+    let mut model = Model::open(&bundle.0, None, &SessionOptions::cpu(1)).unwrap_or_else(|e| panic!("{e}"));
+    assert!(model.decoder.network().is_some());
+}

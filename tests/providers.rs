@@ -372,3 +372,41 @@ fn without_tensorrt_building_says_what_is_missing() {
     let output = machine.run(&["build-engines", "--engine-cache", "none"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn a_memory_has_a_range_of_memories_and_is_tried_apart() {
+    let machine = Machine::new("memory", "");
+    machine.bench("video", &["--providers", "tensorrt"]);
+    let tensorrt = machine.lines("append tensorrt");
+    assert_eq!(tensorrt.len(), 4, "{tensorrt:#?}");
+    has(
+        &tensorrt[2],
+        &[
+            "trt_cuda_graph_enable=false",
+            "trt_profile_min_shapes=memories:1x256x16,memory_times:1x7,object_pointers:1x32,pointer_times:1x1",
+            "trt_profile_opt_shapes=memories:7x256x16,memory_times:7x7,object_pointers:16x32,pointer_times:16x1",
+            "trt_profile_max_shapes=memories:16x256x16,memory_times:16x7,object_pointers:32x32,pointer_times:32x1",
+        ],
+    );
+    assert!(!tensorrt[3].contains("profile"), "the memory encoder has no dynamic axes");
+    assert_eq!(machine.lines("engine built").len(), 4);
+    // With engines that were there nothing is tried again.
+    machine.bench("video", &["--providers", "tensorrt"]);
+    assert_eq!((machine.lines("engine built").len(), machine.lines("engine reused").len()), (0, 4));
+    assert!(!machine.lines("run ").iter().any(|line| line.contains("memories@")));
+
+    let machine = Machine::new("memory-cuda", "");
+    machine.bench("video", &["--providers", "cuda"]);
+    assert!(machine.log().contains(&"bind conditioned_embeddings Cuda".to_owned()));
+    let runs = machine.lines("run cuda");
+    let remembered: Vec<_> = runs.iter().filter(|line| line.contains("binarize@")).collect();
+    assert_eq!(remembered.len(), 1, "once, while it was opened: {runs:#?}");
+    assert!(remembered[0].contains("image_embeddings@gpu["), "{remembered:?}");
+
+    // What does not fit of the memory goes to the CPU; pictures are segmented where they were.
+    let machine = Machine::new("memory-full", "full=binarize");
+    let bench = machine.bench("video", &["--providers", "cuda,cpu"]);
+    assert_eq!((&bench["provider"], &bench["decoder_provider"]), (&"cuda".into(), &"cuda".into()));
+    let opened = |name: &str| machine.lines("session cuda").iter().filter(|line| line.ends_with(name)).count();
+    assert_eq!((opened("/image_encoder.onnx"), opened("/memory_encoder.onnx")), (2, 1));
+}

@@ -113,7 +113,8 @@ impl Graph {
     }
 }
 
-/// One run whose output stays on the GPU; what is not there yet of its inputs is copied.
+/// One run whose output stays on the GPU; what is not there yet of its inputs is copied. They own their memory: of one that
+/// is borrowed ort makes a copy first, and 2.0.0-rc.15 waits for itself there.
 pub(super) fn run(
     session: &mut Session,
     inputs: &[(&'static str, &DynValue)],

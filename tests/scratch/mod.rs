@@ -17,11 +17,14 @@ impl Scratch {
         Scratch(folder)
     }
 
-    /// With a copy of a folder of `tests/golden`.
+    /// With a copy of the files of a folder of `tests/golden`.
     pub fn with(name: &str, bundle: &str) -> Scratch {
         let scratch = Scratch::new(name);
         for entry in std::fs::read_dir(golden(bundle)).unwrap() {
             let path = entry.unwrap().path();
+            if path.is_dir() {
+                continue;
+            }
             std::fs::copy(&path, scratch.file(path.file_name().unwrap())).unwrap();
         }
         scratch

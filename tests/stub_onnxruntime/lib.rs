@@ -4,7 +4,8 @@
 //!
 //! `STUB_REAL` is the real library, `STUB_LOG` the file that is written, `STUB` what is to happen, `;` between:
 //! `without=cuda` (not compiled in), `tensorrt.append=WHY`, `tensorrt.load=WHY`, `tensorrt.run=WHY` (fails, saying that;
-//! the same for `cuda` and `cpu`), `most=N` (a run of more objects is out of memory), `fp16=broken` (half precision
+//! the same for `cuda` and `cpu`), `most=N` (a run of more objects is out of memory), `full=INPUT` (a run with that
+//! input is), `fp16=broken` (half precision
 //! negates), `nothing=INPUT` (a run with that input says that it succeeded and gives no values, at which the crate `ort`
 //! panics). `STUB=@FILE` reads all this from a file each time, so that it can change while a program runs.
 
@@ -326,7 +327,8 @@ unsafe extern "system" fn run(
         let shape = unsafe { shape(value) };
         line.push_str(&format!(" {name}@{place}{shape:?}").replace(", ", "x"));
         let most = told("most").and_then(|n| n.parse::<i64>().ok()).unwrap_or(i64::MAX);
-        if provider != "cpu" && shape.len() == 3 && shape[0] > most {
+        let full = told("full").as_ref() == Some(&name) || shape.len() == 3 && shape[0] > most;
+        if provider != "cpu" && full {
             log(&line);
             return fail("CUDA failure 2: out of memory");
         }

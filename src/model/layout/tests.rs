@@ -241,3 +241,68 @@ fn a_pair_that_does_not_belong_together_is_refused_with_both_shapes() {
     let e = check("features f32[1,256,64,64]").unwrap_err().to_string();
     assert!(e.contains("`image_embeddings`") && e.contains("features f32"), "{e}");
 }
+
+const ATTENTION: &str = "image_embeddings f32[1,256,64,64]; memories f32[?,4096,64]; memory_times f32[?,7]; \
+                         object_pointers f32[?,256]; pointer_times f32[?,1] -> conditioned_embeddings f32[1,256,64,64]";
+const MEMORY: &str = "image_embeddings f32[1,256,64,64]; low_res_masks f32[1,1,256,256]; binarize f32[1,1]; \
+                      object_score_logits f32[1,1] -> memory_features f32[1,4096,64]";
+const SIZES: MemorySizes =
+    MemorySizes { embedding: [256, 64, 64], low_res: 256, frames: 7, tokens: 4096, channels: 64 };
+
+#[test]
+fn the_graphs_of_a_memory_are_recognised_with_and_without_what_the_first_version_lacks() {
+    let check = |which: MemoryGraph, text: &str| which.check(&graph(text), &SIZES).unwrap_or_else(|e| panic!("{e}"));
+    assert!(check(MemoryGraph::Attention, ATTENTION).pointer_times);
+    assert!(!check(MemoryGraph::Attention, &ATTENTION.replace("; pointer_times f32[?,1]", "")).pointer_times);
+    assert!(check(MemoryGraph::Encoder, MEMORY).object_score);
+    assert!(!check(MemoryGraph::Encoder, &MEMORY.replace("; object_score_logits f32[1,1]", "")).object_score);
+    // What a graph puts out may be unknown; it is looked at when it is there.
+    check(MemoryGraph::Encoder, &MEMORY.replace("features f32[1,4096,64]", "features f32[?,?,?]"));
+}
+
+#[test]
+fn a_graph_that_is_none_of_a_memorys_is_described() {
+    let refusal = |which: MemoryGraph, text: &str| which.check(&graph(text), &SIZES).unwrap_err().to_string();
+    let without = refusal(MemoryGraph::Attention, &ATTENTION.replace("memory_times", "times"));
+    for says in [
+        "no known layout of a memory attention",
+        "nearest: memory attention image_embeddings f32[1,256,64,64], memories f32[?,4096,64]",
+        "but no input `memory_times`, input times f32[?,7] is too many",
+    ] {
+        assert!(without.contains(says), "{without}");
+    }
+    for (which, text, from, to, says) in [
+        (
+            MemoryGraph::Attention,
+            ATTENTION,
+            "memories f32[?,",
+            "memories f32[7,",
+            "memories f32[7,4096,64], expected memories f32[?,",
+        ),
+        (MemoryGraph::Attention, ATTENTION, "memories f32", "memories f16", "memories f16[?,4096,64], expected"),
+        (
+            MemoryGraph::Encoder,
+            MEMORY,
+            "masks f32[1,1,256,256]",
+            "masks f32[1,256,256]",
+            "masks f32[1,256,256], expected",
+        ),
+        (MemoryGraph::Encoder, MEMORY, "features f32[1,4096,64]", "features f32[1,512,64]", "[1,512,64], expected"),
+    ] {
+        let message = refusal(which, &text.replace(from, to));
+        assert!(message.contains(says) && message.contains("by bundle.json"), "{message}");
+    }
+}
+
+#[test]
+fn what_stands_in_the_place_of_another_graph_is_named() {
+    let swapped = recognise_memory(MemoryGraph::Attention, &graph(MEMORY), &SIZES).unwrap_err().to_string();
+    assert!(
+        swapped.contains("is a memory encoder, expected a memory attention; are the two files swapped?"),
+        "{swapped}"
+    );
+    let decoder = recognise_decoder(&graph(ATTENTION)).unwrap_err().to_string();
+    assert!(decoder.contains("is a memory attention, expected a mask decoder"), "{decoder}");
+    let encoder = recognise_encoder(&graph(OFFICIAL)).unwrap_err().to_string();
+    assert!(encoder.contains("is a mask decoder, expected an image encoder"), "{encoder}");
+}

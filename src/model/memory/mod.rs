@@ -120,29 +120,34 @@ impl Memory {
         [&self.attention.report, &self.encoder.report]
     }
 
+    /// Refuses what the attention does not take. TensorRT's engine takes only as many as it was built for.
+    fn check_recalled(&self, recalled: &Recalled) -> Result<(), Error> {
+        let Recalled { memories, pointers } = recalled;
+        let MemorySizes { frames, tokens, channels, embedding: [c, ..], .. } = self.sizes;
+        let bounded = self.attention.bounded();
+        let counts = |found: usize, most: usize| found > 0 && (!bounded || found <= most);
+        let many = |most: usize| if bounded { format!("1 to {most}") } else { "1 or more".to_owned() };
+        let size = tokens * channels;
+        let fits = |(features, time): &(Features, usize)| features.len() == size && *time < frames;
+        if !counts(memories.len(), MOST_MEMORIES) || !memories.iter().all(fits) {
+            let list = memories.iter().map(|(features, time)| (features.len(), time)).collect::<Vec<_>>();
+            let expected = format!("{}, each of {size} numbers at a time below {frames}", many(MOST_MEMORIES));
+            return Err(self.attention.mismatch("memories", format!("{} memories: {list:?}", list.len()), expected));
+        }
+        if !counts(pointers.len(), MOST_POINTERS) || pointers.iter().any(|(pointer, _)| pointer.len() != c) {
+            let list = pointers.iter().map(|(pointer, _)| pointer.len()).collect::<Vec<_>>();
+            let expected = format!("{}, each of {c} numbers", many(MOST_POINTERS));
+            let found = format!("{} pointers of {list:?}", list.len());
+            return Err(self.attention.mismatch("object_pointers", found, expected));
+        }
+        Ok(())
+    }
+
     /// The embedding of a frame as it is seen with memories, `[1, C, h, w]`. It stays on the GPU where the graph runs there.
     fn attend(&mut self, frame: &Embedding, recalled: &Recalled) -> Result<DynValue, Error> {
+        self.check_recalled(recalled)?;
         let (m, p) = (recalled.memories.len(), recalled.pointers.len());
         let MemorySizes { frames, tokens, channels, embedding: [c, ..], .. } = self.sizes;
-        let fits = |(features, time): &(Features, usize)| features.len() == tokens * channels && *time < frames;
-        let counts = if self.attention.bounded() {
-            (1..=MOST_MEMORIES, 1..=MOST_POINTERS)
-        } else {
-            (1..=usize::MAX, 1..=usize::MAX)
-        };
-        if !counts.0.contains(&m) || !recalled.memories.iter().all(fits) {
-            let found =
-                format!("{m} memories: {:?}", recalled.memories.iter().map(|(f, t)| (f.len(), t)).collect::<Vec<_>>());
-            let most = if self.attention.bounded() { format!(" to {MOST_MEMORIES}") } else { " or more".to_owned() };
-            let expected = format!("1{most}, each of {} numbers at a time below {frames}", tokens * channels);
-            return Err(self.attention.mismatch("memories", found, expected));
-        }
-        if !counts.1.contains(&p) || recalled.pointers.iter().any(|(pointer, _)| pointer.len() != c) {
-            let found =
-                format!("{p} pointers of {:?}", recalled.pointers.iter().map(|(f, _)| f.len()).collect::<Vec<_>>());
-            let most = if self.attention.bounded() { format!(" to {MOST_POINTERS}") } else { " or more".to_owned() };
-            return Err(self.attention.mismatch("object_pointers", found, format!("1{most}, each of {c} numbers")));
-        }
         self.gathered.resize(m * tokens * channels, 0.0);
         for (slot, (features, _)) in self.gathered.chunks_exact_mut(tokens * channels).zip(&recalled.memories) {
             features.convert_to_f32_slice(slot);
@@ -155,14 +160,21 @@ impl Memory {
         let distances = recalled.pointers.iter().map(|(_, distance)| *distance).collect::<Vec<f32>>();
         let Memory { attention, gathered, .. } = self;
         let failed = |e: ort::Error| attention.failed(&e);
-        let memories =
-            TensorRef::from_array_view(([m, tokens, channels], gathered.as_slice())).map_err(failed)?.into_dyn();
+        let shape = [m, tokens, channels];
+        let (owned, borrowed);
+        let memories: &DynValue = if attention.report.used.on_gpu() {
+            owned = Tensor::from_array((shape, std::mem::take(gathered))).map_err(failed)?.into_dyn();
+            &owned
+        } else {
+            borrowed = TensorRef::from_array_view((shape, gathered.as_slice())).map_err(failed)?.into_dyn();
+            &borrowed
+        };
         let times = Tensor::from_array(([m, frames], times)).map_err(failed)?.into_dyn();
         let pointers = Tensor::from_array(([p, c], pointers)).map_err(failed)?.into_dyn();
         let distances = Tensor::from_array(([p, 1], distances)).map_err(failed)?.into_dyn();
         let mut inputs: Vec<(&'static str, &DynValue)> = vec![
             (EMBEDDING, attention.embedding(frame)?),
-            ("memories", &memories),
+            ("memories", memories),
             ("memory_times", &times),
             ("object_pointers", &pointers),
         ];
