@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use image::{GrayImage, RgbImage};
-use scratch::{Scratch, assert_says, golden};
+use scratch::{Scratch, assert_says, golden, refused, succeeded, text};
 use serde_json::Value;
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
@@ -24,25 +24,6 @@ fn segment(folder: &Path, arguments: &[&str]) -> Output {
     let model = golden("variants");
     let tail = ["--threads", "1", "--model", model.to_str().unwrap()];
     promptseg(folder, &[&["segment"], arguments, &tail].concat())
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn succeeded(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    // No terminal reads it: no progress, no colours, nothing at all.
-    assert_eq!(text(&output.stderr), "");
-    text(&output.stdout)
-}
-
-/// What is said on the standard error, and that the exit code is this.
-fn refused(output: &Output, code: i32) -> String {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(!said.contains("panicked") && !said.contains('\x1b'), "{said}");
-    said
 }
 
 fn with_cat(name: &str) -> Scratch {

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use image::RgbImage;
 use safetensors::SafeTensors;
-use scratch::{Scratch, assert_says, golden};
+use scratch::{Scratch, assert_says, golden, refused, succeeded};
 use serde_json::Value;
 
 /// Size of the clip's frames.
@@ -28,23 +28,6 @@ fn track(folder: &Path, arguments: &[&str]) -> Output {
 
 fn frames() -> String {
     golden("video/frames").to_str().unwrap().to_owned()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn succeeded(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "");
-    text(&output.stdout)
-}
-
-fn refused(output: &Output, code: i32) -> String {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(!said.contains("panicked"), "{said}");
-    said
 }
 
 fn lines(said: &str) -> Vec<Value> {
@@ -97,8 +80,8 @@ fn objects_come_later_are_corrected_and_are_given_as_masks() {
     assert_eq!([4, 5, 6, 7, 19].map(|frame| objects(frame).len()), [1, 2, 2, 3, 3]);
     assert_eq!(objects(19), [1, 2, 3]);
     // The second object as the reference has it, whatever else is followed.
-    for frame in 6..14 {
-        close(&lines[frame]["masks"][1]["object_score"], score(&format!("second.3.2.{frame}")));
+    for (frame, line) in lines.iter().enumerate().take(14).skip(6) {
+        close(&line["masks"][1]["object_score"], score(&format!("second.3.2.{frame}")));
     }
     assert_eq!((&lines[7]["masks"][2]["iou"], &lines[7]["masks"][2]["object_score"]), (&1.0.into(), &10.0.into()));
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import array
 import io
+import json
+from pathlib import Path
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -126,3 +128,15 @@ def detections(stamp: Time, *found: Detection2D) -> Detection2DArray:
     for one in found:
         one.header = header(stamp)
     return Detection2DArray(header=header(stamp), detections=list(found))
+
+
+def tensors(file: Path) -> dict[str, np.ndarray]:
+    """A safetensors file of f32: the length of a description in JSON, the description, the values."""
+    content = file.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    described = json.loads(content[8:start])
+    return {
+        name: np.frombuffer(content[start:][slice(*entry["data_offsets"])], np.float32).reshape(entry["shape"])
+        for name, entry in described.items()
+        if name != "__metadata__"
+    }

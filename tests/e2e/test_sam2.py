@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from messages import image, prompt, whole_mask
+from messages import image, prompt, tensors, whole_mask
 from robot import Robot
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -17,22 +17,10 @@ BUNDLE = GOLDEN / "sam2"
 PARAMETERS = {"model": str(BUNDLE)}
 
 
-def tensors() -> dict[str, np.ndarray]:
-    """`expected.safetensors`: the length of a description in JSON, the description, the values."""
-    content = (BUNDLE / "expected.safetensors").read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
-    described = json.loads(content[8:start])
-    return {
-        name: np.frombuffer(content[start:][slice(*entry["data_offsets"])], np.float32).reshape(entry["shape"])
-        for name, entry in described.items()
-        if name != "__metadata__"
-    }
-
-
 @pytest.mark.parametrize("photo", ["chelsea", "astronaut"])
 def test_answers_are_those_of_the_predictor(robot: Robot, photo: str) -> None:
     rgb = np.array(Image.open(GOLDEN / f"{photo}.png").convert("RGB"))
-    expected = tensors()
+    expected = tensors(BUNDLE / "expected.safetensors")
     # A mask prompt is a picture on the topics and logits in the file.
     cases = [c for c in json.loads((BUNDLE / "cases.json").read_text()) if c["photo"] == photo and "mask" not in c]
     assert {c["case"] for c in cases} >= {"point", "negative", "box", "point_box"}

@@ -13,7 +13,7 @@ from PIL import Image
 from promptseg_msgs.msg import MaskArray, ObjectMask, PromptArray
 
 from harness import eventually
-from messages import ids, image, pixels, prompt, whole_mask
+from messages import ids, image, pixels, prompt, tensors, whole_mask
 from robot import Robot
 
 BUNDLE = Path(__file__).parents[1] / "golden" / "video"
@@ -30,14 +30,7 @@ def tracking(robot: Robot) -> None:
 
 
 def expected() -> dict[str, np.ndarray]:
-    content = (BUNDLE / "expected.safetensors").read_bytes()
-    start = 8 + int.from_bytes(content[:8], "little")
-    described = json.loads(content[8:start])
-    return {
-        name: np.frombuffer(content[start:][slice(*entry["data_offsets"])], np.float32).reshape(entry["shape"])
-        for name, entry in described.items()
-        if name != "__metadata__"
-    }
+    return tensors(BUNDLE / "expected.safetensors")
 
 
 def next_frame(robot: Robot, rgb: np.ndarray) -> MaskArray:

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test program takes what it needs
 
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -76,4 +77,25 @@ pub fn assert_says(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }
+}
+
+/// What a program wrote.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// What a program printed that ends well and says nothing on the standard error.
+pub fn succeeded(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    // No terminal reads it: no progress, no colours, nothing at all.
+    assert_eq!(text(&output.stderr), "");
+    text(&output.stdout)
+}
+
+/// What is said on the standard error, and that the exit code is this.
+pub fn refused(output: &Output, code: i32) -> String {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains("panicked") && !said.contains('\x1b'), "{said}");
+    said
 }
