@@ -38,7 +38,7 @@ FAMILIES = (
     Listing("mobile-sam", "mobile_sam", ("vit_tiny", "small"), "MobileSAM", "hq"),
     Listing("sam2", "sam2", HIERA, "SAM 2", "sam2", remembers=True),
     Listing("sam2.1", "sam2", HIERA, "SAM 2.1", "sam2", build="build_2_1", remembers=True),
-    Listing("edgetam", "edgetam", ("repvit_m1", "small"), "EdgeTAM", "edgetam", folders=True),
+    Listing("edgetam", "edgetam", ("repvit_m1", "small"), "EdgeTAM", "edgetam", folders=True, remembers=True),
 )
 
 
@@ -115,6 +115,8 @@ def main(arguments: list | None = None) -> int:
         build = getattr(module, listing.build)
         options = {"remembers": not args.no_memory} if listing.remembers else {}
         family = build(args.model, args.checkpoint, args.random_weights, args.image_size, **options)
+        if listing.remembers and not args.no_memory and family.memory is None:
+            say("without memory, which is read from its authors' checkpoint only: the bundle is for images")
         name = args.name or f"{listing.name}_{args.model}".replace("-", "_")
         source = args.source or (f"random weights, seed {args.random_weights}" if random else args.checkpoint.name)
         measured = export.export(family, name, source, args.out, args.variants, say)

@@ -4,6 +4,9 @@ tests.
 Its image path is SAM 2's, so it is built of the package `sam2` and timm, and the checkpoint of its authors
 (`edgetam.pt`) fits by name. transformers has a model class of its own: a folder of it, `EdgeTamModel`, is loaded under
 the names of the other, and then it is transformers' model that the bundle is compared with.
+
+Its video path is SAM 2's with another memory (`perceiver`), which is read from the authors' checkpoint only. It is compared
+with `SAM2VideoPredictor` with transformers' modules in the place of what the package `sam2` does not have.
 """
 
 import re
@@ -18,15 +21,19 @@ from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam2_base import SAM2Base
 from timm.utils import reparameterize_model
 from torch import nn
-from transformers import EdgeTamConfig, EdgeTamModel, EdgeTamVisionConfig, TimmWrapperConfig
+from sam2.sam2_video_predictor import SAM2VideoPredictor
+from transformers import EdgeTamConfig, EdgeTamModel, EdgeTamVideoConfig, EdgeTamVisionConfig, TimmWrapperConfig
+from transformers.models.edgetam_video import modeling_edgetam_video as video
 
-from . import checkpoints, sam2
+from . import checkpoints, memory, perceiver, sam2
 from .family import Prompts
 
 BACKBONE = {"repvit_m1": {}, "small": {"embed_dim": (16, 24, 32, 48), "depth": (1, 1, 1, 1)}}
 """What timm's `repvit_m1` is made with."""
 IMAGE_PATH = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
-"""The rest of the authors' checkpoint is the memory of the video path, which is not that of the package `sam2`."""
+"""The rest of the authors' checkpoint is the memory of the video path."""
+LATENTS = {"repvit_m1": 256, "small": 16}
+"""Of a frame's memory, as many that look at all of it as of those that look at a window each."""
 
 NAMES = (
     # transformers -> sam2, in this order.
@@ -82,12 +89,93 @@ def names_of_sam2(state: dict) -> dict:
     return renamed
 
 
-def network(model: str, image_size: int) -> SAM2Base:
-    """The image path of SAM 2 with another trunk."""
+class Predictor(SAM2VideoPredictor):
+    """The memory of EdgeTAM in `SAM2VideoPredictor`, by transformers' modules."""
+
+    def by_transformers(self) -> None:
+        """Takes the weights as they are now."""
+        perceiver, attention, c = self.spatial_perceiver, self.memory_attention, self.hidden_dim
+        config = EdgeTamVideoConfig(
+            memory_attention_hidden_size=c,
+            memory_attention_num_layers=attention.num_layers,
+            memory_attention_mlp_hidden_size=attention.layers[0].linear1.out_features,
+            memory_attention_rope_feat_sizes=[self.sam_image_embedding_size] * 2,
+            memory_attention_rope_k_sizes=[perceiver.across] * 2,
+            memory_encoder_output_channels=self.mem_dim,
+            perceiver_resampler_num_latents=len(perceiver.latents),
+            perceiver_resampler_num_latents_2d=len(perceiver.latents_2d),
+            perceiver_resampler_hidden_size=self.mem_dim,
+            perceiver_resampler_attention_head_dim=self.mem_dim,
+            perceiver_resampler_mlp_intermediate_size=4 * self.mem_dim,
+            perceiver_resampler_num_layers=len(perceiver.layers),
+            attn_implementation="eager",
+        )
+        resampler, attend = video.EdgeTamVideoPerceiverResampler(config), video.EdgeTamVideoMemoryAttention(config)
+        for layer in attend.layers:
+            # Written for memories that are 64 wide.
+            layer.cross_attn_image = video.EdgeTamVideoRoPECrossAttention(config, kv_in_dim=self.mem_dim)
+        resampler.load_state_dict(names_of_transformers(perceiver.state_dict(), PERCEIVER_NAMES))
+        attend.load_state_dict(names_of_transformers(attention.state_dict(), ATTENTION_NAMES))
+        # No part of the network, whose parameters these are.
+        self.resample, self.attend = [resampler.eval()], [attend.eval()]
+        attention.forward = self._attend
+
+    def _attend(self, curr: list, curr_pos: list, memory: torch.Tensor, memory_pos: torch.Tensor, num_obj_ptr_tokens: int):
+        frames = (len(memory) - num_obj_ptr_tokens) // sum(map(len, self._latents()))
+        made = self.attend[0](curr[0], memory, curr_pos[0], memory_pos, num_obj_ptr_tokens, frames)
+        return made.reshape(curr[0].shape)
+
+    def _latents(self) -> tuple:
+        return self.spatial_perceiver.latents, self.spatial_perceiver.latents_2d
+
+    def _encode_new_memory(self, **arguments) -> tuple:
+        features, places = super()._encode_new_memory(**arguments)
+        # One column, for the rest of the predictor.
+        made = (latents.transpose(1, 2)[..., None] for latents in self.resample[0](features, places[0]))
+        return next(made), [next(made)]
+
+
+PERCEIVER_NAMES = (
+    (r"^latents$", "latents_1d"),
+    (r"self_ff\.0", "self_mlp.layer_norm"),
+    (r"self_ff\.1", "self_mlp.up_proj"),
+    (r"self_ff\.3", "self_mlp.down_proj"),
+    (r"\.ff\.0", ".mlp.layer_norm"),
+    (r"\.ff\.1", ".mlp.up_proj"),
+    (r"\.ff\.3", ".mlp.down_proj"),
+    (r"self_attn\.norm", "layer_norm_self"),
+    (r"attn\.norm_x", "layer_norm_input"),
+    (r"attn\.norm_latents", "layer_norm_latents"),
+    (r"self_attn", "self_attention"),
+    (r"\.attn", ".cross_attention"),
+    (r"^norm", "layer_norm"),
+    (r"to_(\w+)", r"\1_proj"),
+    (r"out_proj", "o_proj"),
+)
+ATTENTION_NAMES = ((r"norm", "layer_norm"), (r"out_proj", "o_proj"), (r"\.linear1", ".mlp.up_proj"), (r"\.linear2", ".mlp.down_proj"))
+"""The package `sam2` and EdgeTAM's authors -> transformers, in this order."""
+
+
+def names_of_transformers(state: dict, names: tuple) -> dict:
+    renamed = {}
+    for name, value in state.items():
+        for pattern, replacement in names:
+            name = re.sub(pattern, replacement, name)
+        if "kv_proj" in name:
+            for part, half in zip("kv", value.chunk(2)):
+                renamed[name.replace("kv_proj", f"{part}_proj")] = half
+        else:
+            renamed[name] = value
+    return renamed
+
+
+def network(model: str, image_size: int, remembers: bool = False) -> SAM2Base:
+    """SAM 2 with another trunk, and another memory or none."""
     if model == "small":
-        base = sam2.small("sam2", image_size)
+        base = sam2.small("sam2", image_size, remembers=remembers)
     else:
-        base = build_sam2(sam2.config("sam2", "hiera_tiny"), device="cpu")
+        options = [*sam2.VIDEO, "++model.memory_attention.num_layers=2"]
+        base = build_sam2(sam2.config("sam2", "hiera_tiny"), device="cpu", hydra_overrides_extra=options)
     trunk = Trunk(**BACKBONE[model])
     c = base.hidden_dim
     neck = FpnNeck(
@@ -98,6 +186,12 @@ def network(model: str, image_size: int) -> SAM2Base:
         fpn_interp_model="nearest",
     )
     base.image_encoder = ImageEncoder(trunk=trunk, neck=neck, scalp=1)
+    if remembers:
+        base.__class__ = Predictor
+        base.spatial_perceiver = perceiver.Perceiver(
+            base.mem_dim, base.sam_image_embedding_size, LATENTS[model], LATENTS[model]
+        )
+        return base.eval()
     for name in {n.split(".")[0] for n in base.state_dict() if not n.startswith(IMAGE_PATH)}:
         delattr(base, name)
     return base.eval()
@@ -152,7 +246,10 @@ class EdgeTam(sam2.Sam2):
 
     def __init__(self, model: SAM2Base, reference: EdgeTamModel | None):
         self.reference = reference
-        super().__init__(model, "edgetam")
+        remembers = isinstance(model, Predictor)
+        super().__init__(model, "edgetam", remembers)
+        if remembers:
+            model.by_transformers()
         # One convolution for each of RepViT's bundles of branches, as its authors run it.
         self.encoder.image_encoder.trunk.body = reparameterize_model(self.encoder.image_encoder.trunk.body)
 
@@ -213,15 +310,19 @@ class EdgeTam(sam2.Sam2):
         )
 
 
-def build(model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None) -> EdgeTam:
-    """`checkpoint`: the authors' `edgetam.pt`, or a folder of transformers."""
+def build(
+    model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, remembers: bool = True
+) -> EdgeTam:
+    """`checkpoint`: the authors' `edgetam.pt`, or a folder of transformers, which is read for images only."""
     if seed is not None:
         torch.manual_seed(seed)
-    base = network(model, image_size or 256)
+    remembers = remembers and (checkpoint is None or checkpoint.is_file())
+    base = network(model, image_size or 256, remembers)
     if checkpoint is not None and checkpoint.is_file():
         state = checkpoints.read(checkpoint)
         state = state.get("model", state)
-        checkpoints.fit(base, {k: v for k, v in state.items() if k.startswith(IMAGE_PATH)}, checkpoint)
+        wanted = state if remembers else {k: v for k, v in state.items() if k.startswith(IMAGE_PATH)}
+        checkpoints.fit(base, wanted, checkpoint)
         return EdgeTam(base.eval(), None)
     if checkpoint is not None:
         reference = read_folder(checkpoint)
@@ -229,10 +330,12 @@ def build(model: str, checkpoint: Path | None, seed: int | None, image_size: int
         return EdgeTam(base.eval(), reference)
     reference = of_transformers(model, base)
     # The same tensors in both, and not copies.
-    base.load_state_dict(names_of_sam2(reference.state_dict()), assign=True)
+    base.load_state_dict({**base.state_dict(), **names_of_sam2(reference.state_dict())}, assign=True)
     # transformers starts with weights so small that a prompt makes no difference.
     for module in base.modules():
         if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)):
             module.reset_parameters()
     sam2.randomise(base)
+    if remembers:
+        memory.randomise(base)
     return EdgeTam(base.eval(), reference)

@@ -85,12 +85,13 @@ class MemoryAttention(nn.Module):
 
     def __init__(self, model: SAM2Base):
         super().__init__()
-        attention = model.memory_attention
+        attention, latents = model.memory_attention, getattr(model, "spatial_perceiver", None)
         self.channels, self.narrow, self.side = model.hidden_dim, model.mem_dim, model.sam_image_embedding_size
         c, picture = self.channels, torch.zeros(1, 1, self.side, self.side)
         cells = cells_of(model.image_encoder.neck.position_encoding(picture))
         self.register_buffer("offset", 0.1 * cells - model.no_mem_embed.reshape(1, 1, c))
-        self.register_buffer("places", cells_of(model.memory_encoder.position_encoding(picture)))
+        places = cells_of(model.memory_encoder.position_encoding(picture)) if latents is None else latents.places()
+        self.register_buffer("places", places)
         self.register_buffer("times", model.maskmem_tpos_enc.detach().reshape(-1, self.narrow))
         rates = torch.arange(c // 2, dtype=torch.float32)
         self.register_buffer("periods", 10000 ** (2 * (rates // 2) / (c // 2)))
@@ -98,9 +99,12 @@ class MemoryAttention(nn.Module):
         self.pointer_time = copy.deepcopy(model.obj_ptr_tpos_proj) if model.add_tpos_enc_to_obj_ptrs else None
         self.blocks = copy.deepcopy(attention.layers)
         self.norm = copy.deepcopy(attention.norm)
-        table = Table(self.blocks[0].self_attn.compute_cis(end_x=self.side, end_y=self.side))
+        rotate = self.blocks[0].self_attn.compute_cis
+        table = keys = Table(rotate(end_x=self.side, end_y=self.side))
+        if latents is not None:
+            keys = Table(latents.cis(rotate))
         self.self_attentions = nn.ModuleList(Attention(b.self_attn, table, table) for b in self.blocks)
-        self.cross_attentions = nn.ModuleList(Attention(b.cross_attn_image, table, table) for b in self.blocks)
+        self.cross_attentions = nn.ModuleList(Attention(b.cross_attn_image, table, keys) for b in self.blocks)
 
     def forward(
         self,
@@ -132,7 +136,7 @@ class MemoryEncoder(nn.Module):
     """`_encode_new_memory` of `SAM2Base`.
 
     image_embeddings [1, C, h, w] as the encoder's graph has them; low_res_masks [1, 1, L, L], logits; binarize [1, 1], 1 for
-    a mask that somebody pointed at; object_score_logits [1, 1] (SAM 2.1 only) -> memory_features [1, h * w, C']
+    a mask that somebody pointed at; object_score_logits [1, 1] (SAM 2.1 only) -> memory_features [1, h * w, C'], or EdgeTAM's latents
     """
 
     def __init__(self, model: SAM2Base):
@@ -141,6 +145,10 @@ class MemoryEncoder(nn.Module):
         self.factor = float(model.backbone_stride // 4)
         self.scale, self.bias = model.sigmoid_scale_for_mem_enc, model.sigmoid_bias_for_mem_enc
         self.encoder = copy.deepcopy(model.memory_encoder)
+        self.perceiver = copy.deepcopy(getattr(model, "spatial_perceiver", None))
+        if self.perceiver is not None:
+            picture = torch.zeros(1, 1, model.sam_image_embedding_size, model.sam_image_embedding_size)
+            self.register_buffer("places", cells_of(self.encoder.position_encoding(picture)))
         self.register_buffer("no_memory", model.no_mem_embed.detach().reshape(1, -1, 1, 1))
         absent = model.no_obj_embed_spatial
         self.register_buffer("absent", None if absent is None else absent.detach().reshape(1, 1, -1))
@@ -153,10 +161,10 @@ class MemoryEncoder(nn.Module):
         e = self.encoder
         masks = e.mask_downsampler(masks * self.scale + self.bias)
         features = cells_of(e.out_proj(e.fuser(e.pix_feat_proj(image_embeddings - self.no_memory) + masks)))
-        if object_score_logits is None:
-            return features
-        score = reshape(object_score_logits, 1, 1, 1)
-        return torch.where(score > 0, features, features + self.absent)
+        if object_score_logits is not None:
+            score = reshape(object_score_logits, 1, 1, 1)
+            features = torch.where(score > 0, features, features + self.absent)
+        return features if self.perceiver is None else self.perceiver(features, self.places)
 
 
 @dataclass
@@ -201,13 +209,13 @@ class Memory:
 
 
 def of_sam2(model: SAM2Base) -> Memory:
-    cells = model.sam_image_embedding_size**2
+    attention = MemoryAttention(model)
     return Memory(
-        attention=MemoryAttention(model),
+        attention=attention,
         encoder=MemoryEncoder(model),
         frames=model.num_maskmem,
         pointers=model.max_obj_ptrs_in_encoder,
-        shape=(cells, model.mem_dim),
+        shape=tuple(attention.places.shape[1:]),
         weights={
             "no_memory_embedding": model.no_mem_embed.reshape(-1),
             "no_object_pointer": model.no_obj_ptr.reshape(-1),
@@ -245,7 +253,7 @@ def randomise(model: SAM2Base) -> None:
     for block in model.memory_encoder.fuser.layers:
         block.gamma.uniform_(0.3, 0.7)
     # What comes out of it is spread as the image's own features are, which the decoder's weights are made for.
-    side, size = model.sam_image_embedding_size, model.image_size
+    size = model.image_size
     image = sum(
         nn.functional.interpolate(torch.randn(1, 3, cells, cells), size=(size, size), mode="bilinear")
         for cells in (4, 16, 64)
@@ -253,7 +261,7 @@ def randomise(model: SAM2Base) -> None:
     fine, middle, coarse = model.image_encoder(image)["backbone_fpn"]
     features = coarse + model.no_mem_embed.reshape(1, -1, 1, 1)
     attention = MemoryAttention(model.eval())
-    memories = torch.randn(3, side * side, model.mem_dim)
+    memories = torch.randn(3, *attention.places.shape[1:])
     times = torch.eye(len(attention.times))[:3]
     pointers = torch.randn(2, model.hidden_dim), torch.rand(2, 1)
     pointers = pointers[: 1 + (attention.pointer_time is not None)]
@@ -272,4 +280,4 @@ def randomise(model: SAM2Base) -> None:
         model.sam_mask_decoder.predict_masks(cells, image_pe, sparse, dense, False, [fine, middle])[3]
         for cells in (features, seen)
     ]
-    head.bias.add_((3.0 - torch.cat(scores).min()).clamp(min=0))
+    head.bias.add_((6.0 - torch.cat(scores).min()).clamp(min=0))

@@ -44,6 +44,7 @@ def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
             part.unlink()
     # It leaves the types of before, and its casts at the end.
     del converted.graph.value_info[:]
+    made_once(converted.graph)
     OnnxModel.graph_topological_sort(converted.graph)
     join_casts(converted.graph)
     onnx.save(converted, target)
@@ -59,6 +60,16 @@ def resizing_by_weights(graph: onnx.GraphProto) -> None:
         tensor.name = node.output[0]
         graph.initializer.append(tensor)
         graph.node.remove(node)
+
+
+def made_once(graph: onnx.GraphProto) -> None:
+    """It makes a cast for each operator that wants one, of the same name."""
+    made = set()
+    for number, node in enumerate(list(graph.node)):
+        node.name = f"{node.op_type}_{number}"
+        if node.op_type == "Cast" and node.output[0] in made:
+            graph.node.remove(node)
+        made.update(node.output)
 
 
 def join_casts(graph: onnx.GraphProto) -> None:

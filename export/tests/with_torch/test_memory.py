@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from promptseg_export import cli, export, sam2, video_proof, video_reference
+from promptseg_export import cli, edgetam, export, sam2, video_proof, video_reference
 from promptseg_export.parity import Mismatch
 
 
@@ -68,6 +68,21 @@ def test_a_tracker_that_looks_at_the_wrong_frames_is_refused(bundle, said, monke
     monkeypatch.setattr(video_reference.Tracker, "memories", shifted)
     with pytest.raises(Mismatch, match="^tracking: "):
         video_proof.prove(family, out, False, said)
+
+
+def test_edgetams_memory_is_transformers(said, tmp_path):
+    family = edgetam.build("small", None, 5)
+    export.export(family, "name", "source", tmp_path / "out", ("fp32",), said)
+    memory = json.loads((tmp_path / "out/bundle.json").read_text())["memory"]
+    assert memory["shape"] == [32, 16]
+    assert max(memory["parity"]["fp32"][part] for part in ("low_res", "pointers", "scores")) < 1e-4
+    assert not any("next to no object" in line for line in said)
+    # The latents that look at a window each, in another order.
+    perceiver = family.memory.encoder.perceiver
+    perceiver.latents_2d.data = perceiver.latents_2d.flip(0)
+    export.write_memory(family, tmp_path / "out", said)
+    with pytest.raises(Mismatch, match="^tracking: "):
+        video_proof.prove(family, tmp_path / "out", False, said)
 
 
 def test_memory_can_be_left_out(tmp_path):

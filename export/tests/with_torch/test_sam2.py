@@ -43,11 +43,14 @@ def test_the_two_versions_are_told_apart(tmp_path):
         sam2.build_2_1("small", tmp_path / "sam2.pt", None)
 
 
-def test_the_checkpoint_of_edgetams_authors_is_loaded_without_its_memory(tmp_path):
+@pytest.mark.parametrize("remembers", [True, False], ids=["with memory", "without"])
+def test_the_checkpoint_of_edgetams_authors_is_loaded(remembers, tmp_path):
     before = edgetam.build("small", None, 4)
-    state = {**before.network.state_dict(), "spatial_perceiver.latents": torch.zeros(3)}
+    state = before.network.state_dict()
+    assert {"spatial_perceiver.latents_2d", "spatial_perceiver.layers.0.attn.to_kv.weight"} <= set(state)
     torch.save({"model": state}, tmp_path / "edgetam.pt")
-    after = edgetam.build("small", tmp_path / "edgetam.pt", None)
+    after = edgetam.build("small", tmp_path / "edgetam.pt", None, remembers=remembers)
+    assert (after.memory is not None) == remembers
     assert before.reference is not None and after.reference is None
     for prompts in (CLICK, BOX):
         for multimask in (False, True):
@@ -57,11 +60,12 @@ def test_the_checkpoint_of_edgetams_authors_is_loaded_without_its_memory(tmp_pat
     del state["sam_mask_decoder.conv_s0.bias"]
     torch.save({"model": state}, tmp_path / "edgetam.pt")
     with pytest.raises(CheckpointError, match="missing: sam_mask_decoder.conv_s0.bias"):
-        edgetam.build("small", tmp_path / "edgetam.pt", None)
+        edgetam.build("small", tmp_path / "edgetam.pt", None, remembers=remembers)
 
 
 def test_a_folder_of_transformers_is_loaded_under_the_names_of_sam2(folder):
     family = edgetam.build("small", folder, None)
+    assert family.memory is None
     family.set_image(parity.photo())
     theirs, ours = family.predict(BOX, True), sam2.Sam2.predict(family, BOX, True)
     assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(theirs, ours))
