@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use tokio::sync::oneshot;
 
 use super::testing::{FakeDecoder, frame, stamp};
-use super::tests::{PATIENCE, bench, bench_with, patient};
+use super::tests::{PATIENCE, bench, bench_with, patient, told};
 use super::*;
 use crate::prompt::{BoxPrompt, Prompt};
 
@@ -117,9 +117,9 @@ fn a_question_on_its_own_image_is_answered_and_leaves_no_trace() {
         answer
     };
     b.gate.open(1);
-    let answer = ask(SegmentOn::Image(frame(42))).blocking_recv().unwrap().unwrap();
+    let answer = told(ask(SegmentOn::Image(frame(42)))).unwrap();
     assert_eq!((answer.header.stamp, answer.objects[0].iou), (stamp(42), 0.42));
-    let answer = ask(SegmentOn::Frame(FrameRef::Newest)).blocking_recv().unwrap().unwrap();
+    let answer = told(ask(SegmentOn::Frame(FrameRef::Newest))).unwrap();
     assert_eq!(answer.header.stamp, stamp(1));
     assert_eq!(b.engine.usage().kept_frames, 1);
 }

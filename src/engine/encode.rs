@@ -77,7 +77,11 @@ async fn my_turn<'a>(
     loop {
         tokio::select! {
             biased;
-            session = &mut session => return session,
+            session = &mut session => {
+                // One that came in the moment of the turn.
+                take_newer(shared, job);
+                return session;
+            }
             () = shared.newer.notified() => take_newer(shared, job),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::testing::{FakeDecoder, HEIGHT, OBJECT_SCORE_BELOW_ZERO, WIDTH, header, stamp};
-use super::tests::{Bench, PATIENCE, bench, bench_of, patient, until};
+use super::tests::{Bench, PATIENCE, bench, bench_of, patient, told, until};
 use super::*;
 use crate::model::{DecodeOptions, Decodes, Embedding, Error};
 use crate::prompt::{LowResLogits, Point, Prompt};
@@ -200,6 +200,8 @@ fn a_click_on_an_older_frame_is_of_that_frame_and_frames_that_were_skipped_leave
     for sec in 1..=3 {
         t.b.encode(sec);
     }
+    // Before there is an object to follow over them.
+    until(|| t.b.engine.shared.lock().fresh.is_none());
     assert_eq!(t.click(FrameRef::At(stamp(1)), 5.0).header.stamp, stamp(1));
     // Frames 2 and 3 were never followed over.
     t.frame(4, 1);
@@ -300,7 +302,7 @@ fn a_correction_that_is_taken_back_conditions_nothing_any_more() {
     t.click(FrameRef::Newest, 6.0);
     let (reply, answer) = tokio::sync::oneshot::channel();
     t.b.engine.interact(Interaction::Undo { reply }).unwrap();
-    assert!(answer.blocking_recv().unwrap().unwrap().contains("object 1 has 1 point"));
+    assert!(told(answer).unwrap().contains("object 1 has 1 point"));
     t.frame(3, 1);
     // Without the correction: the click's frame, and the one that was followed over.
     assert_eq!(t.rows(3).last(), Some(&(5.0, vec![6, 0])));
@@ -314,7 +316,7 @@ fn a_second_click_on_a_frame_that_is_taken_back_leaves_the_first() {
     t.click(FrameRef::Newest, 6.0);
     let (reply, answer) = tokio::sync::oneshot::channel();
     t.b.engine.interact(Interaction::Undo { reply }).unwrap();
-    answer.blocking_recv().unwrap().unwrap();
+    told(answer).unwrap();
     t.frame(2, 1);
     let asked = t.told();
     let prompts: Vec<_> = asked.iter().filter(|a| a.rows.is_none()).map(|a| a.points.len()).collect();

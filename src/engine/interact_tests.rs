@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::testing::{HEIGHT, WIDTH, stamp};
-use super::tests::{Bench, PATIENCE, bench, patient, until};
+use super::tests::{Bench, PATIENCE, bench, patient, told, until};
 use super::*;
 use crate::pixels::MaskInput;
 use crate::prompt::{BoxPrompt, Point};
@@ -11,7 +11,7 @@ use crate::prompt::{BoxPrompt, Point};
 fn undo(b: &Bench) -> Result<String, String> {
     let (reply, answer) = oneshot::channel();
     b.engine.interact(Interaction::Undo { reply }).unwrap();
-    answer.blocking_recv().unwrap()
+    told(answer)
 }
 
 fn corner(b: &Bench, x: f32, y: f32) {

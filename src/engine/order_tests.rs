@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use tokio::sync::oneshot;
 
 use super::testing::{FakeDecoder, TimedEncoder, content, frame, frame_of, header, stamp};
-use super::tests::{PATIENCE, bench, patient, until};
+use super::tests::{PATIENCE, bench, patient, told, until};
 use super::*;
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
@@ -112,7 +112,7 @@ fn play(seed: u64, operations: usize) -> Story {
             std::thread::yield_now();
         }
     }
-    story.answers.extend(asked.into_iter().map(|answer| answer.blocking_recv().expect("every question is answered")));
+    story.answers.extend(asked.into_iter().map(told));
     until(|| {
         let usage = engine.usage();
         usage.prompts + usage.batches + usage.to_encode == 0

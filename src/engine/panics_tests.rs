@@ -8,7 +8,7 @@ use image::RgbImage;
 use tokio::sync::oneshot;
 
 use super::testing::{FakeDecoder, TimedEncoder, content, frame, frame_of, stamp};
-use super::tests::{PATIENCE, bench, patient, until};
+use super::tests::{PATIENCE, bench, patient, told, until};
 use super::*;
 use crate::prompt::{Point, Prompt};
 
@@ -40,7 +40,7 @@ fn an_encoder_that_panics_costs_one_frame() {
     let objects = vec![ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
     let on = SegmentOn::Image(frame_of(BAD, stamp(2)));
     engine.segment(Segment { on, objects, all_candidates: false, reply });
-    assert_eq!(answer.blocking_recv().unwrap().unwrap_err().kind, RefusalKind::ModelFailed);
+    assert_eq!(told(answer).unwrap_err().kind, RefusalKind::ModelFailed);
     engine.push_frame(frame_of(14, stamp(3)));
     until(|| engine.usage().kept_frames == 1);
     let metrics = engine.metrics();
@@ -54,7 +54,7 @@ fn a_decoder_that_panics_is_counted_and_a_question_has_an_answer() {
     let (reply, answer) = oneshot::channel();
     let objects = vec![ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
     b.engine.segment(Segment { on: SegmentOn::Frame(FrameRef::Newest), objects, all_candidates: false, reply });
-    let refusal = answer.blocking_recv().unwrap().unwrap_err();
+    let refusal = told(answer).unwrap_err();
     assert!(refusal.message.contains("the mask decoder panicked: a decoder that panics, on purpose"), "{refusal:?}");
     assert!(b.engine.metrics().panics >= 1);
 }

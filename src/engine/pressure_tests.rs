@@ -10,7 +10,7 @@ use super::schedule::MOST_PROMPTS;
 use super::testing::{
     FakeDecoder, ManualClock, TimedDecoder, TimedEncoder, content, frame, frame_of, gated_encoder, stamp,
 };
-use super::tests::{PATIENCE, bench, bench_with, patient, until};
+use super::tests::{PATIENCE, bench, bench_with, patient, told, until};
 use super::*;
 use crate::pixels::MaskInput;
 use crate::prompt::{BoxPrompt, Point, Prompt};
@@ -179,7 +179,7 @@ fn on_the_encoder_questions_prompts_and_the_camera_take_turns() {
     let order: Vec<u8> = (0..3).map(|_| b.gate.started.recv_timeout(PATIENCE).unwrap()).collect();
     assert!(order.contains(&2) && order.contains(&3), "{order:?}");
     for answer in answers {
-        assert!(answer.blocking_recv().unwrap().is_ok());
+        assert!(told(answer).is_ok());
     }
 }
 
@@ -203,7 +203,7 @@ fn questions_that_the_decoder_has_no_time_for_wait_as_images() {
     assert_eq!((b.engine.usage().batches, b.engine.usage().to_encode), (2, 37));
     (0..40).for_each(|_| permits.send(()).unwrap());
     for (i, answer) in (100..140).zip(answers) {
-        assert_eq!(content(&answer.blocking_recv().unwrap().unwrap().image), i * 0x01_01_01);
+        assert_eq!(content(&told(answer).unwrap().image), i * 0x01_01_01);
     }
 }
 
@@ -233,7 +233,7 @@ fn what_waits_is_bounded_by_bytes_too() {
     let waiting = b.engine.usage();
     assert!(waiting.to_encode >= 3 && waiting.to_encode_bytes <= 10_000, "{waiting:?}");
     b.gate.open(10);
-    let refused = answers.into_iter().map(|a| a.blocking_recv().unwrap()).filter(Result::is_err).count();
+    let refused = answers.into_iter().map(told).filter(Result::is_err).count();
     assert_eq!(refused, 9 - waiting.to_encode);
 }
 

@@ -144,7 +144,7 @@ struct GatedDecoder {
 impl Decode for GatedDecoder {
     fn decode(&mut self, e: &Embedding, prompts: &[Prompt], options: &DecodeOptions) -> Result<Decodes, String> {
         let _ = self.started.send(prompts.len());
-        self.permits.recv().map_err(|_| "the test is over".to_owned())?;
+        self.permits.recv_timeout(2 * PATIENCE).map_err(|_| "the test is over".to_owned())?;
         self.inner.decode(e, prompts, options)
     }
 

@@ -8,6 +8,7 @@ use image::RgbImage;
 
 use super::frame::{Frame, FramePixels, Header, Stamp};
 use super::kept::KeptFrame;
+use super::tests::PATIENCE;
 use super::{Decode, Encode};
 use crate::model::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, Embedding};
 use crate::pixels::{Geometry, Resize, mask_from_low_res};
@@ -165,7 +166,7 @@ impl Encode for GatedEncoder {
     fn encode(&mut self, image: &RgbImage) -> Result<Embedding, String> {
         let value = image.get_pixel(0, 0)[0];
         let _ = self.started.send(value);
-        self.permits.recv().map_err(|_| "the test is over".to_owned())?;
+        self.permits.recv_timeout(2 * PATIENCE).map_err(|_| "the test is over".to_owned())?;
         Ok(embedding_of(f32::from(value), image.dimensions()))
     }
 }
@@ -190,7 +191,7 @@ impl Decode for FakeDecoder {
             self.asked.lock().unwrap().push(prompts.to_vec());
             if let Some((started, permits)) = &self.gate {
                 let _ = started.send(prompts.len());
-                permits.recv().map_err(|_| "the test is over".to_owned())?;
+                permits.recv_timeout(2 * PATIENCE).map_err(|_| "the test is over".to_owned())?;
             }
         }
         let second = embedding.tensor("image_embeddings").map_or(0.0, |(_, v)| v[0]);

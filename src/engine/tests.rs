@@ -4,6 +4,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
 use super::testing::{FakeDecoder, Gate, frame, gated_encoder, stamp};
 use super::*;
 use crate::prompt::{BoxPrompt, Point, Prompt};
@@ -12,8 +14,9 @@ use crate::prompt::{BoxPrompt, Point, Prompt};
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Bench {
-    pub engine: Engine,
+    /// Dropped before the engine, whose thread may wait at it.
     pub gate: Gate,
+    pub engine: Engine,
     pub events: Receiver<Event>,
     pub asked: Arc<Mutex<Vec<Vec<Prompt>>>>,
 }
@@ -79,7 +82,17 @@ impl Bench {
     }
 }
 
-pub(super) fn until(condition: impl Fn() -> bool) {
+/// The answer to a question; a test that lost it fails, and does not wait for ever.
+pub(super) fn told<T>(mut answer: oneshot::Receiver<T>) -> T {
+    let mut told = None;
+    until(|| {
+        told = answer.try_recv().inspect_err(|e| assert_eq!(*e, TryRecvError::Empty, "no answer")).ok();
+        told.is_some()
+    });
+    told.unwrap()
+}
+
+pub(super) fn until(mut condition: impl FnMut() -> bool) {
     let since = Instant::now();
     while !condition() {
         assert!(since.elapsed() < PATIENCE, "the condition did not come true");
