@@ -126,12 +126,6 @@ def in_graphs(family: Family, tracker: video_reference.Tracker, scenario: dict, 
     return answers
 
 
-def apart(found: dict, expected: dict) -> np.ndarray:
-    """The largest differences of logits, pointers and scores."""
-    assert found.keys() == expected.keys(), "not the same answers"
-    return np.max([[np.abs(a - b).max() for a, b in zip(found[key], expected[key])] for key in expected], axis=0)
-
-
 @contextmanager
 def as_in_videos(family: Family):
     """Within it, masks that are not stable are replaced, as the video predictor does it, and the image encoder runs once

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::command::{Event, ObjectResult, Persistence, Refusal, Source, StageMs};
+use super::command::{ObjectResult, Persistence, Refusal, Source, StageMs};
 use super::decode::{CHUNK, Worker, encoding_ms};
 use super::feedback;
 use super::kept::KeptFrame;
 use super::objects::Object;
-use super::results::{lost, remember, result_of};
+use super::results::{lost, remember, result_of, tell_lost};
 use crate::model::Decoded;
 use crate::pixels::Mask;
 use crate::prompt::Prompt;
@@ -56,20 +56,17 @@ impl Worker<'_> {
         for (due, decoded) in due.iter().zip(decoded) {
             let Some(object) = self.objects.get_mut(due.id) else { continue };
             let reason = if due.follows { lost(object, &decoded, &self.settings) } else { None };
-            if due.follows && reason.is_some() != object.lost {
-                object.lost = reason.is_some();
-                let reason = reason.clone().unwrap_or_default();
-                (self.events)(Event::Tracking { id: due.id, lost: object.lost, reason });
-            }
-            if due.follows && reason.is_none() {
-                remember(object, &decoded);
+            if due.follows {
+                tell_lost(object, reason.as_deref(), self.events);
+                if reason.is_none() {
+                    remember(object, &decoded);
+                }
             }
             let shown = if due.follows { &due.prompt } else { &object.prompt };
             let mut result = result_of(object, shown, decoded);
             if reason.is_some() {
                 let (width, height) = (result.mask.width, result.mask.height);
-                let mask = Mask { width, height, area: 0, bbox: None, cropped: Vec::new(), stability: 0.0 };
-                result = ObjectResult { mask, lost: reason, points: Vec::new(), ..result };
+                result = ObjectResult { mask: Mask::empty(width, height), lost: reason, points: Vec::new(), ..result };
             }
             self.results.keep(frame.number, result);
         }

@@ -16,7 +16,7 @@ use super::schedule::{MOST_PROMPTS, Work, next, next_interaction};
 use super::state::{Held, Shared};
 use super::{Decode, EventSink, Session, Settings};
 use crate::model::{DecodeOptions, Decoded};
-use crate::pixels::{Geometry, MaskUpscaler};
+use crate::pixels::LastUpscaler;
 use crate::prompt::Prompt;
 use crate::video::MemorySpec;
 
@@ -42,7 +42,7 @@ pub(super) struct Worker<'a> {
     pub memory: Option<MemorySpec>,
     pub positions: Positions,
     /// Of the last frame that an object was followed to.
-    pub upscaler: Option<(Geometry, MaskUpscaler)>,
+    pub upscaler: LastUpscaler,
     /// Whether it was said that the model has no memory.
     pub said_without_memory: bool,
 }
@@ -66,7 +66,7 @@ pub(super) fn run(shared: &Shared, decoder: &Session<dyn Decode>, events: &Event
         results,
         memory,
         positions: Positions::default(),
-        upscaler: None,
+        upscaler: LastUpscaler::default(),
         said_without_memory: false,
     };
     loop {

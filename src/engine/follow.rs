@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, VecDeque};
 use tracing::debug_span;
 
 use super::command::{Event, ObjectResult, Persistence, Refusal, RefusalKind, StageMs};
-use super::decode::Worker;
+use super::decode::{Worker, bad_prompt, unknown};
 use super::feedback;
 use super::kept::KeptFrame;
 use super::objects::{Object, Objects};
-use super::results::{remember, result_of};
+use super::results::{not_there, remember, result_of, tell_lost};
 use crate::model::{Candidate, Decoded, Error};
-use crate::pixels::{Geometry, Mask, MaskUpscaler, SquareMask};
+use crate::pixels::{Geometry, Mask, SquareMask};
 use crate::prompt::{LowResLogits, Prompt};
-use crate::video::{Answer, Direction, Limits, MemorySpec, Network, Position, StepMs, Track, separate};
+use crate::video::{Answer, Direction, Limits, Network, Position, StepMs, Track, separate};
 
 /// Frames whose positions are known: more than are kept for prompts by default.
 const POSITIONS: usize = 256;
@@ -143,7 +143,7 @@ impl Worker<'_> {
         let most = self.settings.track.max_objects;
         let others = objects.iter().filter(|o| o.id != id && o.memory.is_some()).count();
         let Some(object) = objects.get_mut(id) else {
-            return Err(Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}")));
+            return Err(unknown(id));
         };
         if object.memory.is_none() && others >= most {
             let message = format!(
@@ -170,16 +170,14 @@ impl Worker<'_> {
         };
         track.limit(self.settings.track.limits(), self.settings.track.fill_holes);
         self.with_network(frame, |network| {
-            let mut answer = None;
-            if let Some(mask) = said.mask.as_ref().and_then(|mask| square(mask, &spec)) {
-                answer = Some(track.mask(network, position, &frame.embedding, &mask)?);
+            let mask = said.mask.as_ref().and_then(|m| SquareMask::of_logits(&m.data, m.side, spec.image_side));
+            if let Some(mask) = mask {
+                let answer = track.mask(network, position, &frame.embedding, &mask)?;
+                if said.prompt.points.is_empty() && said.prompt.bbox.is_none() {
+                    return Ok(answer);
+                }
             }
-            let says_more = !said.prompt.points.is_empty() || said.prompt.bbox.is_some();
-            if says_more || answer.is_none() {
-                let asked = Prompt { mask: None, ..said.prompt.clone() };
-                answer = Some(track.prompt(network, position, &frame.embedding, &asked)?);
-            }
-            answer.ok_or_else(|| Error::Session { file: String::new(), reason: "no prompt".to_owned() })
+            track.prompt(network, position, &frame.embedding, &said.prompt)
         })
     }
 
@@ -213,9 +211,7 @@ impl Worker<'_> {
     }
 
     fn follow_one(&mut self, id: u32, frame: &KeptFrame) -> Result<Answer, Refusal> {
-        let Some(object) = self.objects.get(id) else {
-            return Err(Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}")));
-        };
+        let object = self.objects.get(id).ok_or_else(|| unknown(id))?;
         let image = frame.embedding.image_size();
         let Some(mut memory) = object.memory.clone() else {
             return self.start_from_mask(id, frame);
@@ -256,13 +252,12 @@ impl Worker<'_> {
 
     /// An object without memory starts from what is known of it: its last mask, or else its prompts.
     fn start_from_mask(&mut self, id: u32, frame: &KeptFrame) -> Result<Answer, Refusal> {
-        let unknown = || Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}"));
-        let object = self.objects.get(id).ok_or_else(unknown)?;
+        let object = self.objects.get(id).ok_or_else(|| unknown(id))?;
         let geometry = &frame.embedding.geometry;
         let from_mask = feedback::follow(object, geometry, self.mask_threshold).map(|p| Prompt { mask: None, ..p });
         let (width, height) = geometry.image;
         let prompt = from_mask.unwrap_or_else(|| object.held.clone());
-        let prompt = prompt.check(width, height).map_err(|e| Refusal::new(RefusalKind::BadPrompt, e.to_string()))?;
+        let prompt = prompt.check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
         let said = Said { mask: prompt.mask.clone(), prompt: Prompt { mask: None, ..prompt } };
         let mut memory = Memory { track: Track::default(), image: geometry.image };
         let answer = self.prompt_track(&mut memory.track, &said, frame)?;
@@ -287,21 +282,16 @@ impl Worker<'_> {
             }
         }
         let (width, height) = frame.embedding.image_size();
-        let empty = Mask { width, height, area: 0, bbox: None, cropped: Vec::new(), stability: 0.0 };
         let count = found.len();
         for Found { id, answer } in found {
             let reason = match &answer {
                 Ok(answer) if answer.is_there() => None,
-                Ok(answer) => Some(format!("object score {:.2} is not above 0", answer.object_score)),
+                Ok(answer) => Some(not_there(answer.object_score)),
                 Err(reason) => Some(reason.clone()),
             };
             let decoded = answer.ok().map(|answer| self.decoded(&answer, &frame.embedding.geometry));
             let Some(object) = self.objects.get_mut(id) else { continue };
-            if reason.is_some() != object.lost {
-                object.lost = reason.is_some();
-                let reason = reason.clone().unwrap_or_default();
-                (self.events)(Event::Tracking { id, lost: object.lost, reason });
-            }
+            tell_lost(object, reason.as_deref(), self.events);
             let result = match decoded {
                 Some(decoded) => {
                     if reason.is_none() {
@@ -318,7 +308,7 @@ impl Worker<'_> {
                     iou: 0.0,
                     object_score: None,
                     candidate_ious: Vec::new(),
-                    mask: empty.clone(),
+                    mask: Mask::empty(width, height),
                     points: Vec::new(),
                     bbox: None,
                     lost: reason,
@@ -332,12 +322,8 @@ impl Worker<'_> {
     /// An answer in the decoder's words, its mask at the size of the image.
     fn decoded(&mut self, answer: &Answer, geometry: &Geometry) -> Decoded {
         let side = self.low_res_side;
-        let upscaler = match self.upscaler.take() {
-            Some((known, upscaler)) if known == *geometry => upscaler,
-            _ => MaskUpscaler::new(side, geometry),
-        };
+        let upscaler = self.upscaler.get(side, geometry);
         let mask = upscaler.mask(&answer.mask, self.mask_threshold, self.settings.stability_offset);
-        self.upscaler = Some((*geometry, upscaler));
         let low_res = LowResLogits { side, data: answer.mask.iter().map(|v| v.clamp(-32.0, 32.0)).collect() };
         let best = Candidate { index: 0, iou: answer.iou, mask, low_res, logits: None };
         Decoded { best, others: Vec::new(), candidate_ious: vec![answer.iou], object_score: Some(answer.object_score) }
@@ -354,7 +340,7 @@ impl Worker<'_> {
     }
 
     /// What objects remember, before a prompt is taken back: number of the frame that each was prompted on, and memory.
-    pub(super) fn memories(&mut self) -> BTreeMap<u32, (Option<u64>, Memory)> {
+    pub(super) fn memories(&self) -> BTreeMap<u32, (Option<u64>, Memory)> {
         self.objects.iter().filter_map(|o| Some((o.id, (o.prompted_on, o.memory.clone()?)))).collect()
     }
 
@@ -401,10 +387,6 @@ fn said_here(before: Option<&Object>, object: &Object, number: u64) -> Said {
         prompt = Prompt { mask: None, ..now.clone() };
     }
     Said { mask, prompt }
-}
-
-fn square(mask: &LowResLogits, spec: &MemorySpec) -> Option<SquareMask> {
-    SquareMask::of_logits(&mask.data, mask.side, spec.image_side)
 }
 
 fn same_aspect((w, h): (u32, u32), (width, height): (u32, u32)) -> bool {

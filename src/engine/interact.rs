@@ -130,8 +130,7 @@ impl Worker<'_> {
         };
         let (width, height) = frame.embedding.image_size();
         let mut prompts = Vec::with_capacity(changed.len());
-        let is_followed = |objects: &Objects, id: &u32| objects.get(*id).is_some_and(|o| self.follows(o));
-        let (followed, decoded_alone): (Vec<u32>, Vec<u32>) = changed.iter().partition(|id| is_followed(&objects, id));
+        let (mut followed, mut decoded_alone) = (Vec::new(), Vec::new());
         for id in &changed {
             let object = objects.get_mut(*id).ok_or_else(|| unknown(*id))?;
             let checked = object.refined().check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
@@ -139,8 +138,11 @@ impl Worker<'_> {
             object.prompt.bbox = checked.bbox;
             object.held.clone_from(&checked);
             object.prompted_on = Some(frame.number);
-            if !followed.contains(id) {
+            if self.follows(object) {
+                followed.push(*id);
+            } else {
                 object.memory = None;
+                decoded_alone.push(*id);
                 prompts.push(checked);
             }
         }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::Settings;
-use super::command::ObjectResult;
+use super::command::{Event, ObjectResult};
 use super::objects::{Object, Objects};
+use super::{EventSink, Settings};
 use crate::model::Decoded;
 use crate::prompt::Prompt;
 
@@ -102,10 +102,23 @@ pub(super) fn remember(object: &mut Object, decoded: &Decoded) {
     object.lost = false;
 }
 
+/// Why an object of that score counts as lost.
+pub(super) fn not_there(score: f32) -> String {
+    format!("object score {score:.2} is not above 0")
+}
+
+/// Keeps whether a tracked object is lost, and for what `reason`; says so when that changes.
+pub(super) fn tell_lost(object: &mut Object, reason: Option<&str>, events: &EventSink) {
+    if reason.is_some() != object.lost {
+        object.lost = reason.is_some();
+        events(Event::Tracking { id: object.id, lost: object.lost, reason: reason.unwrap_or_default().to_owned() });
+    }
+}
+
 /// Why a tracked object counts as lost on this frame; `None` when it is there.
 pub(super) fn lost(object: &Object, decoded: &Decoded, settings: &Settings) -> Option<String> {
     if let Some(score) = decoded.object_score.filter(|s| *s <= 0.0) {
-        return Some(format!("object score {score:.2} is not above 0"));
+        return Some(not_there(score));
     }
     if decoded.best.iou < settings.track_min_iou {
         return Some(format!("predicted IoU {:.2} is below {:.2}", decoded.best.iou, settings.track_min_iou));

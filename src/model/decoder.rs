@@ -20,7 +20,7 @@ use super::options::SessionOptions;
 use super::provider::ProviderReport;
 use super::shrinking::Shrinking;
 use super::{Error, ModelInfo, binding, session};
-use crate::pixels::{Geometry, MaskUpscaler};
+use crate::pixels::{Geometry, LastUpscaler, MaskUpscaler};
 use crate::prompt::{LowResLogits, Prompt};
 use crate::prompt_encoder::{PromptEncoder, Token, tokens};
 
@@ -43,8 +43,7 @@ pub struct MaskDecoder {
     pub(super) memory: Option<Memory>,
     max_objects: usize,
     shrinking: Shrinking,
-    /// Of the last frame: cameras rarely change their size.
-    upscaler: Option<(Geometry, MaskUpscaler)>,
+    upscaler: LastUpscaler,
 }
 
 /// Objects of one run: index of the prompt, and its sparse tokens.
@@ -87,7 +86,7 @@ impl MaskDecoder {
             memory: None,
             max_objects,
             shrinking,
-            upscaler: None,
+            upscaler: LastUpscaler::default(),
         })
     }
 
@@ -170,13 +169,11 @@ impl MaskDecoder {
         let run_ms = milliseconds(start);
         let start = Instant::now();
         let _span = debug_span!("postprocess").entered();
-        let upscaler = match self.upscaler.take() {
-            Some((geometry, upscaler)) if geometry == embedding.geometry => upscaler,
-            _ => MaskUpscaler::new(self.info.low_res_size, &embedding.geometry),
-        };
-        let finish = |(prompt, raw): (&Prompt, Raw)| self.finish(prompt, raw, &upscaler, options);
+        let mut last = std::mem::take(&mut self.upscaler);
+        let upscaler = last.get(self.info.low_res_size, &embedding.geometry);
+        let finish = |(prompt, raw): (&Prompt, Raw)| self.finish(prompt, raw, upscaler, options);
         let objects = prompts.iter().zip(raw).map(finish).collect();
-        self.upscaler = Some((embedding.geometry, upscaler));
+        self.upscaler = last;
         Ok(Decodes { objects, timings: DecodeTimings { run_ms, postprocess_ms: milliseconds(start) } })
     }
 

@@ -206,11 +206,11 @@ impl Model {
         };
         let (encoder, decoder) = (Graphs::Bundled(bundle, Part::Encoder), Graphs::Bundled(bundle, Part::Decoder));
         // Looked at first: of damaged or foreign files nothing large is opened.
-        let section = Memory::check(bundle, options.precision)?;
+        let checked = Memory::check(bundle, options.precision)?;
         let request = Request { options, profile: &ShapeProfile::default(), skip: &skip.model, say };
         let mut opened = Self::assemble(encoder, decoder, prompt_encoder, &request, &Description::Bundle(bundle))?;
-        if let Some(section) = section {
-            let (memory, engines) = Memory::open(bundle, section, &Request { skip: &skip.memory, ..request })?;
+        if let Some(checked) = checked {
+            let (memory, engines) = Memory::open(bundle, checked, &Request { skip: &skip.memory, ..request })?;
             opened.model.decoder.set_memory(memory);
             opened.model.info.memory.clone_from(&opened.model.decoder.info().memory);
             opened.memory_engines = engines;

@@ -27,6 +27,11 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// One with nothing inside.
+    pub fn empty(width: u32, height: u32) -> Self {
+        Mask { width, height, area: 0, bbox: None, cropped: Vec::new(), stability: 0.0 }
+    }
+
     /// A mask of someone else; anything but 0 is inside. None when `data` has another size. Its stability is 1.
     pub fn from_data(width: u32, height: u32, data: &[u8]) -> Option<Mask> {
         if data.len() as u64 != u64::from(width) * u64::from(height) {

@@ -41,4 +41,4 @@ pub use prompt_mask::{MaskInput, decode_mask};
 pub use resize::{Geometry, Resize};
 pub use rle::{coco_counts, coco_string};
 pub use square_mask::SquareMask;
-pub use upscale::{MaskUpscaler, mask_from_low_res, upscale_logits};
+pub use upscale::{LastUpscaler, MaskUpscaler, mask_from_low_res, upscale_logits};

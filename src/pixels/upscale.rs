@@ -70,6 +70,18 @@ impl MaskUpscaler {
     }
 }
 
+/// The up-sampling of the last frame: cameras rarely change their size.
+#[derive(Debug, Default)]
+pub struct LastUpscaler(Option<(Geometry, MaskUpscaler)>);
+
+impl LastUpscaler {
+    /// As [`MaskUpscaler::new`], made only where the last one was another.
+    pub fn get(&mut self, side: usize, geometry: &Geometry) -> &MaskUpscaler {
+        self.0 = self.0.take().filter(|(known, upscaler)| known == geometry && upscaler.side == side.max(1));
+        &self.0.get_or_insert_with(|| (*geometry, MaskUpscaler::new(side, geometry))).1
+    }
+}
+
 #[multiversion(targets("x86_64+avx2"))]
 fn interpolate(upscaler: &MaskUpscaler, low: &[f32], out: &mut [f32]) {
     interpolate_rows(upscaler, low, out);

@@ -19,7 +19,7 @@ use ort::value::{DynValue, Tensor, TensorRef};
 
 use super::bundle::{Bundle, MEMORY_WEIGHTS};
 use super::execution::ShapeProfile;
-use super::layout::{MemoryGraph, MemorySizes, Signature};
+use super::layout::{MemoryGraph, MemoryLayout, MemorySizes, Signature};
 use super::provider::ProviderReport;
 use super::session::Request;
 use super::{Embedding, Error, Precision, binding};
@@ -56,33 +56,37 @@ pub(super) struct Memory {
     gathered: Vec<f32>,
 }
 
+/// The files of a memory that were looked at, before its sessions.
+pub(super) struct Checked {
+    section: Section,
+    sizes: MemorySizes,
+    weights: MemoryWeights,
+    attention: MemoryLayout,
+}
+
 impl Memory {
     /// Looks at the files of a bundle's memory before anything large is opened; none where it has no memory.
     ///
     /// # Errors
     /// What is wrong with a file, or with what it is.
-    pub fn check(bundle: &Bundle, asked: Option<Precision>) -> Result<Option<Section>, Error> {
+    pub fn check(bundle: &Bundle, asked: Option<Precision>) -> Result<Option<Checked>, Error> {
         let Some(section) = bundle.manifest.memory else { return Ok(None) };
         let sizes = section.sizes(&bundle.manifest);
-        for which in MemoryGraph::ALL {
-            graph::check(bundle, which, asked, &sizes)?;
-        }
-        MemoryWeights::load(&bundle.read(MEMORY_WEIGHTS)?, &bundle.label(MEMORY_WEIGHTS), sizes.embedding[0])?;
-        Ok(Some(section))
+        let attention = graph::check(bundle, MemoryGraph::Attention, asked, &sizes)?;
+        graph::check(bundle, MemoryGraph::Encoder, asked, &sizes)?;
+        let content = bundle.read(MEMORY_WEIGHTS)?;
+        let weights = MemoryWeights::load(&content, &bundle.label(MEMORY_WEIGHTS), sizes.embedding[0])?;
+        Ok(Some(Checked { section, sizes, weights, attention }))
     }
 
-    /// The memory of a bundle that has the section, and for what of it runs on TensorRT the folder of its engines and
+    /// The memory of a bundle that was looked at, and for what of it runs on TensorRT the folder of its engines and
     /// whether they were there.
     pub fn open(
         bundle: &Bundle,
-        section: Section,
+        checked: Checked,
         request: &Request<'_>,
     ) -> Result<(Memory, Vec<(PathBuf, bool)>), Error> {
-        let sizes = section.sizes(&bundle.manifest);
-        let content = bundle.read(MEMORY_WEIGHTS)?;
-        let weights = MemoryWeights::load(&content, &bundle.label(MEMORY_WEIGHTS), sizes.embedding[0])?;
-        let asked = request.options.precision;
-        let layout = graph::check(bundle, MemoryGraph::Attention, asked, &sizes)?;
+        let Checked { section, sizes, weights, attention: layout } = checked;
         let (tokens, pointers) = ([sizes.tokens, sizes.channels], section.pointers);
         let mut profile = ShapeProfile::default();
         let mut add = |name: &str, counts: [usize; 3], rest: &[usize]| {

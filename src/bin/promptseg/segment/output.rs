@@ -146,8 +146,7 @@ impl Output {
                     suffix.push_str(&format!("_c{}", candidate.index));
                 }
                 let mask = &candidate.mask;
-                let grey = image::GrayImage::from_raw(mask.width, mask.height, mask.full());
-                let content = png(&grey.ok_or("a mask of another size than its image")?.into())?;
+                let content = mask_png(mask)?;
                 let before = said.len();
                 self.write_bytes(index, &format!("{suffix}.png"), &content, said)?;
                 if terminal::interactive() {
@@ -258,7 +257,13 @@ pub fn target(known: &[&str], is_text: bool, out: Option<&Path>) -> Result<Targe
     }
 }
 
-fn rle(mask: &Mask) -> Value {
+/// Grey: 255 inside, 0 outside.
+pub fn mask_png(mask: &Mask) -> Result<Vec<u8>, String> {
+    let grey = image::GrayImage::from_raw(mask.width, mask.height, mask.full());
+    png(&grey.ok_or("a mask of another size than its image")?.into())
+}
+
+pub fn rle(mask: &Mask) -> Value {
     json!({ "size": [mask.height, mask.width], "counts": coco_string(&coco_counts(mask)) })
 }
 

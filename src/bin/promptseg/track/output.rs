@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use image::RgbImage;
-use promptseg::pixels::{Geometry, Mask, MaskUpscaler, OverlayObject, Resize, coco_counts, coco_string, draw_overlay};
+use promptseg::pixels::{Geometry, LastUpscaler, Mask, OverlayObject, Resize, draw_overlay};
 use promptseg::prompt::Prompt;
 use serde_json::json;
 
 use super::Arguments;
 use super::clip::Clip;
-use crate::segment::output::{Target, png, target};
+use crate::segment::output::{Target, mask_png, png, rle, target};
 use crate::{Failure, short, terminal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -50,7 +50,7 @@ pub struct Output<'a> {
     /// Of the only file.
     text: String,
     overlay: Option<Overlay>,
-    upscaler: Option<(Geometry, MaskUpscaler)>,
+    upscaler: LastUpscaler,
     frames: usize,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Output<'a> {
                 Overlay::Pictures(folder)
             }
         });
-        Ok(Output { clip, format, target, text: String::new(), overlay, upscaler: None, frames: 0 })
+        Ok(Output { clip, format, target, text: String::new(), overlay, upscaler: LastUpscaler::default(), frames: 0 })
     }
 
     /// Writes one frame; what to tell the user comes back.
@@ -101,8 +101,7 @@ impl<'a> Output<'a> {
                 let Target::Folder(folder) = &self.target else { return Err("--out is not a folder".to_owned()) };
                 for (seen, mask) in seen.iter().zip(&masks) {
                     let file = folder.join(format!("{name}_mask_{}.png", seen.id));
-                    let grey = image::GrayImage::from_raw(mask.width, mask.height, mask.full());
-                    save(&file, &png(&grey.ok_or("a mask of another size than its frame")?.into())?)?;
+                    save(&file, &mask_png(mask)?)?;
                 }
             }
             Format::CocoRle => {
@@ -124,13 +123,7 @@ impl<'a> Output<'a> {
     fn mask(&mut self, image: &RgbImage, low_res: &[f32]) -> Mask {
         let side = low_res.len().isqrt();
         let geometry = Geometry::new(image.width(), image.height(), side as u32, Resize::Stretch);
-        let upscaler = match self.upscaler.take() {
-            Some((known, upscaler)) if known == geometry => upscaler,
-            _ => MaskUpscaler::new(side, &geometry),
-        };
-        let mask = upscaler.mask(low_res, 0.0, 1.0);
-        self.upscaler = Some((geometry, upscaler));
-        mask
+        self.upscaler.get(side, &geometry).mask(low_res, 0.0, 1.0)
     }
 
     fn show(&mut self, name: &str, drawn: &RgbImage, said: &mut Vec<String>) -> Result<(), String> {
@@ -196,7 +189,7 @@ fn line(number: usize, name: &str, image: &RgbImage, seen: &[Seen], masks: &[Mas
             "object_score": short(seen.object_score),
             "area": mask.area,
             "box": mask.bbox.map(|b| [b.x, b.y, b.width, b.height]),
-            "segmentation": { "size": [mask.height, mask.width], "counts": coco_string(&coco_counts(mask)) },
+            "segmentation": rle(mask),
         })
     };
     let masks: Vec<_> = seen.iter().zip(masks).map(one).collect();
