@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt;
+use r2r::promptseg_msgs::msg::MaskArray;
 use r2r::promptseg_msgs::srv::Segment as SegmentSrv;
 use r2r::rcl_interfaces::msg::{
     ListParametersResult, Parameter, ParameterEvent, ParameterValue as ParameterValueMsg, SetParametersResult,
@@ -36,10 +38,26 @@ where
 {
     tokio::spawn(async move {
         while let Some(request) = requests.next().await {
-            let response = answer(&request.message);
-            respond(request, response);
+            // A made-up answer would be a lie: whoever asked runs into their timeout.
+            match catch_unwind(AssertUnwindSafe(|| answer(&request.message))) {
+                Ok(response) => respond(request, response),
+                Err(_) => tracing::error!("a service panicked (see above), its question has no answer; {DEFECT}"),
+            }
         }
     });
+}
+
+const DEFECT: &str = "this is a defect, please report it";
+
+/// An answer in words. A panic costs this one, and is said in it.
+async fn guarded<T: Send + 'static>(
+    answer: impl Future<Output = Result<T, String>> + Send + 'static,
+) -> Result<T, String> {
+    tokio::spawn(answer).await.unwrap_or_else(|panicked| {
+        let message = format!("{panicked}; {DEFECT}");
+        tracing::error!("a service: {message}");
+        Err(message)
+    })
 }
 
 pub fn respond<T: WrappedServiceTypeSupport + 'static>(request: ServiceRequest<T>, response: T::Response) {
@@ -81,13 +99,13 @@ fn trigger<F>(
     answer: impl Fn(Arc<Slot>) -> F + Send + 'static,
 ) -> Result<(), NodeError>
 where
-    F: Future<Output = Result<String, String>> + Send,
+    F: Future<Output = Result<String, String>> + Send + 'static,
 {
     let mut requests: Requests<Trigger::Service> = topics.service(name)?;
     let slot = Arc::clone(slot);
     tokio::spawn(async move {
         while let Some(request) = requests.next().await {
-            let (success, message) = match answer(Arc::clone(&slot)).await {
+            let (success, message) = match guarded(answer(Arc::clone(&slot))).await {
                 Ok(done) => (true, done),
                 Err(reason) => (false, reason),
             };
@@ -114,34 +132,37 @@ async fn undo(slot: Arc<Slot>) -> Result<String, String> {
     answer.await.unwrap_or_else(|_| Err(format!("no answer: it failed (see the log), or {GONE}")))
 }
 
-async fn segment(slot: Arc<Slot>, request: ServiceRequest<SegmentSrv::Service>) {
-    let refused = |message| SegmentSrv::Response { success: false, message, ..SegmentSrv::Response::default() };
-    let asked = at_work(&slot).await.map(|shared| (ask(&shared, &request.message), shared.model.name.clone()));
-    let response = match asked {
-        Ok((answer, model)) => match answer.await {
-            Ok(result) => {
-                SegmentSrv::Response { success: true, message: String::new(), result: mask_array(&result, &model) }
-            }
-            Err(refusal) => {
-                if let Some(shared) = slot.get() {
-                    shared.refusals.say("~/segment", &refusal);
-                }
-                refused(refusal.message)
-            }
-        },
-        Err(message) => refused(message),
+async fn segment(slot: Arc<Slot>, mut request: ServiceRequest<SegmentSrv::Service>) {
+    let question = std::mem::take(&mut request.message);
+    let response = match guarded(masks(slot, question)).await {
+        Ok(result) => SegmentSrv::Response { success: true, message: String::new(), result },
+        Err(message) => SegmentSrv::Response { success: false, message, ..SegmentSrv::Response::default() },
     };
     respond(request, response);
 }
 
-fn ask(shared: &Shared, request: &SegmentSrv::Request) -> impl Future<Output = Result<FrameResult, Refusal>> + use<> {
+async fn masks(slot: Arc<Slot>, question: SegmentSrv::Request) -> Result<MaskArray, String> {
+    let (answer, model) = {
+        let shared = at_work(&slot).await?;
+        (ask(&shared, question), shared.model.name.clone())
+    };
+    let refused = |refusal: Refusal| {
+        if let Some(shared) = slot.get() {
+            shared.refusals.say("~/segment", &refusal);
+        }
+        refusal.message
+    };
+    answer.await.map(|result| mask_array(&result, &model)).map_err(refused)
+}
+
+fn ask(shared: &Shared, request: SegmentSrv::Request) -> impl Future<Output = Result<FrameResult, Refusal>> + use<> {
     let (reply, answer) = oneshot::channel();
-    let objects = convert::object_prompts(request.objects.clone());
+    let objects = convert::object_prompts(request.objects);
     let refused = match objects {
         Ok(objects) => {
             let on = match convert::is_absent(&request.image) {
                 true => SegmentOn::Frame(FrameRef::from(convert::stamp(&request.stamp))),
-                false => SegmentOn::Image(convert::frame(request.image.clone())),
+                false => SegmentOn::Image(convert::frame(request.image)),
             };
             shared.engine.segment(Segment { on, objects, all_candidates: request.all_candidates, reply });
             None
@@ -293,4 +314,17 @@ fn message_of(value: &ParameterValue) -> ParameterValueMsg {
         ParameterValue::StringArray(v) => message.string_array_value = v,
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_costs_one_answer_and_is_said_in_it() {
+        let said = guarded(async { if true { panic!("on purpose") } else { Ok(()) } }).await.unwrap_err();
+        assert!(said.contains("on purpose") && said.contains(DEFECT), "{said}");
+        assert_eq!(guarded(async { Ok(1) }).await, Ok(1));
+        assert_eq!(guarded(async { Err::<(), _>("no".to_owned()) }).await, Err("no".to_owned()));
+    }
 }
