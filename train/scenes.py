@@ -8,16 +8,14 @@ region (100..), the second the part of the object (0 is its body).
 import cv2
 import numpy as np
 
+from . import things
+from .camera import blur, photograph
 from .model import IMAGE_SIZE as SIZE
 from .shapes import FAMILY_KINDS, LARGE_KINDS, choose, draw_shape
-from .textures import WHOLE, Textures
+from .textures import Textures
 
 BACKGROUND = 100              # label of the first background region
 MIN_AREA = 60                 # pixels; smaller objects are left out
-
-
-def blur(picture, sigma):
-    return np.stack([cv2.GaussianBlur(channel, (0, 0), sigma) for channel in picture])
 
 
 def quantile_step(values, picked, sharpness, fraction):
@@ -31,17 +29,42 @@ class Style:
     def __init__(self, rng, textures):
         self.family = rng.random() < 0.3
         self.kind = str(rng.choice(FAMILY_KINDS)) if self.family and rng.random() < 0.7 else None
+        self.thing = choose(things.KINDS, rng) if self.family and self.kind is None and rng.random() < 0.6 else None
         self.colour = textures.colour() if self.family and rng.random() < 0.7 else None
+        self.surface = textures.texture(self.colour) if self.family and rng.random() < 0.3 else None    # the same for all
         self.radius = 2 ** rng.uniform(3.2, 5)
+        self.places = self.rows(rng) if self.family and rng.random() < 0.35 else None
         self.shadows, self.outlines = rng.random() < 0.5, rng.random() < 0.15
         self.light = rng.uniform(0, 2 * np.pi)
         self.large = int(rng.integers(1, 4)) if rng.random() < 0.35 else None      # which object fills much of the picture
+        self.horizon = rng.uniform(0.1, 0.6) * SIZE if rng.random() < 0.25 else None
+        self.things = rng.choice([0.1, 0.3, 0.8])                                  # how often an object has parts by its build
+
+    def rows(self, rng):
+        """Places side by side, close enough to touch."""
+        step = self.radius * rng.uniform(1.5, 2.4)
+        x, y = np.meshgrid(np.arange(step / 2, SIZE, step), np.arange(step / 2, SIZE, step))
+        places = np.stack([x.ravel(), y.ravel()], 1) + rng.normal(0, step * 0.05, (x.size, 2))
+        near = np.hypot(*(places - rng.uniform(0.2, 0.8, 2) * SIZE).T)
+        return places[np.argsort(near)]
 
     def size_of(self, number, rng):
         if self.family:
             return self.radius * rng.uniform(0.8, 1.25)
         radius = min(2 ** rng.uniform(3.2, 7.0), 115)
         return radius if number <= 3 else min(radius, 60)
+
+    def place_of(self, number, radius, rng):
+        """Middle and size: in rows, on the ground (the nearer the larger), or anywhere."""
+        if self.places is not None and number <= len(self.places):
+            return *self.places[number - 1], radius
+        if number == self.large:
+            return *rng.uniform(0.2 * SIZE, 0.8 * SIZE, 2), rng.uniform(55, 125)
+        if self.horizon is not None:
+            foot = self.horizon + (SIZE * 1.05 - self.horizon) * min(1.0, number / 9 + rng.uniform(0, 0.15))
+            radius = float(np.clip((foot - self.horizon) * rng.uniform(0.15, 0.7), 6, 110))
+            return rng.uniform(0, SIZE), foot - radius * 0.9, radius
+        return *rng.uniform(0, SIZE, 2), radius
 
 
 class Gen:
@@ -62,12 +85,14 @@ class Gen:
         self.draw_background()
         for number in range(1, int(rng.integers(2, 13)) + 1):
             self.draw_object(number)
-        return self.photograph(), self.labels
+        return photograph(rng, self.textures, self.picture), self.labels
 
     def draw_background(self):
         """Wall, table, sky: regions that fill the picture; sometimes clutter, sometimes out of focus."""
         rng, textures = self.rng, self.textures
-        for number in range(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15])):
+        if self.style.horizon is not None:
+            self.draw_ground()
+        for number in range(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15]) if self.style.horizon is None else 0):
             upright = rng.random() < 0.5
             edge = textures.ramp(1) if upright else textures.ramp(1, np.pi / 2 + rng.normal(0, 0.1))
             edge = edge + (textures.noise() - 0.5) * float(rng.choice([0, 0, 10, 40]))
@@ -85,14 +110,39 @@ class Gen:
         if rng.random() < 0.3:
             self.picture = blur(self.picture, rng.uniform(0.7, 4))
 
+    def draw_ground(self):
+        """A plane up to the horizon, seen in perspective; above it sky or a wall."""
+        rng, horizon = self.rng, self.style.horizon
+        rows = int(SIZE - horizon)
+        corners = np.float32([[0, 0], [SIZE, 0], [SIZE, SIZE], [0, SIZE]])
+        spread, middle = rng.uniform(1.5, 5), rng.uniform(0, SIZE)
+        near = [middle - spread * SIZE, rows], [middle + spread * SIZE, rows]
+        plane = np.float32([[middle - SIZE * 0.6, 0], [middle + SIZE * 0.6, 0], near[1], near[0]])
+        matrix = cv2.getPerspectiveTransform(corners * rng.uniform(1, 2), plane)
+        ground = np.stack([
+            cv2.warpPerspective(np.ascontiguousarray(channel), matrix, (SIZE, rows), borderMode=cv2.BORDER_REFLECT)
+            for channel in self.textures.texture()])
+        if rng.random() < 0.6:                                    # haze towards the horizon
+            haze = np.exp(-np.arange(rows, dtype=np.float32) / rng.uniform(5, 40))[:, None] * rng.uniform(0.2, 1)
+            ground = ground + (self.textures.colour()[:, None, None] - ground) * haze
+        if rng.random() < 0.4:                                    # a plain sky
+            self.picture = self.textures.gradient((slice(0, SIZE), slice(0, SIZE))) * np.float32(0.3) + np.broadcast_to(
+                self.textures.colour()[:, None, None] * 0.7, self.picture.shape)
+            self.picture = np.ascontiguousarray(self.picture, np.float32)
+        self.picture[:, SIZE - rows:] = ground
+        self.labels[SIZE - rows:, :, 0] = BACKGROUND + 1
+
     def draw_object(self, number):
         rng, style = self.rng, self.style
-        radius, kind = style.size_of(number, rng), style.kind
-        x, y = rng.uniform(0, SIZE, 2)
-        if number == style.large:
-            radius, kind = rng.uniform(55, 125), choose(LARGE_KINDS, rng)
-            x, y = rng.uniform(0.2 * SIZE, 0.8 * SIZE, 2)
-        cover = draw_shape(rng, self.textures, x, y, radius, kind)
+        x, y, radius = style.place_of(number, style.size_of(number, rng), rng)
+        kind, parts = style.kind, None
+        thing = style.thing or (choose(things.KINDS, rng) if kind is None and rng.random() < style.things else None)
+        if thing:
+            cover, parts = things.draw_thing(rng, x, y, radius, thing)
+        else:
+            if number == style.large:
+                kind = choose(LARGE_KINDS, rng)
+            cover = draw_shape(rng, self.textures, x, y, radius, kind)
         if cover.sum() < MIN_AREA:
             return
         if rng.random() < 0.3:
@@ -100,20 +150,53 @@ class Gen:
         left, top, width, height = cv2.boundingRect((cover > 0).astype(np.uint8))
         if style.shadows:
             self.draw_shadow(cover, radius, (left, top, width, height))
+        if style.horizon is not None and rng.random() < 0.7:
+            self.draw_contact(x, top + height, width)
         window = slice(top, top + height), slice(left, left + width)
         cover = np.ascontiguousarray(cover[window])
         body = cover > 0.5
-        surface, parts = self.textures.texture(style.colour, window), np.zeros(cover.shape, np.uint8)
-        if rng.random() < 0.35:
-            surface = self.draw_parts(surface, parts, body, (x, y), radius, window)
+        surface = self.textures.texture(style.colour, window) if style.surface is None else style.surface[(slice(None), *window)]
+        if parts is not None:
+            surface, parts = self.paint_parts(surface, parts[window])
+        else:
+            parts = np.zeros(cover.shape, np.uint8)
+            if rng.random() < 0.35:
+                surface = self.draw_parts(surface, parts, body, (x, y), radius, window)
         if rng.random() < 0.6:
             shade, highlight = self.light(cover, radius)
             surface = surface * shade + highlight
+        edge = None
+        if style.outlines or rng.random() < 0.06:
+            edge = cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
         if style.outlines:
-            edge = cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-            surface = surface * (1 - 0.8 * edge.astype(np.float32))
+            surface = surface * (1 - 0.8 * edge)
+        elif edge is not None:                                    # transparent: the middle more than the rim
+            cover = cover * np.maximum(rng.uniform(0.3, 0.75), edge * rng.uniform(0, 1))
         self.picture[(slice(None), *window)] += (surface - self.picture[(slice(None), *window)]) * cover
         self.labels[window][body] = np.stack([np.full(body.sum(), number), parts[body]], 1)
+
+    def paint_parts(self, surface, parts):
+        """A surface for each part of a thing; some look like the body."""
+        rng, window = self.rng, (slice(0, parts.shape[0]), slice(0, parts.shape[1]))
+        numbers = np.unique(parts[parts > 0])
+        body = rng.choice(numbers) if len(numbers) else 0
+        base = surface[:, ::8, ::8].mean((1, 2))
+        surface = surface.copy()
+        for number in numbers:
+            if number == body or rng.random() < 0.1:
+                continue
+            near = rng.random() < 0.25                            # a face of a box, a fold: the same, lighter or darker
+            texture = surface * rng.uniform(0.5, 1.3) if near else self.textures.texture(base if rng.random() < 0.1 else None, window)
+            mask = parts == number
+            surface[:, mask] = texture[:, mask]
+        return cv2.merge([cv2.GaussianBlur(c, (0, 0), 0.5) for c in surface]).transpose(2, 0, 1), parts
+
+    def draw_contact(self, x, foot, width):
+        """The dark place where a thing stands on the ground."""
+        shadow = np.zeros((SIZE, SIZE), np.float32)
+        axes = max(2, int(width * 0.5)), max(1, int(width * self.rng.uniform(0.06, 0.15)))
+        cv2.ellipse(shadow, (int(x), int(min(foot, SIZE * 2))), axes, 0, 0, 360, 1, -1)
+        self.picture *= 1 - self.rng.uniform(0.3, 0.7) * cv2.GaussianBlur(shadow, (0, 0), max(1.0, axes[1] * 0.5))
 
     def draw_parts(self, surface, parts, body, centre, radius, window):
         """Parts with a surface of their own: shapes on the body, or the body cut in two."""
@@ -158,25 +241,3 @@ class Gen:
         shade = 1 + rng.uniform(0.1, 0.6) * lit
         strength = rng.uniform(0, 3) if rng.random() < 0.3 else 0
         return shade, np.clip(lit - 0.75, 0, 1) * strength
-
-    def photograph(self):
-        """Uneven light, white balance, gamma, focus, noise, grey, JPEG."""
-        rng, picture = self.rng, self.picture
-        if rng.random() < 0.5:
-            picture = picture * (1 + rng.uniform(0.1, 0.7) * (self.textures.ramp(SIZE, window=WHOLE) - 0.5))
-        if rng.random() < 0.5:
-            picture = picture * np.clip(rng.normal(1, 0.12, 3), 0.6, 1.4).astype(np.float32)[:, None, None]
-        picture = np.clip(picture, 0, 1)
-        if rng.random() < 0.5:
-            picture = picture ** rng.uniform(0.6, 1.6)
-        if rng.random() < 0.6:
-            picture = blur(picture, rng.uniform(0.4, 1.3))
-        if rng.random() < 0.6:
-            picture = picture + rng.standard_normal(picture.shape, np.float32) * rng.uniform(0.005, 0.06)
-        if rng.random() < 0.1:
-            picture = np.repeat(picture.mean(0, keepdims=True), 3, 0)
-        pixels = np.ascontiguousarray(np.clip(picture * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))
-        if rng.random() < 0.5:
-            quality = int(rng.integers(25, 90))
-            pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
-        return pixels

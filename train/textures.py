@@ -68,6 +68,10 @@ class Textures:
         angle = self.rng.uniform(0, 2 * np.pi) if angle is None else angle
         return X[window] * float(np.cos(angle) / period) + Y[window] * float(np.sin(angle) / period)
 
+    def radius_from(self, x, y, window=WHOLE):
+        """Distance of every pixel from a place."""
+        return np.hypot(X[window] - np.float32(x), Y[window] - np.float32(y))
+
     def pattern(self, window=WHOLE):
         """A pattern in 0..1."""
         draw, weights = zip(
@@ -84,7 +88,7 @@ class Textures:
 
     def radial(self, window):
         x, y = self.rng.uniform(0, SIZE, 2)
-        return np.clip(np.hypot(X[window] - x, Y[window] - y) / self.rng.uniform(40, 250), 0, 1)
+        return np.clip(self.radius_from(x, y, window) / np.float32(self.rng.uniform(40, 250)), 0, 1)
 
     def stripes(self, window):
         rng = self.rng

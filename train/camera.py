@@ -1,0 +1,106 @@
+"""From a drawn picture to a photograph: light that falls unevenly, glare and night, lens, sensor, JPEG.
+
+None of it belongs to an object: the labels stay as they are.
+"""
+import cv2
+import numpy as np
+
+from .textures import WHOLE
+
+GREY = np.array([0.3, 0.59, 0.11], np.float32)[:, None, None]
+
+
+def blur(picture, sigma):
+    return np.stack([cv2.GaussianBlur(channel, (0, 0), sigma) for channel in picture])
+
+
+def motion_blur(picture, length, angle):
+    """The camera moved while the shutter was open."""
+    side = int(length) | 1
+    kernel = np.zeros((side, side), np.float32)
+    middle, reach = side // 2, side / 2
+    end = int(round(middle + reach * np.cos(angle))), int(round(middle + reach * np.sin(angle)))
+    start = int(round(middle - reach * np.cos(angle))), int(round(middle - reach * np.sin(angle)))
+    cv2.line(kernel, start, end, 1.0)
+    return np.stack([cv2.filter2D(channel, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT) for channel in picture])
+
+
+def patches_of_light(rng, textures, picture):
+    """Shadows of what stands outside of the picture: bars of a window, a branch, a wall."""
+    kind = rng.integers(3)
+    if kind == 0:
+        amount = np.sin(textures.ramp(rng.uniform(3, 20), window=WHOLE)) * 3 + rng.uniform(-1, 1)
+    elif kind == 1:
+        amount = (textures.noise() - rng.uniform(0.35, 0.65)) * rng.uniform(4, 16)
+    else:
+        ramp = textures.ramp(rng.uniform(6, 30), window=WHOLE)
+        amount = ramp - np.quantile(ramp[::8, ::8], rng.uniform(0.2, 0.8))
+    amount = cv2.GaussianBlur(np.clip(amount + 0.5, 0, 1).astype(np.float32), (0, 0), rng.uniform(0.8, 5))
+    return picture * (1 - rng.uniform(0.2, 0.65) * amount)
+
+
+def glare(rng, textures, picture):
+    """Lights that look into the camera, and the veil they lay over the picture."""
+    size = picture.shape[1]
+    for _ in range(rng.integers(1, 4)):
+        x, y = rng.uniform(-0.1, 1.1, 2) * size
+        distance = textures.radius_from(x, y)
+        light = np.exp(-distance / rng.uniform(4, 25)) * rng.uniform(0.5, 2) + np.exp(-distance / (0.6 * size)) * rng.uniform(0, 0.35)
+        colour = np.clip(rng.normal(1, 0.12, 3), 0.6, 1.2).astype(np.float32)
+        picture = picture + light * colour[:, None, None]
+    return picture
+
+
+def night(rng, textures, picture):
+    """Little light, perhaps a lamp, and the noise of a sensor that makes the most of it."""
+    brightness = rng.uniform(0.12, 0.35)
+    if rng.random() < 0.5:
+        distance = textures.radius_from(*rng.uniform(0, picture.shape[1], 2))
+        brightness = brightness * 0.6 + np.exp(-distance / rng.uniform(40, 140)) * rng.uniform(0.3, 0.9)
+    tint = np.array([1.0, 0.9, 0.7] if rng.random() < 0.5 else [0.8, 0.9, 1.1], np.float32)
+    picture = picture * brightness * tint[:, None, None]
+    return picture + rng.standard_normal(picture.shape, np.float32) * rng.uniform(0.005, 0.035)
+
+
+def sensor_noise(rng, picture):
+    """More in the light than in the dark; sometimes in blotches, as after the noise reduction of a small camera."""
+    noise = rng.standard_normal(picture.shape, np.float32)
+    if rng.random() < 0.25:
+        noise = blur(noise, rng.uniform(0.6, 1.5)) * 2
+    strength = rng.uniform(0.005, 0.06)
+    if rng.random() < 0.5:
+        return picture + noise * strength * np.sqrt(np.clip((picture * GREY).sum(0) * 2, 0.05, 2))
+    return picture + noise * strength
+
+
+def photograph(rng, textures, picture):
+    """float [3,256,256], about 0..1 -> uint8 [256,256,3]."""
+    if rng.random() < 0.5:
+        picture = picture * (1 + rng.uniform(0.1, 0.7) * (textures.ramp(picture.shape[1], window=WHOLE) - 0.5))
+    if rng.random() < 0.12:
+        picture = patches_of_light(rng, textures, picture)
+    if rng.random() < 0.5:
+        picture = picture * np.clip(rng.normal(1, 0.12, 3), 0.6, 1.4).astype(np.float32)[:, None, None]
+    if rng.random() < 0.06:
+        picture = night(rng, textures, np.clip(picture, 0, 1))
+    if rng.random() < 0.07:
+        picture = glare(rng, textures, picture)
+    picture = np.clip(picture, 0, 1)
+    if rng.random() < 0.5:
+        picture = picture ** rng.uniform(0.6, 1.6)
+    if rng.random() < 0.1:
+        picture = motion_blur(picture, rng.uniform(3, 13), rng.uniform(0, np.pi))
+    elif rng.random() < 0.6:
+        picture = blur(picture, rng.uniform(0.4, 1.3))
+    if rng.random() < 0.6:
+        picture = sensor_noise(rng, picture)
+    if rng.random() < 0.1:
+        picture = np.repeat(picture.mean(0, keepdims=True), 3, 0)
+    pixels = np.ascontiguousarray(np.clip(picture * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+    if rng.random() < 0.08:                                       # a small camera, brought to size
+        size, small = pixels.shape[0], int(pixels.shape[0] * rng.uniform(0.4, 0.8))
+        pixels = cv2.resize(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+    if rng.random() < 0.5:
+        quality = int(rng.integers(25, 90))
+        pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    return pixels
