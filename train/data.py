@@ -1,14 +1,18 @@
 """Batches for training: scenes drawn on the fly in worker processes, augmented, with prompts.
 
-Batch `index` of a seed is always drawn from the generator (seed, index), so the number of batches taken is the whole
-data position that a checkpoint has to remember. Drawing dominates the cost of a batch: a part of its scenes are new,
-the rest are taken again, with another crop, colours and prompts, from the last few hundred.
+Batch `index` of a seed is always the same, for the same number of workers, so the number of batches taken is the whole
+data position that a checkpoint has to remember. Drawing dominates the cost of a batch: a part of its scenes are new, the
+rest are taken again, with another crop, colours and prompts, from earlier batches of the same worker, which keeps them
+(and draws them again where it does not have them, after a restart).
 """
+from collections import OrderedDict
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import torch
 
-from .model import IMAGE_SIZE
+from .model import IMAGE_SIZE, LOW_RES, PAD
 from .prompts import sample_prompt
 from .scenes import Gen
 
@@ -17,7 +21,30 @@ FIRST_BACKGROUND = 100           # labels of background regions start here
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 PADDING = MEAN.round().astype(np.uint8)
-WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.6, "background": 0.2}
+WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.35, "background": 0.15}
+PARTS = 8                        # labels of parts within an object
+BANK_EVERY = 1000                # batches of a worker between two banks of noise
+
+
+class Batch(NamedTuple):
+    images: torch.Tensor      # [B,256,256,3] uint8
+    keys: torch.Tensor        # [B,256,256] int16: object * 8 + part, of padding VOID * 8
+    answers: torch.Tensor     # [B*K,2,2] int16: the keys (from, below) of the mask asked for and of another right answer
+    points: torch.Tensor      # [B*K,N,2]
+    labels: torch.Tensor      # [B*K,N]
+    previous: torch.Tensor    # [B*K,128,128] float16, logits of an earlier mask
+    has_previous: torch.Tensor  # [B*K], 0 or 1
+
+    def masks(self):
+        """[B*K,2,256,256]: the mask asked for, and the other one (the same where there is no other)."""
+        keys = self.keys.repeat_interleave(len(self.answers) // len(self.keys), 0)[:, None]
+        low, high = self.answers[..., 0, None, None], self.answers[..., 1, None, None]
+        return (keys >= low) & (keys < high)
+
+    def regions(self):
+        """[B,64,64], -1 for padding."""
+        regions = self.keys[:, 2::4, 2::4].long()
+        return regions.masked_fill(regions >= VOID * PARTS, -1)
 
 
 def normalise(images):
@@ -28,13 +55,13 @@ def normalise(images):
 
 def targets(labels, min_area=60):
     """What can be asked for in a scene: a key per pixel (object * 8 + part), and [(kind, object or key)]."""
-    key = labels[..., 0].astype(np.int32) * 8 + labels[..., 1]
+    key = labels[..., 0].astype(np.int16) * PARTS + labels[..., 1]
     ids, counts = np.unique(key, return_counts=True)
     found = []
-    for number in np.unique(ids // 8):
+    for number in np.unique(ids // PARTS):
         if number == VOID:
             continue
-        own = ids // 8 == number
+        own = ids // PARTS == number
         area = counts[own].sum()
         if area < min_area:
             continue
@@ -48,9 +75,24 @@ def targets(labels, min_area=60):
     return key, found
 
 
-def target_mask(key, target):
+def keys_of(target):
+    """The keys of a target: from, below."""
     kind, number = target
-    return key == number if kind == "part" else key // 8 == number
+    return (number, number + 1) if kind == "part" else (number * PARTS, (number + 1) * PARTS)
+
+
+def target_mask(key, target):
+    low, high = keys_of(target)
+    return (key >= low) & (key < high)
+
+
+def other_answer(target, found, clicked):
+    """What else one click may mean: the whole for a part, the part that was clicked for a whole."""
+    kind, number = target
+    if kind == "part":
+        return "whole", number // PARTS
+    part = ("part", clicked)
+    return part if kind == "whole" and part in found else target
 
 
 def augment(image, labels, rng):
@@ -61,11 +103,11 @@ def augment(image, labels, rng):
         window = slice(y, y + side), slice(x, x + side)
         image = cv2.resize(image[window], (size, size))
         labels = cv2.resize(labels[window], (size, size), interpolation=cv2.INTER_NEAREST)
-    if rng.random() < 0.5:
+    if rng.random() < 0.25:
         image, labels = image[::-1], labels[::-1]
     if rng.random() < 0.5:
         image, labels = image[:, ::-1], labels[:, ::-1]
-    if rng.random() < 0.5:
+    if rng.random() < 0.25:
         image, labels = image.transpose(1, 0, 2), labels.transpose(1, 0, 2)
     if rng.random() < 0.3:
         image = image[..., rng.permutation(3)]
@@ -83,57 +125,76 @@ def augment(image, labels, rng):
 
 
 class Batches(torch.utils.data.IterableDataset):
-    """Endless batches: images [B,256,256,3] uint8, masks [B*K,256,256] bool, points [B*K,N,2], labels [B*K,N], and
-    regions [B,64,64] (object * 8 + part, -1 for padding) for the affinity loss."""
+    """Endless batches of `images` pictures with `prompts` each, from number `first` on. `fresh` of the pictures show new
+    scenes, the others scenes of up to `back` batches ago."""
 
-    def __init__(self, seed, first, images, prompts, fresh, pool=400):
+    def __init__(self, seed, first, images, prompts, fresh, back=130):
         self.seed, self.first, self.images, self.prompts = seed, first, images, prompts
-        self.fresh, self.pool_size = min(fresh, images), pool
+        self.fresh, self.back = min(fresh, images), back
 
     def __iter__(self):
         cv2.setNumThreads(1)
         info = torch.utils.data.get_worker_info()
-        worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        index = self.first + (worker - self.first) % workers
-        self.pool, self.drawn = [], 0
+        worker, self.workers = (info.id, info.num_workers) if info else (0, 1)
+        self.kept, self.banks = OrderedDict(), OrderedDict()
+        index = self.first + worker
         while True:
             yield self.batch(index)
-            index += workers
+            index += self.workers
 
-    def draw(self, rng):
-        if self.drawn % 1000 == 0:                              # a new bank of noise textures now and then
-            self.generator = Gen(int(rng.integers(2 ** 31)))
-        self.generator.reseed(rng)
-        self.drawn += 1
-        return self.generator.scene()
+    def generator(self, index):
+        """With a new bank of noise textures now and then."""
+        number = index // (BANK_EVERY * self.workers)
+        if number not in self.banks:
+            self.banks[number] = Gen((self.seed, 1, number))
+            while len(self.banks) > 2:
+                self.banks.popitem(last=False)
+        return self.banks[number]
 
-    def scene(self, number, rng):
-        if number >= self.fresh and len(self.pool) > 8:
-            return self.pool[rng.integers(len(self.pool))]
-        scene = self.draw(rng)
-        if len(self.pool) < self.pool_size:
-            self.pool.append(scene)
-        else:
-            self.pool[rng.integers(self.pool_size)] = scene
-        return scene
+    def scene(self, index, slot):
+        """The scene that was new in this slot of this batch."""
+        if (index, slot) not in self.kept:
+            generator = self.generator(index)
+            generator.reseed(np.random.default_rng((self.seed, 2, index, slot)))
+            self.kept[index, slot] = generator.scene()
+            while len(self.kept) > (self.back + 1) * self.fresh:
+                self.kept.popitem(last=False)
+        return self.kept[index, slot]
+
+    def choose_scene(self, index, slot, rng):
+        earlier = index - self.workers * int(rng.integers(1, self.back + 1))
+        if slot < self.fresh:
+            return self.scene(index, slot)
+        return self.scene(earlier, int(rng.integers(self.fresh))) if earlier >= 0 else self.scene(index, slot)
 
     def batch(self, index):
-        rng = np.random.default_rng((self.seed, index))
+        rng = np.random.default_rng((self.seed, 0, index))
         slots = int(rng.choice([2, 3, 4, 5]))
-        images, masks, points, labels, regions = [], [], [], [], []
-        while len(images) < self.images:
-            image, scene_labels = augment(*self.scene(len(images), rng), rng)
-            key, found = targets(scene_labels)
-            if not found:
-                continue
-            weights = np.array([WEIGHTS[kind] for kind, _ in found])
-            chosen = rng.choice(len(found), self.prompts, replace=len(found) < self.prompts, p=weights / weights.sum())
-            images.append(image)
-            regions.append(np.where(key >= VOID * 8, -1, key)[2::4, 2::4])
-            for target in chosen:
-                mask = target_mask(key, found[target])
-                point, label = sample_prompt(mask, slots, rng)
-                masks.append(mask)
-                points.append(point)
-                labels.append(label)
-        return tuple(torch.from_numpy(np.stack(part)) for part in (images, masks, points, labels, regions))
+        rows, slot = [], 0
+        while len(rows) < self.images:
+            # a scene in which nothing can be asked for gives its place to a new one
+            scene = self.choose_scene(index, slot, rng) if slot < self.images else self.scene(index, slot)
+            slot += 1
+            image, labels = augment(*scene, rng)
+            key, found = targets(labels)
+            if found:
+                rows.append((image, key, *self.ask(key, found, slots, rng)))
+        images, keys, *asked = zip(*rows)
+        tensors = [np.stack(images), np.stack(keys), *map(np.concatenate, asked)]
+        return Batch(*map(torch.from_numpy, tensors))
+
+    def ask(self, key, found, slots, rng):
+        """Prompts of one picture: answers, points, labels, previous, has_previous."""
+        weights = np.array([WEIGHTS[kind] for kind, _ in found])
+        chosen = rng.choice(len(found), self.prompts, replace=len(found) < self.prompts, p=weights / weights.sum())
+        rows = []
+        for target in map(found.__getitem__, chosen):
+            point, label, previous = sample_prompt(target_mask(key, target), slots, rng)
+            other = target
+            if (label != PAD).sum() == 1:
+                x, y = point[0].astype(int)
+                other = other_answer(target, found, key[y, x])
+            earlier = np.zeros((LOW_RES, LOW_RES)) if previous is None else previous
+            answers = np.array([keys_of(target), keys_of(other)], np.int16)
+            rows.append((answers, point, label, earlier.astype(np.float16), np.float32(previous is not None)))
+        return map(np.stack, zip(*rows))

@@ -3,28 +3,47 @@ import torch
 import torch.nn.functional as F
 
 
-def mask_losses(logits, truth):
-    """logits [P,C,128,128], truth [P,128,128] in 0..1 -> loss [P,C], true IoU [P,C]."""
-    truth = truth[:, None]
+def mask_losses(logits, truths):
+    """logits [P,C,128,128], truths [P,T,128,128] in 0..1 -> loss [P,C,T], true IoU [P,C,T]."""
+    logits, truths = logits.flatten(2), truths.flatten(2).transpose(1, 2)
     probability = logits.sigmoid()
-    # BCE with logits, written so that the one sigmoid serves both losses
-    bce = (F.softplus(logits) - logits * truth).mean((2, 3))
-    overlap = (probability * truth).sum((2, 3))
-    dice = 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + truth.sum((2, 3)) + 1)
+    pixels = logits.shape[2]
+    # BCE with logits and dice as products of matrices: each picture is read once, however many truths there are
+    bce = (F.softplus(logits).sum(2, keepdim=True) - logits @ truths) / pixels
+    area = truths.sum(1, keepdim=True)
+    dice = 1 - (2 * probability @ truths + 1) / (probability.sum(2, keepdim=True) + area + 1)
     with torch.no_grad():
-        hard, hard_truth = (logits > 0).float(), (truth > 0.5).float()
-        common = (hard * hard_truth).sum((2, 3))
-        iou = common / (hard.sum((2, 3)) + hard_truth.sum((2, 3)) - common).clamp(min=1)
+        hard, hard_truths = (logits > 0).to(logits.dtype), (truths > 0.5).to(logits.dtype)
+        common = hard @ hard_truths
+        iou = common / (hard.sum(2, keepdim=True) + hard_truths.sum(1, keepdim=True) - common).clamp(min=1)
     return 2 * bce + dice, iou
 
 
-def prompt_loss(logits, predicted_iou, truth, candidates=1.0):
-    """Single mask, best of the three candidates (the others a little, so that none dies), predicted IoU of all four."""
-    loss, iou = mask_losses(logits, truth)
+def several_answers(loss):
+    """loss [P,3,2] of the candidates for two right answers -> [P]: one candidate for each, the pair that fits best."""
+    pairs = [loss[:, i, 0] + 0.5 * loss[:, j, 1] for i in range(3) for j in range(3) if i != j]
+    return torch.stack(pairs, 1).min(1).values / 1.5
+
+
+def prompt_loss(logits, predicted_iou, truths, candidates=1.0):
+    """Single mask, best of the three candidates (the others a little, so that none dies), predicted IoU of all four.
+
+    truths [P,2,128,128]: the mask asked for and another right answer; one mask twice where there is no other.
+    """
+    loss, iou = mask_losses(logits, truths)
+    loss, iou = loss.float(), iou[..., 0].float()
     three = loss[:, 1:]
-    best = three.min(1).values + 0.05 * three.mean(1)
-    ranking = F.mse_loss(predicted_iou, iou, reduction="none").sum(1)
-    return (loss[:, 0] + candidates * best + ranking).mean(), iou
+    two = (truths[:, 0] != truths[:, 1]).flatten(1).any(1)
+    best = torch.where(two, several_answers(three), three[..., 0].min(1).values) + 0.05 * three[..., 0].mean(1)
+    return (loss[:, 0, 0] + candidates * best + 0.5 * score_loss(predicted_iou, iou)).mean(), iou
+
+
+def score_loss(predicted, iou):
+    """The IoU itself (its median, so that outliers do not drag it) and the order of the three candidates. -> [P]"""
+    value = F.smooth_l1_loss(predicted, iou, reduction="none", beta=0.05).sum(1)
+    wanted = (iou[:, 1:] * 10).softmax(1)
+    order = -(wanted * (predicted[:, 1:] * 10).log_softmax(1)).sum(1)
+    return value + 0.1 * order
 
 
 def affinity_loss(affinity, regions, anchors=32):

@@ -10,6 +10,7 @@ What differs from SAM, because it learns several times faster from few steps: pr
 and 1/4, the encoder has a top-down path to 1/4, and it yields affinity maps ("is this pixel of the same object as that
 one?") which the decoder reads at the prompted pixels.
 """
+import contextlib
 import math
 from typing import NamedTuple
 
@@ -56,8 +57,15 @@ def conv(inputs, outputs, kernel=3, stride=1, activate=True):
     return nn.Sequential(*layers)
 
 
+class Gelu(nn.GELU):
+    def forward(self, x):
+        if not torch.compiler.is_exporting():
+            return super().forward(x)
+        return x * (torch.erf(x / math.sqrt(2)) + 1) * 0.5          # in this order ONNX Runtime makes one operator of it
+
+
 def mlp(inputs, hidden, outputs):
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
+    return nn.Sequential(nn.Linear(inputs, hidden), Gelu(), nn.Linear(hidden, outputs))
 
 
 def upsample(x, times, mode="bilinear"):
@@ -180,9 +188,9 @@ class PromptEncoder(nn.Module):
         self.register_buffer("gaussian", torch.randn(2, DIM // 2))
         self.labels = nn.Parameter(torch.randn(4, DIM))
         self.no_mask = nn.Parameter(torch.zeros(1, DIM, 1, 1))
-        self.coarse_maps = nn.Sequential(nn.Conv2d(7, 32, 1), nn.GELU(), nn.Conv2d(32, DIM, 1))
+        self.coarse_maps = nn.Sequential(nn.Conv2d(7, 32, 1), Gelu(), nn.Conv2d(32, DIM, 1))
         self.mask = nn.Sequential(
-            nn.Conv2d(1, 8, 2, 2), nn.GELU(), nn.Conv2d(8, 32, 2, 2), nn.GELU(), nn.Conv2d(32, DIM, 1))
+            nn.Conv2d(1, 8, 2, 2), Gelu(), nn.Conv2d(8, 32, 2, 2), Gelu(), nn.Conv2d(32, DIM, 1))
         line = (torch.arange(GRID) + 0.5) / GRID
         y, x = torch.meshgrid(line, line, indexing="ij")
         self.register_buffer("grid", torch.stack([x, y], -1).view(1, GRID * GRID, 2), persistent=False)
@@ -238,38 +246,61 @@ class TwoWayBlock(nn.Module):
         return tokens, image
 
 
+def share(part, whole):
+    """How much of `whole` [P,M,N] (or [P,1,N]) lies in `part` [P,M,N]: [P,M,1]."""
+    return (part * whole).sum(-1, keepdim=True) / (whole.sum(-1, keepdim=True) + 0.01)
+
+
 class IouHead(nn.Module):
     """Predicted IoU of each mask, from what lies under it.
 
-    From its token alone it never ranked the candidates, so it sees the fine features and prompt maps averaged inside
-    and outside of the (detached) mask, and how large and how decided the mask is.
+    From its token alone it never ranked the candidates. So it sees, of each (detached) mask at 1/8: the fine features and
+    prompt maps averaged inside, outside and on both sides of the border; how large and how decided it is; whether it
+    keeps to the clicks, the box and the earlier mask; and how far it agrees with the other masks.
     """
     POOLED = MIX + 2 * HEADS + 6
-    STATISTICS = 5
+    STATISTICS = 5 + 6 + MASKS
 
     def __init__(self):
         super().__init__()
-        self.pooled = nn.Linear(2 * self.POOLED + self.STATISTICS, DIM)
+        self.pooled = nn.Linear(4 * self.POOLED + self.STATISTICS, DIM)
         self.token = nn.Linear(2 * DIM, DIM)
-        self.out = nn.Sequential(nn.GELU(), nn.Linear(DIM, DIM), nn.GELU(), nn.Linear(DIM, 1))
+        self.among = nn.Sequential(Gelu(), nn.Linear(DIM, DIM))
+        self.out = nn.Sequential(Gelu(), nn.Linear(DIM, DIM), Gelu(), nn.Linear(DIM, 1))
 
-    def forward(self, logits, features, iou_token, mask_tokens):
-        """logits [P,4,128,128], features [P,POOLED,64,64], iou_token [P,128], mask_tokens [P,4,128] -> [P,4]."""
-        coarse = F.avg_pool2d(logits.detach(), 4).flatten(2)
+    def describe(self, logits, features, prompt_maps):
+        """logits [P,4,128,128], features [P,POOLED,64,64], prompt_maps [P,6,64,64] -> [P,4,4*POOLED+STATISTICS]."""
+        coarse = F.avg_pool2d(logits.detach(), 4)
         inside = coarse.sigmoid()
-        area = inside.mean(-1, keepdim=True)
+        grown, shrunk = F.max_pool2d(inside, 3, 1, 1), -F.max_pool2d(-inside, 3, 1, 1)
+        regions = [part.flatten(2) for part in (inside, 1 - inside, inside - shrunk, grown - inside)]
         features = F.avg_pool2d(features.detach(), 2).flatten(2).transpose(1, 2)
-        pixels = features.shape[1]
-        mean_in = inside @ features / (pixels * (area + 0.002))
-        mean_out = (1 - inside) @ features / (pixels * (1.002 - area))
+        means = [part @ features / (part.sum(-1, keepdim=True) + 2.0) for part in regions]
+
+        inside, coarse = regions[0], coarse.flatten(2)
+        area = inside.mean(-1, keepdim=True)
         sure, likely, maybe = ((coarse - t).sigmoid().mean(-1, keepdim=True) for t in (2.0, 0.0, -2.0))
         undecided = (inside * (1 - inside)).mean(-1, keepdim=True)
-        statistics = torch.cat([
+        how_decided = [
             area.sqrt(), torch.log(area + 0.001) * 0.3, (sure + 0.001) / (maybe + 0.001),
-            (sure + 0.001) / (likely + 0.001), undecided / (area + 0.001)], -1)
+            (sure + 0.001) / (likely + 0.001), undecided / (area + 0.001)]
+        negative, positive, _, _, box, previous = F.avg_pool2d(prompt_maps, 2).flatten(2).split(1, 1)
+        previous = (previous * 5).clamp(min=0) / 16
+        kept = [share(inside, negative), share(inside, positive), share(inside, box), share(box, inside),
+                share(inside, previous), share(previous, inside)]
+        common = inside @ inside.transpose(1, 2)
+        own = inside.sum(-1, keepdim=True)
+        agreement = common / (own + own.transpose(1, 2) - common + 1.0)
+        return torch.cat([*means, *how_decided, *kept, agreement], -1)
+
+    def score(self, description, iou_token, mask_tokens):
+        """description [P,4,...], iou_token [P,128], mask_tokens [P,4,128] -> [P,4]."""
         token = torch.cat([mask_tokens, iou_token[:, None].expand_as(mask_tokens)], -1)
-        x = self.pooled(torch.cat([mean_in, mean_out, statistics], -1)) + self.token(token)
-        return self.out(x).squeeze(-1).sigmoid()
+        x = self.pooled(description) + self.token(token)
+        return self.out(x + self.among(x).mean(1, keepdim=True)).squeeze(-1).sigmoid()
+
+    def forward(self, logits, features, prompt_maps, iou_token, mask_tokens):
+        return self.score(self.describe(logits, features, prompt_maps), iou_token, mask_tokens)
 
 
 def add_image(prompted, image):
@@ -286,6 +317,12 @@ def per_image(weights, image):
         return weights @ image
     rows = weights.unflatten(0, (image.shape[0], -1)).flatten(1, 2)          # a plain product per image is far quicker
     return (rows @ image).unflatten(1, (-1, weights.shape[1])).flatten(0, 1)
+
+
+def in_float32():
+    """Mixed precision off: in bfloat16 the gradient of a dilated convolution was not finite."""
+    mixed = not torch.compiler.is_exporting() and torch.is_autocast_enabled("cuda")
+    return torch.autocast("cuda", enabled=False) if mixed else contextlib.nullcontext()
 
 
 class MaskDecoder(nn.Module):
@@ -315,7 +352,8 @@ class MaskDecoder(nn.Module):
             maps = (grouped.flatten(2, 3) @ keys).unflatten(2, (-1, 2)).transpose(1, 2).flatten(0, 1)
         return maps.flatten(1, 2).unflatten(2, (QUARTER, QUARTER))
 
-    def forward(self, features, prompts, grid_positions):
+    def masks(self, features, prompts, grid_positions):
+        """Logits [P,4,128,128], and what the IoU head wants to know beside them."""
         like = self.similarity(features.affinity, prompts.seeds) * 0.2
         seeds = self.seed_token(per_image(prompts.seeds, features.high_res_feats_1.flatten(2).transpose(1, 2)))
         own = self.tokens + seeds[:, :1] * 0                      # one copy per prompt, without a shape operator
@@ -333,13 +371,18 @@ class MaskDecoder(nn.Module):
         evidence = torch.cat([prompts.maps.to(like.dtype), like], 1)
         x = upsample(x, QUARTER // GRID) + self.from_maps(evidence)
         x = F.relu(self.mix_norm(add_image(x, self.from4(features.high_res_feats_1))))
-        for mixer in self.mixers:
-            x = x + F.relu(mixer(x))
+        with in_float32():
+            x = x.float()
+            for mixer in self.mixers:
+                x = x + F.relu(mixer(x))
         half = F.relu(add_image(self.to_half(x), features.high_res_feats_0))
         weights = torch.stack([self.hyper[i](tokens[:, 1 + i]) for i in range(MASKS)], 1)      # [P,4,17]
         logits = (weights[..., :HALF] @ half.flatten(2) + weights[..., HALF:]).unflatten(2, (LOW_RES, LOW_RES))
-        iou = self.iou(logits, torch.cat([x, evidence], 1), tokens[:, 0], tokens[:, 1:1 + MASKS])
-        return logits, iou
+        return logits, (torch.cat([x, evidence], 1), prompts.maps, tokens[:, 0], tokens[:, 1:1 + MASKS])
+
+    def forward(self, features, prompts, grid_positions):
+        logits, seen = self.masks(features, prompts, grid_positions)
+        return logits, self.iou(logits, *seen)
 
 
 class TinySam(nn.Module):

@@ -1,8 +1,11 @@
-"""Prompts as people give them: clicks, boxes, corrections. Everything in pixels of the 256 square, (x, y)."""
+"""Prompts as people give them: clicks, boxes, corrections, wrong clicks that are mended, and what `track` makes of the
+mask of the frame before. Everything in pixels of the 256 square, (x, y)."""
 import cv2
 import numpy as np
 
-from .model import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, IMAGE_SIZE, PAD, TOP_LEFT
+from .model import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, IMAGE_SIZE, LOW_RES, PAD, TOP_LEFT
+
+KINDS = {"click": 0.34, "box": 0.4, "clicks": 0.14, "mended": 0.04, "follow": 0.08}
 
 
 def inner_distance(mask):
@@ -33,54 +36,85 @@ def tight_box(mask):
     return np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], np.float32)
 
 
-def sloppy_box(mask, rng, jitter=0.1):
+def sloppy_box(mask, rng):
+    """Exact, a little off, or as a hand or a detector in a hurry draws it."""
     box = tight_box(mask)
-    if rng.random() < 0.35:
-        return box
+    jitter = rng.choice([0.0, 0.1, 0.2], p=[0.35, 0.5, 0.15])
     size = np.maximum(box[1] - box[0], 4)
     shift = np.clip(rng.normal(0, jitter / 2, (2, 2)), -jitter, jitter) * size
     return np.clip(box + shift, 0, IMAGE_SIZE)
 
 
+def ring_around(mask, rng):
+    reach = int(rng.choice([5, 15, 41]))
+    return cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool) & ~mask
+
+
+def frame_before(mask, rng):
+    """The mask of the frame before, as logits [128,128], or None: moved, and not quite right."""
+    height, width = mask.shape
+    box = tight_box(mask)
+    x, y = box.mean(0)
+    reach = (box[1] - box[0]) * rng.choice([0.02, 0.08, 0.2])
+    matrix = cv2.getRotationMatrix2D((float(x), float(y)), rng.normal(0, 4), rng.normal(1, 0.04))
+    matrix[:, 2] += rng.normal(0, 1, 2) * reach
+    moved = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height))
+    ragged = cv2.resize(rng.standard_normal((9, 9), np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(1, 4)) - 0.5 + ragged * rng.uniform(0, 0.25)
+    logits = cv2.resize(soft, (LOW_RES, LOW_RES), interpolation=cv2.INTER_AREA) * rng.uniform(8, 30)
+    return logits.astype(np.float32) if (logits > 0).any() else None
+
+
+def clicks(mask, slots, rng):
+    points, labels, around = [], [], ring_around(mask, rng)
+    for number in range(rng.integers(2, slots)):
+        if number == 0 or rng.random() < 0.5 or not around.any():
+            points.append(random_click(mask, rng, inner=rng.random() < 0.5))
+            labels.append(FOREGROUND)
+        else:
+            points.append(random_click(around, rng))
+            labels.append(BACKGROUND)
+    return points, labels
+
+
+def mended(mask, rng):
+    """A click beside the object, taken back by a negative one almost there, and the right one."""
+    around = ring_around(mask, rng)
+    wrong = np.array(random_click(around if around.any() else ~mask, rng))
+    back = np.clip(wrong + rng.normal(0, 2, 2).round(), 0, IMAGE_SIZE - 1).astype(int)
+    if mask[back[1], back[0]]:
+        back = wrong
+    return [wrong, back, random_click(mask, rng, inner=True)], [FOREGROUND, BACKGROUND, FOREGROUND]
+
+
 def sample_prompt(mask, slots, rng):
-    """A random prompt for the mask: points [slots,2] and labels [slots], the rest padding."""
-    points, labels = [], []
-    kind = rng.choice(["click", "box", "clicks"], p=[0.35, 0.45, 0.2])
+    """A random prompt for the mask: points [slots,2] and labels [slots], the rest padding, and earlier logits or None."""
+    kind, previous, points, labels = rng.choice(list(KINDS), p=list(KINDS.values())), None, [], []
+    if kind == "follow" and (slots < 3 or (previous := frame_before(mask, rng)) is None):
+        kind = "box"
+    if kind in ("clicks", "mended") and (slots < 3 or mask.all()):
+        kind = "click"
     if kind == "box":
         if slots >= 3 and rng.random() < 0.2:
             points.append(random_click(mask, rng))
             labels.append(FOREGROUND)
         points += list(sloppy_box(mask, rng))
         labels += [TOP_LEFT, BOTTOM_RIGHT]
-    elif kind == "click" or slots < 3:
+    elif kind == "follow":                          # as the node does: the box and the innermost point of that mask
+        inside = cv2.resize(previous, (IMAGE_SIZE, IMAGE_SIZE)) > 0
+        inside[0, 0] |= not inside.any()
+        points += [innermost(inside), *tight_box(inside)]
+        labels += [FOREGROUND, TOP_LEFT, BOTTOM_RIGHT]
+    elif kind == "click":
         points.append(random_click(mask, rng, inner=rng.random() < 0.6))
         labels.append(FOREGROUND)
     else:
-        reach = int(rng.choice([5, 15, 41]))
-        around = cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool) & ~mask
-        for number in range(rng.integers(2, slots)):
-            if number == 0 or rng.random() < 0.5 or not around.any():
-                points.append(random_click(mask, rng, inner=rng.random() < 0.5))
-                labels.append(FOREGROUND)
-            else:
-                points.append(random_click(around, rng))
-                labels.append(BACKGROUND)
+        points, labels = clicks(mask, slots, rng) if kind == "clicks" else mended(mask, rng)
     padded = np.zeros((slots, 2), np.float32)
     padded_labels = np.full(slots, PAD, np.float32)
     padded[:len(points)] = points
     padded_labels[:len(labels)] = labels
-    return padded, padded_labels
-
-
-def random_correction(predicted, truth, rng):
-    """A click somewhere in the error, as in SAM's training: ((x, y), label)."""
-    missing, surplus = truth & ~predicted, predicted & ~truth
-    total = missing.sum() + surplus.sum()
-    if total == 0:
-        return random_click(truth, rng), FOREGROUND
-    if rng.random() < missing.sum() / total:
-        return random_click(missing, rng, inner=rng.random() < 0.5), FOREGROUND
-    return random_click(surplus, rng, inner=rng.random() < 0.5), BACKGROUND
+    return padded, padded_labels, previous
 
 
 def central_correction(predicted, truth):

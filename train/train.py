@@ -8,38 +8,37 @@ import argparse
 import copy
 import json
 import math
-import os
 import signal
 import time
 from pathlib import Path
 
 import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from .data import Batches, normalise
 from .losses import affinity_loss, prompt_loss
-from .model import IMAGE_SIZE, TinySam
-from .prompts import random_correction
+from .model import BACKGROUND, FOREGROUND, LOW_RES, TinySam
+from .threads import Threads, cores
 
-WARM_UP = 150             # steps
+WARM_UP = 150             # steps, at the start of every leg
 CORRECTION_EVERY = 2      # steps
 CORRECTED_PROMPTS = 2     # per image, in a correction round
 SAVE_EVERY = 180          # seconds
 PRINT_EVERY = 25          # steps
+MAX_BAD_STEPS = 50        # in a row, without a finite gradient
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=25, help="length of a leg")
+    parser.add_argument("--minutes", type=float, default=21, help="length of a leg")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--out", type=Path, default=Path("train/out"), help="folder of the checkpoint")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rate", type=float, default=1.5e-3)
-    parser.add_argument("--images", type=int, help="per step (default: 6 on a CPU, 32 on CUDA)")
+    parser.add_argument("--images", type=int, help="per step (default: 6 on a CPU, 16 to 64 on CUDA, by its memory)")
     parser.add_argument("--prompts", type=int, help="per image (default: 4 on a CPU, 8 on CUDA)")
-    parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 1 on a CPU, all cores on CUDA)")
+    parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 1 on a CPU, all cores but one on CUDA)")
     parser.add_argument("--fresh", type=int, help="new scenes per step, the rest from a pool (default: half of the images)")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: all of it while nobody else uses it, else one")
     parser.add_argument("--seed", type=int, default=1)
@@ -47,46 +46,42 @@ def arguments():
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     on_gpu = args.device == "cuda"
-    args.images = args.images or (32 if on_gpu else 6)
+    args.images = args.images or (images_for_gpu() if on_gpu else 6)
     args.prompts = args.prompts or (8 if on_gpu else 4)
-    args.workers = args.workers if args.workers is not None else (os.cpu_count() if on_gpu else 1)
+    args.workers = args.workers if args.workers is not None else (max(1, cores() - 1) if on_gpu else 1)
     args.fresh = args.fresh or max(1, args.images // 2)
     return args
 
 
-class Threads:
-    """How many threads to use on cores that others use too.
+def images_for_gpu():
+    """A picture with eight prompts takes about 0.25 GB in training."""
+    gigabytes = torch.cuda.get_device_properties(0).total_memory / 2 ** 30
+    return int(min(64, max(16, gigabytes * 2 // 8 * 8)))
 
-    A second thread that has to wait for a core holds the first one up, so the trainer takes all cores while nobody else
-    computes and one thread otherwise. It looks again every ten seconds (Linux; elsewhere it keeps to one thread).
+
+def error_clicks(logits, truth):
+    """A click in the error of each mask, at half the size: anywhere in it or, half of the time, deep inside.
+
+    logits, truth [S,128,128] -> places [S,1,2] in pixels of the 256 square, labels [S,1]. Where there is no error, a
+    positive click in the object.
     """
-    EVERY = 10.0         # seconds
-    QUIET = 0.15         # cores that others may use before they count as busy
+    predicted, truth = logits > 0, truth > 0.5
+    error = (predicted != truth).float()
+    weight = torch.where(error.flatten(1).any(1)[:, None, None], error, truth.float())
+    depth = F.avg_pool2d(weight[:, None], 7, 1, 3)[:, 0]
+    deep = (torch.rand(len(logits), device=logits.device) < 0.5)[:, None, None]
+    weight = weight * torch.where(deep, depth ** 6, 1.0) + 1e-20
+    index = torch.multinomial(weight.flatten(1), 1)
+    place = torch.stack([index % LOW_RES, index // LOW_RES], -1) * 2 + torch.randint(0, 2, (len(logits), 1, 2), device=logits.device)
+    label = torch.where(truth.flatten(1).gather(1, index), FOREGROUND, BACKGROUND)
+    return place.float(), label.float()
 
-    def __init__(self, fixed):
-        self.fixed, self.children = fixed, []
-        self.last = None
-        torch.set_num_threads(fixed or 1)
 
-    def cpu_seconds(self):
-        """CPU seconds of the whole machine, and of this trainer with its workers."""
-        tick = os.sysconf("SC_CLK_TCK")
-        user, nice, system, _, _, irq, soft_irq = map(int, Path("/proc/stat").read_text().split()[1:8])
-        own = time.process_time()
-        for child in self.children:
-            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-            own += (int(fields[11]) + int(fields[12])) / tick
-        return (user + nice + system + irq + soft_irq) / tick, own
-
-    def look(self):
-        now = time.monotonic()
-        if self.fixed or (self.last and now - self.last[0] < self.EVERY) or not Path("/proc/stat").exists():
-            return
-        machine, own = self.cpu_seconds()
-        if self.last:
-            others = (machine - self.last[1] - (own - self.last[2])) / (now - self.last[0])
-            torch.set_num_threads(1 if others > self.QUIET else os.cpu_count())
-        self.last = now, machine, own
+def keep_running(_):
+    """Ctrl-C in a terminal, and a service that is stopped, reach the workers too; the trainer ends them when it has saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    cv2.setNumThreads(1)
 
 
 class Trainer:
@@ -102,20 +97,22 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             [dict(params=matrices, weight_decay=0.02), dict(params=vectors, weight_decay=0.0)],
             lr=args.rate, betas=(0.9, 0.99), fused=True)
-        self.step, self.batches, self.legs, self.leg_seconds, self.scenes = 0, 0, 0, 0.0, 0
-        self.stopping = False
+        self.step, self.batches, self.legs, self.leg_seconds, self.leg_steps, self.scenes = 0, 0, 0, 0.0, 0, 0
+        self.bad_steps, self.bad_in_a_row, self.stopping = 0, 0, False
         if args.resume and self.path.exists():
             self.load()
+
+    COUNTERS = ("step", "batches", "legs", "leg_seconds", "leg_steps", "scenes")
 
     def load(self):
         state = torch.load(self.path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for name in ("step", "batches", "legs", "leg_seconds", "scenes"):
+        for name in self.COUNTERS:
             setattr(self, name, state[name])
         if self.leg_seconds >= self.args.minutes * 60:
-            self.legs, self.leg_seconds = self.legs + 1, 0.0
+            self.legs, self.leg_seconds, self.leg_steps = self.legs + 1, 0.0, 0
         print(f"continuing at step {self.step}, leg {self.legs + 1}, {self.leg_seconds / 60:.1f} min into it", flush=True)
 
     def save(self):
@@ -123,14 +120,13 @@ class Trainer:
         partial = self.path.with_suffix(".partial")
         torch.save({
             "model": self.model.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "step": self.step, "batches": self.batches, "legs": self.legs, "leg_seconds": self.leg_seconds,
-            "scenes": self.scenes}, partial)
+            **{name: getattr(self, name) for name in self.COUNTERS}}, partial)
         partial.replace(self.path)
 
     def set_rate(self):
         done = min(1.0, self.leg_seconds / (self.args.minutes * 60))
         peak = self.args.rate * (0.5 if self.legs else 1.0)
-        rate = peak * min(1.0, (self.step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
+        rate = peak * min(1.0, (self.leg_steps + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         return rate
@@ -139,62 +135,78 @@ class Trainer:
         # On a CPU without instructions for it bfloat16 was eight times slower than float32.
         return torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda")
 
+    def decode(self, features, points, labels, previous, has):
+        """The prompts in float32: bfloat16 has not the digits for a coordinate."""
+        prompts = self.model.prompts(points, labels, previous, has)
+        with self.autocast():
+            logits, predicted = self.model.decoder(features, prompts, self.model.prompts.grid_positions())
+        return logits.float(), predicted.float()
+
     def update_ema(self):
         decay = min(0.998, (self.step + 1) / (self.step + 20))
+        pairs = zip(self.ema.state_dict().values(), self.model.state_dict().values())
+        averages, values = zip(*[pair for pair in pairs if pair[0].dtype.is_floating_point])
         with torch.no_grad():
-            for average, value in zip(self.ema.state_dict().values(), self.model.state_dict().values()):
-                if average.dtype.is_floating_point:
-                    average.lerp_(value, 1 - decay)
+            torch._foreach_lerp_(averages, values, 1 - decay)
 
-    def correction(self, features, logits, predicted, masks, points, labels, rng):
+    def correction(self, features, logits, predicted, truth, points, labels):
         """A second round for some prompts: a click in the error, usually with the logits as mask input."""
-        args = self.args
-        some = torch.arange(len(points), device=self.device).view(-1, args.prompts)[:, :CORRECTED_PROMPTS].flatten()
+        some = torch.arange(len(points), device=self.device).view(-1, self.args.prompts)[:, :CORRECTED_PROMPTS].flatten()
         with torch.no_grad():
             one_click = (labels[some] > -0.5).sum(1) == 1
             chosen = torch.where(one_click, 1 + predicted[some, 1:].argmax(1), 0)
-            current = logits[some, chosen].float()[:, None]
-            full = F.interpolate(current, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)
-            hard, truth = (full[:, 0] > 0).cpu().numpy(), masks[some].cpu().numpy()
-            clicks = [random_correction(a, b, rng) for a, b in zip(hard, truth)]
-            place = torch.tensor([[c[0]] for c in clicks], dtype=torch.float32, device=self.device)
-            label = torch.tensor([[c[1]] for c in clicks], dtype=torch.float32, device=self.device)
-            has = torch.from_numpy((rng.random(len(clicks)) < 0.8).astype(np.float32)).to(self.device)
-        with self.autocast():
-            return some, self.model.decode(
-                features, torch.cat([points[some], place], 1), torch.cat([labels[some], label], 1), current, has)
+            current = logits[some, chosen].detach()
+            place, label = error_clicks(current, truth[some, 0])
+            has = (torch.rand(len(some), device=self.device) < 0.8).float()
+        return some, self.decode(
+            features, torch.cat([points[some], place], 1), torch.cat([labels[some], label], 1), current[:, None], has)
 
     def train_step(self, batch):
-        images, masks, points, labels, regions = (part.to(self.device, non_blocking=True) for part in batch)
-        truth = F.avg_pool2d(masks[:, None].float(), 2)[:, 0]
+        # Every random number of a step comes from its number, so that a checkpoint needs to remember no more.
+        torch.manual_seed(self.args.seed * 1_000_003 + self.step)
+        batch = type(batch)(*(part.to(self.device, non_blocking=True) for part in batch))
+        truth = F.avg_pool2d(batch.masks().float(), 2)
         with self.autocast():
-            features = self.model.encode(normalise(images).contiguous(memory_format=torch.channels_last))
-            logits, predicted = self.model.decode(features, points, labels)
-        loss, iou = prompt_loss(logits.float(), predicted.float(), truth)
-        affinity = affinity_loss(features.affinity.float(), regions)
+            features = self.model.encode(normalise(batch.images).contiguous(memory_format=torch.channels_last))
+        logits, predicted = self.decode(
+            features, batch.points, batch.labels, batch.previous[:, None].float(), batch.has_previous)
+        loss, iou = prompt_loss(logits, predicted, truth)
+        affinity = affinity_loss(features.affinity.float(), batch.regions())
         loss = loss + affinity
         if self.step % CORRECTION_EVERY == CORRECTION_EVERY - 1:
-            rng = np.random.default_rng((self.args.seed, 7, self.step))
-            some, (again, again_iou) = self.correction(features, logits, predicted, masks, points, labels, rng)
-            loss = loss + 0.5 * prompt_loss(again.float(), again_iou.float(), truth[some], candidates=0.3)[0]
+            some, (again, again_iou) = self.correction(features, logits, predicted, truth, batch.points, batch.labels)
+            loss = loss + 0.5 * prompt_loss(again, again_iou, truth[some][:, :1].expand(-1, 2, -1, -1), candidates=0.3)[0]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0).isfinite():
-            self.optimizer.step()
-        self.update_ema()
+        self.apply_gradient(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0))
         chosen = iou[:, 1:].gather(1, predicted[:, 1:].argmax(1, keepdim=True).detach())
-        error = (predicted.detach().float() - iou).abs()
+        error = (predicted.detach() - iou).abs()
         return torch.stack([
             loss.detach(), iou[:, 0].mean(), iou[:, 1:].amax(1).mean(), chosen.mean(), error.mean(), affinity.detach()])
 
-    def report(self, means, pace, rate):
-        """One line for people, one for the learning curve."""
+    def apply_gradient(self, norm):
+        """One step of the optimiser. Without a finite gradient none: the averages of batch normalisation, which the
+        forward pass may have spoilt, come back from the averaged weights."""
+        if norm.isfinite():
+            self.optimizer.step()
+            self.update_ema()
+            self.bad_in_a_row = 0
+            return
+        self.bad_steps, self.bad_in_a_row = self.bad_steps + 1, self.bad_in_a_row + 1
+        for value, average in zip(self.model.buffers(), self.ema.buffers()):
+            value.copy_(average)
+        if self.bad_in_a_row > MAX_BAD_STEPS:
+            raise SystemExit(f"{MAX_BAD_STEPS} steps in a row without a finite gradient; the checkpoint is as before them")
+
+    def report(self, means, pace, waited, rate):
+        """One line for people, one for the learning curve. waited: the share of the time spent on waiting for scenes."""
         loss, single, best, chosen, error, affinity = means
         left = (self.args.minutes * 60 - self.leg_seconds) / 60
         print(f"step {self.step}  {self.leg_seconds / 60:.1f}/{self.args.minutes:g} min  rate {rate:.5f}  loss {loss:.3f}  "
               f"IoU single {single:.3f} best {best:.3f} chosen {chosen:.3f}  IoU error {error:.3f}  "
-              f"affinity {affinity:.3f}  {pace:.2f} steps/s {pace * self.args.images:.1f} scenes/s  "
-              f"threads {torch.get_num_threads()}  left {left:.0f} min", flush=True)
+              f"affinity {affinity:.3f}  {pace:.2f} steps/s {pace * self.args.images:.1f} images/s "
+              f"({pace * self.args.fresh:.1f} new scenes/s, waited for them {waited:.0%})  "
+              f"threads {torch.get_num_threads()}  skipped {self.bad_steps}  left {left:.0f} min", flush=True)
         self.args.out.mkdir(parents=True, exist_ok=True)
         with (self.args.out / "log.jsonl").open("a") as log:
             log.write(json.dumps({
@@ -204,28 +216,39 @@ class Trainer:
     def stop(self, *_):
         self.stopping = True
 
-    def run(self):
+    def batches_from_workers(self):
+        """Batches until the leg is over or somebody stops it."""
         args = self.args
-        source = Batches(args.seed, self.batches, args.images, args.prompts, args.fresh)
         loader = torch.utils.data.DataLoader(
-            source, batch_size=None, num_workers=args.workers, prefetch_factor=4 if args.workers else None,
+            Batches(args.seed, self.batches, args.images, args.prompts, args.fresh), batch_size=None,
+            num_workers=args.workers, prefetch_factor=4 if args.workers else None, worker_init_fn=keep_running,
             pin_memory=self.device.type == "cuda")
-        threads, stream = Threads(args.threads), iter(loader)
-        threads.children = [worker.pid for worker in getattr(stream, "_workers", [])]
+        stream = iter(loader)
+        self.threads.children = [worker.pid for worker in getattr(stream, "_workers", [])]
+        while self.leg_seconds < args.minutes * 60 and not self.stopping:
+            started = time.monotonic()
+            batch = next(stream)
+            self.waited += time.monotonic() - started
+            yield batch
+            self.leg_seconds += time.monotonic() - started
+
+    def run(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.stop)
+        args, self.threads, self.waited = self.args, Threads(1 if self.args.device == "cuda" else self.args.threads), 0.0
+        print(f"{args.device}: {args.images} images of {args.prompts} prompts a step, {args.fresh} of them new, "
+              f"{args.workers} workers", flush=True)
         recent, since, saved = [], time.monotonic(), time.monotonic()
-        budget = args.minutes * 60
-        while self.leg_seconds < budget and not self.stopping:
-            started = time.monotonic()
-            threads.look()
+        for batch in self.batches_from_workers():
+            self.threads.look()
             rate = self.set_rate()
-            recent.append(self.train_step(next(stream)))
+            recent.append(self.train_step(batch))
             self.step, self.batches, self.scenes = self.step + 1, self.batches + 1, self.scenes + args.images
-            self.leg_seconds += time.monotonic() - started
+            self.leg_steps += 1
             if self.step % PRINT_EVERY == 0:
-                self.report(torch.stack(recent).mean(0).tolist(), len(recent) / (time.monotonic() - since), rate)
-                recent, since = [], time.monotonic()
+                means, now = torch.stack(recent).mean(0).tolist(), time.monotonic()
+                self.report(means, len(recent) / (now - since), self.waited / (now - since), rate)
+                recent, since, self.waited = [], now, 0.0
             if time.monotonic() - saved > SAVE_EVERY:
                 self.save()
                 saved = time.monotonic()
@@ -237,6 +260,9 @@ class Trainer:
 def main():
     cv2.setNumThreads(1)
     torch.set_flush_denormal(True)
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
     Trainer(arguments()).run()
 
 

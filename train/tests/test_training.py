@@ -1,0 +1,151 @@
+"""The trainer on a CPU:  python -m pytest train/tests
+
+What needs CUDA (bfloat16, pinned memory) is not run here.
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from train import train as training
+from train.data import Batches
+from train.losses import mask_losses, prompt_loss, several_answers
+from train.model import FOREGROUND, LOW_RES, TinySam
+from train.train import Trainer, arguments, error_clicks
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--device", "cpu", "--images", "2", "--prompts", "2", "--fresh", "1", "--workers", "0", "--threads", "1"]
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+    def make(*more):
+        monkeypatch.setattr(sys, "argv", ["train", *SMALL, "--out", str(tmp_path), *more])
+        return Trainer(arguments())
+    return make
+
+
+def run_steps(trainer, count):
+    stream = iter(Batches(trainer.args.seed, trainer.batches, 2, 2, 1, back=3))
+    for _ in range(count):
+        trainer.set_rate()
+        trainer.train_step(next(stream))
+        trainer.step, trainer.batches, trainer.leg_steps = trainer.step + 1, trainer.batches + 1, trainer.leg_steps + 1
+    return torch.cat([value.flatten().float() for value in trainer.model.state_dict().values()])
+
+
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(trainer):
+    straight = trainer("--no-resume")
+    run_steps(straight, 2)
+    straight.save()
+    expected = run_steps(straight, 3)
+    resumed = trainer()
+    assert (resumed.step, resumed.batches) == (2, 2)
+    assert torch.equal(run_steps(resumed, 3), expected)
+    assert all(torch.equal(a, b) for a, b in zip(resumed.ema.state_dict().values(), straight.ema.state_dict().values()))
+
+
+def test_a_step_without_a_finite_gradient_changes_nothing(trainer):
+    one = trainer("--no-resume")
+    before = run_steps(one, 1)
+    average = [value.clone() for value in one.ema.state_dict().values()]
+    next(one.model.parameters()).register_hook(lambda grad: grad * float("nan"))
+    after = run_steps(one, 1)
+    buffers = sum(value.numel() for value in one.model.buffers())
+    assert one.bad_steps == 1 and buffers > 0
+    assert all(torch.equal(a, b) for a, b in zip(average, one.ema.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(one.model.buffers(), one.ema.buffers()))
+    assert after.isfinite().all() and before.shape == after.shape
+
+
+def test_it_gives_up_when_no_step_has_a_finite_gradient(trainer, monkeypatch):
+    monkeypatch.setattr(training, "MAX_BAD_STEPS", 2)
+    one = trainer("--no-resume")
+    for _ in range(2):
+        one.apply_gradient(torch.tensor(float("nan")))
+    with pytest.raises(SystemExit, match="finite"):
+        one.apply_gradient(torch.tensor(float("inf")))
+
+
+def test_a_new_leg_starts_at_half_the_rate_after_a_warm_up(trainer):
+    one = trainer("--no-resume", "--minutes", "10", "--rate", "0.001")
+    one.leg_seconds, one.leg_steps = 600.0, 5000
+    assert one.set_rate() < 1e-5
+    one.save()
+    two = trainer("--minutes", "10", "--rate", "0.001")
+    assert (two.legs, two.leg_seconds, two.leg_steps) == (1, 0.0, 0)
+    assert two.set_rate() < 1e-5
+    two.leg_steps = training.WARM_UP
+    assert two.set_rate() == pytest.approx(0.0005, rel=0.01)
+
+
+@pytest.mark.parametrize("number, whole_group", [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True)])
+def test_a_stopped_leg_saves_what_it_has(tmp_path, number, whole_group):
+    """Also when the workers are stopped with it, as Ctrl-C in a terminal and service managers do."""
+    command = [sys.executable, "-m", "train.train", *SMALL, "--workers", "1", "--minutes", "60", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    log, end = tmp_path / "log.jsonl", time.monotonic() + 600
+    while not log.exists() and time.monotonic() < end and process.poll() is None:
+        time.sleep(0.2)
+    (os.killpg if whole_group else os.kill)(process.pid, number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["step"] >= 25 and state["batches"] == state["step"], output
+    assert "interrupted" in output and "waited" in output
+    assert json.loads(log.read_text().splitlines()[0])["step"] == 25
+
+
+def test_one_prompt_more_or_another_object_changes_no_mask():
+    model = TinySam().eval()
+    image = torch.rand(1, 3, 256, 256)
+    points = torch.tensor([[[60.0, 80.0], [0, 0]], [[200, 30], [0, 0]]])
+    labels = torch.tensor([[float(FOREGROUND), -1], [FOREGROUND, -1]])
+    with torch.no_grad():
+        features = model.encode(image)
+        both, both_iou = model.decode(features, points, labels)
+        alone, alone_iou = model.decode(features, points[1:, :1], labels[1:, :1])
+    torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(both_iou[1:], alone_iou, atol=1e-4, rtol=1e-4)
+
+
+def test_losses_agree_with_their_definition():
+    logits, truths = torch.randn(3, 4, 16, 16), (torch.rand(3, 2, 16, 16) > 0.5).float()
+    loss, iou = mask_losses(logits, truths)
+    one, truth = logits[1, 2], truths[1, 1]
+    dice = 1 - (2 * (one.sigmoid() * truth).sum() + 1) / (one.sigmoid().sum() + truth.sum() + 1)
+    expected = 2 * torch.nn.functional.binary_cross_entropy_with_logits(one, truth) + dice
+    torch.testing.assert_close(loss[1, 2, 1], expected)
+    hard, wanted = one > 0, truth > 0.5
+    torch.testing.assert_close(iou[1, 2, 1], (hard & wanted).sum() / (hard | wanted).sum())
+
+
+def test_two_right_answers_take_two_candidates():
+    loss = torch.tensor([[[0.1, 0.2], [0.9, 0.3], [0.5, 0.9]]])
+    assert several_answers(loss).item() == pytest.approx((0.1 + 0.5 * 0.3) / 1.5)
+    truth = torch.zeros(1, 1, LOW_RES, LOW_RES)
+    truth[..., :64, :64] = 1
+    same = prompt_loss(torch.randn(1, 4, LOW_RES, LOW_RES), torch.full((1, 4), 0.5), truth.expand(-1, 2, -1, -1))[0]
+    assert same.isfinite()
+
+
+def test_corrections_lie_in_the_error():
+    truth, logits = torch.zeros(2, LOW_RES, LOW_RES), torch.full((2, LOW_RES, LOW_RES), -5.0)
+    truth[:, 20:60, 20:60] = 1
+    logits[0, 20:60, 20:40] = 5.0                    # half of it is missing
+    logits[1, 20:60, 20:90] = 5.0                    # too much
+    for seed in range(20):
+        torch.manual_seed(seed)
+        place, label = error_clicks(logits, truth)
+        (x0, y0), (x1, y1) = (place[:, 0] // 2).int().tolist()
+        assert label[:, 0].tolist() == [1, 0]
+        assert 40 <= x0 < 60 and 20 <= y0 < 60 and 60 <= x1 < 90 and 20 <= y1 < 60
+    logits[:] = truth * 10 - 5                        # no error: a click in the object
+    place, label = error_clicks(logits, truth)
+    assert label[:, 0].tolist() == [1, 1]
