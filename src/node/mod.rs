@@ -90,7 +90,7 @@ pub enum NodeError {
 /// # Errors
 /// The node could not start: ROS, a parameter, the model.
 pub fn run(log_level: &str) -> Result<(), NodeError> {
-    rcl::keep_no_large_blocks();
+    rcl::share_one_heap();
     let (logging, logs) = rosout::start(log_level).map_err(|reason| {
         // There is no log yet to say it in.
         eprintln!("promptseg_node: {reason}");

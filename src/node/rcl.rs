@@ -90,23 +90,21 @@ pub fn end_process(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Large blocks: images, embeddings, tensors.
-#[cfg(target_env = "gnu")]
-const LARGE: libc::c_int = 1 << 20;
-
-/// Has large blocks come from the system one by one, and go back to it when they are freed. Otherwise glibc keeps what the
-/// largest of them once took, in the heap of each thread, where `malloc_trim` does not reach: 80 MB more after some
-/// hundred images of 1280x720, which the GPU of a small board could have used.
-pub fn keep_no_large_blocks() {
+/// Has all threads share one heap, where an image takes the room of an earlier one. Of glibc's own ways, a heap for each
+/// thread keeps what the largest images in it once took (80 MB more after some hundred of 1280x720), and a block of its own
+/// from the system for each image lets the resident memory move by tens of megabytes and makes the system clear new pages
+/// for every image.
+pub fn share_one_heap() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: takes two numbers; called before there are other threads.
+    // SAFETY: takes numbers; called before there are other threads.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20); // the most that glibc takes
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
     }
 }
 
-/// Gives freed memory back to the system. glibc keeps what a model's many small allocations leave behind in the heap of
-/// each thread that made them.
+/// Gives freed memory back to the system: the heap keeps it otherwise.
 pub fn give_memory_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes a number; safe to call from any thread at any time.

@@ -31,6 +31,7 @@ from builtin_interfaces.msg import Time  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from promptseg_msgs.msg import MaskArray  # noqa: E402
 from promptseg_msgs.srv import Segment  # noqa: E402
+from rclpy.serialization import deserialize_message  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
@@ -40,6 +41,8 @@ from harness import NodeProcess, Peer, free_domain, parameter_args  # noqa: E402
 from messages import detection, detections, pixel, prompt  # noqa: E402
 
 WARM_UP = 60.0
+# A second of answers and more: none is to get lost at a Python program that stands still for a moment.
+ANSWERS = 20
 FLAT = 0.02
 
 
@@ -59,6 +62,12 @@ def percentiles(values: list[float]) -> dict[str, float | int]:
             "max": round(max(values), 1)}  # fmt: skip
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process has used, its threads and the system's work for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Soak:
     def __init__(self, peer: Peer, process: NodeProcess) -> None:
         self.peer, self.process = peer, process
@@ -73,10 +82,11 @@ class Soak:
         self.counts = {"answers": 0, "masks": 0, "overlays": 0, "detections": 0, "questions refused": 0}
         self.waiting: dict[str, tuple[int, float]] = {}  # what was asked: stamp of its frame, when
         self.unanswered = 0
+        self.answered: dict[int, list[list[int]]] = {}  # the objects of each answer of a stamp
         self.diagnostics: dict[str, str] = {}
         node = peer.node
-        node.create_subscription(MaskArray, "/promptseg/masks", self.on_masks, 20)
-        node.create_subscription(Detection2DArray, "/promptseg/detections", self.on_detections, 20)
+        node.create_subscription(MaskArray, "/promptseg/masks", self.on_masks, ANSWERS, raw=True)
+        node.create_subscription(Detection2DArray, "/promptseg/detections", self.on_detections, ANSWERS)
         node.create_subscription(Image, "/promptseg/mask", lambda m: self.on_picture("masks", m), 5, raw=True)
         node.create_subscription(Image, "/promptseg/overlay", lambda m: self.on_picture("overlays", m), 5, raw=True)
         node.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 5)
@@ -95,17 +105,25 @@ class Soak:
 
     # ------------------------------------------------------------------------------------------ what the node says
 
-    def on_masks(self, m: MaskArray) -> None:
-        now, ns = time.time_ns(), nanoseconds(m.header.stamp)
-        if not self.check_stamp(ns) or m.header.frame_id != FRAME_ID:
+    def on_masks(self, cdr: bytes) -> None:
+        sec, nanosec, length = struct.unpack_from("<iII", cdr, 4)
+        now, ns = time.time_ns(), sec * 10**9 + nanosec
+        if cdr[16 : 16 + length] != FRAME_ID.encode() + b"\0":
+            self.fail(f"an answer in the frame {cdr[16 : 16 + length]!r}")
+        if not self.check_stamp(ns):
             return
         self.counts["answers"] += 1
         if ns > self.newest_answer:
             self.newest_answer = ns
             self.age_ms.append((now - ns) / 1e6)
         with self.lock:
-            if any(o.object_id < 1000 for o in m.masks) and (asked := self.waiting.pop(f"click {ns}", None)):
-                self.click_ms.append((time.monotonic() - asked[1]) * 1e3)
+            if f"click {ns}" not in self.waiting:
+                return
+            # Only these are read whole: Python takes its time for masks, and would fall behind.
+            objects = [o.object_id for o in deserialize_message(cdr, MaskArray).masks]
+            self.answered.setdefault(ns, []).append(objects)
+            if any(o < 1000 for o in objects):
+                self.click_ms.append((time.monotonic() - self.waiting.pop(f"click {ns}")[1]) * 1e3)
 
     def on_detections(self, m: Detection2DArray) -> None:
         ns = nanoseconds(m.header.stamp)
@@ -138,11 +156,14 @@ class Soak:
     def expect(self, name: str, ns: int) -> None:
         with self.lock:
             if name.startswith("click") and name in self.waiting:
-                self.unanswered += 1
+                self.miss(name, ns, "when the next one on its image came")
             self.waiting[name] = (ns, time.monotonic())
             for late in [k for k, (_, since) in self.waiting.items() if time.monotonic() - since > 10]:
-                del self.waiting[late]
-                self.unanswered += 1
+                self.miss(late, self.waiting.pop(late)[0], "after ten seconds")
+
+    def miss(self, name: str, ns: int, when: str) -> None:
+        self.unanswered += 1
+        print(f"no answer to {name} {when}; the objects of the answers of that stamp: {self.answered.get(ns)}", flush=True)
 
     def newest(self, back: int = 0) -> int | None:
         """The stamp of an encoded frame: the newest, or one of so many before."""
@@ -205,6 +226,7 @@ def main() -> int:
     arguments = parser.parse_args()
     domain = free_domain()
     settings = {"model": arguments.model, "keep_frames": 30, "persistence": "hold"}
+    settings["qos_overrides./promptseg/masks.publisher.depth"] = ANSWERS
     process = NodeProcess(domain, *parameter_args(settings))
     process.wait_ready()
     camera = subprocess.Popen([sys.executable, str(HERE / "camera.py")], stdout=subprocess.PIPE, text=True,
@@ -247,6 +269,7 @@ def main() -> int:
                       f"{len(soak.wrong)}", flush=True)  # fmt: skip
             time.sleep(1)
         alive = process.is_running()
+        processor = processor_seconds(process.pid) if alive else float("nan")
     finally:
         stop.set()
         for thread in threads:
@@ -269,6 +292,7 @@ def main() -> int:
         "minutes": round(resident[-1][0] / 60, 1),
         "camera": {"sent": sent[0], "missed_by_the_machine": sent[1]},
         "node": {k: int(diagnostics.get(k, 0)) for k in ("images in", "images encoded", "images superseded by a newer one")},
+        "processor_ms_per_image": round(1e3 * processor / max(1, int(diagnostics.get("images encoded", 0))), 1),
         "refused": refused,
         "counts": soak.counts,
         "image_to_masks_ms": percentiles(soak.age_ms),
