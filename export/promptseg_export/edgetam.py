@@ -253,6 +253,9 @@ class EdgeTam(sam2.Sam2):
         # One convolution for each of RepViT's bundles of branches, as its authors run it.
         self.encoder.image_encoder.trunk.body = reparameterize_model(self.encoder.image_encoder.trunk.body)
 
+    def again(self) -> "EdgeTam":
+        return EdgeTam(self.network, self.reference)
+
     def fall_back(self, on: bool) -> None:
         super().fall_back(on)
         if self.reference is not None:

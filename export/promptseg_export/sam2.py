@@ -120,6 +120,10 @@ class Sam2(Family):
         four masks as they are, since a mask on the edge of the rule makes another choice in another precision."""
         self.network.sam_mask_decoder.dynamic_multimask_via_stability = on
 
+    def again(self) -> "Sam2":
+        """With the network's weights as they are now."""
+        return Sam2(self.network, self.family, self.memory is not None)
+
     def prompt_weights(self) -> dict:
         return {f"prompt_encoder.{k}": v for k, v in self.network.sam_prompt_encoder.state_dict().items()}
 
