@@ -9,7 +9,7 @@ use std::sync::Arc;
 use promptseg::model::{Embedding, Model, SessionOptions};
 use promptseg::pixels::SquareMask;
 use promptseg::prompt::Prompt;
-use promptseg::video::{Features, Heads, Network, Pointer, Recalled};
+use promptseg::video::{Features, Heads, MAX_CONDITIONING, Network, Pointer, Recalled};
 use safetensors::SafeTensors;
 use support::{difference, golden, photo, tensor};
 
@@ -177,19 +177,29 @@ fn what_the_networks_do_not_take_is_refused_and_the_next_call_works() {
     let heads = clip.network().heads(&frame, None, &click, true).unwrap();
     let good = remember(&mut clip, &frame, &heads, true);
     let (short, thin): (Features, Pointer) = (good.0[1..].into(), good.1[1..].into());
+    let several = |memories: usize, pointers: usize| Recalled {
+        memories: (0..memories).map(|i| (Arc::clone(&good.0), i % 7)).collect(),
+        pointers: (0..pointers).map(|i| (Arc::clone(&good.1), i as f32 / 15.0)).collect(),
+    };
     for (recalled, says) in [
         (
             Recalled::default(),
-            "tensor `memories` is 0 memories: [], expected 1 or more, each of 4096 numbers at a time below 7",
+            "tensor `memories` is 0 memories: [], expected 1 to 22, each of 4096 numbers at a time below 7",
         ),
-        (recall(&[(&good, 7, 1)]), "1 memories: [(4096, 7)], expected 1 or more"),
+        (recall(&[(&good, 7, 1)]), "1 memories: [(4096, 7)], expected 1 to 22"),
         (recall(&[(&(short, Arc::clone(&good.1)), 6, 1)]), "1 memories: [(4095, 6)]"),
-        (recall(&[(&(Arc::clone(&good.0), thin), 6, 1)]), "1 pointers of [31], expected 1 or more, each of 32 numbers"),
+        (recall(&[(&(Arc::clone(&good.0), thin), 6, 1)]), "1 pointers of [31], expected 1 to 31, each of 32 numbers"),
         (Recalled { pointers: Vec::new(), ..recall(&[(&good, 6, 1)]) }, "0 pointers of []"),
+        (several(MAX_CONDITIONING + 7, 1), "23 memories: "),
+        (several(1, MAX_CONDITIONING + 16), "32 pointers of "),
     ] {
         let e = clip.network().heads(&frame, Some(&recalled), &click, true).unwrap_err().to_string();
         assert!(e.contains("memory_attention.onnx: tensor `") && e.contains(says), "{e}");
     }
+    // All that may be asked for.
+    let spec = clip.network().spec();
+    let most = several(spec.most_memories(), spec.most_pointers());
+    assert!(clip.network().heads(&frame, Some(&most), &click, true).unwrap().object_score.is_finite());
     let e = clip.network().remember(&frame, &[0.0; 9], true, 1.0).unwrap_err().to_string();
     assert!(e.contains("memory_encoder.onnx: tensor `low_res_masks` is 9 logits, expected 64 x 64"), "{e}");
     let e = clip.network().pointer_of_mask(&frame, &[1.0; 64 * 64]).unwrap_err().to_string();

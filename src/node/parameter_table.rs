@@ -5,6 +5,7 @@ use r2r::ParameterValue;
 use TakesEffect::{Now, ReadOnly, WithConfigure};
 
 use crate::model::{Arena, Precision};
+use crate::video::MAX_CONDITIONING;
 
 /// What a value must satisfy.
 #[derive(Debug, Clone, Copy)]
@@ -377,7 +378,7 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "track_prompted_frames",
         description: "Prompted frames that a model with memory keeps of each object and looks at: the first, and the last ones.",
-        bounds: Bounds::Integer(1, 16),
+        bounds: Bounds::Integer(1, MAX_CONDITIONING as i64),
         takes_effect: Now,
         default: || ParameterValue::Integer(4),
     },

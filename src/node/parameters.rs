@@ -300,6 +300,7 @@ pub fn type_number(value: &ParameterValue) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::video::MemorySpec;
 
     fn text(s: &str) -> ParameterValue {
         ParameterValue::String(s.to_owned())
@@ -311,6 +312,16 @@ mod tests {
         for d in DEFINITIONS {
             assert_eq!(parameters.check(d.name, &d.default()).map(|(n, _)| n), Ok(d.name));
         }
+    }
+
+    #[test]
+    fn no_more_memories_can_be_asked_for_than_engines_take() {
+        let most = |name: &str| match definition(name).map(|d| d.bounds) {
+            Some(Bounds::Integer(_, most)) => most as usize,
+            other => panic!("{name}: {other:?}"),
+        };
+        let sam_2 = MemorySpec { frames: 7, pointers: 16, ..MemorySpec::default() };
+        assert_eq!(most("track_prompted_frames") + most("track_memories"), sam_2.most_memories());
     }
 
     #[test]

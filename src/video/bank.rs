@@ -10,6 +10,8 @@ use super::network::{Features, MemorySpec, Pointer, Recalled};
 
 /// Frames whose masks are kept, to be fed back to whoever corrects one: people see a frame when the next is there already.
 const MASKS: usize = 3;
+/// Most conditioning frames that a frame is looked at with, whatever is asked for: TensorRT's engines are built for them.
+pub const MAX_CONDITIONING: usize = 16;
 
 /// Place of a frame in the order of tracking: of those that were processed, so that a skipped one leaves no gap.
 pub type Position = i64;
@@ -55,7 +57,8 @@ impl Record {
 /// How much is looked at and kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most conditioning frames that a frame is looked at with (`max_cond_frames_in_attn`, at least 2); none: all.
+    /// Most conditioning frames that a frame is looked at with (`max_cond_frames_in_attn`, at least 2); none:
+    /// [`MAX_CONDITIONING`], which is the most in any case.
     pub conditioning: Option<usize>,
     /// Frames before the one at hand that are looked at, at most `MemorySpec::frames - 1` (6). Fewer are quicker and
     /// change what is found.
@@ -125,9 +128,10 @@ impl Bank {
     /// The conditioning frames that count: the nearest before, the nearest from here on, then the nearest of the rest.
     fn closest_conditioning(&self, at: Position, most: Option<usize>) -> Vec<Position> {
         let all = || self.conditioning.keys().copied();
-        let Some(most) = most.map(|most| most.max(2)).filter(|most| self.conditioning.len() > *most) else {
+        let most = most.unwrap_or(MAX_CONDITIONING).clamp(2, MAX_CONDITIONING);
+        if self.conditioning.len() <= most {
             return all().collect();
-        };
+        }
         let before = all().filter(|t| *t < at).max();
         let after = all().filter(|t| *t >= at).min();
         let mut chosen: Vec<_> = before.into_iter().chain(after).collect();

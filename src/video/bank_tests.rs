@@ -81,6 +81,29 @@ fn of_more_conditioning_frames_than_count_the_nearest_count_and_the_others_are_a
 }
 
 #[test]
+fn however_much_is_asked_for_no_more_is_looked_at_than_engines_are_built_for() {
+    let prompted: Vec<Position> = (0..200).step_by(3).collect();
+    let bank = bank(&prompted, (0..200).filter(|t| t % 3 > 0));
+    for limits in [
+        Limits::default(),
+        Limits { conditioning: Some(usize::MAX), keep: Some(usize::MAX), ..Limits::default() },
+        Limits { conditioning: Some(0), ..Limits::default() },
+    ] {
+        for direction in [Direction::Forward, Direction::Backward] {
+            let most = (0..200).map(|at| {
+                let found = bank.select(at, direction, &SPEC, &limits);
+                (found.memories.len(), found.pointers.len())
+            });
+            let (memories, pointers): (Vec<_>, Vec<_>) = most.unzip();
+            let most = (memories.into_iter().max().unwrap(), pointers.into_iter().max().unwrap());
+            assert!(most.0 <= SPEC.most_memories() && most.1 <= SPEC.most_pointers(), "{limits:?}: {most:?}");
+        }
+    }
+    let most = forward(&bank, 199, Limits::default());
+    assert_eq!(most.memories.iter().filter(|m| m.1 == 6).count(), MAX_CONDITIONING);
+}
+
+#[test]
 fn fewer_recent_frames_are_a_knob_and_leave_the_pointers() {
     let found = forward(&bank(&[0], 1..10), 10, Limits { recent: 2, ..Limits::default() });
     assert_eq!(found.memories, [(0, 6), (8, 1), (9, 0)]);

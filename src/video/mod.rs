@@ -12,7 +12,7 @@ mod network;
 mod overlap;
 mod track;
 
-pub use bank::{Direction, Limits, Position};
+pub use bank::{Direction, Limits, MAX_CONDITIONING, Position};
 pub use network::{Features, Heads, MemorySpec, Network, Pointer, Recalled, StepMs};
 pub use overlap::separate;
 pub use track::{Answer, Track};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use half::bf16;
 
+use super::bank::MAX_CONDITIONING;
 use crate::model::{Embedding, Error};
 use crate::prompt::Prompt;
 
@@ -27,6 +28,18 @@ pub struct MemorySpec {
     pub image_side: usize,
     /// Bytes of one [`Features`].
     pub feature_bytes: usize,
+}
+
+impl MemorySpec {
+    /// Most spatial memories that a frame is looked at with: of each conditioning frame and of the frames before.
+    pub fn most_memories(&self) -> usize {
+        MAX_CONDITIONING + self.frames.saturating_sub(1)
+    }
+
+    /// Most object pointers that a frame is looked at with.
+    pub fn most_pointers(&self) -> usize {
+        MAX_CONDITIONING + self.pointers.saturating_sub(1)
+    }
 }
 
 /// What of the past a frame is looked at with. Never empty: without any memory there is nothing to follow.

@@ -10,7 +10,7 @@ use super::super::bundle::Bundle;
 use super::super::layout::{MemoryGraph, MemoryLayout, MemorySizes, Signature, recognise_memory};
 use super::super::provider::ProviderReport;
 use super::super::session::{self, Graphs, Part, Request};
-use super::super::{Embedding, Error, Precision, Provider, binding};
+use super::super::{Embedding, Error, Precision, binding};
 use super::EMBEDDING;
 
 pub(super) struct GraphSession {
@@ -52,11 +52,6 @@ impl GraphSession {
         let (signature, report) = (opened.signature, opened.report);
         let device_id = request.options.gpu.device_id;
         Ok((GraphSession { session: opened.session, layout, signature, report, device_id }, opened.engines))
-    }
-
-    /// Whether it takes only as many memories as it was built for.
-    pub fn bounded(&self) -> bool {
-        self.report.used == Provider::Tensorrt
     }
 
     /// The embedding of a frame where the session can read it.

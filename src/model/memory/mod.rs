@@ -30,9 +30,6 @@ use weights::MemoryWeights;
 
 /// The embedding that the memory stands in for, of all that an encoder makes.
 pub(super) const EMBEDDING: &str = "image_embeddings";
-/// Most memories and pointers that TensorRT's engine is built for.
-const MOST_MEMORIES: usize = 16;
-const MOST_POINTERS: usize = 32;
 
 /// What there is to know about a memory without its sessions.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,26 +84,14 @@ impl Memory {
         request: &Request<'_>,
     ) -> Result<(Memory, Vec<(PathBuf, bool)>), Error> {
         let Checked { section, sizes, weights, attention: layout } = checked;
-        let (tokens, pointers) = ([sizes.tokens, sizes.channels], section.pointers);
-        let mut profile = ShapeProfile::default();
-        let mut add = |name: &str, counts: [usize; 3], rest: &[usize]| {
-            let [min, opt, max] = counts.map(|n| [&[n], rest].concat());
-            profile.add(name, &min, &opt, &max);
-        };
-        let memories = [1, section.frames, MOST_MEMORIES];
-        add("memories", memories, &tokens);
-        add("memory_times", memories, &[section.frames]);
-        let pointers = [1, pointers, MOST_POINTERS];
-        add("object_pointers", pointers, &[sizes.embedding[0]]);
-        if layout.pointer_times {
-            add("pointer_times", pointers, &[1]);
-        }
+        let spec = section.spec(&bundle.manifest);
+        let profile = attention_profile(&spec, &sizes, layout.pointer_times);
         let request = Request { profile: &profile, ..*request };
         let (attention, attention_engines) = GraphSession::open(bundle, MemoryGraph::Attention, &sizes, &request)?;
         let request = Request { profile: &ShapeProfile::default(), ..request };
         let (encoder, encoder_engines) = GraphSession::open(bundle, MemoryGraph::Encoder, &sizes, &request)?;
         let info = MemoryInfo {
-            spec: section.spec(&bundle.manifest),
+            spec,
             shape: section.shape,
             attention: attention.signature.clone(),
             encoder: encoder.signature.clone(),
@@ -124,23 +109,21 @@ impl Memory {
         [&self.attention.report, &self.encoder.report]
     }
 
-    /// Refuses what the attention does not take. TensorRT's engine takes only as many as it was built for.
+    /// Refuses what the attention does not take. No more than TensorRT's engine is built for, wherever it runs.
     fn check_recalled(&self, recalled: &Recalled) -> Result<(), Error> {
         let Recalled { memories, pointers } = recalled;
         let MemorySizes { frames, tokens, channels, embedding: [c, ..], .. } = self.sizes;
-        let bounded = self.attention.bounded();
-        let counts = |found: usize, most: usize| found > 0 && (!bounded || found <= most);
-        let many = |most: usize| if bounded { format!("1 to {most}") } else { "1 or more".to_owned() };
+        let (most_memories, most_pointers) = (self.info.spec.most_memories(), self.info.spec.most_pointers());
         let size = tokens * channels;
         let fits = |(features, time): &(Features, usize)| features.len() == size && *time < frames;
-        if !counts(memories.len(), MOST_MEMORIES) || !memories.iter().all(fits) {
+        if !(1..=most_memories).contains(&memories.len()) || !memories.iter().all(fits) {
             let list = memories.iter().map(|(features, time)| (features.len(), time)).collect::<Vec<_>>();
-            let expected = format!("{}, each of {size} numbers at a time below {frames}", many(MOST_MEMORIES));
+            let expected = format!("1 to {most_memories}, each of {size} numbers at a time below {frames}");
             return Err(self.attention.mismatch("memories", format!("{} memories: {list:?}", list.len()), expected));
         }
-        if !counts(pointers.len(), MOST_POINTERS) || pointers.iter().any(|(pointer, _)| pointer.len() != c) {
+        if !(1..=most_pointers).contains(&pointers.len()) || pointers.iter().any(|(pointer, _)| pointer.len() != c) {
             let list = pointers.iter().map(|(pointer, _)| pointer.len()).collect::<Vec<_>>();
-            let expected = format!("{}, each of {c} numbers", many(MOST_POINTERS));
+            let expected = format!("1 to {most_pointers}, each of {c} numbers");
             let found = format!("{} pointers of {list:?}", list.len());
             return Err(self.attention.mismatch("object_pointers", found, expected));
         }
@@ -241,7 +224,42 @@ impl Memory {
     }
 }
 
+/// As many memories and pointers as a tracker may look at.
+fn attention_profile(spec: &MemorySpec, sizes: &MemorySizes, pointer_times: bool) -> ShapeProfile {
+    let mut profile = ShapeProfile::default();
+    let mut add = |name: &str, counts: [usize; 3], rest: &[usize]| {
+        let [min, opt, max] = counts.map(|n| [&[n], rest].concat());
+        profile.add(name, &min, &opt, &max);
+    };
+    let memories = [1, spec.frames, spec.most_memories()];
+    add("memories", memories, &[sizes.tokens, sizes.channels]);
+    add("memory_times", memories, &[spec.frames]);
+    let pointers = [1, spec.pointers, spec.most_pointers()];
+    add("object_pointers", pointers, &[sizes.embedding[0]]);
+    if pointer_times {
+        add("pointer_times", pointers, &[1]);
+    }
+    profile
+}
+
 /// Since a moment, as [`crate::video::StepMs`] counts.
 fn milliseconds(since: Instant) -> f32 {
     super::encoder::milliseconds(since) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_are_built_for_as_many_memories_as_may_be_asked_for() {
+        let spec = MemorySpec { frames: 7, pointers: 16, low_res_side: 256, image_side: 1024, feature_bytes: 1 << 19 };
+        let sizes = MemorySizes { embedding: [256, 64, 64], low_res: 256, frames: 7, tokens: 4096, channels: 64 };
+        let profile = attention_profile(&spec, &sizes, true);
+        // 16 prompted frames, and the 6 memories and 15 pointers of the frames before.
+        let expected = "memories:22x4096x64,memory_times:22x7,object_pointers:31x256,pointer_times:31x1";
+        assert_eq!(profile.max, expected);
+        assert_eq!(profile.min, "memories:1x4096x64,memory_times:1x7,object_pointers:1x256,pointer_times:1x1");
+        assert!(!attention_profile(&spec, &sizes, false).max.contains("pointer_times"));
+    }
 }

@@ -7,7 +7,7 @@ use super::super::bundle::{MAX_CELLS, MAX_CHANNELS};
 use super::super::layout::MemorySizes;
 use crate::video::MemorySpec;
 
-/// As long as anything was trained for; TensorRT's engines are built for them.
+/// Longer than anything was trained for.
 const MAX_FRAMES: usize = 16;
 const MAX_POINTERS: usize = 32;
 /// Numbers in one spatial memory: SAM 2 has 262144 of them.

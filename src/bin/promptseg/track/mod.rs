@@ -11,7 +11,7 @@ use image::RgbImage;
 use promptseg::model::{Embedding, Model};
 use promptseg::pixels::SquareMask;
 use promptseg::prompt::Prompt;
-use promptseg::video::{Answer, Direction, Limits, MemorySpec, Network, Position, Track, separate};
+use promptseg::video::{Answer, Direction, Limits, MAX_CONDITIONING, MemorySpec, Network, Position, Track, separate};
 
 use super::{Failure, read_image, terminal};
 use clip::Clip;
@@ -62,7 +62,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=6))]
     memories: u8,
     /// Prompted frames of an object that are kept and looked at: the first, and the last ones.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = MAX_CONDITIONING as u8, value_parser = clap::value_parser!(u8).range(1..=MAX_CONDITIONING as i64))]
     prompted_frames: u8,
     /// Holes of at most so many cells of the low-resolution mask are filled.
     #[arg(long, value_name = "CELLS", default_value_t = 8)]
