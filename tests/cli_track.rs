@@ -219,6 +219,8 @@ fn what_cannot_be_meant_is_said() {
         (vec![&frames, "--box", "0,0,5,5", "--box", "1,1,9,9"], 2, vec!["two boxes on frame 0", "--box 2@0"]),
         (vec![&frames, "--point", "500,1"], 1, vec!["frame 0 (00)", "object 1", "outside the image of 160x120"]),
         (vec![&frames, "--point", "1,1", "--out", "-"], 2, vec!["--out a folder"]),
+        (vec![&frames, "--point", "1,1", "--prompted-frames", "17"], 2, vec!["17 is not in 1..=16"]),
+        (vec![&frames, "--point", "1,1", "--memories", "7"], 2, vec!["7 is not in 0..=6"]),
         (vec!["nothing.mp4", "--point", "1,1"], 1, vec!["nothing.mp4"]),
         (vec!["a.txt", "--point", "1,1"], 1, vec!["a.txt", "ffmpeg", "Install"]),
         (vec![&frames, "--mask", "small.png"], 1, vec!["small.png", "8x8", "160x120"]),
@@ -234,4 +236,21 @@ fn a_model_without_memory_says_which_have_it() {
     let scratch = Scratch::new("track-without-memory");
     let output = command(&scratch.0, &[&frames(), "--point", "1,1"]).output().unwrap();
     assert_says(&refused(&output, 1), &["tiny has no memory", "SAM 2.1", "promptseg-export"]);
+}
+
+#[test]
+fn who_does_not_track_opens_no_memory() {
+    let bundle = Scratch::with("no-memory", "video");
+    bundle.put("memory_attention.onnx", b"no graph");
+    let model = bundle.0.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_promptseg")).current_dir(&bundle.0).args(arguments).output().unwrap()
+    };
+    let picture = golden("video/frames/00.png");
+    let options = ["--model", model, "--threads", "1"];
+    succeeded(&run(&[&["segment", picture.to_str().unwrap(), "--point", "18,42"], &options[..]].concat()));
+    succeeded(&run(&["bench", model, "--runs", "1", "--threads", "1"]));
+    let says = "memory_attention.onnx is not an ONNX graph";
+    assert_says(&refused(&run(&[&["track", &frames(), "--point", "18,42"], &options[..]].concat()), 1), &[says]);
+    assert_says(&refused(&run(&["inspect", model]), 1), &[says]);
 }

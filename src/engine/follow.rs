@@ -18,6 +18,8 @@ use crate::pixels::{Geometry, Mask, SquareMask};
 use crate::prompt::{LowResLogits, Prompt};
 use crate::video::{Answer, Direction, Limits, Network, Position, StepMs, Track, separate};
 
+/// Why objects are followed by their masks.
+pub const NO_MEMORY: &str = "the model has no memory, or track_memory is false";
 /// Frames whose positions are known: more than are kept for prompts by default.
 const POSITIONS: usize = 256;
 /// A picture whose sides are in another proportion by more than this is another picture.
@@ -334,8 +336,10 @@ impl Worker<'_> {
         let tracked = |id: &u32| objects.get(*id).is_some_and(|o| o.persistence == Persistence::Track);
         if self.memory.is_none() && !self.said_without_memory && changed.iter().any(tracked) {
             self.said_without_memory = true;
-            let message = "persistence 'track': this model has no memory, so that each mask prompts the next frame; models with memory (SAM 2, EdgeTAM) follow through occlusions";
-            (self.events)(Event::Note(message.to_owned()));
+            let message = format!(
+                "persistence 'track': {NO_MEMORY}, so that each mask prompts the next frame; models with memory (SAM 2, EdgeTAM) follow through occlusions"
+            );
+            (self.events)(Event::Note(message));
         }
     }
 

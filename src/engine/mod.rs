@@ -62,7 +62,7 @@ pub use command::{
     ClickMode, DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, Later, ObjectPrompt, ObjectResult,
     Operation, Persistence, Refusal, RefusalKind, Segment, SegmentOn, Source, StageMs,
 };
-pub use follow::TrackSettings;
+pub use follow::{NO_MEMORY, TrackSettings};
 pub use frame::{Frame, FramePixels, Header, Stamp};
 pub use kept::KeepLimits;
 pub use metrics::{Metrics, Percentiles, Stage, Usage};

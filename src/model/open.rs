@@ -206,7 +206,7 @@ impl Model {
         };
         let (encoder, decoder) = (Graphs::Bundled(bundle, Part::Encoder), Graphs::Bundled(bundle, Part::Decoder));
         // Looked at first: of damaged or foreign files nothing large is opened.
-        let checked = Memory::check(bundle, options.precision)?;
+        let checked = if options.memory { Memory::check(bundle, options.precision)? } else { None };
         let request = Request { options, profile: &ShapeProfile::default(), skip: &skip.model, say };
         let mut opened = Self::assemble(encoder, decoder, prompt_encoder, &request, &Description::Bundle(bundle))?;
         if let Some(checked) = checked {

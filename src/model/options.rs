@@ -21,6 +21,8 @@ pub struct SessionOptions {
     pub spinning: bool,
     pub arena: Arena,
     pub gpu: GpuOptions,
+    /// Open what a bundle with memory follows objects by: two sessions more.
+    pub memory: bool,
     /// Most objects in one run of the decoder; larger batches are cut. TensorRT's shape profile ends there.
     pub max_objects: usize,
     /// Most sparse prompt tokens of an object that TensorRT's shape profile is built for.
@@ -61,6 +63,7 @@ impl Default for SessionOptions {
             spinning: false,
             arena: Arena::default(),
             gpu: GpuOptions::default(),
+            memory: true,
             max_objects: 64,
             max_tokens: 16,
             opt_objects: 1,

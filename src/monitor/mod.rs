@@ -10,7 +10,7 @@ pub use health::Level;
 pub use http::{parse_address, serve};
 pub use system::{Jetson, System};
 
-use crate::engine::{KeepLimits, Metrics, RefusalKind, Stage, Usage};
+use crate::engine::{KeepLimits, Metrics, NO_MEMORY, RefusalKind, Stage, Usage};
 use crate::model::{Model, ProviderReport};
 
 /// What is known about the model that runs, and does not change.
@@ -22,7 +22,7 @@ pub struct ModelFacts {
     /// Provider and precision.
     pub encoder: String,
     pub decoder: String,
-    /// Of the two graphs of a memory, with their names; empty for models without one.
+    /// Of the two graphs of a memory, with their names; empty where none is open.
     pub memory: String,
     /// Why not on a provider, or in a precision, that was asked for before: one sentence each.
     pub not_better: Vec<String>,
@@ -104,8 +104,8 @@ impl Snapshot {
         );
         add("encoder provider", model.encoder.clone());
         add("decoder provider", model.decoder.clone());
-        let tracking = if model.memory.is_empty() { "mask feedback: the model has no memory" } else { "memory" };
-        add("tracking", tracking.to_owned());
+        let feedback = format!("mask feedback: {NO_MEMORY}");
+        add("tracking", if model.memory.is_empty() { feedback } else { "memory".to_owned() });
         if !model.memory.is_empty() {
             add("memory providers", model.memory.clone());
         }

@@ -27,6 +27,7 @@ pub fn session_options(parameters: &Parameters) -> Result<SessionOptions, NodeEr
             cuda_graphs: parameters.flag("cuda_graphs"),
             self_check: parameters.flag("self_check"),
         },
+        memory: parameters.flag("track_memory"),
         max_objects: number("max_objects"),
         max_tokens: number("max_tokens"),
         opt_objects: number("opt_objects"),

@@ -369,6 +369,13 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || ParameterValue::Integer(16),
     },
     Definition {
+        name: "track_memory",
+        description: "Whether the memory of a model that has one (SAM 2, EdgeTAM) is opened, which 'track' follows objects by; false saves its load time and RAM, and 'track' follows by masks as with any other model.",
+        bounds: Bounds::Any,
+        takes_effect: WithConfigure,
+        default: || ParameterValue::Bool(true),
+    },
+    Definition {
         name: "track_memories",
         description: "Earlier frames that a model with memory looks at for each object, beside those that were prompted; fewer are quicker and lose more.",
         bounds: Bounds::Integer(0, 6),

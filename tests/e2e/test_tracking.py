@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +171,13 @@ def test_a_click_on_a_frame_that_is_forgotten_is_refused(robot: Robot) -> None:
 
 def test_the_node_says_that_it_follows_by_memory(robot: Robot) -> None:
     eventually("diagnostics", lambda: robot.diagnostic_values().get("tracking", "").startswith("memory"))
+
+
+def test_without_its_memory_a_model_follows_by_masks(start_robot: Callable[..., Robot]) -> None:
+    robot = start_robot({**PARAMETERS, "track_memory": False}).connect()
+    robot.click(18, 42, robot.show(FRAMES[0]))
+    assert ids(next_frame(robot, FRAMES[1])) == [1]
+    eventually("diagnostics", lambda: "track_memory is false" in robot.diagnostic_values().get("tracking", ""))
+    assert "memory providers" not in robot.diagnostic_values()
+    result = robot.set_parameter("track_memory", True)
+    assert result.successful and "needs cleanup and configure" in result.reason

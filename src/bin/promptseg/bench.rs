@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(path) => read_image(path)?,
         None => drawn(640, 480),
     };
-    let options = arguments.options.session_options()?;
+    let options = arguments.options.session_options(false)?;
     let wheel = terminal::spinner("loading");
     let start = Instant::now();
     let model = match &arguments.path {

@@ -21,7 +21,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = arguments.options.session_options()?;
+    let options = arguments.options.session_options(true)?;
     let Some(cache) = options.gpu.engine_cache.clone() else {
         return Err(Failure::Usage("--engine-cache none leaves nowhere to build to".to_owned()));
     };

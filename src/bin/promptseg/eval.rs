@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let list = arguments.scenes.join("prompts.json");
     let text = std::fs::read(&list).map_err(|e| format!("{}: {e}; give the folder of the scenes", list.display()))?;
     let objects: Vec<Object> = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", list.display()))?;
-    let options = SessionOptions::cpu(THREADS);
+    let options = SessionOptions { memory: false, ..SessionOptions::cpu(THREADS) };
     let model = match &arguments.model {
         Some(path) => promptseg::model::Model::open(path, None, &options)?,
         None => promptseg::model::Model::tiny(&options)?,

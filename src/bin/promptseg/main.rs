@@ -65,8 +65,8 @@ struct ModelArguments {
 }
 
 impl ModelArguments {
-    fn open(&self) -> Result<Model, model::Error> {
-        let options = self.options.session_options()?;
+    fn open(&self, memory: bool) -> Result<Model, model::Error> {
+        let options = self.options.session_options(memory)?;
         match &self.model {
             Some(path) => Model::open(path, self.decoder.as_deref(), &options),
             None => Model::tiny(&options),

@@ -68,7 +68,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 impl ModelOptions {
-    pub fn session_options(&self) -> Result<SessionOptions, model::Error> {
+    /// `memory`: of commands that follow objects.
+    pub fn session_options(&self, memory: bool) -> Result<SessionOptions, model::Error> {
         Ok(SessionOptions {
             providers: self.providers.clone(),
             precision: Precision::choice(&self.precision)?,
@@ -86,6 +87,7 @@ impl ModelOptions {
                 cuda_graphs: self.cuda_graphs,
                 self_check: self.self_check,
             },
+            memory,
             max_objects: self.max_objects,
             max_tokens: self.max_tokens,
             opt_objects: self.opt_objects,

@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let pictures = pictures::find(&arguments.images)?;
     let output = Output::plan(arguments, &pictures, prompts.objects())?;
     let wheel = terminal::spinner("loading the model");
-    let model = arguments.model.open()?;
+    let model = arguments.model.open(false)?;
     wheel.finish_and_clear();
     let origin = Origin { model: model.info.name.clone(), encoder: model.encoder.providers().clone() };
     let mut segmenter = Segmenter::new(model);

@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut output = Output::plan(arguments, &clip)?;
 
     let wheel = terminal::spinner("loading the model");
-    let Model { info, mut encoder, mut decoder } = arguments.model.open()?;
+    let Model { info, mut encoder, mut decoder } = arguments.model.open(true)?;
     wheel.finish_and_clear();
     let Some(network) = decoder.network() else {
         return Err(Failure::Failed(
