@@ -145,7 +145,7 @@ impl Fixture {
     }
 
     fn open(&self) -> (ImageEncoder, MaskDecoder) {
-        let model = Model::open(&self.file(""), None, &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}"));
+        let model = Model::open(&golden(self.folder), None, &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}"));
         (model.encoder, model.decoder)
     }
 
