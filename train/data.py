@@ -32,14 +32,19 @@ class Batch(NamedTuple):
     answers: torch.Tensor     # [B*K,2,2] int16: the keys (from, below) of the mask asked for and of another right answer
     points: torch.Tensor      # [B*K,N,2]
     labels: torch.Tensor      # [B*K,N]
-    previous: torch.Tensor    # [B*K,128,128] float16, logits of an earlier mask
-    has_previous: torch.Tensor  # [B*K], 0 or 1
+    has_previous: torch.Tensor  # [B*K], 0 or 1: comes with an earlier mask
+    previous: torch.Tensor    # [Q,1,128,128] float16, the logits of those Q earlier masks
 
     def masks(self):
         """[B*K,2,256,256]: the mask asked for, and the other one (the same where there is no other)."""
         keys = self.keys.repeat_interleave(len(self.answers) // len(self.keys), 0)[:, None]
         low, high = self.answers[..., 0, None, None], self.answers[..., 1, None, None]
         return (keys >= low) & (keys < high)
+
+    def earlier(self):
+        """[B*K,1,128,128], zeros without an earlier mask."""
+        logits = self.previous.new_zeros(len(self.points), *self.previous.shape[1:], dtype=torch.float32)
+        return logits.masked_scatter(self.has_previous.bool()[:, None, None, None], self.previous.float())
 
     def regions(self):
         """[B,64,64], -1 for padding."""
@@ -128,9 +133,9 @@ class Batches(torch.utils.data.IterableDataset):
     """Endless batches of `images` pictures with `prompts` each, from number `first` on. `fresh` of the pictures show new
     scenes, the others scenes of up to `back` batches ago."""
 
-    def __init__(self, seed, first, images, prompts, fresh, back=130):
+    def __init__(self, seed, first, images, prompts, fresh, back=130, weights=WEIGHTS):
         self.seed, self.first, self.images, self.prompts = seed, first, images, prompts
-        self.fresh, self.back = min(fresh, images), back
+        self.fresh, self.back, self.weights = min(fresh, images), back, weights
 
     def __iter__(self):
         cv2.setNumThreads(1)
@@ -180,12 +185,16 @@ class Batches(torch.utils.data.IterableDataset):
             if found:
                 rows.append((image, key, *self.ask(key, found, slots, rng)))
         images, keys, *asked = zip(*rows)
-        tensors = [np.stack(images), np.stack(keys), *map(np.concatenate, asked)]
-        return Batch(*map(torch.from_numpy, tensors))
+        answers, points, labels, previous = ([one for rows in part for one in rows] for part in asked)
+        has = np.array([one is not None for one in previous], np.float32)
+        kept = [one[None].astype(np.float16) for one in previous if one is not None]
+        empty = np.zeros((0, 1, LOW_RES, LOW_RES), np.float16)
+        tensors = [np.stack(part) for part in (images, keys, answers, points, labels)]
+        return Batch(*map(torch.from_numpy, [*tensors, has, np.stack(kept) if kept else empty]))
 
     def ask(self, key, found, slots, rng):
-        """Prompts of one picture: answers, points, labels, previous, has_previous."""
-        weights = np.array([WEIGHTS[kind] for kind, _ in found])
+        """Prompts of one picture: answers, points, labels, and earlier logits or None."""
+        weights = np.array([self.weights[kind] for kind, _ in found])
         chosen = rng.choice(len(found), self.prompts, replace=len(found) < self.prompts, p=weights / weights.sum())
         rows = []
         for target in map(found.__getitem__, chosen):
@@ -194,7 +203,5 @@ class Batches(torch.utils.data.IterableDataset):
             if (label != PAD).sum() == 1:
                 x, y = point[0].astype(int)
                 other = other_answer(target, found, key[y, x])
-            earlier = np.zeros((LOW_RES, LOW_RES)) if previous is None else previous
-            answers = np.array([keys_of(target), keys_of(other)], np.int16)
-            rows.append((answers, point, label, earlier.astype(np.float16), np.float32(previous is not None)))
-        return map(np.stack, zip(*rows))
+            rows.append((np.array([keys_of(target), keys_of(other)], np.int16), point, label, previous))
+        return zip(*rows)

@@ -22,7 +22,8 @@ from .prompts import central_correction
 from .threads import cores
 from .train import error_clicks
 
-SEED, IMAGES, PROMPTS, ROUNDS = 77, 4, 6, 3
+SEED, IMAGES, FRESH, PROMPTS, ROUNDS = 77, 4, 2, 10, 3
+WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.15, "background": 0.1}     # a click mostly means a whole thing
 FEWEST = 16                   # batches, however few minutes there are
 HELD_OUT = 0.12               # of the batches, the last ones
 WRONG_CLICKS = 0.15           # of the corrections: the click lies elsewhere than it says
@@ -51,7 +52,7 @@ def look(model, batch, rng):
     """What the head sees and the true IoUs, for the prompts of a batch and for corrections of them."""
     features = model.encode(normalise(batch.images))
     masks, positions = batch.masks()[:, 0], model.prompts.grid_positions()
-    points, labels, previous, has = batch.points, batch.labels, batch.previous[:, None].float(), batch.has_previous
+    points, labels, previous, has = batch.points, batch.labels, batch.earlier(), batch.has_previous
     for number in range(1 + int(rng.integers(ROUNDS))):
         prompts = model.prompts(points, labels, previous, has)
         logits, (below, maps, iou_token, mask_tokens) = model.decoder.masks(features, prompts, positions)
@@ -70,7 +71,7 @@ def collect(model, minutes, workers, device, keep=None):
     """Rows of what the head sees, a row for each batch; those in the file `keep` are the first."""
     rows = [] if keep is None or not keep.exists() else torch.load(keep)
     stream = iter(torch.utils.data.DataLoader(
-        Batches(SEED, len(rows), IMAGES, PROMPTS, IMAGES), batch_size=None, num_workers=workers))
+        Batches(SEED, len(rows), IMAGES, PROMPTS, FRESH, weights=WEIGHTS), batch_size=None, num_workers=workers))
     end, told = time.monotonic() + minutes * 60, time.monotonic()
     while time.monotonic() < end or len(rows) < FEWEST:
         torch.manual_seed(len(rows))

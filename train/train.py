@@ -8,6 +8,7 @@ import argparse
 import copy
 import json
 import math
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 
 from .data import Batches, normalise
 from .losses import affinity_loss, prompt_loss
-from .model import BACKGROUND, FOREGROUND, LOW_RES, TinySam
+from .model import BACKGROUND, FOREGROUND, IMAGE_SIZE, LOW_RES, TinySam
 from .threads import Threads, cores
 
 WARM_UP = 150             # steps, at the start of every leg
@@ -26,6 +27,7 @@ CORRECTION_EVERY = 2      # steps
 CORRECTED_PROMPTS = 2     # per image, in a correction round
 SAVE_EVERY = 180          # seconds
 PRINT_EVERY = 25          # steps
+PREFETCH = 3              # batches of a worker
 MAX_BAD_STEPS = 50        # in a row, without a finite gradient
 
 
@@ -39,7 +41,8 @@ def arguments():
     parser.add_argument("--images", type=int, help="per step (default: 6 on a CPU, 16 to 64 on CUDA, by its memory)")
     parser.add_argument("--prompts", type=int, help="per image (default: 4 on a CPU, 8 on CUDA)")
     parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 1 on a CPU, all cores but one on CUDA)")
-    parser.add_argument("--fresh", type=int, help="new scenes per step, the rest from a pool (default: half of the images)")
+    parser.add_argument("--fresh", type=int, help="new scenes per step, the rest are taken again (default: half of the images, "
+                        "a quarter on CUDA)")
     parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: all of it while nobody else uses it, else one")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -49,8 +52,18 @@ def arguments():
     args.images = args.images or (images_for_gpu() if on_gpu else 6)
     args.prompts = args.prompts or (8 if on_gpu else 4)
     args.workers = args.workers if args.workers is not None else (max(1, cores() - 1) if on_gpu else 1)
-    args.fresh = args.fresh or max(1, args.images // 2)
+    args.fresh = args.fresh or max(1, args.images // (4 if on_gpu else 2))
+    args.workers = min(args.workers, workers_that_fit(args.images))
     return args
+
+
+def workers_that_fit(images):
+    """Batches wait in shared memory, of which a container may have little."""
+    folder = Path("/dev/shm")
+    if not folder.exists():
+        return 64
+    batch = images * IMAGE_SIZE ** 2 * 7             # bytes: picture, keys, earlier masks
+    return max(1, int(shutil.disk_usage(folder).free * 0.7 / (batch * (PREFETCH + 1))))
 
 
 def images_for_gpu():
@@ -169,7 +182,7 @@ class Trainer:
         with self.autocast():
             features = self.model.encode(normalise(batch.images).contiguous(memory_format=torch.channels_last))
         logits, predicted = self.decode(
-            features, batch.points, batch.labels, batch.previous[:, None].float(), batch.has_previous)
+            features, batch.points, batch.labels, batch.earlier(), batch.has_previous)
         loss, iou = prompt_loss(logits, predicted, truth)
         affinity = affinity_loss(features.affinity.float(), batch.regions())
         loss = loss + affinity
@@ -221,7 +234,7 @@ class Trainer:
         args = self.args
         loader = torch.utils.data.DataLoader(
             Batches(args.seed, self.batches, args.images, args.prompts, args.fresh), batch_size=None,
-            num_workers=args.workers, prefetch_factor=4 if args.workers else None, worker_init_fn=keep_running,
+            num_workers=args.workers, prefetch_factor=PREFETCH if args.workers else None, worker_init_fn=keep_running,
             pin_memory=self.device.type == "cuda")
         stream = iter(loader)
         self.threads.children = [worker.pid for worker in getattr(stream, "_workers", [])]

@@ -78,7 +78,8 @@ def test_a_batch_says_what_was_asked_for():
     for batch in take(6):
         masks = batch.masks()
         assert masks.shape == (6, 2, IMAGE_SIZE, IMAGE_SIZE) and masks.flatten(2).any(2).all()
-        assert batch.previous.shape == (6, LOW_RES, LOW_RES) and batch.regions().shape == (2, 64, 64)
+        assert batch.earlier().shape == (6, 1, LOW_RES, LOW_RES) and batch.regions().shape == (2, 64, 64)
+        assert torch.equal(batch.earlier().flatten(1).any(1), batch.has_previous > 0)
         for mask, points, labels in zip(masks, batch.points, batch.labels):
             if (labels == FOREGROUND).sum() == 1 and (labels == PAD).sum() == len(labels) - 1:
                 x, y = points[labels == FOREGROUND][0].int()
