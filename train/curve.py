@@ -55,16 +55,15 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("train/out"), help="folder with log.jsonl and curve.jsonl")
-    parser.add_argument("--picture", type=Path, default=Path("train/figures/curve.png"))
-    args = parser.parse_args()
-    log, held_out = read(args.out / "log.jsonl"), sorted(read(args.out / "curve.jsonl"), key=lambda row: row["step"])
+def draw(folder, picture):
+    """The picture of log.jsonl and curve.jsonl in the folder."""
+    log, held_out = read(folder / "log.jsonl"), sorted(read(folder / "curve.jsonl"), key=lambda row: row["step"])
+    if not log and not held_out:
+        raise SystemExit(f"{folder} holds neither log.jsonl nor curve.jsonl: train first (python -m train.train)")
     plot = Plot(max(row["step"] for row in log + held_out))
     label_y = TOP + 20
     for rows, table, dots in ((log, LINES, False), (held_out, DOTS, True)):
-        for key, (name, colour) in table.items():
+        for key, (name, colour) in table.items() if rows else []:
             steps, values = [row["step"] for row in rows], [row[key] for row in rows]
             if not dots:
                 span = min(8, len(values))
@@ -72,9 +71,17 @@ def main():
                 steps = steps[span - 1:]
             plot.line(steps, values, name, colour, label_y, dots)
             label_y += 18
-    args.picture.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(args.picture), plot.canvas[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    print(args.picture)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(picture), plot.canvas[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return picture
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("train/out"), help="folder with log.jsonl and curve.jsonl")
+    parser.add_argument("--picture", type=Path, default=Path("train/figures/curve.png"))
+    args = parser.parse_args()
+    print(draw(args.out, args.picture))
 
 
 if __name__ == "__main__":

@@ -129,16 +129,22 @@ def coins(model, min_area=300):
     return {"coins": len(boxed), "coins_box": round(float(np.mean(boxed)), 3), "coins_click": round(float(np.mean(clicked)), 3)}
 
 
+def pages(model, folder):
+    """Writes the overlays of the clicks and of the boxes; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, prompts in (("clicks", CLICKS), ("boxes", BOXES)):
+        path = folder / f"{name}.jpg"
+        cv2.imwrite(str(path), overlays(model, prompts)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+        yield path
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=Path("models/tiny"))
     parser.add_argument("--out", type=Path, default=Path("train/figures"))
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     model = OnnxModel(args.bundle)
-    for name, prompts in (("clicks", CLICKS), ("boxes", BOXES)):
-        path = args.out / f"{name}.jpg"
-        cv2.imwrite(str(path), overlays(model, prompts)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+    for path in pages(model, args.out):
         print(path)
     print(json.dumps(coins(model)))
 
