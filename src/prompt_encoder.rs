@@ -108,22 +108,18 @@ impl PromptEncoder {
     /// [`Error::BundleField`] for a shape that is none of SAM's, [`Error::Weights`] for a file that is not safetensors, [`Error::MissingTensor`] and [`Error::Tensor`] for
     /// parameters that are not there or have another type or shape.
     pub fn load(content: &[u8], file: &str, image_size: usize, embedding_shape: &[usize]) -> Result<Self, Error> {
-        let &[_, c, h, w] = embedding_shape else {
-            return Err(Error::BundleField {
-                file: file.to_owned(),
-                field: "embedding_shape",
-                found: format!("{embedding_shape:?}"),
-                expected: "[1, C, h, w]".to_owned(),
-            });
+        let [_, c, h, w] = match *embedding_shape {
+            [n, c, h, w] if c % 2 == 0 && ![c, h, w].contains(&0) => [n, c, h, w],
+            _ => {
+                return Err(Error::BundleField {
+                    file: file.to_owned(),
+                    field: "embedding_shape",
+                    found: format!("{embedding_shape:?}"),
+                    expected: "[1, C, h, w], nothing of it 0, and an even C: a sine and a cosine for each frequency"
+                        .to_owned(),
+                });
+            }
         };
-        if c % 2 != 0 {
-            return Err(Error::BundleField {
-                file: file.to_owned(),
-                field: "embedding_shape",
-                found: format!("{embedding_shape:?}"),
-                expected: "[1, C, h, w] with an even C: a sine and a cosine for each frequency".to_owned(),
-            });
-        }
         let weights = Weights::read(content, file)?;
         let half = c / 2;
         let gaussian = weights.get("pe_layer.positional_encoding_gaussian_matrix", &[2, half])?;

@@ -39,9 +39,9 @@ impl<'a> Weights<'a> {
         Ok(view.data().chunks_exact(4).map(value).collect())
     }
 
-    /// First dimension of a parameter, for sizes that only the file knows.
+    /// First dimension of a parameter, for sizes that only the file knows; none where it has no values.
     pub fn rows(&self, name: &str) -> Option<usize> {
         let view = self.tensors.tensor(name).or_else(|_| self.tensors.tensor(&format!("prompt_encoder.{name}")));
-        view.ok().and_then(|v| v.shape().first().copied())
+        view.ok().and_then(|v| v.shape().first().copied()).filter(|&rows| rows > 0)
     }
 }
