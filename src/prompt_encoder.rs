@@ -108,8 +108,8 @@ impl PromptEncoder {
     /// [`Error::BundleField`] for a shape that is none of SAM's, [`Error::Weights`] for a file that is not safetensors, [`Error::MissingTensor`] and [`Error::Tensor`] for
     /// parameters that are not there or have another type or shape.
     pub fn load(content: &[u8], file: &str, image_size: usize, embedding_shape: &[usize]) -> Result<Self, Error> {
-        let [_, c, h, w] = match *embedding_shape {
-            [n, c, h, w] if c % 2 == 0 && ![c, h, w].contains(&0) => [n, c, h, w],
+        let shape @ [c, ..] = match *embedding_shape {
+            [_, c, h, w] if c % 2 == 0 && ![c, h, w].contains(&0) => [c, h, w],
             _ => {
                 return Err(Error::BundleField {
                     file: file.to_owned(),
@@ -136,7 +136,7 @@ impl PromptEncoder {
             no_mask: vector("no_mask_embed.weight")?,
             downscaling: MaskDownscaling::load(&weights, c)?,
             image_size,
-            shape: [c, h, w],
+            shape,
         })
     }
 

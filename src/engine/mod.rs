@@ -66,6 +66,7 @@ pub use follow::{NO_MEMORY, TrackSettings};
 pub use frame::{Frame, FramePixels, Header, Stamp};
 pub use kept::KeepLimits;
 pub use metrics::{Metrics, Percentiles, Stage, Usage};
+pub use panics::DEFECT;
 pub use session::{Session, Turns};
 
 use crate::model::{Candidates, DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder};

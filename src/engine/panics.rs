@@ -7,6 +7,9 @@ use super::EventSink;
 use super::command::{Event, Refusal, RefusalKind};
 use super::state::Shared;
 
+/// What whoever meets a panic is asked for.
+pub const DEFECT: &str = "this is a defect, please report it";
+
 impl Shared {
     /// Runs something that may panic: a codec, the runtime. The words are for whoever waits for the outcome.
     pub fn catch<T>(&self, what: &str, run: impl FnOnce() -> T) -> Result<T, String> {
@@ -21,8 +24,7 @@ impl Shared {
         let Err(message) = self.catch(what, run) else { return };
         tracing::error!("{message}; the thread goes on");
         self.lock().metrics.refuse(RefusalKind::InternalError);
-        let refusal =
-            Refusal::new(RefusalKind::InternalError, format!("{message}; this is a defect, please report it"));
+        let refusal = Refusal::new(RefusalKind::InternalError, format!("{message}; {DEFECT}"));
         // Counted and in the log already.
         let _ = self.catch("the receiver of events", || events(Event::Refused(refusal)));
     }

@@ -26,7 +26,7 @@ use super::parameters::{Parameters, type_number};
 use super::qos::Profile;
 use super::topics::{Output, Requests, Topics};
 use super::{NodeError, convert, lock};
-use crate::engine::{FrameRef, FrameResult, Interaction, Refusal, RefusalKind, Segment, SegmentOn};
+use crate::engine::{DEFECT, FrameRef, FrameResult, Interaction, Refusal, RefusalKind, Segment, SegmentOn};
 
 /// Answers requests one after the other, on a task of its own.
 pub fn serve<T, F>(mut requests: Requests<T>, mut answer: F)
@@ -46,8 +46,6 @@ where
         }
     });
 }
-
-const DEFECT: &str = "this is a defect, please report it";
 
 /// An answer in words. A panic costs this one, and is said in it.
 async fn guarded<T: Send + 'static>(
