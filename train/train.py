@@ -17,6 +17,7 @@ import cv2
 import torch
 import torch.nn.functional as F
 
+from . import muon
 from .data import Batches, normalise
 from .losses import affinity_loss, prompt_loss
 from .model import BACKGROUND, FOREGROUND, IMAGE_SIZE, LOW_RES, TinySam
@@ -105,11 +106,14 @@ class Trainer:
         memory_format = torch.channels_last
         self.model = TinySam().to(self.device, memory_format=memory_format).train()
         self.ema = copy.deepcopy(self.model)
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [dict(params=matrices, weight_decay=0.02), dict(params=vectors, weight_decay=0.0)],
-            lr=args.rate, betas=(0.9, 0.99), fused=True)
+        hidden = {name: p for name, p in self.model.named_parameters() if muon.belongs(name, p)}
+        rest = [p for name, p in self.model.named_parameters() if name not in hidden]
+        self.optimizers = [
+            muon.Muon(hidden.values(), args.rate),
+            torch.optim.AdamW(
+                [dict(params=[p for p in rest if p.ndim > 1], weight_decay=0.02),
+                 dict(params=[p for p in rest if p.ndim <= 1], weight_decay=0.0)],
+                lr=args.rate, betas=(0.9, 0.99), fused=True)]
         self.step, self.batches, self.legs, self.leg_seconds, self.leg_steps, self.scenes = 0, 0, 0, 0.0, 0, 0
         self.bad_steps, self.bad_in_a_row, self.stopping = 0, 0, False
         if args.resume and self.path.exists():
@@ -121,7 +125,8 @@ class Trainer:
         state = torch.load(self.path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
         for name in self.COUNTERS:
             setattr(self, name, state[name])
         if self.leg_seconds >= self.args.minutes * 60:
@@ -132,7 +137,8 @@ class Trainer:
         self.args.out.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
         torch.save({
-            "model": self.model.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "model": self.model.state_dict(), "ema": self.ema.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             **{name: getattr(self, name) for name in self.COUNTERS}}, partial)
         partial.replace(self.path)
 
@@ -140,8 +146,9 @@ class Trainer:
         done = min(1.0, self.leg_seconds / (self.args.minutes * 60))
         peak = self.args.rate * (0.5 if self.legs else 1.0)
         rate = peak * min(1.0, (self.leg_steps + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         return rate
 
     def autocast(self):
@@ -189,7 +196,7 @@ class Trainer:
         if self.step % CORRECTION_EVERY == CORRECTION_EVERY - 1:
             some, (again, again_iou) = self.correction(features, logits, predicted, truth, batch.points, batch.labels)
             loss = loss + 0.5 * prompt_loss(again, again_iou, truth[some][:, :1].expand(-1, 2, -1, -1), candidates=0.3)[0]
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         self.apply_gradient(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0))
         chosen = iou[:, 1:].gather(1, predicted[:, 1:].argmax(1, keepdim=True).detach())
@@ -201,7 +208,8 @@ class Trainer:
         """One step of the optimiser. Without a finite gradient none: the averages of batch normalisation, which the
         forward pass may have spoilt, come back from the averaged weights."""
         if norm.isfinite():
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
             self.update_ema()
             self.bad_in_a_row = 0
             return

@@ -45,6 +45,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "track_min_iou": 0.5,
     "track_max_objects": 16,
     "track_memories": 6,
+    "track_prompted_frames": 4,
     "track_fill_holes": 8,
     "track_no_overlap": False,
     "projection": "auto",

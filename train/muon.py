@@ -1,0 +1,54 @@
+"""Muon: momentum whose every direction has the same length (Jordan 2024), for the matrices inside a network.
+
+torch.optim.Muon takes matrices only and one at a time; here kernels of convolutions count as matrices, and those of one
+shape are computed together.
+"""
+import torch
+
+COEFFICIENTS = 3.4445, -4.7750, 2.0315        # of the quintic iteration; its results lie between 0.7 and 1.2, not at 1
+ITERATIONS = 5
+SMALLEST = 16                                 # sides; below it a matrix is more a list of vectors
+
+
+def belongs(name, parameter):
+    """Whether it is a matrix between two hidden layers: embeddings, the first kernels and the last rows are not."""
+    return (name.endswith("weight") and parameter.ndim > 1 and min(parameter.shape[0], parameter[0].numel()) >= SMALLEST
+            and parameter.shape[1] != 3)
+
+
+def orthogonal(x):
+    """The nearest matrices with orthonormal rows or columns, about. x [G,M,N]."""
+    if x.shape[1] > x.shape[2]:
+        return orthogonal(x.mT).mT
+    a, b, c = COEFFICIENTS
+    x = x / (x.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x
+
+
+class Muon(torch.optim.Optimizer):
+    """`lr` means what it does for AdamW: the length of a step is scaled to what AdamW's is."""
+
+    def __init__(self, params, lr, momentum=0.95, weight_decay=0.02):
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            shapes = {}
+            for parameter in group["params"]:
+                shapes.setdefault((parameter.shape[0], parameter[0].numel()), []).append(parameter)
+            for shape, parameters in shapes.items():
+                self.step_together(shape, parameters, group)
+
+    def step_together(self, shape, parameters, group):
+        gradients = [parameter.grad for parameter in parameters]
+        averages = [self.state[p].setdefault("average", torch.zeros_like(p)) for p in parameters]
+        torch._foreach_mul_(averages, group["momentum"])
+        torch._foreach_add_(averages, gradients)
+        ahead = torch._foreach_add(gradients, averages, alpha=group["momentum"])      # Nesterov's
+        steps = orthogonal(torch.stack([step.flatten(1) for step in ahead])) * (0.2 * max(shape) ** 0.5)
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(parameters, [s.view(p.shape) for s, p in zip(steps, parameters)], alpha=-group["lr"])
