@@ -79,10 +79,18 @@ def intersection_over_union(a, b):
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
+def stability(logits, offset=1.0):
+    """As the node computes it: the area above +offset, as a part of that above -offset."""
+    return float((logits > offset).sum() / max(1, (logits > -offset).sum()))
+
+
 def measure(model, features, truth, click, box):
     """All figures of one object."""
     def overlaps(logits):
         return [intersection_over_union(upsample(one) > 0, truth) for one in logits]
+
+    def scores(logits, predicted, true, wanted):
+        return [(float(predicted[i]), true[i], stability(upsample(logits[i]))) for i in wanted]
 
     row = {}
     points, labels = [click], [FOREGROUND]
@@ -90,13 +98,13 @@ def measure(model, features, truth, click, box):
     true = overlaps(logits)
     best = 1 + int(predicted[1:].argmax())
     row["click1"], row["click1_oracle"], row["click1_single"] = true[best], max(true[1:]), true[0]
-    row["scores"] = [(float(predicted[i]), true[i]) for i in range(4)]
+    row["scores"] = scores(logits, predicted, true, range(4))
 
     boxed, boxed_iou = predict(model, features, [box[:2], box[2:]], [TOP_LEFT, BOTTOM_RIGHT])
     box_true = overlaps(boxed)
     row["box"], row["box_by_score"] = box_true[0], box_true[1 + int(boxed_iou[1:].argmax())]
     row["box_best_of_4"], row["box_of_4_by_score"] = max(box_true), box_true[int(boxed_iou.argmax())]
-    row["scores"].append((float(boxed_iou[0]), box_true[0]))
+    row["scores"] += scores(boxed, boxed_iou, box_true, [0])
 
     for name, by_score in (("click3", False), ("click3_by_score", True)):
         clicks, marks, current = list(points), list(labels), logits[best]
@@ -143,7 +151,8 @@ def evaluate(model, objects):
     scores = np.array([score for row in rows for score in row["scores"]])
     result["iou_error"] = float(np.abs(scores[:, 0] - scores[:, 1]).mean())
     result["iou_bias"] = float((scores[:, 0] - scores[:, 1]).mean())
-    result["iou_correlation"] = float(np.corrcoef(scores.T)[0, 1])
+    correlations = np.corrcoef(scores.T)
+    result["iou_correlation"], result["stability_correlation"] = float(correlations[0, 1]), float(correlations[2, 1])
     return {name: round(value, 4) for name, value in result.items()} | {"objects": len(rows)}
 
 

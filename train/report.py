@@ -27,6 +27,7 @@ def table(result, megabytes):
         ("3 clicks", f"**{result['click3']:.3f}**", "0.82"),
         ("mean error of the predicted IoU", f"{result['iou_error']:.3f} (bias {result['iou_bias']:+.3f})", "0.08"),
         ("correlation of predicted and true IoU", f"{result['iou_correlation']:.2f}", ""),
+        ("correlation of the stability score and true IoU", f"{result['stability_correlation']:.2f}", ""),
         ("coins of scikit-image from their boxes", f"{result['coins_box']:.3f}", "0.90"),
         ("coins from a click", f"{result['coins_click']:.3f}", ""),
         ("size", f"{megabytes:.1f} MB", "12 MB"),

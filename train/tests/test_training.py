@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from train import muon
 from train import train as training
 from train.data import Batches
 from train.losses import mask_losses, prompt_loss, several_answers
@@ -71,6 +72,34 @@ def test_it_gives_up_when_no_step_has_a_finite_gradient(trainer, monkeypatch):
         one.apply_gradient(torch.tensor(float("nan")))
     with pytest.raises(SystemExit, match="finite"):
         one.apply_gradient(torch.tensor(float("inf")))
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16), (24, 24, 3, 3)])
+def test_muon_is_that_of_torch(shape):
+    """Which takes matrices only, and computes in bfloat16."""
+    ours = torch.nn.Parameter(torch.randn(shape))
+    theirs = torch.nn.Parameter(ours.detach().flatten(1).clone())
+    other = torch.nn.Parameter(torch.randn(shape))          # of the same shape: they are computed together
+    optimizers = [
+        muon.Muon([ours, other], lr=0.01),
+        torch.optim.Muon([theirs], lr=0.01, momentum=0.95, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")]
+    before = ours.detach().flatten(1).clone()
+    for _ in range(3):
+        ours.grad, other.grad = torch.randn(shape), torch.randn(shape)
+        theirs.grad = ours.grad.flatten(1).clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert (theirs - before).norm() > 0.1
+    torch.testing.assert_close(ours.detach().flatten(1), theirs.detach(), atol=5e-4, rtol=0)
+
+
+def test_every_parameter_has_one_optimizer(trainer):
+    one = trainer("--no-resume")
+    theirs = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in one.optimizers]
+    assert {id(p) for part in theirs for p in part} == {id(p) for p in one.model.parameters()}
+    assert sum(map(len, theirs)) == len(list(one.model.parameters()))
+    hidden, rest = theirs
+    assert sum(p.numel() for p in hidden) > 10 * sum(p.numel() for p in rest) > 0
 
 
 def test_a_new_leg_starts_at_half_the_rate_after_a_warm_up(trainer):
