@@ -18,18 +18,20 @@
 //! * [`monitor`]: what the engine's numbers say: health, diagnostics, the metrics endpoint.
 //! * [`logging`]: the log, and traces of every stage.
 //! * [`camera`]: pinhole and fisheye projection, a TF buffer; the node does not use them yet.
+//! * `native`: functions of C libraries, made safe; all `unsafe` code is there.
 //! * `node`: the ROS 2 node, the only place that names r2r (cargo feature `ros`).
 //!
 //! Pixels are `(x, y)` with the origin in the top-left corner of the camera's image, in pixels of that image.
 //! Only `model` and `pixels::resize` know the square that a network wants.
 
-#![deny(unsafe_code)] // but for `node::rcl` and, in `model`, `binding`, `device` and `runtime`, which say why
+#![deny(unsafe_code)] // but for `native`
 
 pub mod camera;
 pub mod engine;
 pub mod logging;
 pub mod model;
 pub mod monitor;
+mod native;
 #[cfg(feature = "ros")]
 pub mod node;
 pub mod pixels;

@@ -1,6 +1,7 @@
 //! What deny.toml says of licences and sources, checked on every test run, without a tool to install. `./dev deny` checks
-//! the rest too: bans and security advisories.
+//! the rest too: bans and security advisories. And where `unsafe` may stand, which the compiler denies elsewhere.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -59,4 +60,21 @@ fn licences_are_read_as_written() {
     for no in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND Unicode-3.0", "MITx"] {
         assert!(!allowed(no, &list), "{no}");
     }
+}
+
+#[test]
+fn unsafe_code_is_in_one_module() {
+    let mut allowed = Vec::new();
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if std::fs::read_to_string(&path).unwrap().contains("allow(unsafe_code)") {
+                allowed.push(path);
+            }
+        }
+    }
+    assert_eq!(allowed, [Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/native/mod.rs"))]);
 }

@@ -1,19 +1,17 @@
 //! Tensors on a GPU: the picture in memory that the GPU reads by itself, the embeddings left where they were made, for
 //! the decoder.
 
-#![allow(unsafe_code)] // page-locked memory as a slice
-
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
 use ort::value::{DynValue, Tensor};
 
 use super::layout::{EncoderLayout, TensorSpec};
+use crate::native::onnxruntime::PageLocked;
 
 /// Buffers of one session on one GPU.
 pub(super) struct OnDevice {
     device_id: i32,
-    /// Page-locked, so that the GPU copies it without the processor's help.
-    picture: Tensor<f32>,
+    picture: PageLocked,
     memory: MemoryInfo<'static>,
     graph: Option<Graph>,
 }
@@ -34,10 +32,8 @@ impl OnDevice {
         shape: &[usize],
         graph: bool,
     ) -> ort::Result<Self> {
-        let info = |device, kind| MemoryInfo::new(device, device_id, AllocatorType::Device, kind);
-        let pinned = Allocator::new(session, info(AllocationDevice::CUDA_PINNED, MemoryType::CPUOutput)?)?;
-        let picture = Tensor::<f32>::new(&pinned, shape.to_vec())?;
-        let memory = info(AllocationDevice::CUDA, MemoryType::Default)?;
+        let picture = PageLocked::new(session, device_id, shape)?;
+        let memory = MemoryInfo::new(AllocationDevice::CUDA, device_id, AllocatorType::Device, MemoryType::Default)?;
         let graph = match graph {
             true => Some(Graph::new(session, layout, memory.clone(), shape)?),
             false => None,
@@ -47,20 +43,17 @@ impl OnDevice {
 
     /// The picture as the graph takes it, to be written.
     pub fn picture(&mut self) -> &mut [f32] {
-        let elements = self.picture.shape().num_elements();
-        // SAFETY: page-locked memory of that many f32, which nobody else has while a run is not under way. ort itself
-        // takes it for the GPU's from ONNX Runtime 1.23 on, and refuses a slice.
-        unsafe { std::slice::from_raw_parts_mut(self.picture.data_ptr_mut().cast::<f32>(), elements) }
+        self.picture.as_mut_slice()
     }
 
     /// Encodes what is in [`Self::picture`]; the outputs stay on the GPU.
     pub fn run(&mut self, session: &mut Session, layout: &EncoderLayout) -> ort::Result<Vec<(String, DynValue)>> {
         if let Some(graph) = &mut self.graph {
-            return graph.run(session, &self.picture, self.device_id);
+            return graph.run(session, self.picture.tensor(), self.device_id);
         }
         // A binding of its own for each picture, or the next one would be written over embeddings that are kept.
         let mut binding = session.create_binding()?;
-        binding.bind_input(layout.image.as_str(), &self.picture)?;
+        binding.bind_input(layout.image.as_str(), self.picture.tensor())?;
         for output in &layout.outputs {
             binding.bind_output_to_device(output.name.as_str(), &self.memory)?;
         }

@@ -1,67 +1,7 @@
-//! What TensorRT's engines depend on besides the graph: the GPU, its driver, and the version of TensorRT. Asked of
-//! their libraries, which are loaded for it where they are there.
-
-#![allow(unsafe_code)] // C functions of the vendor
-
-use std::ffi::{CStr, c_char, c_int};
-
-use libloading::{Library, Symbol};
+//! What TensorRT needs besides ONNX Runtime.
 
 use super::Provider;
-
-/// The names under which TensorRT 10, 8 and a development install are found.
-const TENSORRT: [&str; 3] = ["libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so"];
-const CUDA: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
-const COMPUTE_CAPABILITY_MAJOR: c_int = 75;
-const COMPUTE_CAPABILITY_MINOR: c_int = 76;
-
-/// Version of the installed TensorRT, `10.3.0`; none without.
-pub(super) fn tensorrt_version() -> Option<String> {
-    let library = load(&TENSORRT)?;
-    // SAFETY: `extern "C" int32_t getInferLibVersion()` of NvInferRuntime.h.
-    let version = unsafe {
-        let version: Symbol<'_, unsafe extern "C" fn() -> i32> = library.get(b"getInferLibVersion").ok()?;
-        version()
-    };
-    // 8.6.1 is 8601, 10.3.0 is 100300.
-    let (major, minor) = if version >= 10_000 { (10_000, 100) } else { (1000, 100) };
-    Some(format!("{}.{}.{}", version / major, version % major / minor, version % minor))
-}
-
-/// Name, compute capability and driver of a GPU, `Orin, 8.7, CUDA 12.6`; none without.
-pub(super) fn gpu_name(device_id: i32) -> Option<String> {
-    let library = load(&CUDA)?;
-    // SAFETY: the functions of cuda.h, as the CUDA driver API documents them.
-    unsafe {
-        let init: Symbol<'_, unsafe extern "C" fn(u32) -> c_int> = library.get(b"cuInit").ok()?;
-        let get: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int) -> c_int> = library.get(b"cuDeviceGet").ok()?;
-        let name_of: Symbol<'_, unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int> =
-            library.get(b"cuDeviceGetName").ok()?;
-        let attribute: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int> =
-            library.get(b"cuDeviceGetAttribute").ok()?;
-        let driver: Symbol<'_, unsafe extern "C" fn(*mut c_int) -> c_int> = library.get(b"cuDriverGetVersion").ok()?;
-        let (mut device, mut major, mut minor, mut version) = (0, 0, 0, 0);
-        let mut name = [0 as c_char; 256];
-        let asked = [
-            init(0),
-            get(&mut device, device_id),
-            name_of(name.as_mut_ptr(), name.len() as c_int - 1, device),
-            attribute(&mut major, COMPUTE_CAPABILITY_MAJOR, device),
-            attribute(&mut minor, COMPUTE_CAPABILITY_MINOR, device),
-            driver(&mut version),
-        ];
-        if asked.iter().any(|status| *status != 0) {
-            return None;
-        }
-        let name = CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned();
-        Some(format!("{name}, {major}.{minor}, CUDA {}.{}", version / 1000, version % 1000 / 10))
-    }
-}
-
-fn load(names: &[&str]) -> Option<Library> {
-    // SAFETY: libraries of the vendor, which ONNX Runtime's providers load too.
-    names.iter().find_map(|name| unsafe { Library::new(*name) }.ok())
-}
+use crate::native::gpu;
 
 /// What TensorRT needs on this machine.
 pub struct TensorRt;
@@ -76,11 +16,11 @@ impl TensorRt {
                  onnxruntime-gpu or of the Jetson's image"
             ));
         }
-        if tensorrt_version().is_none() {
-            missing.push(format!("TensorRT: {} is not on the loader's path", TENSORRT[0]));
+        if gpu::tensorrt_version().is_none() {
+            missing.push(format!("TensorRT: {} is not on the loader's path", gpu::TENSORRT[0]));
         }
-        if gpu_name(device_id).is_none() {
-            missing.push(format!("GPU {device_id}: {} is not there, or knows of no such GPU", CUDA[0]));
+        if gpu::name(device_id).is_none() {
+            missing.push(format!("GPU {device_id}: {} is not there, or knows of no such GPU", gpu::CUDA[0]));
         }
         missing
     }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::hash_file;
 use super::execution::Plan;
-use super::{device, runtime};
+use super::runtime;
+use crate::native;
 
 const KEY: &str = "key.json";
 const LOCK: &str = "lock";
@@ -69,8 +70,8 @@ impl Engines {
         let key = [
             ("graph", graph.to_owned()),
             ("ONNX Runtime", runtime::version().map_err(|e| e.to_string())?),
-            ("TensorRT", device::tensorrt_version().unwrap_or_else(unknown)),
-            ("GPU", device::gpu_name(gpu.device_id).unwrap_or_else(unknown)),
+            ("TensorRT", native::gpu::tensorrt_version().unwrap_or_else(unknown)),
+            ("GPU", native::gpu::name(gpu.device_id).unwrap_or_else(unknown)),
             ("precision", format!("{precision}{int8}")),
             ("shapes", format!("{} to {}, best at {}", plan.profile.min, plan.profile.max, plan.profile.opt)),
             ("workspace", gpu.workspace.to_string()),

@@ -1,16 +1,12 @@
 //! Finding and loading libonnxruntime: once per process, with an error instead of a panic when it is not there.
 
-use std::ffi::CStr;
 use std::path::{Path, PathBuf};
-use std::ptr;
 use std::sync::{Mutex, OnceLock};
 
-use libloading::{Library, Symbol};
-use ort::AsPointer;
 use ort::environment::Environment;
-use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
 use super::Error;
+use crate::native::onnxruntime;
 
 /// ONNX Runtime allows one environment per process; sessions keep it alive, and so does this.
 static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
@@ -56,18 +52,10 @@ pub(super) fn spins_briefly() -> bool {
 const BRIEF_SPINNING: (u32, u32) = (1, 27);
 
 /// `(1, 31)` of a library 1.31.1. Its build's description, which [`version`] has, does not always say that.
-#[allow(unsafe_code)] // ort keeps what it asks here for itself
 fn release(path: &Path) -> Option<(u32, u32)> {
     let beside = std::env::current_exe().ok()?.with_file_name(path);
     // As ort finds it: of a bare name, the one beside the executable.
-    let path = if beside.exists() { &beside } else { path };
-    // SAFETY: the entry point of every ONNX Runtime; it is in memory already, and its version is static text.
-    let version = unsafe {
-        let library = Library::new(path).ok()?;
-        let base: Symbol<'_, unsafe extern "system" fn() -> *const ort::sys::OrtApiBase> =
-            library.get(b"OrtGetApiBase").ok()?;
-        CStr::from_ptr(((*base()).GetVersionString)()).to_string_lossy().into_owned()
-    };
+    let version = onnxruntime::version_of(if beside.exists() { &beside } else { path })?;
     let mut numbers = version.split('.').map_while(|number| number.parse().ok());
     Some((numbers.next()?, numbers.next()?))
 }
@@ -77,39 +65,12 @@ fn release(path: &Path) -> Option<(u32, u32)> {
 ///
 /// # Errors
 /// ONNX Runtime makes no arena.
-#[allow(unsafe_code)] // ort has no safe call for it
 pub fn renew_arena() -> Result<(), Error> {
     let slot = ENVIRONMENT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let Some(environment) = slot.as_ref() else { return Ok(()) };
-    let renew = || {
-        // SAFETY: both pointers outlive the call, which drops the environment's share of the arena alone.
-        let status = unsafe { (ort::api().UnregisterAllocator)(environment.ptr().cast_mut(), arena_memory()?.ptr()) };
-        // SAFETY: the status is fresh from ONNX Runtime.
-        unsafe { ort::Error::result_from_status(status)? };
-        share_arena(environment)
-    };
-    renew().map_err(|e| Error::Runtime { reason: format!("its shared arena could not be renewed: {e}") })
-}
-
-fn arena_memory() -> ort::Result<MemoryInfo<'static>> {
-    MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Arena, MemoryType::Default)
-}
-
-/// The processors' arena that sessions may share (`session.use_env_allocators`). It grows by what is asked for: ONNX
-/// Runtime's own, one for each session, doubles, and MobileSAM takes twice the memory in it.
-#[allow(unsafe_code)] // ort has no safe call for it
-fn share_arena(environment: &Environment) -> ort::Result<()> {
-    let memory = arena_memory()?;
-    let (keys, values) = ([c"arena_extend_strategy".as_ptr()], [1_usize]);
-    let api = ort::api();
-    let mut config = ptr::null_mut();
-    // SAFETY: the pointers outlive the calls, the configuration is copied and released once.
-    unsafe {
-        ort::Error::result_from_status((api.CreateArenaCfgV2)(keys.as_ptr(), values.as_ptr(), 1, &mut config))?;
-        let status = (api.CreateAndRegisterAllocator)(environment.ptr().cast_mut(), memory.ptr(), config);
-        (api.ReleaseArenaCfg)(config);
-        ort::Error::result_from_status(status)
-    }
+    onnxruntime::drop_arena(environment)
+        .and_then(|()| onnxruntime::share_arena(environment))
+        .map_err(|e| Error::Runtime { reason: format!("its shared arena could not be renewed: {e}") })
 }
 
 fn library_path() -> Result<PathBuf, Error> {
@@ -136,7 +97,7 @@ fn load(path: &Path) -> Result<Environment, Error> {
     };
     let failed = |e: ort::Error| Error::Runtime { reason: format!("it was loaded but made no environment: {e}") };
     let environment = builder.with_name("promptseg").with_telemetry(false).build().map_err(failed)?;
-    share_arena(&environment).map_err(failed)?;
+    onnxruntime::share_arena(&environment).map_err(failed)?;
     Ok(environment)
 }
 

@@ -26,7 +26,6 @@ mod pointing;
 mod process;
 mod progress;
 mod qos;
-mod rcl;
 mod refusals;
 mod rosout;
 mod services;
@@ -49,6 +48,7 @@ use tracing::{error, info, warn};
 
 use crate::camera::Transforms;
 use crate::logging::{Logging, finish_trace};
+use crate::native::process::share_one_heap;
 use camera::Slot;
 use clock::NodeClock;
 use diagnostics::Latest;
@@ -90,7 +90,7 @@ pub enum NodeError {
 /// # Errors
 /// The node could not start: ROS, a parameter, the model.
 pub fn run(log_level: &str) -> Result<(), NodeError> {
-    rcl::share_one_heap();
+    share_one_heap();
     let (logging, logs) = rosout::start(log_level).map_err(|reason| {
         // There is no log yet to say it in.
         eprintln!("promptseg_node: {reason}");

@@ -6,7 +6,7 @@ use std::ffi::CString;
 use r2r::Node;
 
 use super::NodeError;
-use super::rcl::Rules;
+use crate::native::remap::Rules;
 
 /// A node's names, and the remapping rules of its command line.
 pub struct Names {

@@ -3,8 +3,8 @@
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::rcl::end_process;
 use crate::logging::finish_trace;
+use crate::native::process::end_process;
 
 /// Waits for a thread, but not longer than that.
 pub fn finished(thread: &JoinHandle<()>, limit: Duration) -> bool {

@@ -11,11 +11,11 @@ use super::camera::{self, Camera, SharedModel, Slot};
 use super::lifecycle::{OnTransition, Outcome, State};
 use super::parameters::Parameters;
 use super::progress::Progress;
-use super::rcl::give_memory_back;
 use super::topics::SpinningNode;
 use super::{NodeError, lock, model};
 use crate::camera::Transforms;
 use crate::model::{Refused, runtime};
+use crate::native::process::give_memory_back;
 
 /// How long `cleanup` waits for an answer that is still on its way out of the model.
 const MODEL_IS_LEFT_WITHIN: Duration = Duration::from_secs(2);

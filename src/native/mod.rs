@@ -1,0 +1,11 @@
+//! The `unsafe` code of this crate, all of it: functions of C libraries that std, ort and r2r leave out, as safe ones. The
+//! rest of the crate denies it.
+
+#![allow(unsafe_code)]
+
+pub mod gpu;
+pub mod onnxruntime;
+#[cfg(feature = "ros")]
+pub mod process;
+#[cfg(feature = "ros")]
+pub mod remap;
