@@ -106,13 +106,13 @@ def measure(model, features, truth, click, box):
     row["box_best_of_4"], row["box_of_4_by_score"] = max(box_true), box_true[int(boxed_iou.argmax())]
     row["scores"] += scores(boxed, boxed_iou, box_true, [0])
 
-    for name, by_score in (("click3", False), ("click3_by_score", True)):
+    for name, of in (("click3", [0]), ("click3_by_score", [1, 2, 3]), ("click3_of_4_by_score", [0, 1, 2, 3])):
         clicks, marks, current = list(points), list(labels), logits[best]
         for _ in range(2):
             click, label = central_correction(upsample(current) > 0, truth)
             clicks, marks = [*clicks, click], [*marks, label]
             again, again_iou = predict(model, features, clicks, marks, current)
-            current = again[1 + int(again_iou[1:].argmax()) if by_score else 0]
+            current = again[of[int(again_iou[of].argmax())]]
         row[name] = intersection_over_union(upsample(current) > 0, truth)
     return row
 
