@@ -17,7 +17,7 @@
 //! * [`engine`]: the threads: newest-frame slot, kept embeddings, jobs, metrics.
 //! * [`monitor`]: what the engine's numbers say: health, diagnostics, the metrics endpoint.
 //! * [`logging`]: the log, and traces of every stage.
-//! * [`camera`]: pinhole and fisheye projection, a TF buffer; the node does not use them yet.
+//! * [`camera`]: pinhole and fisheye projection, a TF buffer.
 //! * `native`: functions of C libraries, made safe; all `unsafe` code is there.
 //! * `node`: the ROS 2 node, the only place that names r2r (cargo feature `ros`).
 //!

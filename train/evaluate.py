@@ -86,25 +86,27 @@ def stability(logits, offset=1.0):
 
 def measure(model, features, truth, click, box):
     """All figures of one object."""
-    def overlaps(logits):
-        return [intersection_over_union(upsample(one) > 0, truth) for one in logits]
+    def overlaps(full):
+        return [intersection_over_union(one > 0, truth) for one in full]
 
-    def scores(logits, predicted, true, wanted):
-        return [(float(predicted[i]), true[i], stability(upsample(logits[i]))) for i in wanted]
+    def scores(full, predicted, true, wanted):
+        return [(float(predicted[i]), true[i], stability(full[i])) for i in wanted]
 
     row = {}
     points, labels = [click], [FOREGROUND]
     logits, predicted = predict(model, features, points, labels)
-    true = overlaps(logits)
+    full = list(map(upsample, logits))
+    true = overlaps(full)
     best = 1 + int(predicted[1:].argmax())
     row["click1"], row["click1_oracle"], row["click1_single"] = true[best], max(true[1:]), true[0]
-    row["scores"] = scores(logits, predicted, true, range(4))
+    row["scores"] = scores(full, predicted, true, range(4))
 
     boxed, boxed_iou = predict(model, features, [box[:2], box[2:]], [TOP_LEFT, BOTTOM_RIGHT])
-    box_true = overlaps(boxed)
+    full = list(map(upsample, boxed))
+    box_true = overlaps(full)
     row["box"], row["box_by_score"] = box_true[0], box_true[1 + int(boxed_iou[1:].argmax())]
     row["box_best_of_4"], row["box_of_4_by_score"] = max(box_true), box_true[int(boxed_iou.argmax())]
-    row["scores"] += scores(boxed, boxed_iou, box_true, [0])
+    row["scores"] += scores(full, boxed_iou, box_true, [0])
 
     for name, of in (("click3", [0]), ("click3_by_score", [1, 2, 3]), ("click3_of_4_by_score", [0, 1, 2, 3])):
         clicks, marks, current = list(points), list(labels), logits[best]

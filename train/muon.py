@@ -43,9 +43,15 @@ class Muon(torch.optim.Optimizer):
             for shape, parameters in shapes.items():
                 self.step_together(shape, parameters, group)
 
+    def average(self, parameter):
+        state = self.state[parameter]
+        if not state:
+            state["average"] = torch.zeros_like(parameter)
+        return state["average"]
+
     def step_together(self, shape, parameters, group):
         gradients = [parameter.grad for parameter in parameters]
-        averages = [self.state[p].setdefault("average", torch.zeros_like(p)) for p in parameters]
+        averages = [self.average(parameter) for parameter in parameters]
         torch._foreach_mul_(averages, group["momentum"])
         torch._foreach_add_(averages, gradients)
         ahead = torch._foreach_add(gradients, averages, alpha=group["momentum"])      # Nesterov's

@@ -33,7 +33,7 @@ impl OnDevice {
         graph: bool,
     ) -> ort::Result<Self> {
         let picture = PageLocked::new(session, device_id, shape)?;
-        let memory = MemoryInfo::new(AllocationDevice::CUDA, device_id, AllocatorType::Device, MemoryType::Default)?;
+        let memory = gpu_memory(device_id)?;
         let graph = match graph {
             true => Some(Graph::new(session, layout, memory.clone(), shape)?),
             false => None,
@@ -61,6 +61,10 @@ impl OnDevice {
         binding.synchronize_outputs()?;
         layout.outputs.iter().map(|output| take(&mut outputs, output)).collect()
     }
+}
+
+fn gpu_memory(device_id: i32) -> ort::Result<MemoryInfo<'static>> {
+    MemoryInfo::new(AllocationDevice::CUDA, device_id, AllocatorType::Device, MemoryType::Default)
 }
 
 fn take(outputs: &mut ort::session::SessionOutputs<'_>, output: &TensorSpec) -> ort::Result<(String, DynValue)> {
@@ -114,7 +118,7 @@ pub(super) fn run(
     output: &str,
     device_id: i32,
 ) -> ort::Result<DynValue> {
-    let memory = MemoryInfo::new(AllocationDevice::CUDA, device_id, AllocatorType::Device, MemoryType::Default)?;
+    let memory = gpu_memory(device_id)?;
     let mut binding = session.create_binding()?;
     for (name, value) in inputs {
         binding.bind_input(*name, value)?;
