@@ -22,6 +22,7 @@ MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 PADDING = MEAN.round().astype(np.uint8)
 WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.35, "background": 0.15}
+HOLLOW = 2.0                     # rings, bars and what others hide are asked for more often: a box says little about them
 PARTS = 8                        # labels of parts within an object
 BANK_EVERY = 1000                # batches of a worker between two banks of noise
 
@@ -91,6 +92,12 @@ def target_mask(key, target):
     return (key >= low) & (key < high)
 
 
+def filled(mask):
+    """The part of its tight box that a mask fills."""
+    _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return mask.sum() / (width * height)
+
+
 def other_answer(target, found, clicked):
     """What else one click may mean: the whole for a part, the part that was clicked for a whole."""
     kind, number = target
@@ -133,9 +140,9 @@ class Batches(torch.utils.data.IterableDataset):
     """Endless batches of `images` pictures with `prompts` each, from number `first` on. `fresh` of the pictures show new
     scenes, the others scenes of up to `back` batches ago."""
 
-    def __init__(self, seed, first, images, prompts, fresh, back=130, weights=WEIGHTS):
+    def __init__(self, seed, first, images, prompts, fresh, back=130, weights=WEIGHTS, hollow=HOLLOW):
         self.seed, self.first, self.images, self.prompts = seed, first, images, prompts
-        self.fresh, self.back, self.weights = min(fresh, images), back, weights
+        self.fresh, self.back, self.weights, self.hollow = min(fresh, images), back, weights, hollow
 
     def __iter__(self):
         cv2.setNumThreads(1)
@@ -194,7 +201,8 @@ class Batches(torch.utils.data.IterableDataset):
 
     def ask(self, key, found, slots, rng):
         """Prompts of one picture: answers, points, labels, and earlier logits or None."""
-        weights = np.array([self.weights[kind] for kind, _ in found])
+        weights = np.array([
+            self.weights[target[0]] * (1 + self.hollow * (1 - filled(target_mask(key, target)))) for target in found])
         chosen = rng.choice(len(found), self.prompts, replace=len(found) < self.prompts, p=weights / weights.sum())
         rows = []
         for target in map(found.__getitem__, chosen):

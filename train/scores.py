@@ -22,7 +22,7 @@ from .prompts import central_correction
 from .threads import cores
 from .train import error_clicks
 
-SEED, IMAGES, FRESH, PROMPTS, ROUNDS = 77, 4, 2, 10, 3
+SEED, IMAGES, PROMPTS, ROUNDS = 77, 6, 4, 3          # many scenes with few prompts each: the head soon knows a scene
 WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.15, "background": 0.1}     # a click mostly means a whole thing
 FEWEST = 16                   # batches, however few minutes there are
 HELD_OUT = 0.12               # of the batches, the last ones
@@ -71,7 +71,8 @@ def collect(model, minutes, workers, device, keep=None):
     """Rows of what the head sees, a row for each batch; those in the file `keep` are the first."""
     rows = [] if keep is None or not keep.exists() else torch.load(keep)
     stream = iter(torch.utils.data.DataLoader(
-        Batches(SEED, len(rows), IMAGES, PROMPTS, FRESH, weights=WEIGHTS), batch_size=None, num_workers=workers))
+        Batches(SEED, len(rows), IMAGES, PROMPTS, fresh=IMAGES, back=1, weights=WEIGHTS, hollow=0), batch_size=None,
+        num_workers=workers))
     end, told = time.monotonic() + minutes * 60, time.monotonic()
     while time.monotonic() < end or len(rows) < FEWEST:
         torch.manual_seed(len(rows))

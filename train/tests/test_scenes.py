@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from train import things
-from train.data import PARTS, VOID, Batches, keys_of, other_answer, target_mask, targets
+from train.data import HOLLOW, PARTS, VOID, Batches, filled, keys_of, other_answer, target_mask, targets
 from train.model import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, IMAGE_SIZE, LOW_RES, PAD, TOP_LEFT
 from train.prompts import frame_before, mended, sample_prompt, tight_box
 from train.scenes import Gen
@@ -86,6 +86,20 @@ def test_a_batch_says_what_was_asked_for():
                 assert mask[0, y, x] and mask[1, y, x]          # both answers hold the click
             else:
                 assert torch.equal(mask[0], mask[1])
+
+
+def test_what_fills_little_of_its_box_is_asked_for_more_often():
+    labels = np.full((IMAGE_SIZE, IMAGE_SIZE, 2), (100, 0), np.uint8)
+    labels[20:120, 20:120] = 1, 0
+    labels[22:118, 22:118] = 100, 0                   # a frame
+    labels[150:200, 150:200] = 2, 0
+    key, found = targets(labels)
+    assert filled(target_mask(key, ("plain", 2))) == 1 and filled(target_mask(key, ("plain", 1))) == pytest.approx(0.0784)
+    source, rng, asked = Batches(1, 0, 1, prompts=1, fresh=1), np.random.default_rng(4), []
+    for _ in range(600):
+        (answers,), *_ = source.ask(key, found, 3, rng)
+        asked.append(answers[0, 0] // PARTS)
+    assert asked.count(1) / asked.count(2) == pytest.approx(1 + HOLLOW * (1 - 0.0784), rel=0.25)
 
 
 def test_prompts_are_well_formed():
