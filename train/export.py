@@ -239,7 +239,7 @@ def check(model, folder):
         sys.exit(f"refused: ONNX Runtime differs from PyTorch by more than {TOLERANCE} of the range")
 
 
-def describe(folder, counters, several):
+def describe(folder, counters):
     files = {}
     for name in (ENCODER, DECODER):
         content = (folder / name).read_bytes()
@@ -259,7 +259,7 @@ def describe(folder, counters, several):
         "mask_threshold": 0.0,
         "candidates": 3,
         "single_mask": True,
-        "multimask_for_several_prompts": several,
+        "multimask_for_several_prompts": False,
         "prompts": ["point", "box", "mask"],
         "prompt_encoder": "fused",
         "files": files,
@@ -272,15 +272,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=Path("train/out/checkpoint.pt"))
     parser.add_argument("--bundle", type=Path, default=Path("models/tiny"))
-    parser.add_argument("--multimask-for-several-prompts", action="store_true",
-                        help="the best of three by predicted IoU serves boxes and several clicks better than the single mask")
     args = parser.parse_args()
     args.bundle.mkdir(parents=True, exist_ok=True)
     model, counters = load(args.checkpoint)
     print(f"exporting step {counters['step']}")
     export(model, args.bundle)
     check(model, args.bundle)
-    size = describe(args.bundle, counters, args.multimask_for_several_prompts)
+    size = describe(args.bundle, counters)
     print(f"{args.bundle}: {size / 1e6:.1f} MB")
 
 

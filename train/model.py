@@ -337,6 +337,9 @@ class MaskDecoder(nn.Module):
         self.mix_norm = ImageNorm(MIX)
         self.mixers = nn.ModuleList(nn.Conv2d(MIX, MIX, 3, padding=d, dilation=d) for d in (1, 2, 1))
         self.to_half = nn.ConvTranspose2d(MIX, HALF, 2, 2)
+        self.border = nn.Conv2d(HALF, HALF, 3, padding=1)       # looks at the picture's own pixels around each one
+        nn.init.zeros_(self.border.weight)                      # starts as the identity
+        nn.init.zeros_(self.border.bias)
         self.hyper = nn.ModuleList(mlp(DIM, DIM, HALF + 1) for _ in range(MASKS))
         self.iou = IouHead()
 
@@ -376,6 +379,7 @@ class MaskDecoder(nn.Module):
             for mixer in self.mixers:
                 x = x + F.relu(mixer(x))
         half = F.relu(add_image(self.to_half(x), features.high_res_feats_0))
+        half = half + self.border(half)
         weights = torch.stack([self.hyper[i](tokens[:, 1 + i]) for i in range(MASKS)], 1)      # [P,4,17]
         logits = (weights[..., :HALF] @ half.flatten(2) + weights[..., HALF:]).unflatten(2, (LOW_RES, LOW_RES))
         return logits, (torch.cat([x, evidence], 1), prompts.maps, tokens[:, 0], tokens[:, 1:1 + MASKS])
@@ -383,6 +387,15 @@ class MaskDecoder(nn.Module):
     def forward(self, features, prompts, grid_positions):
         logits, seen = self.masks(features, prompts, grid_positions)
         return logits, self.iou(logits, *seen)
+
+
+def best_first(logits, predicted_iou):
+    """The mask with the best score, of all four, in the place of the single one: for a box and for several clicks it is a
+    little better than that one. Two with the same score are averaged."""
+    score = predicted_iou.amax(1, keepdim=True)
+    best = (predicted_iou >= score).to(logits.dtype)
+    best = (best / best.sum(1, keepdim=True))[:, None] @ logits.flatten(2)                     # [P,1,128*128]
+    return torch.cat([best.unflatten(2, (LOW_RES, LOW_RES)), logits[:, 1:]], 1), torch.cat([score, predicted_iou[:, 1:]], 1)
 
 
 class TinySam(nn.Module):
@@ -394,9 +407,9 @@ class TinySam(nn.Module):
         return self.encoder(image)
 
     def decode(self, features, points, labels, mask=None, has_mask=None):
-        """Prompts of several images are grouped by image, the same number for each."""
+        """What the bundle answers. Prompts of several images are grouped by image, the same number for each."""
         if mask is None:
             mask = points.new_zeros(points.shape[0], 1, LOW_RES, LOW_RES)
             has_mask = points.new_zeros(points.shape[0])
         prompts = self.prompts(points, labels, mask, has_mask)
-        return self.decoder(features, prompts, self.prompts.grid_positions())
+        return best_first(*self.decoder(features, prompts, self.prompts.grid_positions()))

@@ -21,7 +21,7 @@ from . import muon
 from .data import Batches, normalise
 from .losses import affinity_loss, prompt_loss
 from .model import BACKGROUND, FOREGROUND, IMAGE_SIZE, LOW_RES, TinySam
-from .threads import Threads, cores
+from .threads import Threads, cores, has_bfloat16
 
 WARM_UP = 150             # steps, at the start of every leg
 CORRECTION_EVERY = 2      # steps
@@ -37,6 +37,8 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=21, help="length of a leg")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--out", type=Path, default=Path("train/out"), help="folder of the checkpoint")
+    parser.add_argument("--from", dest="bundle", type=Path, metavar="BUNDLE",
+                        help="begin with the weights of a bundle where there is no checkpoint (models/tiny)")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--images", type=int, help="per step (default: 6 on a CPU, 16 to 64 on CUDA, by its memory)")
@@ -98,13 +100,25 @@ def keep_running(_):
     cv2.setNumThreads(1)
 
 
+def begin(bundle):
+    """A network and how far it is trained: random weights, or those of a bundle."""
+    if bundle is None:
+        return TinySam(), {}
+    from .restore import restore                 # needs onnx, which training does not
+    print(f"beginning with the weights of {bundle}", flush=True)
+    return restore(bundle)
+
+
 class Trainer:
     def __init__(self, args):
         self.args, self.device = args, torch.device(args.device)
         self.path = args.out / "checkpoint.pt"
+        self.bfloat16 = self.device.type == "cuda" or has_bfloat16()
         torch.manual_seed(args.seed)
         memory_format = torch.channels_last
-        self.model = TinySam().to(self.device, memory_format=memory_format).train()
+        goes_on = args.resume and self.path.exists()
+        model, counters = begin(None if goes_on else args.bundle)
+        self.model = model.to(self.device, memory_format=memory_format).train()
         self.ema = copy.deepcopy(self.model)
         hidden = {name: p for name, p in self.model.named_parameters() if muon.belongs(name, p)}
         rest = [p for name, p in self.model.named_parameters() if name not in hidden]
@@ -116,8 +130,10 @@ class Trainer:
                 lr=args.rate, betas=(0.9, 0.99), fused=True)]
         self.step, self.batches, self.legs, self.leg_seconds, self.leg_steps, self.scenes = 0, 0, 0, 0.0, 0, 0
         self.bad_steps, self.bad_in_a_row, self.stopping = 0, 0, False
-        if args.resume and self.path.exists():
+        if goes_on:
             self.load()
+        for name, value in counters.items():
+            setattr(self, name, value)
 
     COUNTERS = ("step", "batches", "legs", "leg_seconds", "leg_steps", "scenes")
 
@@ -152,8 +168,7 @@ class Trainer:
         return rate
 
     def autocast(self):
-        # On a CPU without instructions for it bfloat16 was eight times slower than float32.
-        return torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def decode(self, features, points, labels, previous, has):
         """The prompts in float32: bfloat16 has not the digits for a coordinate."""
@@ -257,8 +272,8 @@ class Trainer:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.stop)
         args, self.threads, self.waited = self.args, Threads(1 if self.args.device == "cuda" else self.args.threads), 0.0
-        print(f"{args.device}: {args.images} images of {args.prompts} prompts a step, {args.fresh} of them new, "
-              f"{args.workers} workers", flush=True)
+        print(f"{args.device}, {'bfloat16' if self.bfloat16 else 'float32'}: {args.images} images of {args.prompts} prompts a step, "
+              f"{args.fresh} of them new, {args.workers} workers", flush=True)
         recent, since, saved = [], time.monotonic(), time.monotonic()
         for batch in self.batches_from_workers():
             self.threads.look()

@@ -1,6 +1,6 @@
 """The trainer on a CPU:  python -m pytest train/tests
 
-What needs CUDA (bfloat16, pinned memory) is not run here.
+What needs CUDA (pinned memory, its choice of batches) is not run here.
 """
 import json
 import os
@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from train import muon
+from train import muon, restore
 from train import train as training
 from train.data import Batches
 from train.losses import mask_losses, prompt_loss, several_answers
-from train.model import FOREGROUND, LOW_RES, TinySam
+from train.model import FOREGROUND, LOW_RES, TinySam, best_first
 from train.train import Trainer, arguments, error_clicks
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +114,30 @@ def test_a_new_leg_starts_at_half_the_rate_after_a_warm_up(trainer):
     assert two.set_rate() == pytest.approx(0.0005, rel=0.01)
 
 
+def test_a_bundle_gives_the_weights_where_there_is_no_checkpoint(trainer, monkeypatch):
+    given = TinySam()
+    monkeypatch.setattr(restore, "restore", lambda bundle: (given, {"step": 40, "batches": 40, "scenes": 80, "legs": 1}))
+    one = trainer("--from", "models/tiny", "--minutes", "10", "--rate", "0.001")
+    assert one.model is given and (one.step, one.batches, one.scenes) == (40, 40, 80)
+    assert all(torch.equal(a, b) for a, b in zip(one.ema.state_dict().values(), given.state_dict().values()))
+    one.leg_steps = training.WARM_UP
+    assert one.set_rate() == pytest.approx(0.0005, rel=0.01)
+    one.step = 41
+    one.save()
+    assert trainer("--from", "models/tiny").step == 41
+
+
+def test_a_step_in_bfloat16_is_that_in_float32_but_for_its_digits(trainer):
+    changed = []
+    for low in (False, True):
+        one = trainer("--no-resume")
+        one.bfloat16 = low
+        changed.append(run_steps(one, 2))
+        assert one.bad_steps == 0
+    assert not torch.equal(*changed)
+    torch.testing.assert_close(*changed, atol=0.01, rtol=0.05)
+
+
 @pytest.mark.parametrize("number, whole_group", [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True)])
 def test_a_stopped_leg_saves_what_it_has(tmp_path, number, whole_group):
     """Also when the workers are stopped with it, as Ctrl-C in a terminal and service managers do."""
@@ -142,6 +166,15 @@ def test_one_prompt_more_or_another_object_changes_no_mask():
         alone, alone_iou = model.decode(features, points[1:, :1], labels[1:, :1])
     torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(both_iou[1:], alone_iou, atol=1e-4, rtol=1e-4)
+
+
+def test_the_best_scored_mask_comes_first():
+    logits, scores = torch.randn(2, 4, LOW_RES, LOW_RES), torch.tensor([[0.5, 0.2, 0.9, 0.1], [0.7, 0.3, 0.1, 0.7]])
+    masks, predicted = best_first(logits, scores)
+    torch.testing.assert_close(masks[0, 0], logits[0, 2])
+    torch.testing.assert_close(masks[1, 0], (logits[1, 0] + logits[1, 3]) / 2)
+    assert torch.equal(masks[:, 1:], logits[:, 1:])
+    assert torch.equal(predicted, torch.tensor([[0.9, 0.2, 0.9, 0.1], [0.7, 0.3, 0.1, 0.7]]))
 
 
 def test_losses_agree_with_their_definition():
