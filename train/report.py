@@ -5,7 +5,6 @@ curve's data lie in train/figures; what a training of one's own wrote to --out i
 """
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -38,6 +37,15 @@ def table(result, megabytes):
     return "\n".join(["| | models/tiny | aim |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
+def take_over(written, kept):
+    """What a training wrote, after what is kept of the steps before it: a training that began with a bundle goes on there."""
+    lines = curve.read(written)
+    if lines:
+        first = min(line["step"] for line in lines)
+        before = [line for line in curve.read(kept) if line["step"] < first]
+        kept.write_text("".join(json.dumps(line) + "\n" for line in before + lines))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=Path("models/tiny"))
@@ -60,8 +68,7 @@ def main():
     for path in photos.pages(model, figures):
         print(path)
     for name in ("log.jsonl", "curve.jsonl"):
-        if (args.out / name).exists():
-            shutil.copy(args.out / name, figures / name)
+        take_over(args.out / name, figures / name)
     print(curve.draw(figures, figures / "curve.png"))
 
     size = sum(path.stat().st_size for path in args.bundle.glob("*.onnx")) / 1e6
