@@ -186,7 +186,7 @@ def segment(p: Photographer) -> None:
 
 def tracking(p: Photographer) -> None:
     p.start()
-    p.robot.set(persistence="track", track_min_iou=0.7)
+    p.robot.set(persistence="track", track_min_iou=0.8)
     panels = [(p.overlay(p.region("cup")), "a box around the cup")]
     for step in range(1, 25):
         p.show(step * 0.25)
