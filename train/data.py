@@ -201,12 +201,13 @@ class Batches(torch.utils.data.IterableDataset):
 
     def ask(self, key, found, slots, rng):
         """Prompts of one picture: answers, points, labels, and earlier logits or None."""
+        masks = [target_mask(key, target) for target in found]
         weights = np.array([
-            self.weights[target[0]] * (1 + self.hollow * (1 - filled(target_mask(key, target)))) for target in found])
+            self.weights[kind] * (1 + self.hollow * (1 - filled(mask))) for (kind, _), mask in zip(found, masks)])
         chosen = rng.choice(len(found), self.prompts, replace=len(found) < self.prompts, p=weights / weights.sum())
         rows = []
-        for target in map(found.__getitem__, chosen):
-            point, label, previous = sample_prompt(target_mask(key, target), slots, rng)
+        for target, mask in ((found[index], masks[index]) for index in chosen):
+            point, label, previous = sample_prompt(mask, slots, rng)
             other = target
             if (label != PAD).sum() == 1:
                 x, y = point[0].astype(int)

@@ -123,7 +123,8 @@ def counters(folder):
 
 def restore(folder):
     """-> the network, and the counters of its checkpoint."""
+    state = counters(folder)                     # first: it is what may be missing, and the rest takes half a minute
     model = distinct_network()
     copy_weights(model, folder)
     renew_statistics(model)
-    return model, counters(folder)
+    return model, state

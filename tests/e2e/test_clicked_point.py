@@ -85,16 +85,18 @@ def test_a_click_in_the_map_of_a_camera_that_moves(robot: Robot, scene: Scene) -
 
 def wait_for_calibration(robot: Robot, image: Time, lens: Lens) -> None:
     """The node subscribes anew, as the publisher is, when one comes: a calibration that is published once may be lost then."""
-    point = lens.ray((160, 120), 2.0)
-    click_until(robot, point, FRAME_ID, later(image, 10), lens, np.array([160, 120]))
-    robot.clear()
+    wait_for_a_click(robot, lens.ray((160, 120), 2.0), FRAME_ID, image, lens)
 
 
 def wait_for_tf(robot: Robot, rig: Rig, image: Time, lens: Lens) -> None:
     """Until the node has calibration and transforms of that image."""
     robot.set(prompt_timeout=20.0)
-    in_map = apply(rig.camera_in_map(image), lens.ray((160, 120), 2.0))
-    click_until(robot, in_map, "map", later(image, 10), lens, np.array([160, 120]))
+    wait_for_a_click(robot, apply(rig.camera_in_map(image), lens.ray((160, 120), 2.0)), "map", image, lens)
+
+
+def wait_for_a_click(robot: Robot, point: np.ndarray, frame_id: str, image: Time, lens: Lens) -> None:
+    """Until a click on the point, which lies behind the pixel (160, 120), is answered; nothing of it stays."""
+    click_until(robot, point, frame_id, later(image, 10), lens, np.array([160, 120]))
     robot.clear()
 
 
