@@ -76,10 +76,11 @@ def transform(parent: str, child: str, stamp: Time, translation: np.ndarray, q: 
 
 @dataclass
 class Rig:
-    """map <- base (moving) <- mast (static) <- the camera's optical frame (static)."""
+    """world <- base (moving) <- mast (static) <- the camera's optical frame (static)."""
 
     poses: list[tuple[Time, np.ndarray, np.ndarray]] = field(default_factory=list)
     base: str = "base"
+    world: str = "map"
 
     def mast(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array([0.2, -0.1, 1.1]), np.array([0.1, 0.05, 0.2, 0.9]) / np.linalg.norm([0.1, 0.05, 0.2, 0.9])
@@ -95,10 +96,10 @@ class Rig:
 
     def move(self, stamp: Time, translation: np.ndarray, q: np.ndarray) -> TFMessage:
         self.poses.append((stamp, translation, q))
-        return TFMessage(transforms=[transform("map", self.base, stamp, translation, q)])
+        return TFMessage(transforms=[transform(self.world, self.base, stamp, translation, q)])
 
     def camera_in_map(self, stamp: Time | None = None) -> np.ndarray:
-        """4x4 that takes points of the optical frame to `map`, interpolated; the latest without a stamp."""
+        """4x4 that takes points of the optical frame to the world, interpolated; the latest without a stamp."""
         at = nanoseconds(stamp or self.poses[-1][0])
         for (t0, p0, q0), (t1, p1, q1) in zip(self.poses, self.poses[1:], strict=False):
             a, b = nanoseconds(t0), nanoseconds(t1)
