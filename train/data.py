@@ -23,6 +23,7 @@ STD = np.array([58.395, 57.12, 57.375], np.float32)
 PADDING = MEAN.round().astype(np.uint8)
 WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.35, "background": 0.15}
 HOLLOW = 2.0                     # rings, bars and what others hide are asked for more often: a box says little about them
+PLAIN = 0.5                      # of the scenes: without them the simple case suffers from the many hard ones
 PARTS = 8                        # labels of parts within an object
 BANK_EVERY = 1000                # batches of a worker between two banks of noise
 
@@ -158,7 +159,7 @@ class Batches(torch.utils.data.IterableDataset):
         """With a new bank of noise textures now and then."""
         number = index // (BANK_EVERY * self.workers)
         if number not in self.banks:
-            self.banks[number] = Gen((self.seed, 1, number))
+            self.banks[number] = Gen((self.seed, 1, number), PLAIN)
             while len(self.banks) > 2:
                 self.banks.popitem(last=False)
         return self.banks[number]

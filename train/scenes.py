@@ -26,7 +26,7 @@ def quantile_step(values, picked, sharpness, fraction):
 class Style:
     """What the objects of one scene have in common. A family are look-alikes side by side."""
 
-    def __init__(self, rng, textures):
+    def __init__(self, rng, textures, plain=0.0):
         self.family = rng.random() < 0.3
         self.kind = str(rng.choice(FAMILY_KINDS)) if self.family and rng.random() < 0.7 else None
         self.thing = choose(things.KINDS, rng) if self.family and self.kind is None and rng.random() < 0.6 else None
@@ -39,6 +39,10 @@ class Style:
         self.large = int(rng.integers(1, 4)) if rng.random() < 0.35 else None      # which object fills much of the picture
         self.horizon = rng.uniform(0.1, 0.6) * SIZE if rng.random() < 0.25 else None
         self.things = rng.choice([0.1, 0.3, 0.8])                                  # how often an object has parts by its build
+        self.plain = plain > 0 and rng.random() < plain
+        if self.plain:
+            self.thing = self.surface = self.places = self.large = self.horizon = None
+            self.things = 0
 
     def rows(self, rng):
         """Places side by side, close enough to touch."""
@@ -68,7 +72,10 @@ class Style:
 
 
 class Gen:
-    def __init__(self, seed):
+    """`plain`: the share of scenes with neither things built of parts, ground, rows and glass nor bad light and a bad camera."""
+
+    def __init__(self, seed, plain=0.0):
+        self.plain = plain
         self.textures = Textures(np.random.default_rng(seed))
         self.rng = self.textures.rng
 
@@ -78,14 +85,14 @@ class Gen:
 
     def scene(self):
         rng = self.rng
-        self.style = Style(rng, self.textures)
+        self.style = Style(rng, self.textures, self.plain)
         self.picture = self.textures.texture()
         self.labels = np.zeros((SIZE, SIZE, 2), np.uint8)
         self.labels[..., 0] = BACKGROUND
         self.draw_background()
         for number in range(1, int(rng.integers(2, 13)) + 1):
             self.draw_object(number)
-        return photograph(rng, self.textures, self.picture), self.labels
+        return photograph(rng, self.textures, self.picture, self.style.plain), self.labels
 
     def draw_background(self):
         """Wall, table, sky: regions that fill the picture; sometimes clutter, sometimes out of focus."""
@@ -166,7 +173,7 @@ class Gen:
             shade, highlight = self.light(cover, radius)
             surface = surface * shade + highlight
         edge = None
-        if style.outlines or rng.random() < 0.06:
+        if style.outlines or (not style.plain and rng.random() < 0.06):
             edge = cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
         if style.outlines:
             surface = surface * (1 - 0.8 * edge)
