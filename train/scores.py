@@ -23,7 +23,7 @@ from .threads import cores
 from .train import error_clicks
 
 SEED, IMAGES, PROMPTS, ROUNDS = 77, 6, 4, 3          # many scenes with few prompts each: the head soon knows a scene
-WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.15, "background": 0.1}     # a click mostly means a whole thing
+WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.05, "background": 0.05}     # a click mostly means a whole thing
 FEWEST = 16                   # batches, however few minutes there are
 HELD_OUT = 0.12               # of the batches, the last ones
 WRONG_CLICKS = 0.15           # of the corrections: the click lies elsewhere than it says

@@ -23,6 +23,15 @@ def test_a_seed_draws_the_same_scene_and_another_seed_another_one():
     assert (image != other).any()
 
 
+def test_plain_scenes_have_nothing_that_makes_the_others_hard():
+    generator = Gen(4, plain=1.0)
+    for _ in range(20):
+        generator.scene()
+        style = generator.style
+        assert style.plain and not style.things
+        assert style.thing is style.surface is style.places is style.large is style.horizon is None
+
+
 @pytest.mark.parametrize("kind", things.KINDS)
 def test_every_thing_has_an_inside_and_no_part_outside_of_it(kind):
     for seed in range(3):
