@@ -98,7 +98,7 @@ class Rig:
         self.poses.append((stamp, translation, q))
         return TFMessage(transforms=[transform(self.world, self.base, stamp, translation, q)])
 
-    def camera_in_map(self, stamp: Time | None = None) -> np.ndarray:
+    def camera_in_world(self, stamp: Time | None = None) -> np.ndarray:
         """4x4 that takes points of the optical frame to the world, interpolated; the latest without a stamp."""
         at = nanoseconds(stamp or self.poses[-1][0])
         for (t0, p0, q0), (t1, p1, q1) in zip(self.poses, self.poses[1:], strict=False):

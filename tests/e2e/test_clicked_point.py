@@ -72,14 +72,14 @@ def test_a_click_in_the_map_of_a_camera_that_moves(robot: Robot, scene: Scene) -
     for i, shape in enumerate(scene.shapes):
         # Made on image i + 1, 30 ms later; the newer images were taken from elsewhere.
         stamp = stamps[i + 1]
-        in_map = apply(rig.camera_in_map(stamp), lens.ray(shape.centre, 1.5 + i))
+        in_map = apply(rig.camera_in_world(stamp), lens.ray(shape.centre, 1.5 + i))
         robot.trigger("new_object")
         said, answer = click(robot, in_map, "map", later(stamp, 30))
         assert said.image == stamp
         assert np.abs(said.pixel - np.array(shape.centre)).max() < PIXEL_TOLERANCE
         newest = max(answer.masks, key=lambda m: m.object_id)
         assert iou(whole_mask(answer, newest), scene.truth[i]) >= 0.75
-    elsewhere = lens.project(apply(np.linalg.inv(rig.camera_in_map(stamps[5])), in_map))[0]
+    elsewhere = lens.project(apply(np.linalg.inv(rig.camera_in_world(stamps[5])), in_map))[0]
     assert np.abs(elsewhere - said.pixel).max() > 5, "the camera does not move"
 
 
@@ -91,7 +91,7 @@ def wait_for_calibration(robot: Robot, image: Time, lens: Lens) -> None:
 def wait_for_tf(robot: Robot, rig: Rig, image: Time, lens: Lens) -> None:
     """Until the node has calibration and transforms of that image."""
     robot.set(prompt_timeout=20.0)
-    wait_for_a_click(robot, apply(rig.camera_in_map(image), lens.ray((160, 120), 2.0)), "map", image, lens)
+    wait_for_a_click(robot, apply(rig.camera_in_world(image), lens.ray((160, 120), 2.0)), "map", image, lens)
 
 
 def wait_for_a_click(robot: Robot, point: np.ndarray, frame_id: str, image: Time, lens: Lens) -> None:
@@ -108,7 +108,7 @@ def test_transforms_that_come_late_are_waited_for_in_order(robot: Robot, scene: 
     wait_for_calibration(robot, stamp, lens)
     drive(robot, rig, later(stamp, -400), steps=5)
     message = rig.move(later(stamp, 40), *yaw(0.4, (0.4, 0.1, 0.0)))
-    in_map = apply(rig.camera_in_map(stamp), lens.ray(scene.shapes[0].centre, 2.0))
+    in_map = apply(rig.camera_in_world(stamp), lens.ray(scene.shapes[0].centre, 2.0))
 
     def send() -> None:
         robot.peer.publish("clicked_point", clicked(in_map, rig.world, later(stamp, 10)))
@@ -139,7 +139,7 @@ def test_a_click_without_a_stamp_is_for_the_newest_image_by_the_latest_transform
     stamp = robot.show(scene.rgb)
     calibrate(robot, lens)
     # The transforms end before the image.
-    in_map = apply(rig.camera_in_map(), lens.ray(scene.shapes[1].centre, 2.0))
+    in_map = apply(rig.camera_in_world(), lens.ray(scene.shapes[1].centre, 2.0))
 
     def hits() -> bool:
         said, _ = click(robot, in_map, "map", Time())
@@ -298,7 +298,7 @@ def test_simulated_time_that_starts_over(start_robot: Callable[..., Robot], scen
         stamps = [robot.show(scene.rgb) for _ in range(3)]
         tick(stamps[-1])
         wait_for_tf(robot, rig, stamps[1], lens)
-        in_map = apply(rig.camera_in_map(stamps[1]), lens.ray(scene.shapes[turn].centre, 2.0))
+        in_map = apply(rig.camera_in_world(stamps[1]), lens.ray(scene.shapes[turn].centre, 2.0))
         said, _ = click(robot, in_map, "map", later(stamps[1], 10))
         assert said.image == stamps[1]
         assert np.abs(said.pixel - np.array(scene.shapes[turn].centre)).max() < PIXEL_TOLERANCE

@@ -153,7 +153,7 @@ def test_a_click_on_the_plane_lands_where_it_was_clicked_while_the_camera_moves(
         points, pixels = points_of(cloud)[0], pixels_of(cloud)
         column, row = (int(c / thinning) for c in shape.centre)
         point, pixel = points[row, column].astype(float), pixels[row, column]
-        in_map = apply(rig.camera_in_map(stamp), point)
+        in_map = apply(rig.camera_in_world(stamp), point)
         robot.trigger("new_object")
         said, answer = click(robot, in_map, "map", now)
         assert said.image == stamp != newest
@@ -180,7 +180,7 @@ def test_a_click_on_the_plane_of_an_image_that_is_gone_is_refused(robot: Robot, 
     cloud = plane_of(robot, planes, scene.rgb, lens)
     stamp = cloud.header.stamp
     drive(robot, rig, stamp, steps=20)
-    in_map = apply(rig.camera_in_map(stamp), points_of(cloud)[0][100, 80].astype(float))
+    in_map = apply(rig.camera_in_world(stamp), points_of(cloud)[0][100, 80].astype(float))
     assert click(robot, in_map, "map", later(stamp, 20))[0].image == stamp
     # From here it is not kept any more, and the camera is elsewhere.
     for _ in range(8):
