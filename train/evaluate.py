@@ -100,12 +100,14 @@ def measure(model, features, truth, click, box):
     best = 1 + int(predicted[1:].argmax())
     row["click1"], row["click1_oracle"], row["click1_single"] = true[best], max(true[1:]), true[0]
     row["scores"] = scores(full, predicted, true, range(4))
+    row["click1_iou_error"] = abs(float(predicted[best]) - true[best])
 
     boxed, boxed_iou = predict(model, features, [box[:2], box[2:]], [TOP_LEFT, BOTTOM_RIGHT])
     full = list(map(upsample, boxed))
     box_true = overlaps(full)
     row["box"], row["box_oracle"] = box_true[0], max(box_true)
     row["scores"] += scores(full, boxed_iou, box_true, [0])
+    row["box_iou_error"] = abs(float(boxed_iou[0]) - box_true[0])
 
     clicks, marks, current = list(points), list(labels), logits[best]
     for _ in range(2):

@@ -25,6 +25,7 @@ def table(result, megabytes):
         ("what the choice by score loses against that", f"{gap:.3f}", "0.04"),
         ("3 clicks", f"**{result['click3']:.3f}**", "0.82"),
         ("mean error of the predicted IoU", f"{result['iou_error']:.3f} (bias {result['iou_bias']:+.3f})", "0.08"),
+        ("the same, of the answers to a box, to a click", f"{result['box_iou_error']:.3f}, {result['click1_iou_error']:.3f}", ""),
         ("correlation of predicted and true IoU", f"{result['iou_correlation']:.2f}", ""),
         ("correlation of the stability score and true IoU", f"{result['stability_correlation']:.2f}", ""),
         ("coins of scikit-image from their boxes", f"{result['coins_box']:.3f}", "0.90"),
