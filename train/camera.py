@@ -73,22 +73,25 @@ def sensor_noise(rng, picture):
     return picture + noise * strength
 
 
-def photograph(rng, textures, picture, well=False):
+def photograph(rng, textures, picture, well):
     """float [3,256,256], about 0..1 -> uint8 [256,256,3]. `well`: in good light, by a good camera that stands still."""
+    def mishap(chance):
+        return not well and rng.random() < chance
+
     if rng.random() < 0.5:
         picture = picture * (1 + rng.uniform(0.1, 0.7) * (textures.ramp(picture.shape[1], window=WHOLE) - 0.5))
-    if not well and rng.random() < 0.12:
+    if mishap(0.12):
         picture = patches_of_light(rng, textures, picture)
     if rng.random() < 0.5:
         picture = picture * np.clip(rng.normal(1, 0.12, 3), 0.6, 1.4).astype(np.float32)[:, None, None]
-    if not well and rng.random() < 0.06:
+    if mishap(0.06):
         picture = night(rng, textures, np.clip(picture, 0, 1))
-    if not well and rng.random() < 0.07:
+    if mishap(0.07):
         picture = glare(rng, textures, picture)
     picture = np.clip(picture, 0, 1)
     if rng.random() < 0.5:
         picture = picture ** rng.uniform(0.6, 1.6)
-    if not well and rng.random() < 0.1:
+    if mishap(0.1):
         picture = motion_blur(picture, rng.uniform(3, 13), rng.uniform(0, np.pi))
     elif rng.random() < 0.6:
         picture = blur(picture, rng.uniform(0.4, 1.3))
@@ -97,7 +100,7 @@ def photograph(rng, textures, picture, well=False):
     if rng.random() < 0.1:
         picture = np.repeat(picture.mean(0, keepdims=True), 3, 0)
     pixels = np.ascontiguousarray(np.clip(picture * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))
-    if not well and rng.random() < 0.08:                                       # a small camera, brought to size
+    if mishap(0.08):                                              # a small camera, brought to size
         size, small = pixels.shape[0], int(pixels.shape[0] * rng.uniform(0.4, 0.8))
         pixels = cv2.resize(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA), (size, size))
     if rng.random() < 0.5:

@@ -26,7 +26,7 @@ def quantile_step(values, picked, sharpness, fraction):
 class Style:
     """What the objects of one scene have in common. A family are look-alikes side by side."""
 
-    def __init__(self, rng, textures, plain=0.0):
+    def __init__(self, rng, textures, plain):
         self.family = rng.random() < 0.3
         self.kind = str(rng.choice(FAMILY_KINDS)) if self.family and rng.random() < 0.7 else None
         self.thing = choose(things.KINDS, rng) if self.family and self.kind is None and rng.random() < 0.6 else None
@@ -39,7 +39,7 @@ class Style:
         self.large = int(rng.integers(1, 4)) if rng.random() < 0.35 else None      # which object fills much of the picture
         self.horizon = rng.uniform(0.1, 0.6) * SIZE if rng.random() < 0.25 else None
         self.things = rng.choice([0.1, 0.3, 0.8])                                  # how often an object has parts by its build
-        self.plain = plain > 0 and rng.random() < plain
+        self.plain = plain > 0 and rng.random() < plain    # where none is, no number is drawn: the held-out scenes stay the same
         if self.plain:
             self.thing = self.surface = self.places = self.large = self.horizon = None
             self.things = 0

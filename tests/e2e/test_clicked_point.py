@@ -91,7 +91,7 @@ def wait_for_calibration(robot: Robot, image: Time, lens: Lens) -> None:
 def wait_for_tf(robot: Robot, rig: Rig, image: Time, lens: Lens) -> None:
     """Until the node has calibration and transforms of that image."""
     robot.set(prompt_timeout=20.0)
-    wait_for_a_click(robot, apply(rig.camera_in_world(image), lens.ray((160, 120), 2.0)), "map", image, lens)
+    wait_for_a_click(robot, apply(rig.camera_in_world(image), lens.ray((160, 120), 2.0)), rig.world, image, lens)
 
 
 def wait_for_a_click(robot: Robot, point: np.ndarray, frame_id: str, image: Time, lens: Lens) -> None:
