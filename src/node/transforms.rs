@@ -11,7 +11,7 @@ use super::clock::NodeClock;
 use super::matching::When;
 use super::topics::{Messages, Topics};
 use super::{NodeError, lock, qos};
-use crate::camera::{StampedTransform, Transforms};
+use crate::camera::{StampedTransform, TransformError, Transforms};
 use crate::engine::{Refusal, RefusalKind};
 
 /// Fills a buffer of transforms.
@@ -49,11 +49,10 @@ impl TransformListener {
         }
         for (topic, messages, is_static) in [("/tf_static", &mut self.fixed, true), ("/tf", &mut self.moving, false)] {
             while let Some(Some(message)) = messages.next().now_or_never() {
-                let mut buffer = lock(&self.buffer);
-                for transform in message.transforms {
-                    if let Err(e) = buffer.insert(&stamped(transform), is_static) {
-                        refuse(topic, Refusal::new(RefusalKind::BadTransform, e.to_string()));
-                    }
+                let refused = insert_all(&mut lock(&self.buffer), message, is_static);
+                // Without the buffer: who counts them may wait for somebody who looks a transform up.
+                for e in refused {
+                    refuse(topic, Refusal::new(RefusalKind::BadTransform, e.to_string()));
                 }
             }
         }
@@ -69,6 +68,12 @@ impl TransformListener {
         }
         self.last = now;
     }
+}
+
+/// What is refused comes back.
+fn insert_all(buffer: &mut Transforms, message: TFMessage, is_static: bool) -> Vec<TransformError> {
+    let insert = |transform| buffer.insert(&stamped(transform), is_static).err();
+    message.transforms.into_iter().filter_map(insert).collect()
 }
 
 fn stamped(message: TransformStamped) -> StampedTransform {
