@@ -80,13 +80,13 @@ def camera(rng, model, count):
     z = rng.uniform(0.2, 30, POINTS)
     points = np.stack([rng.normal(size=POINTS) * spread * z, rng.normal(size=POINTS) * spread * z * 0.7, z], 1)
     points = np.array(rounded(points)).reshape(-1, 3)
-    folded = folds(model, d, points) if count else np.zeros(POINTS, int)
+    # As in image_geometry: the optical frame is that of the rectified image; r leads there from the sensor.
+    folded = folds(model, d, points @ r) if count else np.zeros(POINTS, int)
     points, folded = points[folded >= 0], folded[folded >= 0]
 
-    raw = project_raw(model, points, k, d)
+    raw = project_raw(model, points @ r, k, d)
     shift = np.linalg.solve(p[:, :3], p[:, 3])
-    rectified = cv2.projectPoints(points.reshape(-1, 1, 3), cv2.Rodrigues(r)[0], shift, p[:, :3], None)[0].reshape(-1, 2)
-    # A rotation that went through Rodrigues' vector is orthogonal; so is r up to its rounding.
+    rectified = cv2.projectPoints(points.reshape(-1, 1, 3), np.zeros(3), shift, p[:, :3], None)[0].reshape(-1, 2)
     scale = max(binning, 1)
     published = lambda full: (full - np.array(roi[:2])) / scale
     return {

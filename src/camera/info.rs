@@ -14,7 +14,7 @@ pub struct CameraInfo {
     pub d: Vec<f64>,
     /// Camera matrix of the raw image, row by row: `fx 0 cx, 0 fy cy, 0 0 1`, in pixels. All zero: not calibrated.
     pub k: [f64; 9],
-    /// Rotation from the optical frame to the rectified one, row by row.
+    /// Rotation from the axes of the sensor to those of the optical frame, which are the rectified image's, row by row.
     pub r: [f64; 9],
     /// Projection of the rectified image, row by row: `fx' 0 cx' tx, 0 fy' cy' ty, 0 0 1 0`, in pixels, `tx` in
     /// pixels times metres.

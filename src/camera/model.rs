@@ -23,18 +23,20 @@ pub struct CameraModel {
 /// From the optical frame to pixels of the full image.
 #[derive(Debug, Clone, PartialEq)]
 enum Lens {
-    /// OpenCV's pinhole: focal lengths and principal point in pixels; skew is ignored, as OpenCV does.
-    Raw { focal: (f64, f64), centre: (f64, f64), distortion: Distortion },
-    /// `P [R X; 1]`, as sensor_msgs/CameraInfo defines it.
-    Rectified { rotation: Matrix3<f64>, projection: Matrix3x4<f64> },
+    /// OpenCV's pinhole: focal lengths and principal point in pixels; skew is ignored, as OpenCV does. `rotation` is R,
+    /// from the axes of the sensor to those of the optical frame.
+    Raw { rotation: Matrix3<f64>, focal: (f64, f64), centre: (f64, f64), distortion: Distortion },
+    /// `P [X; 1]`, as sensor_msgs/CameraInfo defines it.
+    Rectified { projection: Matrix3x4<f64> },
 }
 
 impl CameraModel {
-    /// `rectified`: whether the image was rectified (`image_rect`, by P and R) or comes from the sensor (`image_raw`, by
-    /// K and D).
+    /// `rectified`: whether the image was rectified (`image_rect`, by P) or comes from the sensor (`image_raw`, by R, K
+    /// and D).
     ///
     /// K, D, R and P are for the full image (REP-104), so that a pixel of the published one is
-    /// `(full - roi offset) / binning`, as in image_geometry. An R of zeros is taken for no rotation.
+    /// `(full - roi offset) / binning`, as in image_geometry. As there, the optical frame of a stereo camera is that of its
+    /// rectified image, from which R leads back to the sensor. An R of zeros is taken for no rotation.
     pub fn new(info: &CameraInfo, rectified: bool) -> Result<CameraModel, ProjectError> {
         let binning = (info.binning_x.max(1), info.binning_y.max(1));
         let or_all = |part: u32, all: u32| if part == 0 { all } else { part };
@@ -92,31 +94,35 @@ impl Lens {
     fn raw(info: &CameraInfo) -> Result<Lens, ProjectError> {
         check_matrix("K", &info.k, 0, 4)?;
         let distortion = Distortion::new(&info.distortion_model, &info.d)?;
-        let k = &info.k;
-        Ok(Lens::Raw { focal: (k[0], k[4]), centre: (k[2], k[5]), distortion })
-    }
-
-    fn rectified(info: &CameraInfo) -> Result<Lens, ProjectError> {
-        check_matrix("P", &info.p, 0, 5)?;
         if let Some(value) = info.r.iter().find(|v| !v.is_finite()) {
             return Err(ProjectError::BadCalibration { what: "R", value: *value });
         }
         let given = info.r.iter().any(|v| *v != 0.0);
         let rotation = if given { Matrix3::from_row_slice(&info.r) } else { Matrix3::identity() };
-        Ok(Lens::Rectified { rotation, projection: Matrix3x4::from_row_slice(&info.p) })
+        let k = &info.k;
+        Ok(Lens::Raw { rotation, focal: (k[0], k[4]), centre: (k[2], k[5]), distortion })
+    }
+
+    fn rectified(info: &CameraInfo) -> Result<Lens, ProjectError> {
+        check_matrix("P", &info.p, 0, 5)?;
+        Ok(Lens::Rectified { projection: Matrix3x4::from_row_slice(&info.p) })
     }
 
     fn project(&self, point: &Point3<f64>) -> Result<(f64, f64), ProjectError> {
         match self {
-            Lens::Raw { focal, centre, distortion } => {
-                let (x, y) = distortion.distort(point.x / point.z, point.y / point.z)?;
+            Lens::Raw { rotation, focal, centre, distortion } => {
+                let Point3 { coords } = rotation.transpose() * point;
+                let (x, y, z) = (coords.x, coords.y, coords.z);
+                if z <= 0.0 {
+                    return Err(ProjectError::BehindCamera { x, y, z });
+                }
+                let (x, y) = distortion.distort(x / z, y / z)?;
                 Ok((focal.0 * x + centre.0, focal.1 * y + centre.1))
             }
-            Lens::Rectified { rotation, projection } => {
-                let turned = rotation * point;
-                let image = projection * turned.to_homogeneous();
-                if turned.z <= 0.0 || image.z <= 0.0 {
-                    return Err(ProjectError::BehindCamera { x: turned.x, y: turned.y, z: turned.z });
+            Lens::Rectified { projection } => {
+                let image = projection * point.to_homogeneous();
+                if image.z <= 0.0 {
+                    return Err(ProjectError::BehindCamera { x: point.x, y: point.y, z: point.z });
                 }
                 Ok((image.x / image.z, image.y / image.z))
             }
@@ -128,16 +134,14 @@ impl Lens {
     /// The ray that falls on a pixel of the full image, in the optical frame: where it starts and its direction.
     fn ray(&self, u: f64, v: f64) -> Option<(Vector3<f64>, Vector3<f64>)> {
         match self {
-            Lens::Raw { focal, centre, distortion } => {
+            Lens::Raw { rotation, focal, centre, distortion } => {
                 let (x, y) = ((u - centre.0) / focal.0, (v - centre.1) / focal.1);
                 let (x, y) = distortion.undistort(x, y, WIDEST_RAY.tan())?;
-                Some((Vector3::zeros(), Vector3::new(x, y, 1.0)))
+                Some((Vector3::zeros(), rotation * Vector3::new(x, y, 1.0)))
             }
-            Lens::Rectified { rotation, projection } => {
+            Lens::Rectified { projection } => {
                 let inverse = projection.fixed_view::<3, 3>(0, 0).try_inverse()?;
-                let back = rotation.try_inverse()?;
-                let start = back * (inverse * -projection.column(3));
-                Some((start, back * (inverse * Vector3::new(u, v, 1.0))))
+                Some((inverse * -projection.column(3), inverse * Vector3::new(u, v, 1.0)))
             }
         }
     }

@@ -29,15 +29,19 @@ fn a_pinhole_without_distortion() {
 }
 
 #[test]
-fn the_rectified_image_is_that_of_p_and_r() {
+fn the_optical_frame_is_that_of_the_rectified_image() {
     let mut info = info();
-    let expected = (400.0 * 0.1 + 310.0 - 40.0, 400.0 * -0.05 + 230.0);
-    close(CameraModel::new(&info, true).unwrap().project(&FRONT).unwrap(), expected);
+    let rectified = (400.0 * 0.1 + 310.0 - 40.0, 400.0 * -0.05 + 230.0);
+    let project = |info: &CameraInfo, rectified| CameraModel::new(info, rectified).unwrap().project(&FRONT).unwrap();
+    close(project(&info, true), rectified);
+    let raw = project(&info, false);
     info.r = [0.0; 9];
-    close(CameraModel::new(&info, true).unwrap().project(&FRONT).unwrap(), expected);
+    close(project(&info, true), rectified);
+    close(project(&info, false), raw);
+    // P alone makes the rectified image; R leads from the sensor to it.
     info.r = [0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
-    let turned = (400.0 * 0.05 + 310.0 - 40.0, 400.0 * 0.1 + 230.0);
-    close(CameraModel::new(&info, true).unwrap().project(&FRONT).unwrap(), turned);
+    close(project(&info, true), rectified);
+    close(project(&info, false), (500.0 * -0.05 + 320.0, 510.0 * -0.1 + 240.0));
 }
 
 #[test]

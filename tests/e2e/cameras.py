@@ -162,11 +162,12 @@ class Lens:
         """Pixels [n, 2] of the published image for points [n, 3] of the optical frame."""
         points = np.asarray(points, float).reshape(-1, 3)
         if self.rectified:
-            x, y, z = (points @ self.rotation().T).T
+            x, y, z = points.T
             full = np.stack([(self.p_focal * (x - self.baseline)) / z + self.cx, self.p_focal * y / z + self.cy], 1)
         else:
-            x, y = points[:, 0] / points[:, 2], points[:, 1] / points[:, 2]
-            x, y = self._distort(x, y)
+            # As in image_geometry: the optical frame is that of the rectified image; R leads there from the sensor.
+            x, y, z = (points @ self.rotation()).T
+            x, y = self._distort(x / z, y / z)
             full = np.stack([self.fx * x + self.cx, self.fy * y + self.cy], 1)
         return (full - np.array(self.offset)) / self.binning
 

@@ -44,6 +44,7 @@ LENSES = {
     "equidistant": Lens("equidistant", (0.02, -0.01, 0.004, -0.001), fx=180.0, fy=181.0),
     "half the resolution": Lens(fx=520.0, fy=524.0, cx=326.0, cy=235.0, binning=2),
     "a region of interest": Lens(cx=203.0, cy=147.5, offset=(40, 30)),
+    "one of a pair": Lens(tilt=0.05),
     "rectified": Lens(rectified=True, tilt=0.05),
     "rectified, the right one of a pair": Lens(rectified=True, tilt=-0.03, baseline=0.12),
 }
@@ -254,6 +255,24 @@ def test_bad_transforms_are_refused_and_counted(robot: Robot, name: str) -> None
     says, parent, child, translation, q = BAD_TRANSFORMS[name]
     bad = TFMessage(transforms=[transform(parent, child, robot.stamp(), np.array(translation), np.array(q))])
     robot.expect_refusal("bad_transform", says, lambda: robot.peer.publish("/tf", bad, TF_QOS))
+
+
+def test_refused_transforms_and_clicks_do_not_wait_for_one_another(start_robot: Callable[..., Robot], scene: Scene) -> None:
+    """Who refuses a transform counts it, and who waits with a click looks transforms up: each without what the other holds."""
+    robot = start_robot({"prompt_timeout": 1.0, "projection": "raw"}, log_level=DEBUG).connect()
+    lens = Lens()
+    stamp = robot.show(scene.rgb)
+    wait_for_calibration(robot, stamp, lens)
+    in_itself = transform("base", "base", stamp, np.zeros(3), np.array([0, 0, 0, 1.0]))
+    many = TFMessage(transforms=[in_itself] * 1000)
+    end = monotonic() + 3.0
+    while monotonic() < end:
+        robot.peer.publish("/tf", many, TF_QOS)
+        for _ in range(5):
+            robot.peer.publish("clicked_point", clicked(np.array([0, 0, 1.0]), "nowhere", stamp))
+            sleep(0.005)
+    robot.clear()
+    click_until(robot, lens.ray((160, 120), 2.0), FRAME_ID, robot.show(scene.rgb), lens, np.array([160, 120]))
 
 
 def test_a_node_that_has_neither_calibration_nor_transforms_says_so(
