@@ -24,6 +24,10 @@ def masks():
     corner = np.zeros((6, 5), np.uint8)
     corner[-1, 0] = corner[0, 1] = corner[-1, -1] = 1
     yield corner
+    # A run that ends with the picture, in the last column and in a box that is lower than the picture.
+    last = np.zeros((6, 5), np.uint8)
+    last[3:, 3:] = 1
+    yield last
     # Run lengths around the limits of one, two and three groups of five bits.
     for length in (15, 16, 17, 31, 32, 511, 512, 513, 16383, 16384):
         line = np.zeros((60, 2 * length // 60 + 1), np.uint8)

@@ -28,7 +28,11 @@ pub fn coco_counts(mask: &Mask) -> Vec<u32> {
             change(end, &mut inside);
         }
     }
-    counts.push(mask.width * mask.height - from);
+    // A run that ends with the picture has no other behind it.
+    let last = mask.width * mask.height - from;
+    if last > 0 || counts.is_empty() {
+        counts.push(last);
+    }
     counts
 }
 
