@@ -248,8 +248,12 @@ fn out_is_a_file_a_folder_or_the_standard_output_and_never_a_picture() {
     assert_eq!(succeeded(&with(&["--out", "masks/", "--format", "json"])), "masks/cat.json\n");
     let before = std::fs::read(scratch.file("cat.png")).unwrap();
     let said = refused(&with(&["--out", "cat.png"]), 1);
-    assert_says(&said, &["cat.png is one of the pictures and stays as it is"]);
+    assert_says(&said, &["cat.png was given and stays as it is"]);
     assert!(std::fs::read(scratch.file("cat.png")).unwrap() == before);
+    let mask = std::fs::read(scratch.file("m.png")).unwrap();
+    let said = refused(&with(&["--mask", "m.png", "--out", "m.png"]), 1);
+    assert_says(&said, &["m.png was given and stays as it is"]);
+    assert!(std::fs::read(scratch.file("m.png")).unwrap() == mask);
 }
 
 #[test]

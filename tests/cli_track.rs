@@ -117,6 +117,19 @@ fn pictures_of_masks_and_overlays_go_into_a_folder() {
 }
 
 #[test]
+fn two_pictures_of_one_name_have_two_masks() {
+    let scratch = Scratch::new("track-names");
+    let first = image::open(golden("video/frames/00.png")).unwrap();
+    for name in ["a.jpg", "a.png"] {
+        first.save(scratch.file(name)).unwrap();
+    }
+    succeeded(&track(&scratch.0, &["a.jpg", "a.png", "--point", "18,42", "--out", "o"]));
+    for name in ["a.jpg", "a.png"] {
+        assert!(scratch.file(&format!("o/{name}_mask_1.png")).is_file(), "{name}");
+    }
+}
+
+#[test]
 fn no_pixel_has_two_objects_where_that_is_asked_for() {
     let scratch = Scratch::new("track-overlap");
     let frames = frames();
@@ -141,7 +154,7 @@ fn fake_ffmpeg(scratch: &Scratch, ends_well: bool) {
     let end = if ends_well { "exit 0" } else { "echo 'moov atom not found' >&2; exit 1" };
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in\n  -version) exit 0;;\n  -hide_banner*) echo '  Stream #0:0: Video: h264, yuv420p, 160x120, \
-         12.50 fps, 12.5 tbr' >&2; exit 1;;\n  *image2pipe*) /bin/cat clip.ppm; {end};;\n  *rawvideo*) for last; do :; done; echo \"$*\" \
+         12.50 fps, 12.5 tbr' >&2; exit 1;;\n  *image2pipe*) [ ! -e complaints ] || /bin/cat complaints >&2; /bin/cat clip.ppm; {end};;\n  *rawvideo*) for last; do :; done; echo \"$*\" \
          > arguments; /bin/cat > \"$last\";;\nesac\n"
     );
     let path = scratch.write("bin/ffmpeg", script);
@@ -174,9 +187,17 @@ fn a_video_comes_from_ffmpeg_and_goes_to_it() {
         video[0]["masks"][0]["object_score"].as_f64().map(|s| (s - score("click.0.1.0")).abs() < 1e-3),
         Some(true)
     );
+    // Nothing but lines of JSON, whatever else is written; and more complaints than a pipe takes hold nothing up.
+    scratch.write("complaints", "concealing 30 errors\n".repeat(20_000));
+    assert_eq!(lines(&succeeded(&through_ffmpeg(&scratch, &[&given[..], &["--overlay"]].concat()))).len(), 4);
     let said = succeeded(&through_ffmpeg(&scratch, &["clip.mp4", "--point", "18,42", "--overlay", "--out", "o"]));
     assert_eq!(said, "o/overlay.mp4\n");
     assert_eq!(std::fs::metadata(scratch.file("o/overlay.mp4")).unwrap().len(), 4 * u64::from(SIZE.0 * SIZE.1 * 3));
+    // The video itself is not written over, even where it has the name of the overlay.
+    scratch.write("overlay.mp4", "what ffmpeg would read");
+    let said = refused(&through_ffmpeg(&scratch, &[&["overlay.mp4", "--overlay"], &given[1..]].concat()), 1);
+    assert_says(&said, &["overlay.mp4 was given and stays as it is"]);
+    assert_eq!(std::fs::read(scratch.file("overlay.mp4")).unwrap(), b"what ffmpeg would read");
     assert_says(
         &std::fs::read_to_string(scratch.file("arguments")).unwrap(),
         &["-s 160x120 -r 12.5 -i -", "o/overlay.mp4"],
@@ -200,6 +221,9 @@ fn a_video_that_breaks_off_is_said() {
     scratch.write("clip.ppm", &ppm(2)[..80_000]);
     let said = refused(&through_ffmpeg(&scratch, &given), 1);
     assert_says(&said, &["clip.mp4", "after 1 frames", "moov atom not found"]);
+    // It would go on for long after the picture that is refused.
+    scratch.write("clip.ppm", [&b"P6 99999 1 255\n"[..], &[0; 4 << 20]].concat());
+    assert_says(&refused(&through_ffmpeg(&scratch, &given), 1), &["clip.mp4", "99999x1"]);
     scratch.write("clip.ppm", "");
     assert_says(
         &refused(&through_ffmpeg(&scratch, &given), 1),

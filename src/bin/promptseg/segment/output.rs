@@ -45,6 +45,28 @@ pub enum Target {
     Stdout,
 }
 
+/// Files that were given, which are never written over.
+pub struct Given(Vec<PathBuf>);
+
+impl Given {
+    pub fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        Given(files.into_iter().filter_map(|file| file.canonicalize().ok()).collect())
+    }
+
+    pub fn check(&self, file: &Path) -> Result<(), String> {
+        match file.canonicalize().is_ok_and(|file| self.0.contains(&file)) {
+            true => Err(format!("{} was given and stays as it is; give another --out", file.display())),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes a file that was not given.
+    pub fn save(&self, file: &Path, content: &[u8]) -> Result<(), String> {
+        self.check(file)?;
+        std::fs::write(file, content).map_err(|e| format!("cannot write {}: {e}", file.display()))
+    }
+}
+
 /// What goes where.
 pub struct Output {
     format: Format,
@@ -54,8 +76,7 @@ pub struct Output {
     overlay: Option<PathBuf>,
     /// Of the answers, one a picture; empty where no file is named after a picture.
     names: Vec<String>,
-    /// Never to be written over.
-    inputs: Vec<PathBuf>,
+    given: Given,
     /// The text of a single file, which is written whole or not at all.
     text: RefCell<String>,
 }
@@ -89,7 +110,7 @@ impl Output {
             target,
             overlay: arguments.overlay.then_some(folder),
             names: if named { pictures::names(pictures)? } else { Vec::new() },
-            inputs: pictures.iter().filter_map(|path| path.canonicalize().ok()).collect(),
+            given: Given::of(pictures.iter().chain(&arguments.prompts.mask)),
             text: RefCell::default(),
         })
     }
@@ -114,7 +135,7 @@ impl Output {
         }
         if let Some(folder) = &self.overlay {
             let file = folder.join(format!("{}_overlay.png", self.names[index]));
-            self.save(&file, &png(&overlay(answer).into())?)?;
+            self.given.save(&file, &png(&overlay(answer).into())?)?;
             if !matches!(self.target, Target::Stdout) {
                 said.push(file.display().to_string());
             }
@@ -127,7 +148,7 @@ impl Output {
         let text = self.text.borrow();
         match &self.target {
             Target::File(file) if self.format.is_text() && !text.is_empty() => {
-                self.save(file, text.as_bytes())?;
+                self.given.save(file, text.as_bytes())?;
                 terminal::print(file.display());
                 Ok(())
             }
@@ -167,16 +188,9 @@ impl Output {
             Target::File(file) => file.clone(),
             Target::Folder(folder) => folder.join(format!("{}{suffix}", self.names[index])),
         };
-        self.save(&file, content)?;
+        self.given.save(&file, content)?;
         said.push(file.display().to_string());
         Ok(())
-    }
-
-    fn save(&self, file: &Path, content: &[u8]) -> Result<(), String> {
-        if file.canonicalize().is_ok_and(|file| self.inputs.contains(&file)) {
-            return Err(format!("{} is one of the pictures and stays as it is; give another --out", file.display()));
-        }
-        std::fs::write(file, content).map_err(|e| format!("cannot write {}: {e}", file.display()))
     }
 
     /// One line of JSON.

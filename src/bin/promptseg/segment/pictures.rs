@@ -57,11 +57,24 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(pictures)
 }
 
-/// Whether an earlier run wrote this file: `NAME_mask*.png` or `NAME_overlay.png`, with the picture NAME beside it.
+/// Whether an earlier run wrote this file: `NAME_mask.png`, `NAME_mask_2_c1.png` or `NAME_overlay.png`, with the picture
+/// NAME beside it.
 fn is_answer(path: &Path, beside: &[PathBuf]) -> bool {
     let name = stem(path);
-    let cut = name.rfind("_mask").or_else(|| name.strip_suffix("_overlay").map(str::len));
-    cut.is_some_and(|cut| beside.iter().any(|other| stem(other) == name[..cut]))
+    let of_mask = || name.rsplit_once("_mask").filter(|(_, numbers)| are_numbers(numbers)).map(|(of, _)| of);
+    let of = name.strip_suffix("_overlay").or_else(of_mask);
+    let is_called = |other: &PathBuf, of: &str| stem(other) == of || other.file_name().is_some_and(|name| name == of);
+    path.extension().is_some_and(|e| e == "png") && of.is_some_and(|of| beside.iter().any(|other| is_called(other, of)))
+}
+
+/// `_2` of an object, `_c1` of a candidate, both, or nothing.
+fn are_numbers(text: &str) -> bool {
+    let mut parts = text.split('_');
+    let is_number = |part: &str| {
+        let digits = part.strip_prefix('c').unwrap_or(part);
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    parts.next() == Some("") && parts.all(is_number)
 }
 
 fn matching(pattern: &str) -> Result<Vec<PathBuf>, String> {
@@ -120,9 +133,13 @@ mod tests {
 
     #[test]
     fn answers_of_an_earlier_run_are_told_from_pictures() {
-        let beside =
-            paths(&["a.jpg", "a_mask.png", "a_mask_2_c1.png", "a_overlay.png", "b_mask.png", "face_masked.jpg"]);
+        let beside = paths(&["a.jpg", "a_mask.png", "a_mask_2_c1.png", "a_overlay.png", "a.jpg_mask_1.png"]);
         let ours: Vec<bool> = beside.iter().map(|path| is_answer(path, &beside)).collect();
-        assert_eq!(ours, [false, true, true, true, false, false]);
+        assert_eq!(ours, [false, true, true, true, true]);
+        let pictures =
+            paths(&["a.jpg", "b_mask.png", "a_masked.png", "a_mask_party.png", "a_mask.jpg", "a_mask_c.png"]);
+        for path in &pictures {
+            assert!(!is_answer(path, &pictures), "{path:?}");
+        }
     }
 }

@@ -17,7 +17,7 @@ pub struct PromptArguments {
     bbox: Vec<BoxPrompt>,
     /// The object is about here: a picture of the image's size, white inside and black outside.
     #[arg(long, value_name = "FILE")]
-    mask: Option<PathBuf>,
+    pub mask: Option<PathBuf>,
     /// Every --point is an object of its own.
     #[arg(long, requires = "point", conflicts_with_all = ["bbox", "mask"])]
     each: bool,

@@ -1,8 +1,9 @@
 //! The frames of a clip, one after the other: pictures of a folder, or a video through ffmpeg.
 
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 
 use image::RgbImage;
 
@@ -16,8 +17,11 @@ const MAX_SIDE: u32 = 16384;
 
 /// What is tracked in.
 pub enum Clip {
-    /// In the order of their names.
-    Pictures(Vec<PathBuf>),
+    /// In the order of their names, with what their answers are called.
+    Pictures {
+        list: Vec<PathBuf>,
+        names: Vec<String>,
+    },
     Video(PathBuf),
 }
 
@@ -29,13 +33,23 @@ impl Clip {
         {
             return Ok(Clip::Video(path.clone()));
         }
-        Ok(Clip::Pictures(pictures::find(given)?))
+        let list = pictures::find(given)?;
+        let names = pictures::names(&list)?;
+        Ok(Clip::Pictures { list, names })
+    }
+
+    /// The files that it is read from.
+    pub fn files(&self) -> &[PathBuf] {
+        match self {
+            Clip::Pictures { list, .. } => list,
+            Clip::Video(path) => std::slice::from_ref(path),
+        }
     }
 
     /// How many frames, where that is known before they are read.
     pub fn len(&self) -> Option<usize> {
         match self {
-            Clip::Pictures(list) => Some(list.len()),
+            Clip::Pictures { list, .. } => Some(list.len()),
             Clip::Video(_) => None,
         }
     }
@@ -43,35 +57,25 @@ impl Clip {
     /// Frames a second, for the overlay's video.
     pub fn rate(&self) -> f64 {
         match self {
-            Clip::Pictures(_) => PICTURES_A_SECOND,
+            Clip::Pictures { .. } => PICTURES_A_SECOND,
             Clip::Video(path) => rate_of(path).unwrap_or(PICTURES_A_SECOND),
         }
     }
 
     /// What answers on a frame are called.
     pub fn name(&self, frame: usize) -> String {
-        match self {
-            Clip::Pictures(list) => list
-                .get(frame)
-                .and_then(|p| p.file_stem())
-                .map_or_else(|| format!("{frame:06}"), |stem| stem.to_string_lossy().into_owned()),
-            Clip::Video(_) => format!("{frame:06}"),
-        }
-    }
-
-    /// Two pictures of one name would have answers of one name.
-    pub fn check_names(&self) -> Result<(), Failure> {
-        match self {
-            Clip::Pictures(list) => pictures::names(list).map(drop),
-            Clip::Video(_) => Ok(()),
-        }
+        let named = match self {
+            Clip::Pictures { names, .. } => names.get(frame).cloned(),
+            Clip::Video(_) => None,
+        };
+        named.unwrap_or_else(|| format!("{frame:06}"))
     }
 
     /// The frames in order, from the first; against time the pictures from `last` back.
     pub fn frames(&self, backward_from: Option<usize>) -> Result<Frames, Failure> {
         match (self, backward_from) {
-            (Clip::Pictures(list), None) => Ok(Frames::Pictures(list.clone().into_iter().enumerate().collect())),
-            (Clip::Pictures(list), Some(last)) => {
+            (Clip::Pictures { list, .. }, None) => Ok(Frames::Pictures(list.clone().into_iter().enumerate().collect())),
+            (Clip::Pictures { list, .. }, Some(last)) => {
                 let list = list.iter().cloned().enumerate().take(last + 1);
                 Ok(Frames::Pictures(list.collect::<Vec<_>>().into_iter().rev().collect()))
             }
@@ -109,6 +113,8 @@ pub struct Video {
     path: PathBuf,
     child: Child,
     out: BufReader<ChildStdout>,
+    /// The last line of its complaints. They are read beside the pictures: when their pipe is full, ffmpeg stops.
+    complaint: Option<JoinHandle<Vec<u8>>>,
     number: usize,
 }
 
@@ -125,7 +131,11 @@ impl Video {
             )
         })?;
         let out = child.stdout.take().ok_or("ffmpeg has no output")?;
-        Ok(Video { path: path.to_owned(), child, out: BufReader::with_capacity(1 << 20, out), number: 0 })
+        let complaint = child.stderr.take().map(|err| {
+            let lines = BufReader::new(err).split(b'\n').map_while(Result::ok);
+            std::thread::spawn(move || lines.filter(|line| !line.trim_ascii().is_empty()).last().unwrap_or_default())
+        });
+        Ok(Video { path: path.to_owned(), child, out: BufReader::with_capacity(1 << 20, out), complaint, number: 0 })
     }
 
     fn next(&mut self) -> Result<Option<(usize, RgbImage)>, String> {
@@ -135,19 +145,21 @@ impl Video {
                 Ok(Some((self.number - 1, image)))
             }
             Ok(None) => self.end().map(|()| None),
-            Err(reason) => Err(self.end().err().unwrap_or(format!("{}: {reason}", self.path.display()))),
+            Err(reason) => {
+                let reason = format!("{}: {reason}", self.path.display());
+                // Where more is to come, ffmpeg did not end, and waits for somebody who takes it.
+                let goes_on = self.out.fill_buf().is_ok_and(|more| !more.is_empty());
+                Err(if goes_on { reason } else { self.end().err().unwrap_or(reason) })
+            }
         }
     }
 
     /// What ffmpeg says at its end, where that is not well.
     fn end(&mut self) -> Result<(), String> {
-        let mut said = String::new();
-        if let Some(mut err) = self.child.stderr.take() {
-            // Its words are a help, not more.
-            let _ = err.read_to_string(&mut said);
-        }
         let status = self.child.wait().map_err(|e| e.to_string())?;
-        let said = said.lines().last().unwrap_or("it does not say why").trim();
+        let said = self.complaint.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let said = if said.is_empty() { "it does not say why" } else { said.trim() };
         match status.success() && self.number > 0 {
             true => Ok(()),
             false if self.number > 0 => {

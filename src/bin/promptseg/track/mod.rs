@@ -131,8 +131,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let embedding = encoder.encode(&image).map_err(|e| failed(&e))?;
         let said: BTreeMap<u32, &Said> = prompts.on(number).collect();
         let seen = tracker.frame(network, position as Position, &embedding, &said).map_err(|e| failed(&e))?;
-        let lines = output.write(number, &image, &seen)?;
-        bar.suspend(|| lines.iter().for_each(terminal::print));
+        let complaints = output.write(number, &image, &seen)?;
+        bar.suspend(|| complaints.iter().for_each(terminal::warn));
     }
     bar.finish_and_clear();
     if reached.is_none_or(|reached| !arguments.reverse && reached < prompts.last()) {

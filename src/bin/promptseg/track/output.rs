@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Arguments;
 use super::clip::Clip;
-use crate::segment::output::{Target, mask_png, png, rle, target};
+use crate::segment::output::{Given, Target, mask_png, png, rle, target};
 use crate::{Failure, short, terminal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -47,6 +47,7 @@ pub struct Output<'a> {
     clip: &'a Clip,
     format: Format,
     target: Target,
+    given: Given,
     /// Of the only file.
     text: String,
     overlay: Option<Overlay>,
@@ -75,23 +76,29 @@ impl<'a> Output<'a> {
         if !folder.as_os_str().is_empty() {
             std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
         }
-        clip.check_names()?;
         let has_ffmpeg = || {
             let mut asked = Command::new("ffmpeg");
             asked.arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             asked.status().is_ok_and(|status| status.success())
         };
+        let given = Given::of(clip.files().iter().chain(arguments.prompts.files()));
+        let video = folder.join("overlay.mp4");
+        if arguments.overlay {
+            // ffmpeg asks nobody.
+            given.check(&video)?;
+        }
         let overlay = arguments.overlay.then(|| match has_ffmpeg() {
-            true => Overlay::Video { file: folder.join("overlay.mp4"), rate: clip.rate(), running: None },
+            true => Overlay::Video { file: video, rate: clip.rate(), running: None },
             false => {
                 terminal::note("no ffmpeg, so that overlays are pictures");
                 Overlay::Pictures(folder)
             }
         });
-        Ok(Output { clip, format, target, text: String::new(), overlay, upscaler: LastUpscaler::default(), frames: 0 })
+        let (text, upscaler) = Default::default();
+        Ok(Output { clip, format, target, given, text, overlay, upscaler, frames: 0 })
     }
 
-    /// Writes one frame; what to tell the user comes back.
+    /// Writes one frame; complaints come back.
     pub fn write(&mut self, number: usize, image: &RgbImage, seen: &[Seen]) -> Result<Vec<String>, String> {
         self.frames += 1;
         let (name, mut said) = (self.clip.name(number), Vec::new());
@@ -101,7 +108,7 @@ impl<'a> Output<'a> {
                 let Target::Folder(folder) = &self.target else { return Err("--out is not a folder".to_owned()) };
                 for (seen, mask) in seen.iter().zip(&masks) {
                     let file = folder.join(format!("{name}_mask_{}.png", seen.id));
-                    save(&file, &mask_png(mask)?)?;
+                    self.given.save(&file, &mask_png(mask)?)?;
                 }
             }
             Format::CocoRle => {
@@ -109,7 +116,7 @@ impl<'a> Output<'a> {
                 match &self.target {
                     Target::Stdout => terminal::write(line.as_bytes()),
                     Target::File(_) => self.text.push_str(&line),
-                    Target::Folder(folder) => save(&folder.join(format!("{name}.json")), line.as_bytes())?,
+                    Target::Folder(folder) => self.given.save(&folder.join(format!("{name}.json")), line.as_bytes())?,
                 }
             }
         }
@@ -130,7 +137,7 @@ impl<'a> Output<'a> {
         match &mut self.overlay {
             Some(Overlay::Pictures(folder)) => {
                 let file = folder.join(format!("{name}_overlay.png"));
-                save(&file, &png(&drawn.clone().into())?)
+                self.given.save(&file, &png(&drawn.clone().into())?)
             }
             Some(Overlay::Video { file, rate, running }) => {
                 let (child, size) = match running {
@@ -153,7 +160,7 @@ impl<'a> Output<'a> {
     /// Ends what is open, and says where everything is.
     pub fn finish(&mut self, objects: usize) -> Result<(), String> {
         if let Target::File(file) = &self.target {
-            save(file, self.text.as_bytes())?;
+            self.given.save(file, self.text.as_bytes())?;
             terminal::print(file.display());
         }
         if let Target::Folder(folder) = &self.target {
@@ -166,7 +173,10 @@ impl<'a> Output<'a> {
             if !status.success() {
                 return Err(format!("{}: ffmpeg ends with {status}", file.display()));
             }
-            terminal::print(file.display());
+            match &self.target {
+                Target::Stdout => terminal::note(file.display()),
+                _ => terminal::print(file.display()),
+            }
         }
         Ok(())
     }
@@ -210,8 +220,4 @@ fn overlay(image: &RgbImage, seen: &[Seen], masks: &[Mask]) -> RgbImage {
         })
         .collect();
     draw_overlay(image, &objects)
-}
-
-fn save(file: &Path, content: &[u8]) -> Result<(), String> {
-    std::fs::write(file, content).map_err(|e| format!("cannot write {}: {e}", file.display()))
 }

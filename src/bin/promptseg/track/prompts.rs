@@ -69,6 +69,13 @@ pub struct Said {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompts(BTreeMap<usize, BTreeMap<u32, Said>>);
 
+impl PromptArguments {
+    /// The files of masks.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.mask.iter().map(|mask| &mask.what)
+    }
+}
+
 impl Prompts {
     pub fn read(arguments: &PromptArguments) -> Result<Self, Failure> {
         Self::of(arguments).map_err(Failure::Usage)
