@@ -47,7 +47,7 @@ def jpeg_message(picture: Picture.Image, stamp: Time, quality: int = 95) -> Comp
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=quality)
     header = Header(stamp=stamp, frame_id=OPTICAL_FRAME)
-    return CompressedImage(header=header, format="rgb8; jpeg compressed rgb8", data=array.array("B", file.getvalue()))
+    return CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=array.array("B", file.getvalue()))
 
 
 def mask_in_picture(mask: Image, x: int, y: int, width: int, height: int) -> np.ndarray:

@@ -45,8 +45,16 @@ def one_node(cameras, value):
         executable='promptseg_node',
         name='promptseg',
         parameters=[value['params_file'], {**overrides, 'cameras': cameras}],
-        # The node's own names are front/image, front/point, ...; only the image is called differently.
-        remappings=[(f'{camera}/image', f"{camera}/{value['image']}") for camera in cameras],
+        # The node's own names are front/image, front/point, ...; only the image, and clicks on it, are called differently.
+        remappings=[
+            rule
+            for camera in cameras
+            for rule in [
+                (f'{camera}/image', f"{camera}/{value['image']}"),
+                # Where rqt_image_view says that the camera's picture was clicked.
+                (f'{camera}/point', f"{camera}/{value['image']}_mouse_left"),
+            ]
+        ],
         arguments=['--log-level', value['log_level']],
         output='screen',
         emulate_tty=True,

@@ -14,9 +14,10 @@ use promptseg::node::{parameter_docs, run};
 #[derive(Parser)]
 #[command(version, trailing_var_arg = true)]
 struct Arguments {
-    /// error, warn, info, debug, trace, or a tracing filter; RUST_LOG wins over it.
-    #[arg(long, default_value = "info", value_name = "LEVEL")]
-    log_level: String,
+    /// error, warn, info, debug, trace, or a tracing filter; RUST_LOG wins over it. Without it, what stands behind --ros-args
+    /// counts, or info.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
 
     /// Print all parameters with their defaults, as a parameter file or as a page, and end.
     #[arg(long, value_name = "FORMAT")]
@@ -38,9 +39,17 @@ fn main() -> ExitCode {
     match arguments.parameters {
         Some(Format::Yaml) => print!("{}", parameter_docs::yaml()),
         Some(Format::Markdown) => print!("{}", parameter_docs::markdown()),
-        None => return start(&arguments.log_level),
+        None => return start(&arguments.log_level.or_else(|| ros_log_level(&arguments.ros)).unwrap_or("info".into())),
     }
     ExitCode::SUCCESS
+}
+
+/// `--log-level LEVEL` among the arguments for ROS, the last one; rcl takes FATAL too. A level of one logger
+/// (`rcl:=debug`) is rcl's own affair.
+fn ros_log_level(ros: &[String]) -> Option<String> {
+    let levels = ros.windows(2).filter(|pair| pair[0] == "--log-level").map(|pair| pair[1].to_ascii_lowercase());
+    let level = levels.filter(|level| !level.contains(":=")).last()?;
+    Some(if level == "fatal" { "error".to_owned() } else { level })
 }
 
 fn start(log_level: &str) -> ExitCode {
@@ -48,5 +57,23 @@ fn start(log_level: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Said by the node already.
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_level_of_ros_counts_where_there_is_no_other() {
+        let level = |line: &str| {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            arguments.log_level.or_else(|| ros_log_level(&arguments.ros))
+        };
+        assert_eq!(level("node --ros-args -p a:=1"), None);
+        assert_eq!(level("node --ros-args --log-level DEBUG -p a:=1").as_deref(), Some("debug"));
+        assert_eq!(level("node --ros-args --log-level FATAL").as_deref(), Some("error"));
+        assert_eq!(level("node --ros-args --log-level warn --log-level rcl:=debug").as_deref(), Some("warn"));
+        assert_eq!(level("node --log-level trace --ros-args --log-level warn").as_deref(), Some("trace"));
     }
 }

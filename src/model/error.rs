@@ -67,8 +67,8 @@ pub enum Error {
 
     /// Loading the ONNX Runtime library failed.
     #[error(
-        "cannot load ONNX Runtime ({reason}). Two ways to get it: `pip install onnxruntime` and set ORT_DYLIB_PATH to its \
-         onnxruntime/capi/libonnxruntime.so.1.x, or set ORT_DYLIB_PATH to the libonnxruntime.so of your CUDA or Jetson \
+        "cannot load ONNX Runtime ({reason}). Two ways to get it: `pip install onnxruntime` into an environment and set \
+         ORT_DYLIB_PATH to its onnxruntime/capi/libonnxruntime.so.1.x, or set ORT_DYLIB_PATH to the libonnxruntime.so of your CUDA or Jetson \
          build (1.20 or newer)"
     )]
     Runtime { reason: String },

@@ -3,9 +3,9 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(feature = "ros")]
+pub mod arguments;
 pub mod gpu;
 pub mod onnxruntime;
 #[cfg(feature = "ros")]
 pub mod process;
-#[cfg(feature = "ros")]
-pub mod remap;

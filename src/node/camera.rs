@@ -74,8 +74,8 @@ impl Shared {
 pub struct Slot {
     /// Empty for the only camera of a node.
     pub camera: String,
-    /// Full name, after remapping.
-    pub image_topic: String,
+    /// Full names, after remapping, of the images that come raw and compressed.
+    image_topics: [String; 2],
     published: Arc<Mutex<Published>>,
     at_work: watch::Sender<AtWork>,
 }
@@ -110,7 +110,7 @@ impl Slot {
         let published = Published { outputs: Outputs::new(topics)?, image_plane: ImagePlaneOutput::new(topics)? };
         let slot = Arc::new(Slot {
             camera: camera.to_owned(),
-            image_topic: topics.resolve("image"),
+            image_topics: [topics.resolve("image"), topics.resolve(&topics.derived("image", "/compressed"))],
             published: Arc::new(Mutex::new(published)),
             at_work: watch::Sender::new(if soon { AtWork::Soon } else { AtWork::No }),
         });
@@ -183,10 +183,12 @@ impl Camera {
 pub fn start(
     slot: &Slot,
     model: &Arc<SharedModel>,
+    image_transport: &str,
     parameters: &Arc<Mutex<Parameters>>,
     transforms: &Arc<Mutex<Transforms>>,
 ) -> Result<Camera, NodeError> {
     let camera = &slot.camera;
+    let [raw, compressed] = &slot.image_topics;
     let label = if camera.is_empty() { String::new() } else { format!("{camera}: ") };
     let (results, publishing) = sync_channel::<Event>(RESULTS);
     let sink = Box::new(move |event| {
@@ -201,7 +203,7 @@ pub fn start(
         refusals: Refusals::new(label.clone()),
         pointing: Arc::new(Pointing::new(Arc::clone(transforms))),
         model: Arc::clone(model),
-        image_topic: slot.image_topic.clone(),
+        image_topic: if image_transport == "compressed" { compressed } else { raw }.clone(),
         parameters: Arc::clone(parameters),
     });
     let (s, published) = (Arc::clone(&shared), Arc::clone(&slot.published));

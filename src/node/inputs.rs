@@ -27,16 +27,17 @@ pub fn start(topics: &mut Topics, slot: &Arc<Slot>) -> Result<(), NodeError> {
         s.engine.push_frame(convert::frame(image));
         Ok(())
     });
-    let compressed = topics.compressed("image");
+    let compressed = topics.derived("image", "/compressed");
     let images = topics.subscribe_when::<CompressedImage>(When::ActiveWith("compressed"), &compressed, qos::SENSOR)?;
     drain(images, slot, "image/compressed", |s, image| {
         s.engine.push_frame(convert::compressed_frame(image));
         Ok(())
     });
     // rqt_image_view publishes a click on the picture of topic T on T_mouse_left: on the overlay it needs no remapping.
-    for topic in ["point", "~/overlay_mouse_left"] {
+    let on_overlay = topics.derived("~/overlay", "_mouse_left");
+    for (input, topic) in [("point", "point"), ("~/overlay_mouse_left", &on_overlay)] {
         let points = topics.subscribe::<PointMsg>(topic, qos::PROMPTS)?;
-        drain(points, slot, topic, |s, p| click(s, "point", FrameRef::Newest, p.x, p.y));
+        drain(points, slot, input, |s, p| click(s, "point", FrameRef::Newest, p.x, p.y));
     }
     let pixels = topics.subscribe::<PointStamped>("pixel", qos::PROMPTS)?;
     drain(pixels, slot, "pixel", |s, p| {

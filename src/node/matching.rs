@@ -102,7 +102,11 @@ impl Subscriptions {
             if [When::Always, When::Active].contains(&subscription.when)
                 || matches!(subscription.when, When::ActiveWith(transport) if transport == image_transport)
             {
-                lock(&subscription.gate).is_open = true;
+                let was_open = std::mem::replace(&mut lock(&subscription.gate).is_open, true);
+                if !was_open && subscription.current.durability == DurabilityPolicy::TransientLocal {
+                    // What the old one has had, which was published once, comes only to a new one.
+                    lock(&subscription.gate).is_subscribed = false;
+                }
                 subscription.subscribe_if_open(node)?;
             }
         }

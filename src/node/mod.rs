@@ -33,6 +33,7 @@ mod topics;
 mod transforms;
 mod transitions;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -40,7 +41,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use r2r::rcl_interfaces::msg::Log;
-use r2r::{Context, Node};
+use r2r::{Context, Node, ParameterValue};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -53,6 +54,7 @@ use camera::Slot;
 use clock::NodeClock;
 use diagnostics::Latest;
 use lifecycle::Lifecycle;
+use names::Names;
 use parameters::Parameters;
 use process::{finished, leave};
 use qos::Overrides;
@@ -127,7 +129,8 @@ async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeErro
         move || rosout::publish((&logging, &logs), &rosout, &log_name, until)
     })?;
 
-    let (parameters, overrides) = read_parameters(&node)?;
+    let names = Names::of(&node)?;
+    let (parameters, overrides) = read_parameters(&names)?;
     set_level(&logging, &parameters);
     if parameters.flag("use_sim_time") {
         let time_source = node.get_time_source();
@@ -135,16 +138,16 @@ async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeErro
     }
     let clock = NodeClock::of(&node);
     let autostart = parameters.flag("autostart");
-    let names = match parameters.texts("cameras") {
+    let cameras = match parameters.texts("cameras") {
         // The only camera of a node needs no name.
         [] => vec![String::new()],
         names => names.to_vec(),
     };
     let parameters = Arc::new(Mutex::new(parameters));
     let transforms = Arc::new(Mutex::new(Transforms::new()));
-    let mut topics = Topics::new(node, overrides)?;
-    let mut slots = Vec::with_capacity(names.len());
-    for camera in &names {
+    let mut topics = Topics::new(node, names, overrides);
+    let mut slots = Vec::with_capacity(cameras.len());
+    for camera in &cameras {
         slots.push(Slot::new(&mut topics, camera, autostart)?);
     }
     topics.of_camera("");
@@ -261,9 +264,9 @@ fn set_level(logging: &Logging, parameters: &Parameters) {
     }
 }
 
-fn read_parameters(node: &Node) -> Result<(Parameters, Overrides), NodeError> {
-    let given = lock(&node.params);
-    let given = || given.iter().map(|(name, p)| (name, &p.value));
+fn read_parameters(names: &Names) -> Result<(Parameters, Overrides), NodeError> {
+    let given: BTreeMap<String, ParameterValue> = names.overrides()?.into_iter().collect();
+    let given = || given.iter();
     let (parameters, unknown) = Parameters::with_overrides(given())?;
     for refused in unknown {
         warn!("parameters: {refused}");

@@ -1,16 +1,16 @@
 //! The names that topics have in the end: expanded, and remapped as the command line says. r2r hands only the short
-//! names to rcl, and says nothing about what becomes of them.
+//! names to rcl, and says nothing about what becomes of them. And which sections of parameter files name this node.
 
 use std::ffi::CString;
 
 use r2r::Node;
 
 use super::NodeError;
-use crate::native::remap::Rules;
+use crate::native::arguments::{Arguments, Override};
 
-/// A node's names, and the remapping rules of its command line.
+/// A node's names, and its command line.
 pub struct Names {
-    rules: Rules,
+    arguments: Arguments,
     node: CString,
     namespace: CString,
     /// `/namespace/node`
@@ -28,7 +28,38 @@ impl Names {
         let c = |s: &str| CString::new(s).map_err(|_| r2r::Error::RCL_RET_INVALID_ARGUMENT);
         let arguments = arguments.map(|a| c(&a)).collect::<Result<Vec<_>, _>>()?;
         let qualified = format!("{}/{node}", namespace.trim_end_matches('/'));
-        Ok(Names { rules: Rules::parse(&arguments)?, node: c(node)?, namespace: c(namespace)?, qualified })
+        Ok(Names { arguments: Arguments::parse(&arguments)?, node: c(node)?, namespace: c(namespace)?, qualified })
+    }
+
+    /// The parameters that the command line and its files give to this node, in order.
+    ///
+    /// # Errors
+    /// rcl has no memory.
+    pub fn overrides(&self) -> r2r::Result<Vec<Override>> {
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.arguments.overrides()?.into_iter().partition(|(section, _)| self.is_named_by(section));
+        if own.is_empty() && !others.is_empty() {
+            let others: Vec<String> = others.into_iter().map(|(section, _)| section).collect();
+            tracing::warn!("parameters: none is for {}, only for {}", self.qualified, others.join(", "));
+        }
+        Ok(own.into_iter().flat_map(|(_, overrides)| overrides).collect())
+    }
+
+    /// Whether a section of a parameter file is for this node, as in rclcpp: the slash in front may be missing, `*` is one
+    /// part of the name and `**` any number of them. The node's name alone is enough, whatever its namespace.
+    fn is_named_by(&self, section: &str) -> bool {
+        fn matches(pattern: &[&str], name: &[&str]) -> bool {
+            match pattern {
+                [] => name.is_empty(),
+                ["**", rest @ ..] => (0..=name.len()).any(|skipped| matches(rest, &name[skipped..])),
+                [first, rest @ ..] => {
+                    name.first().is_some_and(|part| ["*", part].contains(first)) && matches(rest, &name[1..])
+                }
+            }
+        }
+        let pattern: Vec<&str> = section.trim_start_matches('/').split('/').collect();
+        let name: Vec<&str> = self.qualified.trim_start_matches('/').split('/').collect();
+        matches(&pattern, &name) || name.last() == Some(&section)
     }
 
     /// The full name before remapping: of `image`, `~/mask` or `/diagnostics`.
@@ -45,7 +76,7 @@ impl Names {
     pub fn resolve(&self, name: &str) -> String {
         let name = self.expand(name);
         let Ok(topic) = CString::new(name.as_str()) else { return name };
-        self.rules.remap(&topic, &self.node, &self.namespace).unwrap_or(name)
+        self.arguments.remap(&topic, &self.node, &self.namespace).unwrap_or(name)
     }
 }
 
@@ -57,6 +88,51 @@ pub(super) mod tests {
         let rules = rules.iter().flat_map(|r| ["-r", r]);
         let arguments = ["promptseg_node", "--ros-args"].into_iter().chain(rules).map(str::to_owned);
         Names::new("seg", "/robot", arguments).unwrap()
+    }
+
+    #[test]
+    fn sections_of_parameter_files_are_matched_as_in_rclcpp() {
+        let names = names(&[]);
+        for section in
+            ["/robot/seg", "robot/seg", "/**", "**", "/*/seg", "/**/seg", "/robot/*", "/robot/**", "seg", "/**/*"]
+        {
+            assert!(names.is_named_by(section), "{section}");
+        }
+        for section in [
+            "/seg",
+            "/robot",
+            "robot",
+            "/*",
+            "/*/*/seg",
+            "/rob*/seg",
+            "/other/seg",
+            "/robot/seg/more",
+            "/robot/segment",
+        ] {
+            assert!(!names.is_named_by(section), "{section}");
+        }
+        let root = Names::new("seg", "/", std::iter::empty()).unwrap();
+        for (section, is_ours) in [("/seg", true), ("/*", true), ("/**/seg", true), ("/*/seg", false)] {
+            assert_eq!(root.is_named_by(section), is_ours, "{section}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_the_command_line_and_of_files_keep_their_types_and_order() {
+        let file = std::env::temp_dir().join(format!("promptseg_names_{}.yaml", std::process::id()));
+        let text = "/*/seg:\n  ros__parameters:\n    a: true\n    b: 3\n    c: 0.5\n    d: text\n    e: [up, down]\n    f: [1, 2]\n\
+                    robot:\n  seg:\n    ros__parameters:\n      b: 4\n/other:\n  ros__parameters:\n    b: 5\n";
+        std::fs::write(&file, text).unwrap();
+        let arguments = ["promptseg_node", "--ros-args", "--params-file", file.to_str().unwrap(), "-p", "c:=1.5"];
+        let names = Names::new("seg", "/robot", arguments.into_iter().map(str::to_owned)).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let mut found: Vec<String> =
+            names.overrides().unwrap().iter().map(|(name, v)| format!("{name} {v:?}")).collect();
+        assert_eq!(found.pop().unwrap(), "c Double(1.5)", "the command line comes last");
+        let e = r#"e StringArray(["up", "down"])"#;
+        let file =
+            ["a Bool(true)", "b Integer(3)", "c Double(0.5)", r#"d String("text")"#, e, "f IntegerArray([1, 2])"];
+        assert_eq!(found, [&file[..], &["b Integer(4)"]].concat());
     }
 
     #[test]

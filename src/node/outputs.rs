@@ -16,6 +16,10 @@ use super::{NodeError, qos};
 use crate::engine::{FrameResult, ObjectResult};
 use crate::pixels::{Mask, OverlayObject, PixelError, draw_corner, draw_overlay, encode_jpeg, label_image, union_mask};
 
+/// As image_transport writes it: the picture was rgb8, and OpenCV's JPEG codec reads it as bgr8. Without the latter its
+/// subscriber takes red for blue.
+const JPEG_OF_RGB: &str = "rgb8; jpeg compressed bgr8";
+
 /// The publishers of a camera.
 pub struct Outputs {
     mask: Output<Image>,
@@ -39,7 +43,7 @@ impl Outputs {
     /// # Errors
     /// An override of a profile is wrong.
     pub fn new(topics: &mut Topics) -> Result<Self, NodeError> {
-        let compressed = topics.compressed("~/overlay");
+        let compressed = topics.derived("~/overlay", "/compressed");
         Ok(Outputs {
             mask: topics.output("~/mask", qos::OUTPUTS)?,
             labels: topics.output("~/labels", qos::OUTPUTS)?,
@@ -87,7 +91,7 @@ impl Outputs {
         }
         keep(publish("~/overlay/compressed", &self.overlay_compressed, || {
             let data = encode_jpeg(picture.of(result), overlay_quality)?;
-            Ok(CompressedImage { header: header(), format: "rgb8; jpeg compressed rgb8".into(), data })
+            Ok(CompressedImage { header: header(), format: JPEG_OF_RGB.into(), data })
         }));
         if self.overlay.is_wanted() {
             let message = image(header(), width, height, "rgb8", 3, picture.take(result).into_raw());

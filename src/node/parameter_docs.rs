@@ -19,8 +19,10 @@ pub fn yaml() -> String {
             TakesEffect::WithConfigure => " A change needs cleanup and configure.",
             TakesEffect::ReadOnly => " Read at start.",
         };
+        // A launch file sets it for all of its nodes, and what a parameter file says would win over that.
+        let aside = if d.name == "use_sim_time" { "# " } else { "" };
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(out, "    # {}{bounds}{when}\n    {}: {}", d.description, d.name, value(&d.default()));
+        let _ = writeln!(out, "    # {}{bounds}{when}\n    {aside}{}: {}", d.description, d.name, value(&d.default()));
     }
     out
 }

@@ -314,7 +314,7 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "projection",
-        description: "How clicks in metres become pixels: 'raw' (K and D of camera_info), 'rectified' (P and R), 'auto' (rectified when the name of the image topic contains 'rect').",
+        description: "How clicks in metres become pixels: 'raw' (R, K and D of camera_info), 'rectified' (P), 'auto' (rectified when the name of the image topic contains 'rect').",
         bounds: Bounds::OneOf(&["auto", "raw", "rectified"]),
         takes_effect: Now,
         default: || text("auto"),

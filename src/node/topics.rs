@@ -32,12 +32,9 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// # Errors
-    /// The command line is no ROS command line.
-    pub fn new(node: Node, overrides: Overrides) -> Result<Self, NodeError> {
-        let names = Names::of(&node)?;
+    pub fn new(node: Node, names: Names, overrides: Overrides) -> Self {
         let (subscriptions, camera) = Default::default();
-        Ok(Topics { node, names, overrides, subscriptions, camera, jobs: channel() })
+        Topics { node, names, overrides, subscriptions, camera, jobs: channel() }
     }
 
     /// What is made from now on belongs to that camera: `image` becomes `front/image`, `~/mask` becomes `~/front/mask`.
@@ -51,10 +48,10 @@ impl Topics {
         self.names.resolve(&of_camera(&self.camera, topic))
     }
 
-    /// The name of the compressed variant of a topic, as image_transport chooses it: below the topic's final name,
-    /// unless it is remapped itself.
-    pub fn compressed(&self, topic: &str) -> String {
-        compressed(&self.names, &of_camera(&self.camera, topic))
+    /// The name of a topic that others derive from another one's: `/compressed` of image_transport, `_mouse_left` of
+    /// rqt_image_view. It is the final name of that one with `suffix` behind it, unless it is remapped itself.
+    pub fn derived(&self, topic: &str, suffix: &str) -> String {
+        derived(&self.names, &self.camera, topic, suffix)
     }
 
     /// Messages that come while the node is active.
@@ -258,10 +255,11 @@ fn of_camera(camera: &str, name: &str) -> String {
     }
 }
 
-fn compressed(names: &Names, topic: &str) -> String {
-    let own = format!("{topic}/compressed");
-    let remapped = names.resolve(&own) != names.expand(&own);
-    if remapped { own } else { format!("{}/compressed", names.resolve(topic)) }
+fn derived(names: &Names, camera: &str, topic: &str, suffix: &str) -> String {
+    let own = format!("{topic}{suffix}");
+    let full = of_camera(camera, &own);
+    let remapped = names.resolve(&full) != names.expand(&full);
+    if remapped { own } else { format!("{}{suffix}", names.resolve(&of_camera(camera, topic))) }
 }
 
 #[cfg(test)]
@@ -283,14 +281,19 @@ mod tests {
     }
 
     #[test]
-    fn the_compressed_topic_is_below_the_final_name_of_the_image() {
-        for (rules, name) in [
-            (&[][..], "/robot/image/compressed"),
-            (&["image:=/front/image_raw"], "/front/image_raw/compressed"),
-            (&["image:=/front/image_raw", "image/compressed:=/jpeg"], "/jpeg"),
+    fn derived_topics_follow_the_final_name_of_theirs() {
+        for (camera, rules, name) in [
+            ("", &[][..], "/robot/image/compressed"),
+            ("", &["image:=/front/image_raw"], "/front/image_raw/compressed"),
+            ("", &["image:=/front/image_raw", "image/compressed:=/jpeg"], "/jpeg"),
+            ("front", &[], "/robot/front/image/compressed"),
+            ("front", &["front/image:=/a/raw"], "/a/raw/compressed"),
+            ("front", &["front/image/compressed:=/jpeg"], "/jpeg"),
         ] {
             let names = names(rules);
-            assert_eq!(names.resolve(&compressed(&names, "image")), name);
+            assert_eq!(names.resolve(&of_camera(camera, &derived(&names, camera, "image", "/compressed"))), name);
         }
+        let names = names(&["~/overlay:=/ui/overlay"]);
+        assert_eq!(derived(&names, "", "~/overlay", "_mouse_left"), "/ui/overlay_mouse_left");
     }
 }

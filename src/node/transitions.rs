@@ -134,7 +134,8 @@ impl Transitions {
             None => return Err(Failed::error("there is no model: it was not configured")),
         };
         for slot in &self.slots {
-            let camera = camera::start(slot, &model, &self.parameters, &self.transforms).map_err(Failed::error)?;
+            let camera = camera::start(slot, &model, &image_transport, &self.parameters, &self.transforms);
+            let camera = camera.map_err(Failed::error)?;
             slot.set(Some(Arc::clone(&camera.shared)));
             lock(&self.cameras).push(camera);
         }

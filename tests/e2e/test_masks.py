@@ -133,7 +133,8 @@ def test_the_overlay_shows_the_picture_and_colours_the_object(robot: Robot, scen
     # Away from the object (its contour and its caption) the picture is as it was.
     assert not changed[-60:, -60:].any()
     jpeg = robot.overlay_compressed.wait("the JPEG", lambda m: m.header.stamp == stamp, before[1])
-    assert "jpeg" in jpeg.format and bytes(jpeg.data[:3]) == b"\xff\xd8\xff"
+    # What image_transport needs to tell red from blue.
+    assert jpeg.format == "rgb8; jpeg compressed bgr8" and bytes(jpeg.data[:3]) == b"\xff\xd8\xff"
     assert stamp_of(jpeg) == stamp_of(answer)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from rcl_interfaces.msg import Parameter, ParameterEvent
 from rcl_interfaces.srv import (
     DescribeParameters,
+    GetParameters,
     GetParameterTypes,
     ListParameters,
     SetParametersAtomically,
@@ -100,6 +102,21 @@ def test_a_parameter_file(peer: Peer, start_node: Callable[..., NodeProcess], tm
     names = ("persistence", "keep_frames", "prompt_timeout", "providers")
     assert get_parameters(peer, *names) == ["once", 12, 3.0, ["cpu"]]
     assert "there is no parameter 'keep_frame'; did you mean 'keep_frames'?" in node.log()
+
+
+def test_a_parameter_file_for_a_namespace(peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path) -> None:
+    """As Nav2's launch files write them: a section for each namespace, with the node in it."""
+    file = tmp_path / "promptseg.yaml"
+    front = {"promptseg": {"ros__parameters": {"keep_frames": 12}}, "*": {"ros__parameters": {"persistence": "once"}}}
+    file.write_text(yaml.safe_dump({"front": front, "/rear/promptseg": {"ros__parameters": {"keep_frames": 13}}}))
+    start_node(peer.domain, "--params-file", str(file), "-r", "__ns:=/front").wait_ready()
+    request = GetParameters.Request(names=["keep_frames", "persistence"])
+    frames, persistence = peer.call(GetParameters, "/front/promptseg/get_parameters", request).values
+    assert (frames.integer_value, persistence.string_value) == (12, "once")
+    # None of the sections is for this one.
+    other = start_node(peer.domain, "--params-file", str(file), "-r", "__ns:=/side")
+    other.wait_ready()
+    assert "parameters: none is for /side/promptseg, only for " in other.log()
 
 
 def test_the_shipped_parameter_file_starts_the_node(peer: Peer, start_node: Callable[..., NodeProcess]) -> None:

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 import yaml
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
 from promptseg_msgs.msg import MaskArray, PromptArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rcl_interfaces.srv import DescribeParameters, ListParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from harness import LATCHED, NodeProcess, Peer, eventually
+from harness import LATCHED, NodeProcess, Peer, eventually, free_domain
+from lifecycle import Manager
 from messages import compressed, image, pixels, prompt, prompts
 from robot import Robot, get_parameters
 from scenes import Scene, iou
@@ -76,6 +78,19 @@ def test_a_picture_published_once_before_the_node_starts(
     answer = ask(peer, masks, scene)
     assert answer.header.stamp == STAMP
     assert (RELIABLE, TRANSIENT_LOCAL) in subscription(peer)
+
+
+def test_a_picture_published_once_is_there_again_after_a_pause(
+    peer: Peer, start_node: Callable[..., NodeProcess], scene: Scene
+) -> None:
+    camera(peer, LATCHED).publish(image(scene.rgb, STAMP))
+    masks = peer.subscribe(MaskArray, f"{NODE}/masks")
+    node = start_node(peer.domain)
+    node.wait_ready()
+    assert ask(peer, masks, scene).header.stamp == STAMP
+    manager = Manager(peer).connect(node)
+    assert manager.change("deactivate") and manager.change("activate")
+    assert ask(peer, masks, scene).header.stamp == STAMP
 
 
 def test_the_subscription_follows_its_cameras(
@@ -189,7 +204,7 @@ def test_a_dump_of_the_parameters_starts_a_node(
         branch[last] = value if isinstance(value, (bool, int, float, str)) else list(value)
     file = tmp_path / "promptseg.yaml"
     file.write_text(yaml.safe_dump({NODE: {"ros__parameters": tree}}))
-    peer = Peer((robot.domain + 1) % 100 + 1)
+    peer = Peer(free_domain())
     try:
         node = start_node(peer.domain, "--params-file", str(file))
         node.wait_ready()
@@ -260,7 +275,9 @@ def test_compressed_images_are_below_the_final_name(
     peer: Peer, start_node: Callable[..., NodeProcess], scene: Scene, rules: tuple[str, ...], topic: str
 ) -> None:
     remaps = [part for rule in rules for part in ("-r", rule)]
+    diagnostics = peer.subscribe(DiagnosticArray, "/diagnostics")
     start_node(peer.domain, "-p", "image_transport:=compressed", *remaps).wait_ready()
+    diagnostics.wait("what is missing", lambda d: any(topic in status.message for status in d.status))
     picture = camera(peer, LATCHED, topic, CompressedImage)
     picture.publish(compressed(scene.rgb, STAMP, "PNG"))
     masks = peer.subscribe(MaskArray, f"{NODE}/masks")
