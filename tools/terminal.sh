@@ -70,10 +70,14 @@ tick() {
     done
 }
 
+# A log for each run, so that one does not write into another's; NAME.log leads to the newest, and the newest five stay.
 open_log() {
     mkdir -p "$log_dir"
-    log=$log_dir/$1.log
+    log=$log_dir/$1-$$.log
     : >"$log"
+    ln -sfn "$1-$$.log" "$log_dir/$1.log"
+    find "$log_dir" -name "$1-*.log" -printf '%T@ %p\n' | sort -rn | tail -n +6 | cut -d' ' -f2- |
+        xargs -d '\n' -r rm -f || true # another run may delete the same
 }
 
 # One set-up at a time in this checkout.

@@ -38,7 +38,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "detection_classes": [],
     "max_detections": 300,
     "keep_frames": 30,
-    "keep_images": 10,
+    "keep_images": 30,
     "prompt_timeout": 1.0,
     "candidates": "auto",
     "overlay_quality": 85,
