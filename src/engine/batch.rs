@@ -51,16 +51,17 @@ impl Worker<'_> {
             total = total.then(ms);
         }
         // All at once, and numbered now: a click in between may have come with an object of any number.
-        self.results.drop_detections(frame.number);
+        self.results.drop_detections(frame.number, detections.source);
         let count = found.len();
         let free = (FIRST_DETECTION_ID..=MAX_OBJECT_ID).chain(1..FIRST_DETECTION_ID);
-        let ids: Vec<u32> = free.filter(|id| !self.objects.contains(*id)).take(count).collect();
+        let is_free = |id: &u32| !self.objects.contains(*id) && !self.results.contains(frame.number, *id);
+        let ids: Vec<u32> = free.filter(is_free).take(count).collect();
         if ids.len() < count {
             let message = format!("{} of {count} detections: all object numbers are taken", count - ids.len());
             self.refuse(Refusal::new(RefusalKind::TooManyObjects, message));
         }
         for (id, result) in ids.into_iter().zip(found) {
-            self.results.keep_detection(frame.number, ObjectResult { id, ..result });
+            self.results.keep_detection(frame.number, detections.source, ObjectResult { id, ..result });
         }
         total.total = self.shared.clock.ms_since(since);
         self.publish(frame, source, total, true, count);

@@ -107,6 +107,29 @@ fn detections_take_no_number_that_an_object_has_and_none_that_labels_cannot_hold
 }
 
 #[test]
+fn two_detectors_boxes_on_a_frame_join_and_each_replaces_its_own() {
+    let b = bench(patient());
+    b.encode(1);
+    let detect = |source: &'static str, count| {
+        let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+        let boxes = vec![DetectedBox { bbox, class_id: source.into(), tag: String::new() }; count];
+        b.engine.detections(Detections { source, at: FrameRef::At(stamp(1)), boxes }).unwrap();
+        b.result().objects.iter().map(|o| (o.id, o.class_id.clone())).collect::<Vec<_>>()
+    };
+    let of = |id, source: &str| (id, source.to_owned());
+    assert_eq!(detect("a", 2), [of(1001, "a"), of(1002, "a")]);
+    assert_eq!(detect("b", 1), [of(1001, "a"), of(1002, "a"), of(1003, "b")]);
+    assert_eq!(detect("a", 1), [of(1001, "a"), of(1003, "b")]);
+    assert_eq!(detect("b", 0), [of(1001, "a")]);
+    // An object that takes a box's number is no box from then on.
+    let objects = vec![ObjectPrompt { id: 1001, prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
+    let (at, persistence) = (FrameRef::At(stamp(1)), Persistence::Hold);
+    b.engine.interact(Interaction::Prompts { at, operation: Operation::Add, objects, persistence }).unwrap();
+    assert_eq!(b.result().objects.len(), 1);
+    assert_eq!(detect("a", 1), [of(1001, ""), of(1002, "a")]);
+}
+
+#[test]
 fn a_question_on_its_own_image_is_answered_and_leaves_no_trace() {
     let b = bench(patient());
     b.encode(1);

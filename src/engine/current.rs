@@ -74,6 +74,7 @@ impl Worker<'_> {
 
     /// Decodes what is due on a frame, and answers clicks between two turns. Returns how many there were.
     pub(super) fn catch_up(&mut self, frame: &KeptFrame, tracking: bool) -> Result<(usize, StageMs), Refusal> {
+        self.results.begin(frame.number);
         let (followed, ids) = self.split(&self.due(frame, tracking));
         let (mut count, mut ms) = (0, encoding_ms(frame));
         for (i, ids) in ids.chunks(CHUNK).enumerate() {

@@ -223,7 +223,7 @@ impl Worker<'_> {
 
     /// Hands out everything that is known about a frame now. `prompted`: its objects changed; `masks`: so many are new.
     pub(super) fn publish(&mut self, frame: &KeptFrame, source: Source, ms: StageMs, prompted: bool, masks: usize) {
-        self.results.shrink(self.settings.keep.bytes);
+        self.results.shrink(frame.number, self.settings.keep.bytes);
         let objects = self.results.of(frame.number, &self.objects);
         self.count(source, ms, masks);
         let (header, image) = (frame.header.clone(), Arc::clone(&frame.image));

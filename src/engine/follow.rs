@@ -4,6 +4,7 @@
 //! skipped, and leaves no gap: memories are of the frames that were processed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use tracing::debug_span;
 
@@ -28,7 +29,7 @@ const SAME_ASPECT: f32 = 0.01;
 /// How objects are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrackSettings {
-    /// Most objects at a time; each holds about 5 MB, and costs its time on every frame.
+    /// Most objects at a time; each holds about 6 MB, and costs its time on every frame.
     pub max_objects: usize,
     /// Frames before the one at hand that are looked at.
     pub recent: usize,
@@ -56,6 +57,8 @@ impl TrackSettings {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
     pub track: Track,
+    /// Number of the frame of each prompt that the track has not settled: a skipped frame shares its position.
+    prompted: BTreeMap<Position, u64>,
     /// Width and height of the images that it was followed over.
     image: (u32, u32),
 }
@@ -90,25 +93,20 @@ impl Positions {
             }
         }
     }
-
-    /// The number of the frame at a position.
-    fn number_at(&self, position: Position) -> Option<u64> {
-        self.last.iter().find(|(_, p)| *p == position).map(|(number, _)| *number)
-    }
 }
 
 /// What was said of an object on the frame that it is prompted on now.
 struct Said {
+    /// A mask that is new: points and a box refine it.
     mask: Option<LowResLogits>,
-    /// Points and box.
+    /// All of it.
     prompt: Prompt,
 }
 
-/// What the tracker found, before it is a result.
-pub(super) struct Found {
-    id: u32,
-    /// None: there is nothing to follow, for this reason.
-    answer: Result<Answer, String>,
+/// What the tracker found, and the result that it became.
+struct Found {
+    result: Arc<ObjectResult>,
+    answer: Answer,
 }
 
 impl Worker<'_> {
@@ -158,15 +156,17 @@ impl Worker<'_> {
         let known = object.memory.take().filter(|memory| same_aspect(memory.image, image));
         let mut memory = known.unwrap_or_default();
         memory.image = image;
-        let answer = self.prompt_track(&mut memory.track, &said, frame)?;
+        let answer = self.prompt_track(&mut memory, &said, frame)?;
         object.memory = Some(memory);
         object.here = said.prompt;
         let ms = track_ms(answer.ms);
         Ok((self.decoded(&answer, &frame.embedding.geometry), ms))
     }
 
-    fn prompt_track(&mut self, track: &mut Track, said: &Said, frame: &KeptFrame) -> Result<Answer, Refusal> {
+    fn prompt_track(&mut self, memory: &mut Memory, said: &Said, frame: &KeptFrame) -> Result<Answer, Refusal> {
         let position = self.positions.of(frame.number);
+        memory.prompted.insert(position, frame.number);
+        let track = &mut memory.track;
         let Some(spec) = self.memory else {
             return Err(Refusal::new(RefusalKind::ModelFailed, "the model has no memory"));
         };
@@ -185,7 +185,7 @@ impl Worker<'_> {
 
     /// Follows objects to a frame, one after the other; prompts are answered in between. Returns how many there are now.
     pub(super) fn follow(&mut self, ids: &[u32], frame: &KeptFrame) -> (usize, StageMs) {
-        let (mut found, mut ms) = (Vec::new(), StageMs::default());
+        let (mut found, mut count, mut ms) = (Vec::new(), 0, StageMs::default());
         for (i, id) in ids.iter().enumerate() {
             if i > 0 {
                 self.answer_clicks();
@@ -207,9 +207,14 @@ impl Worker<'_> {
                 }
                 message
             });
-            found.push(Found { id: *id, answer });
+            // At once: what a prompt says before the next one's turn is newer.
+            found.extend(self.settle_followed(*id, answer, frame));
+            count += 1;
         }
-        (self.settle_followed(found, frame), ms)
+        if self.settings.track.separate {
+            self.separate_followed(found, frame);
+        }
+        (count, ms)
     }
 
     fn follow_one(&mut self, id: u32, frame: &KeptFrame) -> Result<Answer, Refusal> {
@@ -229,8 +234,8 @@ impl Worker<'_> {
         track.limit(self.settings.track.limits(), self.settings.track.fill_holes);
         let mut ms = StepMs::default();
         for waiting in track.unsettled() {
-            let prompted = self.positions.number_at(waiting).or(object.prompted_on);
-            let prompted = prompted.and_then(|number| self.shared.lock().kept.numbered(number).cloned());
+            let prompted = memory.prompted.get(&waiting);
+            let prompted = prompted.and_then(|number| self.shared.lock().kept.numbered(*number).cloned());
             match prompted {
                 Some(prompted) => {
                     ms += self.with_network(frame, |n| track.settle(n, waiting, &prompted.embedding))?;
@@ -240,6 +245,7 @@ impl Worker<'_> {
                 None => drop(track.forget(waiting)),
             }
         }
+        memory.prompted.clear();
         let position = self.positions.of(frame.number);
         let stepped = self.with_network(frame, |n| track.step(n, position, &frame.embedding, Direction::Forward))?;
         let Some(mut answer) = stepped else {
@@ -260,50 +266,37 @@ impl Worker<'_> {
         let (width, height) = geometry.image;
         let prompt = from_mask.unwrap_or_else(|| object.held.clone());
         let prompt = prompt.check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
-        let said = Said { mask: prompt.mask.clone(), prompt: Prompt { mask: None, ..prompt } };
-        let mut memory = Memory { track: Track::default(), image: geometry.image };
-        let answer = self.prompt_track(&mut memory.track, &said, frame)?;
+        let said = Said { mask: prompt.mask.clone(), prompt };
+        let mut memory = Memory { image: geometry.image, ..Memory::default() };
+        let answer = self.prompt_track(&mut memory, &said, frame)?;
         if let Some(object) = self.objects.get_mut(id) {
             object.memory = Some(memory);
         }
         Ok(answer)
     }
 
-    /// Hands over what was found on a frame. Returns for how many objects.
-    fn settle_followed(&mut self, mut found: Vec<Found>, frame: &KeptFrame) -> usize {
-        if self.settings.track.separate {
-            let mut masks: Vec<Vec<f32>> =
-                found.iter().map(|f| f.answer.as_ref().map_or_else(|_| Vec::new(), |a| a.mask.to_vec())).collect();
-            let mut there: Vec<&mut [f32]> =
-                masks.iter_mut().filter(|m| !m.is_empty()).map(Vec::as_mut_slice).collect();
-            separate(&mut there);
-            for (found, mask) in found.iter_mut().zip(masks) {
-                if let Ok(answer) = &mut found.answer {
-                    answer.mask = mask.into();
+    /// Keeps what was found of an object on a frame; an error is why there is nothing to follow.
+    fn settle_followed(&mut self, id: u32, answer: Result<Answer, String>, frame: &KeptFrame) -> Option<Found> {
+        let reason = match &answer {
+            Ok(answer) if answer.is_there() => None,
+            Ok(answer) => Some(not_there(answer.object_score)),
+            Err(reason) => Some(reason.clone()),
+        };
+        let answer = answer.ok();
+        let decoded = answer.as_ref().map(|answer| self.decoded(answer, &frame.embedding.geometry));
+        let object = self.objects.get_mut(id)?;
+        tell_lost(object, reason.as_deref(), self.events);
+        let result = match decoded {
+            Some(decoded) => {
+                if reason.is_none() {
+                    remember(object, &decoded);
                 }
+                let shown = if object.prompted_on == Some(frame.number) { &object.here } else { &Prompt::default() };
+                ObjectResult { lost: reason, ..result_of(object, shown, decoded) }
             }
-        }
-        let (width, height) = frame.embedding.image_size();
-        let count = found.len();
-        for Found { id, answer } in found {
-            let reason = match &answer {
-                Ok(answer) if answer.is_there() => None,
-                Ok(answer) => Some(not_there(answer.object_score)),
-                Err(reason) => Some(reason.clone()),
-            };
-            let decoded = answer.ok().map(|answer| self.decoded(&answer, &frame.embedding.geometry));
-            let Some(object) = self.objects.get_mut(id) else { continue };
-            tell_lost(object, reason.as_deref(), self.events);
-            let result = match decoded {
-                Some(decoded) => {
-                    if reason.is_none() {
-                        remember(object, &decoded);
-                    }
-                    let shown =
-                        if object.prompted_on == Some(frame.number) { &object.here } else { &Prompt::default() };
-                    ObjectResult { lost: reason, ..result_of(object, shown, decoded) }
-                }
-                None => ObjectResult {
+            None => {
+                let (width, height) = frame.embedding.image_size();
+                ObjectResult {
                     id,
                     class_id: object.class_id.clone(),
                     tag: String::new(),
@@ -314,11 +307,22 @@ impl Worker<'_> {
                     points: Vec::new(),
                     bbox: None,
                     lost: reason,
-                },
-            };
-            self.results.keep(frame.number, result);
+                }
+            }
+        };
+        let result = self.results.keep(frame.number, result);
+        Some(Found { result, answer: answer? })
+    }
+
+    /// Leaves each place to one of the objects that were followed, but for those of which something newer is known by now.
+    fn separate_followed(&mut self, mut found: Vec<Found>, frame: &KeptFrame) {
+        found.retain(|f| self.results.holds(frame.number, &f.result));
+        let mut masks: Vec<Vec<f32>> = found.iter().map(|f| f.answer.mask.to_vec()).collect();
+        separate(&mut masks.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
+        for (Found { result, answer }, mask) in found.into_iter().zip(masks) {
+            let decoded = self.decoded(&Answer { mask: mask.into(), ..answer }, &frame.embedding.geometry);
+            self.results.keep(frame.number, ObjectResult { mask: decoded.best.mask, ..(*result).clone() });
         }
-        count
     }
 
     /// An answer in the decoder's words, its mask at the size of the image.
@@ -349,18 +353,19 @@ impl Worker<'_> {
     }
 
     /// Gives objects that are as they were before a prompt their memories back, without that of the prompt. What was said
-    /// before on the same frame is said again.
+    /// before on the same frame, a mask among it, is said again.
     pub(super) fn take_back(&mut self, ids: &[u32], mut memories: BTreeMap<u32, (Option<u64>, Memory)>) {
         for id in ids {
             let Some(object) = self.objects.get(*id).filter(|o| self.follows(o)) else { continue };
             let (prompted_on, here) = (object.prompted_on, object.here.clone());
             let Some((Some(number), mut memory)) = memories.remove(id) else { continue };
-            let mut left = memory.track.forget(self.positions.of(number));
-            if prompted_on == Some(number)
-                && let Some(frame) = { self.shared.lock().kept.numbered(number).cloned() }
+            let position = self.positions.of(number);
+            let mut left = memory.track.forget(position);
+            if let Some(before) = prompted_on.filter(|before| self.positions.of(*before) == position)
+                && let Some(frame) = { self.shared.lock().kept.numbered(before).cloned() }
             {
-                let said = Said { mask: None, prompt: here };
-                match self.prompt_track(&mut memory.track, &said, &frame) {
+                let said = Said { mask: here.mask.clone(), prompt: here };
+                match self.prompt_track(&mut memory, &said, &frame) {
                     Ok(_) => left = true,
                     Err(refusal) => self.refuse(refusal),
                 }
@@ -381,14 +386,15 @@ fn said_here(before: Option<&Object>, object: &Object, number: u64) -> Said {
     };
     let bbox = now.bbox.filter(|b| then.is_none_or(|then| then.bbox != Some(*b)));
     let mask = now.mask.clone().filter(|m| then.is_none_or(|then| then.mask.as_ref() != Some(m)));
-    let mut prompt = Prompt { points: points.to_vec(), bbox, mask: None };
+    let mut prompt = Prompt { points: points.to_vec(), bbox, mask: mask.clone() };
     if let Some(before) = before.filter(|b| b.prompted_on == Some(number) && object.memory.is_some()) {
         prompt.points.splice(0..0, before.here.points.iter().copied());
         prompt.bbox = prompt.bbox.or(before.here.bbox);
+        prompt.mask = prompt.mask.or_else(|| before.here.mask.clone());
     }
     if prompt.points.is_empty() && prompt.bbox.is_none() && mask.is_none() {
         // Nothing new: all that is known.
-        prompt = Prompt { mask: None, ..now.clone() };
+        prompt = Prompt { mask: prompt.mask, ..now.clone() };
     }
     Said { mask, prompt }
 }

@@ -1,8 +1,9 @@
 //! Objects that a model with memory follows.
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use super::testing::{FakeDecoder, HEIGHT, OBJECT_SCORE_BELOW_ZERO, WIDTH, header, stamp};
+use super::testing::{FakeDecoder, HEIGHT, OBJECT_SCORE_BELOW_ZERO, WIDTH, header, kept_frame, stamp};
 use super::tests::{Bench, PATIENCE, bench, bench_of, patient, told, until};
 use super::*;
 use crate::model::{DecodeOptions, Decodes, Embedding, Error};
@@ -29,6 +30,10 @@ struct Asked {
 struct Remembering {
     images: FakeDecoder,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// Seconds of the frames whose prompts were remembered.
+    remembered: Arc<Mutex<Vec<i32>>>,
+    /// With it, each object that is followed to a frame is reported, and waits for a permit.
+    gate: Option<(Sender<f32>, Receiver<()>)>,
 }
 
 fn second(frame: &Embedding) -> f32 {
@@ -68,14 +73,21 @@ impl Network for Remembering {
         let first = recalled.and_then(|r| r.pointers.first()).map(|p| p.0[0]);
         let object = first.or(prompt.points.first().map(|p| p.x)).unwrap_or(-1.0);
         let second = second(frame);
+        let failed = |reason: &str| Error::Session { file: "memory_attention.onnx".into(), reason: reason.into() };
+        if let Some((started, permits)) = self.gate.as_ref().filter(|_| prompt.points.is_empty()) {
+            let _ = started.send(object);
+            permits.recv_timeout(2 * PATIENCE).map_err(|_| failed("the test is over"))?;
+        }
         if second == BREAKS && object == 13.0 {
-            return Err(Error::Session { file: "memory_attention.onnx".into(), reason: "out of order".into() });
+            return Err(failed("out of order"));
         }
         assert!(second != BREAKS || object != 14.0, "a tracker that panics, on purpose");
         let rows = recalled.map(|r| r.memories.iter().map(|m| m.1).collect());
         let (points, fed_back) = (prompt.points.clone(), prompt.mask.is_some());
         self.asked.lock().unwrap().push(Asked { second: second as i32, object, rows, points, fed_back });
-        let object_score = if second as i32 == OBJECT_SCORE_BELOW_ZERO { -3.0 } else { 4.0 };
+        // Whoever points at it there finds it.
+        let gone = second as i32 == OBJECT_SCORE_BELOW_ZERO && prompt.points.is_empty();
+        let object_score = if gone { -3.0 } else { 4.0 };
         let (mask, pointer) = (vec![object; SIDE * SIDE], vec![object; 4]);
         Ok(Heads { mask, iou: second / 100.0, object_score, pointer, ms: StepMs::default() })
     }
@@ -84,7 +96,10 @@ impl Network for Remembering {
         Ok(vec![99.0; 4])
     }
 
-    fn remember(&mut self, _: &Embedding, _: &[f32], _: bool, _: f32) -> Result<(Features, f32), Error> {
+    fn remember(&mut self, e: &Embedding, _: &[f32], binarize: bool, _: f32) -> Result<(Features, f32), Error> {
+        if binarize {
+            self.remembered.lock().unwrap().push(second(e) as i32);
+        }
         Ok((vec![half::bf16::ONE; 2].into(), 0.5))
     }
 }
@@ -92,13 +107,38 @@ impl Network for Remembering {
 struct Tracker {
     b: Bench,
     asked: Arc<Mutex<Vec<Asked>>>,
+    remembered: Arc<Mutex<Vec<i32>>>,
 }
 
 fn tracker(settings: Settings) -> Tracker {
-    let (images, asked) = (FakeDecoder::default(), Arc::default());
+    tracker_with(None, settings)
+}
+
+fn tracker_with(gate: Option<(Sender<f32>, Receiver<()>)>, settings: Settings) -> Tracker {
+    let (images, asked, remembered) = (FakeDecoder::default(), Arc::default(), Arc::default());
     let asked_images = Arc::clone(&images.asked);
-    let b = bench_of(Remembering { images, asked: Arc::clone(&asked) }, asked_images, settings);
-    Tracker { b, asked }
+    let decoder = Remembering { images, asked: Arc::clone(&asked), remembered: Arc::clone(&remembered), gate };
+    Tracker { b: bench_of(decoder, asked_images, settings), asked, remembered }
+}
+
+/// The test's end of the gate of [`Remembering`].
+struct Turnstile {
+    permits: Sender<()>,
+    started: Receiver<f32>,
+}
+
+impl Turnstile {
+    /// Waits until the object is at work, says something meanwhile, and lets it pass.
+    fn pass(&self, object: f32, meanwhile: impl FnOnce()) {
+        assert_eq!(self.started.recv_timeout(PATIENCE), Ok(object));
+        meanwhile();
+        self.permits.send(()).unwrap();
+    }
+}
+
+fn gated_tracker(settings: Settings) -> (Tracker, Turnstile) {
+    let ((starts, started), (permits, permitted)) = (channel(), channel());
+    (tracker_with(Some((starts, permitted)), settings), Turnstile { permits, started })
 }
 
 fn following(track: TrackSettings) -> Settings {
@@ -130,6 +170,17 @@ impl Tracker {
                 _ => None,
             })
             .unwrap()
+    }
+
+    fn prompts(&self, operation: Operation, objects: Vec<ObjectPrompt>) {
+        let (at, persistence) = (FrameRef::Newest, Persistence::Track);
+        self.b.engine.interact(Interaction::Prompts { at, operation, objects, persistence }).unwrap();
+    }
+
+    fn undo(&self) -> String {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.b.engine.interact(Interaction::Undo { reply }).unwrap();
+        told(answer).unwrap()
     }
 
     fn told(&self) -> Vec<Asked> {
@@ -176,9 +227,7 @@ fn objects_are_added_corrected_and_removed_while_others_are_followed() {
     assert_eq!(asked.points, [Point::foreground(10.0, 4.0)], "what was said on other frames is of their pixels");
     t.frame(4, 2);
     assert_eq!(t.rows(4), [(5.0, vec![6, 1, 0]), (9.0, vec![6, 6])]);
-    let objects = vec![ObjectPrompt { id: 1, ..ObjectPrompt::default() }];
-    let (at, persistence) = (FrameRef::Newest, Persistence::Track);
-    t.b.engine.interact(Interaction::Prompts { at, operation: Operation::Remove, objects, persistence }).unwrap();
+    t.prompts(Operation::Remove, vec![ObjectPrompt { id: 1, ..ObjectPrompt::default() }]);
     assert_eq!(t.frame(5, 1).objects[0].id, 2);
 }
 
@@ -212,6 +261,38 @@ fn a_click_on_an_older_frame_is_of_that_frame_and_frames_that_were_skipped_leave
     t.click(FrameRef::At(stamp(3)), 6.0);
     t.frame(6, 1);
     assert_eq!(t.rows(6), [(5.0, vec![6, 1, 0])]);
+}
+
+#[test]
+fn a_click_on_a_skipped_frame_is_remembered_with_the_picture_of_that_frame() {
+    // With 4 frames the one before it is gone by the time.
+    for frames in [30, 4] {
+        let t = tracker(Settings { keep: KeepLimits { frames, ..KeepLimits::default() }, ..patient() });
+        followed_but_for_2_and_3(&t);
+        t.click(FrameRef::At(stamp(3)), 6.0);
+        t.frame(6, 1);
+        assert_eq!(*t.remembered.lock().unwrap(), [1, 3]);
+        assert_eq!(t.rows(6), [(5.0, vec![6, 1, 0])]);
+    }
+}
+
+#[test]
+fn a_click_on_a_skipped_frame_that_is_taken_back_leaves_the_one_before_it() {
+    let t = tracker(patient());
+    followed_but_for_2_and_3(&t);
+    t.click(FrameRef::At(stamp(3)), 6.0);
+    t.undo();
+    t.frame(6, 1);
+    assert_eq!(t.rows(6), [(5.0, vec![6, 1, 0])]);
+}
+
+/// Frames 1 to 5, an object that was clicked on frame 1 and followed over 4 and 5.
+fn followed_but_for_2_and_3(t: &Tracker) {
+    (1..=3).for_each(|sec| t.b.encode(sec));
+    // Before there is an object to follow over them.
+    until(|| t.b.engine.shared.lock().fresh.is_none());
+    t.click(FrameRef::At(stamp(1)), 5.0);
+    (4..=5).for_each(|sec| drop(t.frame(sec, 1)));
 }
 
 #[test]
@@ -300,9 +381,7 @@ fn a_correction_that_is_taken_back_conditions_nothing_any_more() {
     t.click(FrameRef::Newest, 5.0);
     t.frame(2, 1);
     t.click(FrameRef::Newest, 6.0);
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    t.b.engine.interact(Interaction::Undo { reply }).unwrap();
-    assert!(told(answer).unwrap().contains("object 1 has 1 point"));
+    assert!(t.undo().contains("object 1 has 1 point"));
     t.frame(3, 1);
     // Without the correction: the click's frame, and the one that was followed over.
     assert_eq!(t.rows(3).last(), Some(&(5.0, vec![6, 0])));
@@ -314,9 +393,7 @@ fn a_second_click_on_a_frame_that_is_taken_back_leaves_the_first() {
     t.b.encode(1);
     t.click(FrameRef::Newest, 5.0);
     t.click(FrameRef::Newest, 6.0);
-    let (reply, answer) = tokio::sync::oneshot::channel();
-    t.b.engine.interact(Interaction::Undo { reply }).unwrap();
-    told(answer).unwrap();
+    t.undo();
     t.frame(2, 1);
     let asked = t.told();
     let prompts: Vec<_> = asked.iter().filter(|a| a.rows.is_none()).map(|a| a.points.len()).collect();
@@ -325,14 +402,118 @@ fn a_second_click_on_a_frame_that_is_taken_back_leaves_the_first() {
 }
 
 #[test]
+fn an_object_that_is_corrected_while_the_next_one_is_followed_stays_corrected() {
+    for separate in [false, true] {
+        let (t, turnstile) = gated_tracker(following(TrackSettings { separate, ..TrackSettings::default() }));
+        t.b.encode(1);
+        t.click(FrameRef::Newest, 5.0);
+        t.click_another(FrameRef::Newest, 9.0);
+        t.b.encode(OBJECT_SCORE_BELOW_ZERO);
+        let correction =
+            ObjectPrompt { id: 1, prompt: Prompt::point(6.0, 4.0), refine: true, ..ObjectPrompt::default() };
+        turnstile.pass(5.0, || t.prompts(Operation::Add, vec![correction]));
+        turnstile.pass(9.0, || ());
+        let r = t.answer(OBJECT_SCORE_BELOW_ZERO, |r| r.source == Source::Camera);
+        assert_eq!(r.objects.iter().map(|o| (o.id, o.lost.is_some())).collect::<Vec<_>>(), [(1, false), (2, true)]);
+    }
+}
+
+#[test]
+fn an_object_that_is_taken_back_while_the_next_one_is_followed_is_followed_as_it_was() {
+    let (t, turnstile) = gated_tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.click_another(FrameRef::Newest, 9.0);
+    let more = ObjectPrompt { id: 1, prompt: Prompt::point(6.0, 4.0), refine: true, ..ObjectPrompt::default() };
+    t.prompts(Operation::Add, vec![more]);
+    t.b.result();
+    t.b.encode(2);
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    turnstile.pass(5.0, || t.b.engine.interact(Interaction::Undo { reply }).unwrap());
+    turnstile.pass(9.0, || ());
+    assert!(told(answer).unwrap().contains("object 1 has 1 point"));
+    turnstile.pass(5.0, || ());
+    t.answer(2, |r| r.objects.len() == 2);
+}
+
+#[test]
+fn what_was_followed_is_in_the_answer_however_much_is_prompted_on_other_frames_meanwhile() {
+    // More frames than results are kept of, and more masks than fit.
+    for (frames, count) in [(1..=4, 1), (1..=1, 20)] {
+        let keep = KeepLimits { bytes: 6 * kept_frame(1).bytes(), ..KeepLimits::default() };
+        let (t, turnstile) = gated_tracker(Settings { keep, ..patient() });
+        (1..=4).for_each(|sec| t.b.encode(sec));
+        until(|| t.b.engine.shared.lock().fresh.is_none());
+        t.click(FrameRef::Newest, 5.0);
+        t.click_another(FrameRef::Newest, 9.0);
+        t.b.encode(5);
+        turnstile.pass(5.0, || {
+            for sec in frames {
+                let once = ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() };
+                let (operation, objects) = (Operation::Add, vec![once; count]);
+                let (at, persistence) = (FrameRef::At(stamp(sec)), Persistence::Once);
+                t.b.engine.interact(Interaction::Prompts { at, operation, objects, persistence }).unwrap();
+            }
+        });
+        turnstile.pass(9.0, || ());
+        let r = t.answer(5, |r| r.source == Source::Camera);
+        assert_eq!(r.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 2]);
+    }
+}
+
+#[test]
+fn what_was_followed_is_of_no_other_object_that_has_its_number() {
+    let clear = |t: &Tracker| t.b.engine.interact(Interaction::Clear).unwrap();
+    let remove = |t: &Tracker| {
+        t.b.engine.interact(Interaction::NewObject).unwrap();
+        t.prompts(Operation::Remove, [1, 2].map(|id| ObjectPrompt { id, ..ObjectPrompt::default() }).to_vec());
+    };
+    for forget in [clear as fn(&Tracker), remove] {
+        let (t, turnstile) = gated_tracker(patient());
+        t.b.encode(1);
+        t.click(FrameRef::Newest, 5.0);
+        t.click_another(FrameRef::Newest, 9.0);
+        t.b.encode(2);
+        turnstile.pass(5.0, || {
+            forget(&t);
+            t.b.click(FrameRef::At(stamp(1)), 7.0, 4.0, Persistence::Track);
+        });
+        let r = t.answer(1, |r| r.objects.len() == 1 && r.objects[0].points[0].x == 7.0);
+        assert_eq!(r.objects[0].id, 1);
+        assert!(t.answer(2, |r| r.source == Source::Camera).objects.is_empty());
+    }
+}
+
+fn left_half() -> Prompt {
+    let logits = (0..SIDE * SIDE).map(|i| if i % SIDE < 4 { 9.0 } else { -9.0 }).collect();
+    Prompt::default().with_mask(LowResLogits { side: SIDE, data: logits })
+}
+
+#[test]
+fn a_click_on_a_given_mask_that_is_taken_back_leaves_the_mask() {
+    for given in [left_half(), left_half().with_point(Point::foreground(5.0, 4.0))] {
+        let t = tracker(patient());
+        t.b.encode(1);
+        t.prompts(Operation::Add, vec![ObjectPrompt { id: 3, prompt: given, ..ObjectPrompt::default() }]);
+        t.b.result();
+        let asked = t.told();
+        let more = ObjectPrompt { id: 3, prompt: Prompt::point(6.0, 4.0), refine: true, ..ObjectPrompt::default() };
+        t.prompts(Operation::Add, vec![more]);
+        t.b.result();
+        t.told();
+        t.undo();
+        assert_eq!(t.told(), asked);
+        t.frame(2, 1);
+        let first = asked.first().map_or(99.0, |a| a.object);
+        assert_eq!(t.rows(2), [(first, vec![6])]);
+    }
+}
+
+#[test]
 fn a_mask_that_is_given_is_the_answer_and_is_followed() {
     let t = tracker(patient());
     t.b.encode(1);
-    let logits: Vec<f32> = (0..SIDE * SIDE).map(|i| if i % SIDE < 4 { 9.0 } else { -9.0 }).collect();
-    let prompt = Prompt::default().with_mask(LowResLogits { side: SIDE, data: logits.into() });
-    let objects = vec![ObjectPrompt { id: 3, prompt, ..ObjectPrompt::default() }];
-    let (at, persistence) = (FrameRef::Newest, Persistence::Track);
-    t.b.engine.interact(Interaction::Prompts { at, operation: Operation::Add, objects, persistence }).unwrap();
+    t.prompts(Operation::Add, vec![ObjectPrompt { id: 3, prompt: left_half(), ..ObjectPrompt::default() }]);
     let given = &t.b.result().objects[0];
     assert_eq!((given.iou, given.object_score), (1.0, Some(10.0)));
     let half = WIDTH * HEIGHT / 2;

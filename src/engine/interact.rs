@@ -178,6 +178,9 @@ impl Worker<'_> {
         if let Some(what) = &undo {
             self.history.record(what.clone(), &self.objects, &objects, &changed);
         }
+        for gone in self.objects.iter().filter(|o| !objects.contains(o.id)) {
+            self.results.forget(gone.id);
+        }
         self.objects = objects;
         self.settle(&frame, &due, others);
         ms.total = self.shared.clock.ms_since(since);

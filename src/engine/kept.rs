@@ -102,7 +102,7 @@ impl KeptFrames {
 
     /// The newest frame that is not newer than a stamp.
     pub fn newest_until(&self, stamp: Stamp) -> Option<&Arc<KeptFrame>> {
-        self.frames.iter().rev().find(|f| f.header.stamp <= stamp)
+        self.frames.iter().filter(|f| f.header.stamp <= stamp).max_by_key(|f| f.header.stamp)
     }
 
     pub fn oldest_stamp(&self) -> Option<Stamp> {
@@ -181,6 +181,17 @@ mod tests {
         assert_eq!(stamps(&kept), [3, 4, 5]);
         assert!(kept.at(Stamp { sec: 2, nanosec: 0 }).is_none());
         assert_eq!(kept.oldest_stamp(), Some(Stamp { sec: 3, nanosec: 0 }));
+    }
+
+    #[test]
+    fn the_newest_until_a_stamp_is_that_by_its_stamp_whenever_it_came() {
+        let mut kept = KeptFrames::default();
+        for sec in [10, 12, 14, 16] {
+            kept.insert(kept_frame(sec), &KeepLimits::default());
+        }
+        kept.insert_older(kept_frame(11), &KeepLimits::default());
+        let until = |sec| kept.newest_until(Stamp { sec, nanosec: 0 }).map(|f| f.header.stamp.sec);
+        assert_eq!([9, 11, 13, 15, 17].map(until), [None, Some(11), Some(12), Some(14), Some(16)]);
     }
 
     #[test]

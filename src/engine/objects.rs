@@ -32,7 +32,7 @@ pub struct Object {
     pub lost: bool,
     /// Number of the frame of its last prompt.
     pub prompted_on: Option<u64>,
-    /// The points and the box that were said on that frame, where it is followed by memory.
+    /// All that was said on that frame, where it is followed by memory.
     pub here: Prompt,
     /// What a model with memory keeps of it.
     pub memory: Option<Memory>,

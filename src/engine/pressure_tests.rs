@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::queue::MAX_QUEUE;
 use super::schedule::MOST_PROMPTS;
 use super::testing::{
-    FakeDecoder, ManualClock, TimedDecoder, TimedEncoder, content, frame, frame_of, gated_encoder, stamp,
+    FakeDecoder, ManualClock, TimedDecoder, TimedEncoder, content, frame, frame_of, gated_encoder, kept_frame, stamp,
 };
 use super::tests::{PATIENCE, bench, bench_with, patient, told, until};
 use super::*;
@@ -345,4 +345,21 @@ fn on_demand_only_what_somebody_needs_is_encoded() {
     until(|| b.engine.metrics().frames_encoded > encoded);
     let on_new = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(31));
     assert_eq!(on_new.unwrap().objects.len(), 1, "a held object needs every frame");
+}
+
+#[test]
+fn an_answer_has_its_objects_however_many_masks_newer_frames_have() {
+    let keep = KeepLimits { bytes: 4 * kept_frame(1).bytes(), ..KeepLimits::default() };
+    let b = bench(Settings { keep, ..patient() });
+    b.encode(1);
+    sources(&b.events, |r| r.header.stamp == stamp(1));
+    b.encode(2);
+    let once = ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() };
+    let prompt = |sec, count| {
+        let (at, operation, persistence) = (FrameRef::At(stamp(sec)), Operation::Add, Persistence::Once);
+        let objects = vec![once.clone(); count];
+        b.engine.interact(Interaction::Prompts { at, operation, objects, persistence }).unwrap();
+        b.result().objects.len()
+    };
+    assert_eq!((prompt(2, 10), prompt(1, 3)), (10, 3));
 }

@@ -17,59 +17,81 @@ struct FrameResults {
     /// Number of the frame.
     number: u64,
     objects: BTreeMap<u32, Arc<ObjectResult>>,
-    /// Ids that a detector's boxes hold here.
-    detections: Vec<u32>,
+    /// Ids that detectors' boxes hold here, each with its detector.
+    detections: BTreeMap<u32, &'static str>,
 }
 
 /// The results on the last few frames.
 #[derive(Default)]
-pub(super) struct RecentResults(VecDeque<FrameResults>);
+pub(super) struct RecentResults {
+    frames: VecDeque<FrameResults>,
+    /// Number of the frame that is worked on, or was last. It stays: prompts on many others may come between its turns.
+    at_work: Option<u64>,
+}
 
 impl RecentResults {
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.frames.clear();
+    }
+
+    /// Begins to work on a frame.
+    pub fn begin(&mut self, number: u64) {
+        self.at_work = Some(number);
     }
 
     /// Forgets an object on every frame: it is another from now on.
     pub fn forget(&mut self, id: u32) {
-        for frame in &mut self.0 {
+        for frame in self.frames.iter_mut().filter(|f| !f.detections.contains_key(&id)) {
             frame.objects.remove(&id);
         }
     }
 
     /// How many there are, and the memory of their masks.
     pub fn usage(&self) -> (usize, usize) {
-        let all = self.0.iter().flat_map(|f| f.objects.values());
+        let all = self.frames.iter().flat_map(|f| f.objects.values());
         all.fold((0, 0), |(count, bytes), result| (count + 1, bytes + result.mask.cropped.len()))
     }
 
-    /// Forgets the oldest frames, but for the last one, while the masks take more than so many bytes.
-    pub fn shrink(&mut self, limit: usize) {
-        while self.0.len() > 1 && self.usage().1 > limit {
-            self.0.pop_front();
-        }
+    /// Forgets the oldest frames, but for this one and the one at work, while the masks take more than so many bytes.
+    pub fn shrink(&mut self, number: u64, limit: usize) {
+        while self.usage().1 > limit && self.forget_oldest(Some(number)) {}
+    }
+
+    /// Forgets the oldest frame, but for the one at work and one more. Whether there was one.
+    fn forget_oldest(&mut self, number: Option<u64>) -> bool {
+        let stay = [self.at_work, number];
+        let oldest = self.frames.iter().position(|f| !stay.contains(&Some(f.number)));
+        oldest.and_then(|i| self.frames.remove(i)).is_some()
     }
 
     /// Whether the object was decoded on the frame already.
     pub fn contains(&self, number: u64, id: u32) -> bool {
-        self.0.iter().any(|f| f.number == number && f.objects.contains_key(&id))
+        self.frames.iter().any(|f| f.number == number && f.objects.contains_key(&id))
     }
 
-    pub fn keep(&mut self, number: u64, result: ObjectResult) {
-        let id = result.id;
-        self.frame(number).objects.insert(id, Arc::new(result));
+    pub fn keep(&mut self, number: u64, result: ObjectResult) -> Arc<ObjectResult> {
+        let (frame, result) = (self.frame(number), Arc::new(result));
+        frame.detections.remove(&result.id);
+        frame.objects.insert(result.id, Arc::clone(&result));
+        result
+    }
+
+    /// Whether this is what is known of its object on the frame.
+    pub fn holds(&self, number: u64, result: &Arc<ObjectResult>) -> bool {
+        let known = self.frames.iter().find(|f| f.number == number).and_then(|f| f.objects.get(&result.id));
+        known.is_some_and(|known| Arc::ptr_eq(known, result))
     }
 
     /// As [`RecentResults::keep`], for a detector's box: it is no current object and lives on this frame only.
-    pub fn keep_detection(&mut self, number: u64, result: ObjectResult) {
-        self.frame(number).detections.push(result.id);
-        self.keep(number, result);
+    pub fn keep_detection(&mut self, number: u64, source: &'static str, result: ObjectResult) {
+        let id = self.keep(number, result).id;
+        self.frame(number).detections.insert(id, source);
     }
 
-    /// Forgets a detector's earlier boxes on the frame.
-    pub fn drop_detections(&mut self, number: u64) {
+    /// Forgets the earlier boxes of that detector on the frame.
+    pub fn drop_detections(&mut self, number: u64, source: &'static str) {
         let frame = self.frame(number);
-        for id in frame.detections.drain(..) {
+        for (id, _) in frame.detections.extract_if(.., |_, of| *of == source) {
             frame.objects.remove(&id);
         }
     }
@@ -77,20 +99,20 @@ impl RecentResults {
     /// Everything known about the frame, but for objects that are gone by now.
     pub fn of(&mut self, number: u64, current: &Objects) -> Vec<Arc<ObjectResult>> {
         let frame = self.frame(number);
-        frame.objects.retain(|id, _| current.contains(*id) || frame.detections.contains(id));
+        frame.objects.retain(|id, _| current.contains(*id) || frame.detections.contains_key(id));
         frame.objects.values().cloned().collect()
     }
 
     fn frame(&mut self, number: u64) -> &mut FrameResults {
-        let known = self.0.iter().position(|f| f.number == number);
+        let known = self.frames.iter().position(|f| f.number == number);
         let index = known.unwrap_or_else(|| {
-            if self.0.len() >= FRAMES {
-                self.0.pop_front();
+            if self.frames.len() >= FRAMES {
+                self.forget_oldest(None);
             }
-            self.0.push_back(FrameResults { number, objects: BTreeMap::new(), detections: Vec::new() });
-            self.0.len() - 1
+            self.frames.push_back(FrameResults { number, objects: BTreeMap::new(), detections: BTreeMap::new() });
+            self.frames.len() - 1
         });
-        &mut self.0[index]
+        &mut self.frames[index]
     }
 }
 

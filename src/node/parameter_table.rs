@@ -363,7 +363,7 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "track_max_objects",
-        description: "Most objects that a model with memory follows at a time; each holds about 5 MB and costs its time on every frame.",
+        description: "Most objects that a model with memory follows at a time; each holds about 6 MB and costs its time on every frame.",
         bounds: Bounds::Integer(1, 256),
         takes_effect: Now,
         default: || ParameterValue::Integer(16),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::network::{Features, MemorySpec, Pointer, Recalled};
 
-/// Frames whose masks are kept, to be fed back to whoever corrects one: people see a frame when the next is there already.
+/// Frames whose masks are kept, to be fed back to whoever corrects one, and what they were looked at with: people see a
+/// frame when the next is there already.
 const MASKS: usize = 3;
 /// Most conditioning frames that a frame is looked at with, whatever is asked for: TensorRT's engines are built for them.
 pub const MAX_CONDITIONING: usize = 16;
@@ -65,8 +66,8 @@ pub struct Limits {
     pub recent: usize,
     /// Frames of the clip, where that is known: object pointers are looked for in as many at most.
     pub length: Option<usize>,
-    /// Keep only what following forward needs, and so many conditioning frames: the first, and the last ones. None keeps
-    /// everything, for corrections anywhere and for both directions.
+    /// Keep only what following forward and correcting one of the last frames need, and so many conditioning frames: the
+    /// first, and the last ones. None keeps everything, for corrections anywhere and for both directions.
     pub keep: Option<usize>,
 }
 
@@ -152,7 +153,7 @@ impl Bank {
         }
     }
 
-    /// Drops what following forward from the newest frame does not need.
+    /// Drops what neither following forward from the newest frame nor correcting one of the last [`MASKS`] needs.
     pub fn shrink(&mut self, spec: &MemorySpec, keep: usize) {
         while self.conditioning.len() > keep.max(1) {
             let second = self.conditioning.keys().nth(usize::from(keep > 1)).copied();
@@ -167,9 +168,9 @@ impl Bank {
         }
         let Some(newest) = self.followed.keys().next_back().copied().max(newest_prompt) else { return };
         let last = |count: usize| newest + 1 - count as Position;
-        self.followed.retain(|t, _| *t >= last(spec.pointers - 1));
+        self.followed.retain(|t, _| *t >= last(spec.pointers - 1 + MASKS));
         for (t, record) in &mut self.followed {
-            if *t < last(spec.frames - 1) {
+            if *t < last(spec.frames - 1 + MASKS) {
                 record.features = None;
             }
             if *t < last(MASKS) {

@@ -128,14 +128,27 @@ fn what_is_dropped_is_what_following_forward_does_not_look_at() {
         (whole.recall(&forward(&whole, 100, Limits::default())), kept.recall(&forward(&kept, 100, Limits::default())));
     assert_eq!((found.memories.len(), found.pointers.len()), (5 + 6, 5 + 15));
     assert_eq!((found.memories.len(), found.pointers.len()), (expected.memories.len(), expected.pointers.len()));
-    assert_eq!(kept.followed.len(), 15);
-    assert_eq!(kept.followed.values().filter(|r| r.features.is_some()).count(), 6);
+    assert_eq!(kept.followed.len(), 15 + 3);
+    assert_eq!(kept.followed.values().filter(|r| r.features.is_some()).count(), 6 + 3);
     assert_eq!(kept.followed.values().filter(|r| r.mask.is_some()).count(), 3);
     // The first conditioning frame stays, and the last ones.
     kept.shrink(&SPEC, 3);
     assert_eq!(kept.conditioning.keys().copied().collect::<Vec<_>>(), [0, 30, 50]);
     kept.shrink(&SPEC, 1);
     assert_eq!(kept.conditioning.keys().copied().collect::<Vec<_>>(), [50]);
+}
+
+#[test]
+fn a_correction_of_one_of_the_last_frames_looks_at_all_that_it_would_if_nothing_were_dropped() {
+    let whole = bank(&[0, 50], (1..100).filter(|t| *t != 50));
+    let mut kept = whole.clone();
+    kept.shrink(&SPEC, 2);
+    for at in 97..=100 {
+        let selection = forward(&whole, at, Limits::default());
+        assert_eq!(forward(&kept, at, Limits::default()), selection, "{at}");
+        let recalled = kept.recall(&selection);
+        assert_eq!((recalled.memories.len(), recalled.pointers.len()), (2 + 6, 2 + 15), "{at}");
+    }
 }
 
 #[test]

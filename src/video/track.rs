@@ -160,7 +160,8 @@ impl Track {
     pub fn forget(&mut self, at: Position) -> bool {
         self.pending.remove(&at);
         if let Some(record) = self.bank.conditioning.remove(&at) {
-            self.bank.followed.insert(at, record);
+            // Its mask is what was taken back: whoever points there again does not get it fed back.
+            self.bank.followed.insert(at, Record { mask: None, ..record });
             self.visited.remove(&at);
         }
         !(self.pending.is_empty() && self.bank.conditioning.is_empty())
