@@ -125,7 +125,7 @@ fn two_pictures_of_one_name_have_two_masks() {
     }
     succeeded(&track(&scratch.0, &["a.jpg", "a.png", "--point", "18,42", "--out", "o"]));
     for name in ["a.jpg", "a.png"] {
-        assert!(scratch.file(&format!("o/{name}_mask_1.png")).is_file(), "{name}");
+        assert!(scratch.file(format!("o/{name}_mask_1.png")).is_file(), "{name}");
     }
 }
 

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 /// (`rcl:=debug`) is rcl's own affair.
 fn ros_log_level(ros: &[String]) -> Option<String> {
     let levels = ros.windows(2).filter(|pair| pair[0] == "--log-level").map(|pair| pair[1].to_ascii_lowercase());
-    let level = levels.filter(|level| !level.contains(":=")).last()?;
+    let level = levels.rev().find(|level| !level.contains(":="))?;
     Some(if level == "fatal" { "error".to_owned() } else { level })
 }
 
