@@ -29,14 +29,13 @@ impl Worker<'_> {
                 Err(e) => self.refuse(bad_prompt(format!("detection: {e}"))),
             }
         }
-        let caught_up = match self.catch_up(frame, false) {
-            Ok((count, _)) => count > 0,
+        let (caught_up, mut total) = match self.catch_up(frame, false) {
+            Ok(caught_up) => caught_up,
             Err(refusal) => return self.refuse(refusal),
         };
         let mut found = Vec::with_capacity(accepted.len());
-        let mut total = encoding_ms(frame);
         for (turn, chunk) in accepted.chunks(CHUNK).enumerate() {
-            if turn > 0 || caught_up {
+            if turn > 0 || caught_up > 0 {
                 self.answer_clicks();
             }
             let prompts: Vec<Prompt> = chunk.iter().map(|(_, p)| p.clone()).collect();
@@ -64,7 +63,7 @@ impl Worker<'_> {
             self.results.keep_detection(frame.number, detections.source, ObjectResult { id, ..result });
         }
         total.total = self.shared.clock.ms_since(since);
-        self.publish(frame, source, total, true, count);
+        self.publish(frame, source, total, true, caught_up + count);
     }
 
     pub(super) fn segment(

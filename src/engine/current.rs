@@ -91,6 +91,7 @@ impl Worker<'_> {
             count += followed;
             ms.decode += turn.decode;
         }
+        self.go_on()?;
         Ok((count, ms))
     }
 
@@ -143,7 +144,7 @@ impl Worker<'_> {
     }
 
     /// Objects of one frame go with their frame: a program that prompts every frame anew fills no memory.
-    fn forget_passed(&mut self) {
+    pub(super) fn forget_passed(&mut self) {
         let shared = self.shared;
         if self.objects.iter().any(|o| o.persistence == Persistence::Once) {
             let state = shared.lock();

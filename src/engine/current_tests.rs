@@ -1,9 +1,9 @@
 //! Objects that live on: held, tracked, lost and found.
 
-use super::testing::{EMPTY_MASK, HEIGHT, OBJECT_SCORE_BELOW_ZERO, SMALL_MASK, WIDTH, stamp};
+use super::testing::{EMPTY_MASK, HEIGHT, OBJECT_SCORE_BELOW_ZERO, SMALL_MASK, WIDTH, frame, stamp};
 use super::tests::{Bench, PATIENCE, bench, patient, until};
 use super::*;
-use crate::prompt::Prompt;
+use crate::prompt::{BoxPrompt, Prompt};
 
 #[test]
 fn held_objects_are_decoded_on_every_new_frame_in_one_batch() {
@@ -133,6 +133,38 @@ fn a_tracked_object_without_a_mask_is_looked_for_by_its_prompts() {
     b.encode(2);
     assert_eq!(answer_on(&b, 2).objects[0].mask.area, WIDTH * HEIGHT);
     assert_eq!(b.asked.lock().unwrap()[1], [Prompt::point(4.0, 4.0)]);
+}
+
+#[test]
+fn objects_of_one_frame_go_where_prompts_answer_every_frame() {
+    let keep = KeepLimits { frames: 2, ..KeepLimits::default() };
+    let b = bench(Settings { keep, encode_on_demand: true, ..patient() });
+    b.gate.open(100);
+    for sec in 1..=6 {
+        b.engine.push_frame(frame(sec));
+        let objects = vec![ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
+        let (at, operation, persistence) = (FrameRef::Newest, Operation::Add, Persistence::Once);
+        b.engine.interact(Interaction::Prompts { at, operation, objects, persistence }).unwrap();
+        assert_eq!(b.result().header.stamp, stamp(sec));
+    }
+    // Those of the last frame, and of the one before it.
+    until(|| b.engine.usage().objects == 2);
+}
+
+#[test]
+fn every_mask_that_was_computed_is_counted() {
+    let b = bench(patient());
+    (1..=3).for_each(|sec| b.encode(sec));
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    assert_eq!((b.result().header.stamp, b.engine.metrics().masks), (stamp(3), 1));
+    // The held object is decoded on these frames too.
+    b.engine.interact(Interaction::NewObject).unwrap();
+    b.click(FrameRef::At(stamp(1)), 9.0, 9.0, Persistence::Hold);
+    assert_eq!((b.result().header.stamp, b.engine.metrics().masks), (stamp(1), 1 + 2));
+    let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }; 2];
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes }).unwrap();
+    assert_eq!((b.result().header.stamp, b.engine.metrics().masks), (stamp(2), 1 + 2 + 4));
 }
 
 #[test]

@@ -75,6 +75,7 @@ pub(super) fn run(shared: &Shared, decoder: &Session<dyn Decode>, events: &Event
             return;
         }
         worker.guarded(work);
+        worker.results.rest();
         worker.say_what_is_held();
     }
 }
@@ -111,6 +112,9 @@ impl Worker<'_> {
     /// Between two turns of a long piece of work: prompts of people that have become due, so many in a row at most.
     pub(super) fn answer_clicks(&mut self) {
         for _ in 0..MOST_PROMPTS {
+            if self.shared.is_stopped() {
+                return;
+            }
             let work = next_interaction(&mut self.shared.lock());
             self.shared.encode.notify_all();
             match work {
@@ -165,6 +169,9 @@ impl Worker<'_> {
                 let result = shared.catch("the decoder's thread", answer);
                 let result = result.unwrap_or_else(|e| Err(Refusal::new(RefusalKind::InternalError, e)));
                 if let Err(refusal) = &result {
+                    if self.shared.is_stopped() {
+                        return;
+                    }
                     self.shared.lock().metrics.refuse(refusal.kind);
                 }
                 // Whoever asked may be gone by now.
@@ -187,7 +194,15 @@ impl Worker<'_> {
         }
     }
 
+    /// Between two turns: an error once the engine stops. What is under way is left then, and nobody is told.
+    pub(super) fn go_on(&self) -> Result<(), Refusal> {
+        if self.shared.is_stopped() { Err(Refusal::new(RefusalKind::ModelFailed, "stopped")) } else { Ok(()) }
+    }
+
     pub(super) fn refuse(&self, refusal: Refusal) {
+        if self.shared.is_stopped() {
+            return;
+        }
         self.shared.lock().metrics.refuse(refusal.kind);
         (self.events)(Event::Refused(refusal));
     }
@@ -207,6 +222,7 @@ impl Worker<'_> {
         };
         let mut objects = Vec::with_capacity(prompts.len());
         for chunk in prompts.chunks(CHUNK) {
+            self.go_on()?;
             // One chunk is one turn: a click on another camera goes between two chunks of this one.
             let mut decoder = self.decoder.session.blocking_lock();
             let _span = debug_span!("decode", stamp = %frame.header.stamp, objects = chunk.len()).entered();

@@ -60,9 +60,16 @@ fn turn(shared: &Shared, encoder: &Session<dyn Encode>, events: &EventSink, runt
         Ok(_) => {
             let mut session = runtime.block_on(my_turn(shared, encoder, &mut job));
             drop(next);
+            if shared.is_stopped() {
+                return;
+            }
             encode(&mut *session, shared, &job)
         }
-        Err(refusal) => Err(refusal.clone()),
+        Err(refusal) => {
+            // No other camera is to wait for whoever is told.
+            drop(next);
+            Err(refusal.clone())
+        }
     };
     finish(shared, events, job, encoded);
 }
@@ -173,7 +180,7 @@ fn finish(shared: &Shared, events: &EventSink, job: Job, encoded: Result<KeptFra
             match aim {
                 Aim::Newest => {
                     state.metrics.frames_encoded += 1;
-                    state.encoder_fails = false;
+                    state.encoder_failed = None;
                     state.fresh = Some(Arc::clone(&kept));
                     state.kept.insert(kept, &limits);
                 }
@@ -191,7 +198,9 @@ fn finish(shared: &Shared, events: &EventSink, job: Job, encoded: Result<KeptFra
         }
         (Err(refusal), aim) => {
             state.metrics.refuse(refusal.kind);
-            state.encoder_fails |= matches!(aim, Aim::Newest);
+            if matches!(aim, Aim::Newest) {
+                state.encoder_failed = Some(shared.clock.now());
+            }
             drop(state);
             events(Event::Refused(refusal));
         }

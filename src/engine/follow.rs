@@ -120,6 +120,7 @@ impl Worker<'_> {
         frame: &KeptFrame,
         run: impl FnOnce(&mut dyn Network) -> Result<T, Error>,
     ) -> Result<T, Refusal> {
+        self.go_on()?;
         // One object is one turn: other cameras go between two.
         let mut decoder = self.decoder.session.blocking_lock();
         let _span = debug_span!("follow", stamp = %frame.header.stamp).entered();
@@ -197,6 +198,9 @@ impl Worker<'_> {
                 continue;
             }
             let answer = self.follow_one(*id, frame);
+            if self.shared.is_stopped() {
+                break;
+            }
             if let Ok(answer) = &answer {
                 ms = ms.then(track_ms(answer.ms));
             }

@@ -419,6 +419,19 @@ fn an_object_that_is_corrected_while_the_next_one_is_followed_stays_corrected() 
 }
 
 #[test]
+fn the_other_objects_are_not_followed_when_the_engine_stops() {
+    let (t, turnstile) = gated_tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.click_another(FrameRef::Newest, 9.0);
+    t.b.encode(2);
+    turnstile.pass(5.0, || t.b.engine.stop());
+    assert!(turnstile.started.recv_timeout(PATIENCE).is_err(), "another turn");
+    let on_two = |e: &Event| matches!(e, Event::Result(r) if r.header.stamp == stamp(2));
+    assert!(!t.b.events.try_iter().any(|e| on_two(&e) || matches!(e, Event::Tracking { .. } | Event::Refused(_))));
+}
+
+#[test]
 fn an_object_that_is_taken_back_while_the_next_one_is_followed_is_followed_as_it_was() {
     let (t, turnstile) = gated_tracker(patient());
     t.b.encode(1);

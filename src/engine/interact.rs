@@ -112,6 +112,8 @@ impl Worker<'_> {
 
     /// A prompt for some objects. It is kept once the decoder accepted it: a bad one costs nothing that was there.
     fn prompt(&mut self, what: Interaction, frame: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
+        // Here too: where prompts answer every frame, none is left for `decode_current`.
+        self.forget_passed();
         let mut objects = self.objects.clone();
         let Some(frame) = frame else {
             // Only a REMOVE comes before the first image.
@@ -130,13 +132,17 @@ impl Worker<'_> {
         };
         let (width, height) = frame.embedding.image_size();
         let mut prompts = Vec::with_capacity(changed.len());
-        let (mut followed, mut decoded_alone) = (Vec::new(), Vec::new());
+        let (mut followed, mut decoded_alone, mut others_are_old) = (Vec::new(), Vec::new(), Vec::new());
         for id in &changed {
             let object = objects.get_mut(*id).ok_or_else(|| unknown(*id))?;
             let checked = object.refined().check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
             object.prompt.points.clone_from(&checked.points);
             object.prompt.bbox = checked.bbox;
             object.held.clone_from(&checked);
+            // What was tracked on other frames is still the same thing, unless the object is another.
+            if object.prompted_on.is_none() || object.persistence != Persistence::Track {
+                others_are_old.push(*id);
+            }
             object.prompted_on = Some(frame.number);
             if self.follows(object) {
                 followed.push(*id);
@@ -165,6 +171,9 @@ impl Worker<'_> {
             ms.decode += turn.decode;
             answers.push((id, decoded));
         }
+        for id in others_are_old {
+            self.results.forget_elsewhere(id, frame.number);
+        }
         for (id, decoded) in answers {
             let Some(object) = objects.get_mut(id) else { continue };
             if object.lost {
@@ -184,7 +193,7 @@ impl Worker<'_> {
         self.objects = objects;
         self.settle(&frame, &due, others);
         ms.total = self.shared.clock.ms_since(since);
-        self.answered(&frame, ms, undo.is_some(), changed.len(), is_whole);
+        self.answered(&frame, ms, undo.is_some(), changed.len() + due.len(), is_whole);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::testing::{HEIGHT, WIDTH, stamp};
 use super::tests::{Bench, PATIENCE, bench, patient, told, until};
 use super::*;
 use crate::pixels::MaskInput;
-use crate::prompt::{BoxPrompt, Point};
+use crate::prompt::{BoxPrompt, Point, Prompt};
 
 fn undo(b: &Bench) -> Result<String, String> {
     let (reply, answer) = oneshot::channel();
@@ -93,6 +93,42 @@ fn undo_of_an_object_of_one_frame_shows_that_frame_again() {
     assert_eq!((again.header.stamp, again.objects[0].points.len()), (stamp(1), 1));
     assert_eq!(asked(&b)[2], asked(&b)[0]);
     assert_eq!((b.result().header.stamp), stamp(2));
+}
+
+#[test]
+fn an_object_that_another_takes_the_number_of_is_on_no_frame_any_more() {
+    for persistence in [Persistence::Hold, Persistence::Once, Persistence::Track] {
+        let b = with_a_frame();
+        b.encode(2);
+        let set = |sec, x| {
+            let objects = vec![ObjectPrompt { id: 1, prompt: Prompt::point(x, 4.0), ..ObjectPrompt::default() }];
+            let (at, operation) = (FrameRef::At(stamp(sec)), Operation::Set);
+            b.engine.interact(Interaction::Prompts { at, operation, objects, persistence }).unwrap();
+            std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(sec)).unwrap()
+        };
+        set(2, 4.0);
+        assert_eq!(set(1, 9.0).objects[0].points[0].x, 9.0);
+        b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes: Vec::new() }).unwrap();
+        let detector = |r: &FrameResult| matches!(r.source, Source::Detector(_));
+        let on_two = std::iter::repeat_with(|| b.result()).find(detector).unwrap();
+        let shown: Vec<_> = on_two.objects.iter().map(|o| o.points[0].x).collect();
+        let expected: &[f32] = if persistence == Persistence::Hold { &[9.0] } else { &[] };
+        assert_eq!(shown, expected, "{persistence:?}");
+    }
+}
+
+#[test]
+fn a_tracked_object_that_is_corrected_on_an_older_frame_stays_on_the_others() {
+    let b = bench(Settings { track_min_iou: 0.0, ..patient() });
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+    b.encode(2);
+    let on = |sec| std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(sec)).unwrap();
+    assert_eq!(on(2).objects.len(), 1);
+    b.click(FrameRef::At(stamp(1)), 9.0, 9.0, Persistence::Track);
+    assert_eq!(on(1).objects[0].points.len(), 2);
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes: Vec::new() }).unwrap();
+    assert_eq!(on(2).objects.len(), 1);
 }
 
 #[test]

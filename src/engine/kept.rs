@@ -33,7 +33,8 @@ impl KeptFrame {
     }
 }
 
-/// Bounds of what is kept. The newest frame is always kept, whatever the bounds say.
+/// Bounds of what is kept. The newest frame is always kept, whatever the bounds say, and beside it, until the next one, an
+/// older one that was encoded for a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepLimits {
     /// Encoded frames.
@@ -60,12 +61,17 @@ pub struct KeptFrames {
 impl KeptFrames {
     /// Keeps a frame as the newest one; a frame of the same stamp is replaced, the oldest make room.
     pub fn insert(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits) {
+        self.insert_beside(frame, limits, 0);
+    }
+
+    /// As [`KeptFrames::insert`], but for so many frames before it, which stay whatever the bounds say.
+    fn insert_beside(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits, stay: usize) {
         if let Some(i) = self.frames.iter().position(|f| f.header.stamp == frame.header.stamp) {
             self.forget(i);
         }
         self.bytes += frame.bytes();
         self.frames.push_back(frame);
-        while self.frames.len() > 1 && (self.frames.len() > limits.frames || self.bytes > limits.bytes) {
+        while self.frames.len() > 1 + stay && (self.frames.len() > limits.frames || self.bytes > limits.bytes) {
             self.forget(0);
         }
     }
@@ -78,7 +84,7 @@ impl KeptFrames {
         }
         self.insert(frame, limits);
         if let Some(f) = newest {
-            self.insert(f, limits);
+            self.insert_beside(f, limits, 1);
         }
     }
 
@@ -102,7 +108,9 @@ impl KeptFrames {
 
     /// The newest frame that is not newer than a stamp.
     pub fn newest_until(&self, stamp: Stamp) -> Option<&Arc<KeptFrame>> {
-        self.frames.iter().filter(|f| f.header.stamp <= stamp).max_by_key(|f| f.header.stamp)
+        // Newer by its stamp than the newest is what came before the clock was set back.
+        let until = stamp.min(self.newest()?.header.stamp);
+        self.frames.iter().filter(|f| f.header.stamp <= until).max_by_key(|f| f.header.stamp)
     }
 
     pub fn oldest_stamp(&self) -> Option<Stamp> {
@@ -192,6 +200,33 @@ mod tests {
         kept.insert_older(kept_frame(11), &KeepLimits::default());
         let until = |sec| kept.newest_until(Stamp { sec, nanosec: 0 }).map(|f| f.header.stamp.sec);
         assert_eq!([9, 11, 13, 15, 17].map(until), [None, Some(11), Some(12), Some(14), Some(16)]);
+    }
+
+    #[test]
+    fn after_the_clock_was_set_back_the_newest_is_none_of_before() {
+        let mut kept = KeptFrames::default();
+        for sec in [15, 16, 2, 4] {
+            kept.insert(kept_frame(sec), &KeepLimits::default());
+        }
+        kept.insert_older(kept_frame(3), &KeepLimits::default());
+        let until = |sec| kept.newest_until(Stamp { sec, nanosec: 0 }).map(|f| f.header.stamp.sec);
+        assert_eq!([1, 2, 3, 5, 15, 99].map(until), [None, Some(2), Some(3), Some(4), Some(4), Some(4)]);
+    }
+
+    #[test]
+    fn a_frame_that_was_encoded_for_a_prompt_stays_until_the_next_one() {
+        let bytes = kept_frame(1).bytes();
+        for limits in [KeepLimits { frames: 1, ..KeepLimits::default() }, KeepLimits { bytes, ..KeepLimits::default() }]
+        {
+            let mut kept = KeptFrames::default();
+            kept.insert(kept_frame(3), &limits);
+            kept.insert_older(kept_frame(1), &limits);
+            assert_eq!((stamps(&kept), kept.bytes()), (vec![1, 3], 2 * bytes));
+            kept.insert_older(kept_frame(2), &limits);
+            assert_eq!(stamps(&kept), [2, 3]);
+            kept.insert(kept_frame(4), &limits);
+            assert_eq!((stamps(&kept), kept.bytes()), (vec![4], bytes));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::schedule::MOST_PROMPTS;
 use super::testing::{
     FakeDecoder, ManualClock, TimedDecoder, TimedEncoder, content, frame, frame_of, gated_encoder, kept_frame, stamp,
 };
-use super::tests::{PATIENCE, bench, bench_with, patient, told, until};
+use super::tests::{Bench, PATIENCE, bench, bench_with, patient, told, until};
 use super::*;
 use crate::pixels::MaskInput;
 use crate::prompt::{BoxPrompt, Point, Prompt};
@@ -208,6 +208,58 @@ fn questions_that_the_decoder_has_no_time_for_wait_as_images() {
 }
 
 #[test]
+fn what_is_under_way_is_left_between_two_turns_when_the_engine_stops() {
+    let detect = |b: &Bench| {
+        b.engine.detections(Detections { source: "detector", at: FrameRef::Newest, boxes: boxes(100) }).unwrap();
+    };
+    let objects = vec![ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }; 100];
+    let prompt = |b: &Bench| {
+        let (at, operation, persistence) = (FrameRef::Newest, Operation::Set, Persistence::Hold);
+        let objects = objects.clone();
+        b.engine.interact(Interaction::Prompts { at, operation, objects, persistence }).unwrap();
+    };
+    let ask = |b: &Bench| {
+        let (segment, _) = question(SegmentOn::Frame(FrameRef::Newest));
+        b.engine.segment(Segment { objects: objects.clone(), ..segment });
+    };
+    for begin in [&detect as &dyn Fn(&Bench), &prompt, &ask] {
+        let ((starts, started), (permits, permitted)) = (channel(), channel());
+        let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
+        b.encode(1);
+        begin(&b);
+        assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
+        b.click(FrameRef::Newest, 3.0, 3.0, Persistence::Hold);
+        b.engine.stop();
+        // It may be gone already.
+        (0..9).for_each(|_| permits.send(()).unwrap_or_default());
+        assert!(started.recv_timeout(PATIENCE).is_err(), "another turn");
+        let events: Vec<_> = b.events.try_iter().collect();
+        assert!(!events.iter().any(|e| !matches!(e, Event::Result(r) if !r.prompted)), "{events:?}");
+        assert_eq!(b.engine.metrics().refused.len(), 0);
+    }
+}
+
+#[test]
+fn held_objects_of_a_frame_are_left_between_two_turns_when_the_engine_stops() {
+    let ((starts, started), (permits, permitted)) = (channel(), channel());
+    let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
+    b.encode(1);
+    let object = ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() };
+    let (at, persistence, objects) = (FrameRef::Newest, Persistence::Hold, vec![object; 100]);
+    b.engine.interact(Interaction::Prompts { at, operation: Operation::Set, objects, persistence }).unwrap();
+    (0..4).for_each(|_| permits.send(()).unwrap());
+    assert_eq!(b.result().objects.len(), 100);
+    assert!((0..4).all(|_| started.recv_timeout(PATIENCE).is_ok()));
+    b.encode(2);
+    assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
+    b.engine.stop();
+    // It may be gone already.
+    (0..9).for_each(|_| permits.send(()).unwrap_or_default());
+    assert!(started.recv_timeout(PATIENCE).is_err(), "another turn");
+    assert_eq!(b.events.try_iter().count(), 0);
+}
+
+#[test]
 fn what_waits_is_bounded_by_bytes_too() {
     let keep = KeepLimits { bytes: 10_000, ..KeepLimits::default() };
     let b = bench(Settings { keep, ..patient() });
@@ -319,6 +371,40 @@ fn a_prompt_times_out_by_the_engines_clock() {
     clock.advance(Duration::from_secs(2));
     let Ok(Event::Refused(refusal)) = events.recv_timeout(PATIENCE) else { panic!("no refusal") };
     assert_eq!((refusal.kind, refusal.message.contains("3600s")), (RefusalKind::NoImage, true));
+}
+
+#[test]
+fn on_demand_a_click_waits_for_the_encoder_however_long_that_takes() {
+    let clock = ManualClock::new();
+    let (encoder, gate) = gated_encoder();
+    let (sink, events) = sink();
+    let settings = Settings { encode_on_demand: true, ..Settings::default() };
+    let (encoder, decoder) = (Turns::shared(encoder), Turns::shared(FakeDecoder::default()));
+    let engine = Engine::start_with(Clock::Manual(clock.clone()), encoder, decoder, settings, sink).unwrap();
+    let click_on = |sec| {
+        clock.advance(Duration::from_secs(60));
+        engine.push_frame(frame(sec));
+        let (at, point) = (FrameRef::Newest, Point::foreground(4.0, 4.0));
+        let (mode, persistence) = (ClickMode::Point, Persistence::Once);
+        engine.interact(Interaction::Click { at, point, mode, persistence }).unwrap();
+        assert_eq!(gate.started.recv_timeout(PATIENCE), Ok(sec as u8));
+        clock.advance(Duration::from_secs(60));
+        assert!(events.recv_timeout(Duration::from_millis(60)).is_err(), "an answer on an older image");
+    };
+    let answer = || {
+        let result = |e| if let Event::Result(r) = e { Some(r).filter(|r| r.prompted) } else { None };
+        let answer = std::iter::repeat_with(|| events.recv_timeout(PATIENCE).expect("an answer")).find_map(result);
+        answer.unwrap().header.stamp
+    };
+    for sec in [1, 2] {
+        click_on(sec);
+        gate.open(1);
+        assert_eq!(answer(), stamp(sec));
+    }
+    // What fails is not waited for.
+    click_on(3);
+    drop(gate);
+    assert_eq!(answer(), stamp(2));
 }
 
 #[test]

@@ -66,6 +66,13 @@ impl<T> Queue<T> {
         self.remove(0)
     }
 
+    /// Makes it the next one.
+    pub fn hurry(&mut self, index: usize) {
+        if let Some(queued) = self.items.remove(index) {
+            self.items.push_front(queued);
+        }
+    }
+
     pub fn front_mut(&mut self) -> Option<&mut Queued<T>> {
         self.items.front_mut()
     }
@@ -109,5 +116,15 @@ mod tests {
         queue.push((), 5000, now);
         assert!(queue.room(1, 1000).unwrap_err().message.contains("keep_megabytes"));
         assert_eq!((queue.pop().map(|q| q.item), queue.bytes()), (Some(()), 0));
+    }
+
+    #[test]
+    fn what_is_hurried_is_next_and_the_others_keep_their_order() {
+        let mut queue = Queue::default();
+        (0..4).for_each(|i| queue.push(i, 1, Instant::now()));
+        queue.hurry(2);
+        queue.hurry(9);
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop().map(|q| q.item)).collect();
+        assert_eq!((order, queue.bytes()), (vec![2, 0, 1, 3], 0));
     }
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::command::{Detections, FrameRef, Interaction, Operation, Refusal, Segment, SegmentOn};
 use super::kept::KeptFrame;
-use super::state::{Batch, Resolved, State, no_image};
+use super::state::{Asker, Batch, Resolved, State, no_image};
 
 /// Prompts that are answered in a row while others wait.
 pub(super) const MOST_PROMPTS: usize = 8;
@@ -79,7 +79,7 @@ pub(super) fn next_interaction(state: &mut State) -> Option<Work> {
         | Interaction::Mask { at, .. }
         | Interaction::Prompts { at, .. } => {
             let at = *at;
-            match state.resolve(at, since) {
+            match state.resolve(at, since, Asker::Prompt) {
                 Resolved::Ready(frame) => Some(frame),
                 Resolved::Wait => return None,
                 Resolved::Refused(refusal) => {
@@ -115,11 +115,11 @@ fn next_batch(state: &mut State) -> Option<Work> {
     let mut waiting: Vec<(&'static str, FrameRef)> = Vec::new();
     for i in 0..state.batches.len() {
         let queued = state.batches.get(i)?;
-        let (since, mut source) = (queued.since, None);
+        let (since, mut source, mut asker) = (queued.since, None, Asker::Question);
         let at = match &queued.item {
             Batch::OnOwnImage(..) => None,
             Batch::Detections(d) => {
-                source = Some(d.source);
+                (source, asker) = (Some(d.source), Asker::Detector);
                 Some(d.at)
             }
             Batch::Segment(s) => match s.on {
@@ -128,7 +128,7 @@ fn next_batch(state: &mut State) -> Option<Work> {
                 SegmentOn::Image(_) => None,
             },
         };
-        let resolved = at.map(|at| state.resolve(at, since));
+        let resolved = at.map(|at| state.resolve(at, since, asker));
         let is_older = |(s, other): &(&str, FrameRef)| Some(*s) == source && at.is_some_and(|at| other.is_before(at));
         let ready = matches!(resolved, Some(Resolved::Ready(_)));
         if matches!(resolved, Some(Resolved::Wait)) || (ready && waiting.iter().any(is_older)) {

@@ -185,6 +185,39 @@ fn a_click_goes_between_two_chunks_of_another_cameras_detections() {
 }
 
 #[test]
+fn a_camera_whose_publisher_is_slow_holds_up_no_other() {
+    let (encoder, decoder, gate) = sessions(FakeDecoder::default());
+    let (sender, events) = std::sync::mpsc::sync_channel(0);
+    let sink: EventSink = Box::new(move |event| drop(sender.send(event)));
+    let slow = Engine::start(Arc::clone(&encoder), Arc::clone(&decoder), patient(), sink).unwrap();
+    let other = Camera::start(&encoder, &decoder);
+    // Dropped before the engines, whose threads may wait at it.
+    let events = events;
+    let broken = FramePixels::Compressed { format: "jpeg".into(), data: vec![1, 2, 3] };
+    slow.push_frame(Frame { header: header(1), pixels: broken });
+    // Its publisher is handed the refusal, and does not take it.
+    until(|| slow.metrics().refused.contains_key(&RefusalKind::BadImage));
+    gate.open(1);
+    other.push("other", 2);
+    until(|| other.engine.metrics().frames_encoded == 1);
+    drop(events);
+}
+
+#[test]
+fn an_engine_that_stops_while_it_waits_for_its_turn_takes_none() {
+    let (encoder, decoder, gate) = sessions(FakeDecoder::default());
+    let (front, rear) = (Camera::start(&encoder, &decoder), Camera::start(&encoder, &decoder));
+    front.push("front", 1);
+    assert_eq!(gate.started.recv_timeout(PATIENCE), Ok(1));
+    rear.push("rear", 2);
+    until(|| rear.engine.shared.lock().encoding);
+    rear.engine.stop();
+    gate.open(2);
+    drop(rear);
+    assert!(gate.started.try_recv().is_err());
+}
+
+#[test]
 fn one_engine_stops_and_the_other_goes_on() {
     let (encoder, decoder, gate) = sessions(FakeDecoder::default());
     let (front, rear) = (Camera::start(&encoder, &decoder), Camera::start(&encoder, &decoder));

@@ -21,6 +21,9 @@ const LATE: f64 = 1.0;
 /// Questions with an image of their own that may be encoded and wait for the decoder: each holds an embedding.
 const MAX_OWN_ENCODED: usize = 2;
 
+/// Images of detections that may wait for the encoder: what a detector says is to be of now.
+const MOST_OF_DETECTIONS: usize = 2;
+
 /// Frames whose answer still lacks objects. More than that would be prompts on as many frames within one turn.
 const MAX_UNFINISHED: usize = 4;
 
@@ -54,6 +57,15 @@ pub(super) enum EncodeJob {
     Own(Frame, Box<Segment>),
 }
 
+/// Who needs a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A prompt of a person or a program: all that are behind it wait with it.
+    Prompt,
+    Question,
+    Detector,
+}
+
 /// Whether a prompt's frame is there.
 #[derive(Debug)]
 pub(super) enum Resolved {
@@ -81,7 +93,7 @@ pub(super) struct State {
     pub metrics: Metrics,
     /// The newest-frame slot: a camera faster than the encoder costs no memory and no delay.
     pub incoming: Option<(Frame, Instant)>,
-    /// Frames that were passed over, for prompts that carry their stamps.
+    /// Frames that were passed over, for prompts that carry their stamps; that of the prompt whose turn it is first.
     pub wanted: Queue<Frame>,
     /// Images that came with questions.
     pub own: Queue<(Frame, Box<Segment>)>,
@@ -91,8 +103,8 @@ pub(super) struct State {
     pub encoding: bool,
     /// Stamp of the camera's frame on the encoder.
     pub encoding_stamp: Option<Stamp>,
-    /// Whether the last frame of the camera could not be encoded.
-    pub encoder_fails: bool,
+    /// When the last frame of the camera could not be encoded; `None` when it could.
+    pub encoder_failed: Option<Instant>,
     /// Encoded frames since the start.
     pub encoded: u64,
     pub recent: RecentImages,
@@ -214,14 +226,17 @@ impl State {
 
     /// Whether a prompt for the newest frame is to wait for the encoder, since frames are only encoded when asked for.
     pub fn newest_is_coming(&self, since: Instant) -> bool {
+        let is_at_work = self.encoding_stamp.is_some() && self.encoding_stamp == self.newest_stamp;
+        // However long the encoder takes: another image would be answered than the one that was pointed at.
+        let fails = self.encoder_failed.is_some_and(|at| at >= since);
         self.settings.encode_on_demand
-            && self.encoder_busy()
+            && (self.incoming.is_some() || is_at_work)
             && self.kept.newest().is_none_or(|f| f.encoded < since)
-            && self.clock.since(since) < self.settings.prompt_timeout
+            && (!fails || self.clock.since(since) < self.settings.prompt_timeout)
     }
 
     /// Finds the frame that a prompt is meant for, and has it encoded when only its image is left.
-    pub fn resolve(&mut self, at: FrameRef, since: Instant) -> Resolved {
+    pub fn resolve(&mut self, at: FrameRef, since: Instant, asker: Asker) -> Resolved {
         let timeout = self.settings.prompt_timeout;
         let expired = self.clock.since(since) >= timeout;
         let stamp = match at {
@@ -239,16 +254,7 @@ impl State {
             return Resolved::Ready(Arc::clone(frame));
         }
         let in_slot = self.incoming.as_ref().is_some_and(|(f, _)| f.header.stamp == stamp);
-        if self.encoding_stamp == Some(stamp) || in_slot || self.wanted.iter().any(|q| q.item.header.stamp == stamp) {
-            return Resolved::Wait;
-        }
-        if let Some(bytes) = self.recent.at(stamp).map(Frame::bytes) {
-            // Where there is no room it stays among the images for now.
-            if self.wanted.room(bytes, self.settings.keep.bytes).is_ok()
-                && let Some(frame) = self.recent.take(stamp)
-            {
-                self.wanted.push(frame, bytes, self.clock.now());
-            }
+        if self.encoding_stamp == Some(stamp) || in_slot || self.is_wanted(stamp, asker) {
             return Resolved::Wait;
         }
         let still_to_come = self.newest_stamp.is_none_or(|newest| stamp > newest);
@@ -258,13 +264,36 @@ impl State {
         Resolved::Refused(self.frame_gone(stamp, still_to_come))
     }
 
+    /// Whether the frame of that stamp waits for the encoder, or its image for room there.
+    fn is_wanted(&mut self, stamp: Stamp, asker: Asker) -> bool {
+        let mut place = self.wanted.iter().position(|q| q.item.header.stamp == stamp);
+        if place.is_none() {
+            let Some(bytes) = self.recent.at(stamp).map(Frame::bytes) else { return false };
+            let has_room = self.wanted.room(bytes, self.settings.keep.bytes).is_ok();
+            let is_taken = match asker {
+                // It is the only one: the next prompt is not looked at before it.
+                Asker::Prompt => true,
+                Asker::Question => has_room,
+                Asker::Detector => has_room && self.wanted.len() < MOST_OF_DETECTIONS,
+            };
+            if let Some(frame) = is_taken.then(|| self.recent.take(stamp)).flatten() {
+                place = Some(self.wanted.len());
+                self.wanted.push(frame, bytes, self.clock.now());
+            }
+        }
+        if let Some(place) = place.filter(|_| asker == Asker::Prompt) {
+            self.wanted.hurry(place);
+        }
+        true
+    }
+
     fn encoder_busy(&self) -> bool {
         self.encoding_stamp.is_some() || self.incoming.is_some()
     }
 
     /// Whether the first frame of all is on its way: it may take long (TensorRT builds engines).
     pub fn first_is_coming(&self) -> bool {
-        self.kept.is_empty() && self.encoder_busy() && !self.encoder_fails
+        self.kept.is_empty() && self.encoder_busy() && self.encoder_failed.is_none()
     }
 
     /// The objects that the answer on this frame lacks are decoded when it is their turn.
@@ -344,6 +373,10 @@ impl Shared {
     /// under the lock is a plain move.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.lock().stop
     }
 
     pub fn wake_all(&self) {

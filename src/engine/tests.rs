@@ -182,6 +182,110 @@ fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
     assert_eq!(b.result().header.stamp, stamp(3));
 }
 
+fn detect(b: &Bench, sec: i32) {
+    let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }];
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(sec)), boxes }).unwrap();
+}
+
+fn ask(b: &Bench, sec: i32) -> oneshot::Receiver<Result<FrameResult, Refusal>> {
+    let (reply, answer) = oneshot::channel();
+    let objects = vec![ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
+    let on = SegmentOn::Frame(FrameRef::At(stamp(sec)));
+    b.engine.segment(Segment { on, objects, all_candidates: false, reply });
+    answer
+}
+
+/// The frame that was passed over and is encoded next.
+fn first_wanted(b: &Bench) -> Option<Stamp> {
+    b.engine.shared.lock().wanted.get(0).map(|q| q.item.header.stamp)
+}
+
+#[test]
+fn a_click_on_a_frame_that_was_passed_over_does_not_wait_for_those_of_detections() {
+    let b = bench(patient());
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=12).for_each(|sec| b.engine.push_frame(frame(sec)));
+    (2..=9).for_each(|sec| detect(&b, sec));
+    until(|| b.engine.usage().to_encode >= 2);
+    for sec in [11, 9] {
+        b.click(FrameRef::At(stamp(sec)), 4.0, 4.0, Persistence::Once);
+    }
+    until(|| b.engine.usage().to_encode >= 3);
+    b.gate.open(100);
+    let order: Vec<u8> = (0..3).map(|_| b.gate.started.recv_timeout(PATIENCE).unwrap()).collect();
+    assert_eq!((order[0], order[1]), (11, 12), "the camera's newest frame has its turn too");
+    let clicks = std::iter::repeat_with(|| b.result()).filter(|r| r.source == Source::Prompt);
+    assert_eq!(clicks.take(2).map(|r| r.header.stamp).collect::<Vec<_>>(), [stamp(11), stamp(9)]);
+    until(|| b.engine.usage().batches == 0);
+    assert!(!b.engine.metrics().refused.contains_key(&RefusalKind::FrameGone));
+}
+
+#[test]
+fn a_click_takes_the_place_of_a_detector_that_waits_for_the_same_frame() {
+    let b = bench(patient());
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=5).for_each(|sec| b.engine.push_frame(frame(sec)));
+    (2..=3).for_each(|sec| detect(&b, sec));
+    until(|| b.engine.usage().to_encode == 2);
+    b.click(FrameRef::At(stamp(3)), 4.0, 4.0, Persistence::Once);
+    until(|| first_wanted(&b) == Some(stamp(3)));
+    b.gate.open(10);
+    until(|| b.engine.usage().batches + b.engine.usage().prompts == 0);
+}
+
+#[test]
+fn a_click_on_a_frame_that_was_passed_over_needs_no_room_among_those_of_others() {
+    let keep = KeepLimits { bytes: 3 * frame(1).bytes(), ..KeepLimits::default() };
+    let b = bench(Settings { keep, ..patient() });
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=5).for_each(|sec| b.engine.push_frame(frame(sec)));
+    let _answers: Vec<_> = (2..=4).map(|sec| ask(&b, sec)).collect();
+    until(|| b.engine.usage().to_encode_bytes == keep.bytes);
+    (6..=8).for_each(|sec| b.engine.push_frame(frame(sec)));
+    b.click(FrameRef::At(stamp(6)), 4.0, 4.0, Persistence::Once);
+    until(|| first_wanted(&b) == Some(stamp(6)));
+    b.gate.open(10);
+}
+
+#[test]
+fn detections_that_the_encoder_has_no_time_for_are_refused_and_do_not_pile_up() {
+    let b = bench(Settings { keep: KeepLimits { images: 5, ..KeepLimits::default() }, ..patient() });
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=7).for_each(|sec| b.engine.push_frame(frame(sec)));
+    (2..=6).for_each(|sec| detect(&b, sec));
+    until(|| b.engine.usage().to_encode >= 2);
+    (8..=12).for_each(|sec| b.engine.push_frame(frame(sec)));
+    for sec in 4..=6 {
+        let refusal = b.refusal();
+        assert_eq!(refusal.kind, RefusalKind::FrameGone);
+        assert!(refusal.message.contains(&stamp(sec).to_string()), "{}", refusal.message);
+    }
+    assert_eq!((b.engine.usage().to_encode, b.engine.usage().batches), (2, 2));
+    b.gate.open(10);
+    let answers = std::iter::repeat_with(|| b.result()).take(2);
+    assert_eq!(answers.map(|r| r.header.stamp).collect::<Vec<_>>(), [stamp(2), stamp(3)]);
+    assert_eq!(b.engine.metrics().refused[&RefusalKind::FrameGone], 3);
+}
+
+#[test]
+fn questions_about_frames_that_were_passed_over_are_answered_however_many_there_are() {
+    let b = bench(Settings { keep: KeepLimits { images: 5, ..KeepLimits::default() }, ..patient() });
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=7).for_each(|sec| b.engine.push_frame(frame(sec)));
+    let answers: Vec<_> = (2..=6).map(|sec| ask(&b, sec)).collect();
+    until(|| b.engine.usage().to_encode == 5);
+    (8..=12).for_each(|sec| b.engine.push_frame(frame(sec)));
+    b.gate.open(10);
+    let seconds: Vec<i32> = answers.into_iter().map(|answer| told(answer).unwrap().header.stamp.sec).collect();
+    assert_eq!(seconds, [2, 3, 4, 5, 6]);
+}
+
 #[test]
 fn a_frame_that_is_gone_is_said_with_what_is_kept() {
     let b = bench(Settings { keep: KeepLimits { frames: 2, ..KeepLimits::default() }, ..patient() });

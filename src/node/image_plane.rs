@@ -15,7 +15,7 @@ use super::pointing::{Calibration, ShownPlane};
 use super::qos;
 use super::topics::{Output, Topics};
 use crate::camera::ImagePlane;
-use crate::engine::{FrameResult, Refusal, Stamp};
+use crate::engine::{FrameResult, Refusal, Source, Stamp};
 
 const TOPIC: &str = "~/image_plane";
 /// x, y, z and the colour, 32 bits each.
@@ -59,12 +59,7 @@ impl ImagePlaneOutput {
         let parameters = shared.parameters();
         let period = Duration::from_secs_f64(1.0 / parameters.float("image_plane_rate").clamp(0.01, 1000.0));
         let stamp = result.header.stamp;
-        let due = self.last.is_none_or(|(since, shown)| {
-            // An answer on an older image must not take the newer one away; other results are of the newest image.
-            let newer = !result.prompted || stamp > shown;
-            (since.elapsed() >= period && newer) || (result.prompted && stamp == shown)
-        });
-        if !due {
+        if !is_due(self.last.map(|(since, shown)| (since.elapsed(), shown)), period, result) {
             return Ok(());
         }
         let size = result.image.dimensions();
@@ -94,6 +89,16 @@ impl ImagePlaneOutput {
             self.said.clone_from(&refusal.message);
         }
     }
+}
+
+/// Whether a result is shown. `last`: how long ago the last one was, and its stamp.
+fn is_due(last: Option<(Duration, Stamp)>, period: Duration, result: &FrameResult) -> bool {
+    let Some((since, shown)) = last else { return true };
+    let (stamp, answers) = (result.header.stamp, result.prompted && result.source != Source::Camera);
+    // An answer on an older image must not take the newer one away; other results are of the newest image, whatever its
+    // stamp: the clock may have been set back.
+    let newer = !answers || stamp > shown;
+    (since >= period && newer) || (answers && stamp == shown)
 }
 
 impl Made {
@@ -137,5 +142,37 @@ fn cloud(plane: &ImagePlane, result: &FrameResult, picture: &mut Picture) -> Poi
         row_step: columns * POINT_BYTES as u32,
         is_dense: plane.points().iter().all(|p| p[0].is_finite()),
         data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+    use crate::engine::{Header, StageMs};
+
+    #[test]
+    fn a_result_is_shown_when_it_is_time_and_an_answer_on_the_shown_image_at_once() {
+        let period = Duration::from_millis(200);
+        let is_due = |source, prompted, sec, since| {
+            let header = Header { stamp: Stamp { sec, nanosec: 0 }, ..Header::default() };
+            let (image, objects, ms) = (Arc::new(RgbImage::new(1, 1)), Vec::new(), StageMs::default());
+            let result = FrameResult { header, source, image, objects, corner: None, prompted, ms };
+            let last = Some((Duration::from_millis(since), Stamp { sec: 5, nanosec: 0 }));
+            assert!(is_due(None, period, &result), "nothing is shown yet");
+            is_due(last, period, &result)
+        };
+        for prompted in [false, true] {
+            // A clock that was set back, a camera that does not stamp, and one that does.
+            assert_eq!([1, 5, 6].map(|sec| is_due(Source::Camera, prompted, sec, 300)), [true; 3]);
+            assert_eq!([1, 5, 6].map(|sec| is_due(Source::Camera, prompted, sec, 100)), [false; 3]);
+        }
+        for source in [Source::Prompt, Source::Detector("detections")] {
+            assert_eq!([1, 5, 6].map(|sec| is_due(source, true, sec, 300)), [false, true, true]);
+            assert_eq!([1, 5, 6].map(|sec| is_due(source, true, sec, 100)), [false, true, false]);
+        }
+        // A first corner that is forgotten: on the newest image.
+        assert!(is_due(Source::Prompt, false, 1, 300));
     }
 }
