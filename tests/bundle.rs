@@ -118,6 +118,22 @@ fn graphs_that_do_not_fit_what_is_declared_are_refused_with_both() {
 }
 
 #[test]
+fn weights_beside_a_graph_are_checked_whatever_they_are_called() {
+    for name in ["image_encoder.onnx.data", "mask_decoder.onnx_data", "weights.bin"] {
+        let copy = copy("weights");
+        copy.put(name, b"weights");
+        assert!(Model::open(&copy.0, None, &SessionOptions::cpu(1)).is_ok());
+        copy.write(name, b"damaged");
+        assert_says(&refused(&copy), &[name, "SHA-256", "the file is damaged"]);
+    }
+    // Those of a graph that does not run are not.
+    let copy = Scratch::with("bundle-other-weights", "variants");
+    copy.put("mask_decoder.fp16.onnx_data", b"weights");
+    copy.write("mask_decoder.fp16.onnx_data", b"damaged");
+    assert!(Model::open(&copy.0, None, &SessionOptions::cpu(1)).is_ok());
+}
+
+#[test]
 fn paths_that_are_no_model_are_refused() {
     assert_says(&refusal(Path::new("/no/such/place"), None), &["/no/such/place", "no such file"]);
     assert_says(&refusal(&golden("masks"), None), &["no ONNX file"]);

@@ -26,6 +26,22 @@ fn segment(folder: &Path, arguments: &[&str]) -> Output {
     promptseg(folder, &[&["segment"], arguments, &tail].concat())
 }
 
+#[test]
+fn the_runtime_may_be_named_from_the_working_folder() {
+    let scratch = Scratch::new("runtime");
+    let library = std::env::var_os("ORT_DYLIB_PATH").expect("ORT_DYLIB_PATH");
+    std::os::unix::fs::symlink(library, scratch.file("here.so")).unwrap();
+    scratch.write("broken.so", "not a library");
+    let inspect = |name: &str| command(&scratch.0, &["inspect"]).env("ORT_DYLIB_PATH", name).output().unwrap();
+    for name in ["here.so", "./here.so"] {
+        assert_says(&succeeded(&inspect(name)), &["runs on", "yes: encoder"]);
+    }
+    let said = refused(&inspect("broken.so"), 1);
+    assert_says(&said, &["cannot load ONNX Runtime", scratch.file("broken.so").to_str().unwrap()]);
+    assert!(!said.contains("is not set"), "{said}");
+    assert_says(&refused(&inspect("gone.so"), 1), &["ORT_DYLIB_PATH=gone.so is not a file"]);
+}
+
 fn with_cat(name: &str) -> Scratch {
     let scratch = Scratch::new(name);
     std::fs::copy(golden("pixels/chelsea_320x213.png"), scratch.file("cat.png")).unwrap();
@@ -350,6 +366,55 @@ fn bench_measures_every_stage() {
     assert_eq!((json["model"].as_str(), json["runs"].as_u64()), (Some("sam_variants"), Some(2)));
     let said = succeeded(&promptseg(&scratch.0, &bench));
     assert_says(&said, &["encoder on cpu, int8", "decode 16 objects", "peak memory"]);
+}
+
+/// A file of another exporter's model.
+fn fixture(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).display().to_string()
+}
+
+#[test]
+fn bench_draws_a_box_where_a_click_alone_is_not_taken() {
+    let scratch = Scratch::new("bench-box");
+    let decoder = fixture("transformersjs_sam2_traced/prompt_encoder_mask_decoder.onnx");
+    let pair = [fixture("transformersjs_sam2/vision_encoder.onnx"), "--decoder".to_owned(), decoder];
+    let bench = ["bench", &pair[0], &pair[1], &pair[2], "--runs", "1", "--threads", "1"];
+    assert_says(&succeeded(&promptseg(&scratch.0, &bench)), &["decode one box", "decode 16 objects"]);
+    assert_eq!(line(&promptseg(&scratch.0, &[&bench[..], &["--json"]].concat()))["prompt"], "box");
+}
+
+#[test]
+fn eval_leaves_out_what_the_model_does_not_take() {
+    let scratch = Scratch::new("eval");
+    let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes");
+    let objects: Vec<Value> = serde_json::from_slice(&std::fs::read(scenes.join("prompts.json")).unwrap()).unwrap();
+    scratch.write("prompts.json", serde_json::to_vec(&objects[..1]).unwrap());
+    for name in ["000.png", "000_truth.png"] {
+        std::fs::copy(scenes.join(name), scratch.file(name)).unwrap();
+    }
+    let (box_only, tiny) = (Scratch::with("eval-box", "variants"), golden("variants").display().to_string());
+    box_only.describe(|d| d["prompts"] = serde_json::json!(["box"]));
+    for (model, measured, says) in [
+        (tiny, &["box", "click1", "click1_oracle", "click3"][..], "1 objects, mean IoU"),
+        (
+            fixture("edgesam"),
+            &["box", "click1", "click1_oracle"],
+            "click3 left out: the model does not take mask prompts",
+        ),
+        (fixture("efficientsam"), &["box", "click1", "click1_oracle"], "click3 left out: the model does not take back"),
+        (
+            fixture("transformers_sam"),
+            &["click1", "click1_oracle"],
+            "box left out: the model does not take box prompts",
+        ),
+        (box_only.0.display().to_string(), &["box"], "oracle left out: the model does not take point prompts"),
+    ] {
+        let said = succeeded(&promptseg(&scratch.0, &["eval", ".", "--model", &model]));
+        assert_says(&said, &[says]);
+        let report: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        let scores = report.as_object().unwrap().keys().filter(|key| !key.ends_with("_ms"));
+        assert_eq!(scores.collect::<Vec<_>>(), measured, "{report}");
+    }
 }
 
 #[test]

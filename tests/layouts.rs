@@ -1,5 +1,7 @@
 //! The graphs of other exporters (tests/fixtures, made by the scripts there) against PyTorch, by giving their files.
 
+mod scratch;
+
 use std::path::{Path, PathBuf};
 
 use promptseg::model::{Candidates, DecodeOptions, Decoded, Model, SessionOptions};
@@ -7,6 +9,7 @@ use promptseg::pixels::Resize;
 use promptseg::prompt::{BoxPrompt, Label, LowResLogits, Point, Prompt};
 use promptseg::segmenter::Segmenter;
 use safetensors::SafeTensors;
+use scratch::Scratch;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -296,6 +299,53 @@ fn transformers_js_whose_empty_box_is_garbage_says_so_and_takes_points_with_a_bo
     compare("transformersjs_sam2_traced", open());
     let message = refusal(&mut Segmenter::new(model), &Prompt::point(9.0, 9.0));
     assert!(message.contains("does not take points without a box; it takes points together with a box"), "{message}");
+}
+
+/// A description does not say how the graphs of others are spoken to.
+#[test]
+fn graphs_of_others_in_a_bundle_answer_as_they_do_without_one() {
+    for (folder, encoder, decoder) in [
+        ("nanosam", "nanosam/encoder.onnx", "nanosam/decoder.onnx"),
+        ("samexporter_sam2", "samexporter_sam2/encoder.onnx", "samexporter_sam2/decoder.onnx"),
+        (
+            "transformersjs_sam2_traced",
+            "transformersjs_sam2/vision_encoder.onnx",
+            "transformersjs_sam2_traced/prompt_encoder_mask_decoder.onnx",
+        ),
+    ] {
+        let (encoder, decoder) = (fixture(encoder), fixture(decoder));
+        let plain = Model::open(&encoder, Some(&decoder), &SessionOptions::cpu(1)).unwrap().info;
+        let scratch = Scratch::new(folder);
+        scratch.write(
+            "bundle.json",
+            json!({
+                "format": 2, "name": "mine", "family": plain.family, "image_size": plain.image_size,
+                "resize": if plain.resize == Resize::Stretch { "stretch" } else { "letterbox" },
+                "mean": plain.mean, "std": plain.std, "embedding_shape": plain.embedding_shape,
+                "low_res_size": plain.low_res_size, "candidates": plain.candidates, "single_mask": plain.single_mask,
+                "dynamic_multimask": plain.dynamic_multimask, "low_res_limit": plain.low_res_limit,
+                "prompts": ["point", "box", "mask"], "prompt_encoder": "fused", "files": {},
+            })
+            .to_string(),
+        );
+        scratch.put("image_encoder.onnx", &std::fs::read(encoder).unwrap());
+        scratch.put("mask_decoder.onnx", &std::fs::read(decoder).unwrap());
+        // By its encoder too, which is no pair with whatever else is there.
+        for path in [scratch.0.clone(), scratch.file("image_encoder.onnx")] {
+            let model = Model::open(&path, None, &SessionOptions::cpu(1)).unwrap_or_else(|e| panic!("{folder}: {e}"));
+            let info = &model.info;
+            assert_eq!((info.name.as_str(), info.points_need_box), ("mine", plain.points_need_box));
+            assert_eq!((info.prompt_side, info.box_as_points), (plain.prompt_side, plain.box_as_points));
+            assert_eq!((info.batched, &info.notes), (plain.batched, &plain.notes));
+            compare(folder, model);
+        }
+        let pair = (scratch.file("image_encoder.onnx"), scratch.file("mask_decoder.onnx"));
+        let model = Model::open(&pair.0, Some(&pair.1), &SessionOptions::cpu(1)).unwrap();
+        assert_eq!(model.info.name, "image_encoder");
+        scratch.write("bundle.json", "{");
+        let message = Model::open(&pair.0, None, &SessionOptions::cpu(1)).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains("bundle.json: not a bundle description"), "{message}");
+    }
 }
 
 /// A bundle.json beside a pair is the way to say what its graphs do not.

@@ -344,9 +344,86 @@ fn engines_are_built_ahead_and_again_when_they_do_not_fit() {
     let (notes, built, _) = ahead(&machine);
     assert_says(&notes, &["built again: ", "could not deserialize engine"]);
     assert_eq!(built, 1);
-    // Other shapes are another engine.
-    let bench = machine.bench("sam", &["--providers", "tensorrt", "--max-objects", "8"]);
-    assert_says(&bench["notes"].to_string(), &["they are for shapes"]);
+}
+
+#[test]
+fn engines_for_other_options_stay_beside_each_other() {
+    let machine = Machine::new("options-of-engines", "");
+    let built = |arguments: &[&str]| {
+        let bench = machine.bench("sam", &[&["--providers", "tensorrt"], arguments].concat());
+        assert_eq!(bench["notes"].to_string(), "[]");
+        (machine.lines("engine built").len(), machine.lines("engine reused").len())
+    };
+    let sets: [&[&str]; 3] = [&[], &["--max-objects", "8"], &["--tensorrt-workspace-mb", "64"]];
+    // The encoder has no shapes to choose.
+    assert_eq!(sets.map(&built), [(2, 0), (1, 1), (2, 0)]);
+    assert_eq!(sets.map(&built), [(0, 2); 3]);
+    let model = golden("sam").display().to_string();
+    assert!(machine.run(&["inspect", &model]).status.success());
+    assert_eq!(sets.map(&built), [(0, 2); 3]);
+}
+
+#[test]
+fn engines_are_tried_until_a_trial_is_passed() {
+    let full = "tensorrt.run=CUDA failure 2: out of memory";
+    let mut machine = Machine::new("tried", full);
+    let provider = |machine: &Machine| {
+        let bench = machine.bench("sam", &["--providers", "tensorrt,cpu"]);
+        (bench["provider"].as_str().unwrap().to_owned(), machine.lines("run ").len())
+    };
+    // The second time they are on disk.
+    assert_eq!(provider(&machine).0, "cpu");
+    assert_eq!(machine.lines("engine built").len(), 2);
+    assert_eq!(provider(&machine).0, "cpu");
+    assert_eq!(machine.lines("engine built").len(), 0);
+    machine.behaviour = String::new();
+    let (first, second) = (provider(&machine), provider(&machine));
+    assert_eq!((first.0.as_str(), second.0.as_str()), ("tensorrt", "tensorrt"));
+    assert!(second.1 < first.1, "it was tried once more");
+
+    // Nobody looked at them when they were built.
+    let machine = Machine::new("unchecked", "fp16=broken");
+    let precision = |check: &str| {
+        let bench = machine.bench("variants", &["--providers", "tensorrt", "--self-check", check]);
+        bench["precision"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((precision("false"), precision("true")), ("fp16".to_owned(), "fp32".to_owned()));
+}
+
+#[test]
+fn fp16_is_refused_for_its_own_faults_alone() {
+    // No room for fp32 beside it on the GPU: the CPU answers.
+    let out = "CUDA failure 2: out of memory";
+    let mut machine = Machine::new("no-reference", &format!("cuda.run={out}"));
+    let precision = |machine: &Machine| {
+        let bench = machine.bench("variants", &["--providers", "tensorrt"]);
+        (bench["precision"].as_str().unwrap().to_owned(), refused(&bench))
+    };
+    assert_eq!(precision(&machine), ("fp16".to_owned(), "[]".to_owned()));
+    // Nobody does: not this time, and at the next start it is another matter.
+    machine = Machine::new("never-a-reference", &format!("cuda.run={out};cpu.run={out}"));
+    let (runs, why) = precision(&machine);
+    assert_eq!(runs, "fp32");
+    assert_says(&why, &["tensorrt, fp16: fp32 to compare it with fails", out]);
+    machine.behaviour = String::new();
+    assert_eq!(precision(&machine), ("fp16".to_owned(), "[]".to_owned()));
+}
+
+#[test]
+fn a_decoder_in_fp32_is_not_refused_with_its_encoder() {
+    let machine = Machine::new("shared", "fp16=broken");
+    let bundle = Scratch::with("providers-shared-bundle", "variants");
+    bundle.describe(|d| {
+        let variants = d["variants"].as_array_mut().unwrap();
+        let half = variants.iter_mut().find(|v| v["precision"] == "fp16").unwrap();
+        half["decoder"] = "mask_decoder.onnx".into();
+    });
+    for built in [3, 0] {
+        let bench = machine.bench(bundle.0.to_str().unwrap(), &["--providers", "tensorrt,cpu"]);
+        assert_eq!((&bench["provider"], &bench["precision"]), (&"tensorrt".into(), &"fp32".into()));
+        assert_eq!(bench["decoder_provider"], "tensorrt");
+        assert_eq!(machine.lines("engine built").len(), built);
+    }
 }
 
 #[test]

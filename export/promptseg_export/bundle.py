@@ -34,18 +34,29 @@ def write_description(folder: Path, fields: dict) -> None:
     (folder / DESCRIPTION).write_text(text + "\n")
 
 
+def listed(folder: Path) -> set:
+    """The files of the bundle in a folder; none where there is no description, or one that is damaged."""
+    try:
+        names = json.loads((folder / DESCRIPTION).read_text())["files"]
+        return {name for name in names if Path(name).name == name and (folder / name).is_file()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
 def move(made: Path, out: Path) -> None:
     """Puts a finished bundle where it belongs, in place of one that is there; bundle.json is the first to go and the
     last to come, so that a folder with one is complete."""
-    out.mkdir(parents=True, exist_ok=True)
-    old = out / DESCRIPTION
-    if old.is_file():
-        names = json.loads(old.read_text()).get("files", {})
-        old.unlink()
-        for name in names:
-            if Path(name).name == name:
-                (out / name).unlink(missing_ok=True)
-    for path in sorted(made.iterdir(), key=lambda p: p.name == DESCRIPTION):
-        path.chmod(0o644)
-        path.replace(out / path.name)
+    names = {path.name for path in made.iterdir()}
+    stale = listed(out) - names
+
+    def put(name: str) -> None:
+        (made / name).chmod(0o644)
+        (made / name).replace(out / name)
+
+    (out / DESCRIPTION).unlink(missing_ok=True)
+    for name in sorted(names - {DESCRIPTION}):
+        put(name)
+    for name in stale:
+        (out / name).unlink(missing_ok=True)
+    put(DESCRIPTION)
     made.rmdir()

@@ -25,14 +25,19 @@ def export(family: Family, name: str, source: str, out: Path, precisions=("fp32"
     Raises `Mismatch` when fp32 is not equal to PyTorch, and leaves `out` as it was. Other precisions that are beyond
     their limits are left out.
     """
-    made = out.with_name(f".{out.name}.partial")
+    out = out.resolve()
+    new = not out.exists()
+    # On the file system of `out`, which may be a mount point or a link to one.
+    made = out / ".partial"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     try:
         measured = write(family, name, source, made, precisions, say)
-        bundle.move(made, out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(out if new else made, ignore_errors=True)
+        raise
+    # What is proven stays there when this fails.
+    bundle.move(made, out)
     return measured
 
 

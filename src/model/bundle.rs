@@ -30,7 +30,8 @@ pub const MEMORY_WEIGHTS: &str = "memory.safetensors";
 pub(super) const MAX_IMAGE_SIZE: usize = 8192;
 pub(super) const MAX_CHANNELS: usize = 4096;
 pub(super) const MAX_CELLS: usize = 1024;
-const MAX_CANDIDATES: usize = 64;
+pub(super) const MAX_LOW_RES: usize = 4096;
+pub(super) const MAX_CANDIDATES: usize = 64;
 
 /// Size and hash of one file of the bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,13 +127,26 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The bundle's folder where `path` is one, or its `bundle.json`.
+    /// The bundle's folder where `path` is one, or its `bundle.json`, or its image encoder in fp32.
     pub fn folder_of(path: &Path) -> Option<PathBuf> {
         if path.file_name().is_some_and(|name| name == DESCRIPTION) {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
             return Some(folder.unwrap_or(Path::new(".")).to_owned());
         }
-        path.join(DESCRIPTION).exists().then(|| path.to_owned())
+        if path.join(DESCRIPTION).exists() {
+            return Some(path.to_owned());
+        }
+        let beside = path.with_file_name(DESCRIPTION);
+        if !path.is_file() || !beside.exists() {
+            return None;
+        }
+        let folder = Self::folder_of(&beside)?;
+        // One that is damaged is to be told.
+        let encoder = Self::describe(&folder).map_or(true, |bundle| {
+            let plain = bundle.manifest.variants.iter().find(|v| v.precision == Precision::Fp32);
+            plain.is_some_and(|v| path.file_name().is_some_and(|name| name == v.encoder.as_str()))
+        });
+        encoder.then_some(folder)
     }
 
     /// Reads `folder/bundle.json` without a look at the files.
@@ -151,13 +165,12 @@ impl Bundle {
         Ok(Bundle { manifest, source: Source::Memory(files), verified: RefCell::default() })
     }
 
-    /// Checks size and hash of a file, and of the weights beside it (`NAME.*`) where it is a graph. Once only.
+    /// Checks size and hash of a file, and of its weights where it is a graph. Once only.
     ///
     /// # Errors
     /// Names the file and the two values.
     pub fn verify(&self, name: &str) -> Result<(), Error> {
-        let belongs = |file: &str| file.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        for (file, entry) in self.manifest.files.iter().filter(|(file, _)| belongs(file)) {
+        for (file, entry) in self.manifest.with_weights(name) {
             if !self.verified.borrow().contains(file) {
                 self.check_size(file, entry)?;
                 self.check_hash(file, entry)?;
@@ -282,6 +295,21 @@ impl Manifest {
         self.variants.iter().filter(uses).map(|v| v.precision).max()
     }
 
+    /// A file and, where it is a graph, what may be its weights: `NAME.*` and `NAME_data`, and since graphs may name
+    /// theirs as they like, whatever is neither another graph's nor read by us.
+    pub(super) fn with_weights<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a String, &'a FileEntry)> {
+        let graphs: BTreeSet<&str> = self.variants.iter().flat_map(Variant::graphs).collect();
+        let weights_of = |graph: &str, file: &str| {
+            file.strip_prefix(graph).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
+        };
+        let belongs = move |file: &str| {
+            let read = [PROMPT_ENCODER, MEMORY_WEIGHTS].contains(&file);
+            let others = || graphs.iter().any(|graph| *graph != name && weights_of(graph, file));
+            file == name || graphs.contains(name) && !read && !others()
+        };
+        self.files.iter().filter(move |(file, _)| belongs(file))
+    }
+
     fn check(&self, file: &str) -> Result<(), Error> {
         let field = |field: &'static str, found: String, expected: &str| {
             Err(Error::BundleField { file: file.to_owned(), field, found, expected: expected.to_owned() })
@@ -316,8 +344,8 @@ impl Manifest {
             let expected = format!("[1, C, h, w], C up to {MAX_CHANNELS}, h and w up to {MAX_CELLS}");
             return field("embedding_shape", format!("{:?}", self.embedding_shape), &expected);
         };
-        if !(1..=4096).contains(&self.low_res_size) {
-            return field("low_res_size", self.low_res_size.to_string(), "1 to 4096");
+        if !(1..=MAX_LOW_RES).contains(&self.low_res_size) {
+            return field("low_res_size", self.low_res_size.to_string(), &format!("1 to {MAX_LOW_RES}"));
         }
         if self.candidates == 0 && !self.single_mask {
             return field("candidates", "0 without a single mask".to_owned(), "at least one mask");
@@ -392,7 +420,15 @@ pub(super) fn hash_file(path: &Path) -> Result<String, Error> {
     Ok(hex(&digest.finalize()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// One hash for several: of one alone its own.
+pub(super) fn hash_of(hashes: &[String]) -> String {
+    match hashes {
+        [one] => one.clone(),
+        several => hex(&Sha256::digest(several.join("\n"))),
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(64), |mut text, b| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{b:02x}");

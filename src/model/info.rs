@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::bundle::{Bundle, Manifest};
+use super::bundle::{Bundle, DESCRIPTION, MAX_CANDIDATES, MAX_CELLS, MAX_CHANNELS, MAX_LOW_RES, Manifest};
 use super::candidates::DynamicMultimask;
 use super::layout::{DecoderLayout, EncoderLayout, Family, PictureForm, PromptInput, Signature};
 use super::memory::MemoryInfo;
@@ -97,6 +97,7 @@ impl ModelInfo {
     ) -> Result<ModelInfo, Error> {
         let m = &bundle.manifest;
         check_graphs(m, (&encoder, encoder_layout), (&decoder, layout))?;
+        check_mask_prompts(m, bundle.label(DESCRIPTION))?;
         let takes = |kind: &str| m.prompts.iter().any(|p| p == kind);
         Ok(ModelInfo {
             name: m.name.clone(),
@@ -115,7 +116,7 @@ impl ModelInfo {
             single_mask: m.single_mask,
             multimask_for_several_prompts: m.multimask_for_several_prompts,
             dynamic_multimask: m.dynamic_multimask,
-            box_as_points: m.box_as_points,
+            box_as_points: m.box_as_points || corners_first(layout),
             low_res_limit: m.low_res_limit,
             takes_points: takes("point"),
             takes_background: takes("point") && layout.takes_background,
@@ -123,7 +124,11 @@ impl ModelInfo {
             takes_boxes: takes("box") && layout.takes_boxes,
             takes_masks: takes("mask") && layout.takes_mask,
             max_tokens: layout.max_tokens,
-            prompt_side: m.image_size,
+            prompt_side: if layout.ours() {
+                m.image_size
+            } else {
+                prompt_side(layout, m.image_size, m.embedding_shape[2])
+            },
             batched: layout.batched,
             memory: None,
             notes: Vec::new(),
@@ -162,6 +167,15 @@ impl ModelInfo {
             });
         }
         let masks = layout.masks.unwrap_or(4);
+        let low_res_size = layout.low_res_side.unwrap_or(cells * SAM_LOGITS_PER_CELL);
+        if masks > MAX_CANDIDATES + 1 || low_res_size > MAX_LOW_RES {
+            return Err(Error::Tensor {
+                file: decoder.file.clone(),
+                tensor: layout.low_res.clone(),
+                found: format!("{masks} masks of {low_res_size} a side"),
+                expected: format!("at most {} masks of at most {MAX_LOW_RES} a side", MAX_CANDIDATES + 1),
+            });
+        }
         Ok(ModelInfo {
             name,
             family: if sam3 { "sam3" } else { layout.family.name() }.to_owned(),
@@ -172,14 +186,14 @@ impl ModelInfo {
             resize: if stretched { Resize::Stretch } else { Resize::Letterbox },
             mean,
             std,
-            low_res_size: layout.low_res_side.unwrap_or(cells * SAM_LOGITS_PER_CELL),
+            low_res_size,
             embedding_shape,
             mask_threshold: 0.0,
             candidates: if masks == 1 { 0 } else { masks.min(3) },
             single_mask: masks != 3,
             multimask_for_several_prompts: false,
             dynamic_multimask: (sam2 && masks == 4).then_some(SAM2_DYNAMIC),
-            box_as_points: sam2 && layout.takes_boxes,
+            box_as_points: corners_first(layout),
             low_res_limit: sam2.then_some(SAM2_LOW_RES_LIMIT),
             takes_points: true,
             takes_background: layout.takes_background,
@@ -187,8 +201,7 @@ impl ModelInfo {
             takes_boxes: layout.takes_boxes,
             takes_masks: layout.takes_mask,
             max_tokens: layout.max_tokens,
-            // nanosam's encoder may take a smaller picture than the SAM whose decoder it keeps.
-            prompt_side: if sam2 || stretched { image_size } else { cells * SAM_STRIDE },
+            prompt_side: prompt_side(layout, image_size, cells),
             batched: layout.batched,
             memory: None,
             notes: Vec::new(),
@@ -216,7 +229,7 @@ impl ModelInfo {
     }
 
     /// What of a prompt the model cannot take; `None` if it can take all of it.
-    pub(super) fn refusal(&self, prompt: &Prompt) -> Option<&'static str> {
+    pub fn refusal(&self, prompt: &Prompt) -> Option<&'static str> {
         let tokens = prompt.points.len() + 2 * usize::from(prompt.bbox.is_some());
         let background = prompt.points.iter().any(|p| p.label == Label::Background);
         [
@@ -230,6 +243,20 @@ impl ModelInfo {
         .into_iter()
         .find_map(|(refused, what)| refused.then_some(what))
     }
+}
+
+/// Side of the square in whose pixels graphs of others take coordinates. nanosam's encoder may take a smaller picture than
+/// the SAM whose decoder it keeps.
+fn prompt_side(layout: &DecoderLayout, image_size: usize, cells: usize) -> usize {
+    match layout.family {
+        Family::Sam2 | Family::EfficientSam => image_size,
+        Family::Sam | Family::SamHq | Family::EdgeSam => cells * SAM_STRIDE,
+    }
+}
+
+/// SAM 2's order of the tokens, where the graph has the prompt encoder inside.
+fn corners_first(layout: &DecoderLayout) -> bool {
+    layout.family == Family::Sam2 && layout.takes_boxes
 }
 
 /// One hash of the hashes of all files.
@@ -246,15 +273,37 @@ fn embedding_shape(encoder: &Signature, decoder: &Signature, layout: &DecoderLay
     let wanted = layout.embeddings.first();
     let made = wanted.and_then(|wanted| encoder.output(&wanted.name));
     let shape = (1..4).map(|axis| wanted.and_then(|t| t.fixed(axis)).or(made.and_then(|t| t.fixed(axis))));
-    match shape.collect::<Option<Vec<_>>>() {
-        Some(shape) => Ok([vec![1], shape].concat()),
-        None => Err(Error::Tensor {
-            file: decoder.file.clone(),
-            tensor: wanted.map_or_else(|| "image_embeddings".to_owned(), |t| t.name.clone()),
-            found: wanted.map_or_else(|| "missing".to_owned(), ToString::to_string),
-            expected: "[1, C, h, w] with fixed sizes".to_owned(),
-        }),
+    let shape = shape.collect::<Option<Vec<_>>>();
+    if let Some([c @ 1..=MAX_CHANNELS, h @ 1..=MAX_CELLS, w @ 1..=MAX_CELLS]) = shape.as_deref() {
+        return Ok(vec![1, *c, *h, *w]);
     }
+    let (found, expected) = match shape {
+        Some(shape) => (
+            format!("{:?}", [vec![1], shape].concat()),
+            format!("[1, C, h, w], C up to {MAX_CHANNELS}, h and w up to {MAX_CELLS}"),
+        ),
+        None => (
+            wanted.map_or_else(|| "missing".to_owned(), ToString::to_string),
+            "[1, C, h, w] with fixed sizes".to_owned(),
+        ),
+    };
+    let tensor = wanted.map_or_else(|| "image_embeddings".to_owned(), |t| t.name.clone());
+    Err(Error::Tensor { file: decoder.file.clone(), tensor, found, expected })
+}
+
+/// The prompt encoder makes 4 x 4 logits of a mask prompt one cell.
+fn check_mask_prompts(m: &Manifest, file: String) -> Result<(), Error> {
+    let takes_masks = m.external() && m.prompts.iter().any(|kind| kind == "mask");
+    let fits = |cells: &usize| SAM_LOGITS_PER_CELL * cells == m.low_res_size;
+    if !takes_masks || m.embedding_shape[2..].iter().all(fits) {
+        return Ok(());
+    }
+    Err(Error::BundleField {
+        file,
+        field: "low_res_size",
+        found: format!("{} for embedding_shape {:?}", m.low_res_size, m.embedding_shape),
+        expected: format!("{SAM_LOGITS_PER_CELL} for each cell, in a bundle with mask prompts outside of the graph"),
+    })
 }
 
 /// The graphs of a bundle against its description.
@@ -327,5 +376,62 @@ mod tests {
             assert_eq!((info.family.as_str(), info.image_size, info.mean), (family, side, mean));
             assert_eq!((info.resize, info.low_res_size, info.prompt_side), (Resize::Stretch, 4 * cells, side));
         }
+    }
+
+    #[test]
+    fn graphs_of_absurd_sizes_are_refused_with_what_is_expected() {
+        let refusal = |embedding: &str, mask: &str, low_res: &str| {
+            let encoder = graph(&format!("image f32[1,3,1024,1024] -> image_embeddings f32[{embedding}]"));
+            let decoder = graph(&format!(
+                "image_embeddings f32[{embedding}]; point_coords f32[1,?,2]; point_labels f32[1,?]; \
+                 mask_input f32[{mask}]; has_mask_input f32[1]; orig_im_size f32[2] -> low_res_masks f32[{low_res}]; \
+                 iou_predictions f32[?,?]; masks f32[?,?,?,?]"
+            ));
+            let layouts = (EncoderLayout::recognise(&encoder).unwrap(), DecoderLayout::recognise(&decoder).unwrap());
+            let made = ModelInfo::of_pair("m".to_owned(), 0, (encoder, &layouts.0), (decoder, &layouts.1));
+            made.err().map(|e| e.to_string())
+        };
+        let [embedding, mask, low_res] = ["1,256,64,64", "1,1,256,256", "1,4,256,256"];
+        assert_eq!(refusal(embedding, mask, low_res), None);
+        for (refused, says) in [
+            (
+                refusal("1,256,64,1099511627776", mask, low_res),
+                "is [1, 256, 64, 1099511627776], expected [1, C, h, w], C up to 4096, h and w up to 1024",
+            ),
+            (refusal("1,1099511627776,64,64", mask, low_res), "C up to 4096, h and w up to 1024"),
+            (
+                refusal(embedding, "1,1,1000000,1000000", low_res),
+                "4 masks of 1000000 a side, expected at most 65 masks",
+            ),
+            (
+                refusal(embedding, mask, "1,1099511627776,256,256"),
+                "`low_res_masks` is 1099511627776 masks of 256 a side",
+            ),
+        ] {
+            assert!(refused.as_ref().is_some_and(|message| message.contains(says)), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn masks_that_the_prompt_encoder_cannot_make_small_are_refused() {
+        let plain = include_str!("../../tests/golden/sam/bundle.json");
+        let with = |from: &str, to: &str| {
+            assert!(plain.contains(from));
+            let files: &[(&str, &[u8])] = vec![(DESCRIPTION, plain.replace(from, to).leak().as_bytes())].leak();
+            let encoder = graph("image f32[1,3,512,512] -> image_embeddings f32[1,32,32,32]");
+            let decoder = graph(
+                "image_embeddings f32[1,32,32,32]; sparse_prompt_embeddings f32[?,?,32]; \
+                 dense_prompt_embeddings f32[?,32,32,32] -> low_res_masks f32[?,?,?,?]; iou_predictions f32[?,4]",
+            );
+            let layouts = (EncoderLayout::recognise(&encoder).unwrap(), DecoderLayout::recognise(&decoder).unwrap());
+            let bundle = Bundle::embedded(files).unwrap();
+            ModelInfo::of_bundle(&bundle, (encoder, &layouts.0), (decoder, &layouts.1)).map(|_| ())
+        };
+        with("external", "external").unwrap();
+        assert_eq!(
+            with("\"low_res_size\": 128", "\"low_res_size\": 64").unwrap_err().to_string(),
+            "embedded bundle.json: low_res_size is 64 for embedding_shape [1, 32, 32, 32], expected 4 for each cell, in a \
+             bundle with mask prompts outside of the graph"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, DECODER, DESCRIPTION, ENCODER, MAX_IMAGE_SIZE, PROMPT_ENCODER};
+use super::engines::Kept;
 use super::execution::ShapeProfile;
 use super::layout::{
     DecoderLayout, EncoderLayout, MemoryGraph, PromptInput, Signature, check_pair, recognise_decoder, recognise_encoder,
@@ -74,12 +75,14 @@ impl Model {
             return Ok(files.open(options, &Skip::default(), say)?.model);
         }
         let fp32 = SessionOptions {
-            providers: vec![Provider::Cuda, Provider::Cpu],
             precision: files.has_variants().then_some(Precision::Fp32),
             gpu: GpuOptions { fp16: false, cuda_graphs: false, engine_cache: None, ..options.gpu.clone() },
             ..options.clone()
         };
-        let reference = || Ok(files.open(&fp32, &Skip::default(), say)?.model);
+        let reference = |providers: &[Provider]| {
+            let fp32 = SessionOptions { providers: providers.to_vec(), ..fp32.clone() };
+            Ok(files.open(&fp32, &Skip::default(), say)?.model)
+        };
         // Each round ends with a model that runs, or leaves out one provider or one precision of it more.
         let mut skip = Skip::default();
         loop {
@@ -90,15 +93,17 @@ impl Model {
                     used.refuse(problem, provider, &engines, &mut skip.model, say);
                     continue;
                 }
+                passed(&engines);
                 model.decoder.settle();
             }
             // What does not work of the memory runs elsewhere, and pictures are segmented where they were.
             let used = Used::of(model.decoder.memory_providers().into_iter().flatten());
-            if let Some(provider) = used.untried(&memory_engines)
-                && let Err(problem) = trial::run_memory(&mut model, reference)
-            {
-                used.refuse(problem, provider, &memory_engines, &mut skip.memory, say);
-                continue;
+            if let Some(provider) = used.untried(&memory_engines) {
+                if let Err(problem) = trial::run_memory(&mut model, reference) {
+                    used.refuse(problem, provider, &memory_engines, &mut skip.memory, say);
+                    continue;
+                }
+                passed(&memory_engines);
             }
             return Ok(model);
         }
@@ -112,14 +117,20 @@ struct Skip {
     memory: Vec<Refused>,
 }
 
-/// Folders of TensorRT's engines, and whether they were there.
-type EngineFolders = Vec<(PathBuf, bool)>;
-
 struct Opened {
     model: Model,
     /// Of what of encoder and decoder runs on TensorRT.
-    engines: EngineFolders,
-    memory_engines: EngineFolders,
+    engines: Vec<Kept>,
+    memory_engines: Vec<Kept>,
+}
+
+/// Nobody has to try these engines again. Where that cannot be written down, the next start does.
+fn passed(engines: &[Kept]) {
+    for kept in engines.iter().filter(|kept| !kept.checked) {
+        if let Err(e) = engines::pass(&kept.folder) {
+            tracing::debug!("{e}");
+        }
+    }
 }
 
 /// What runs some of a model's sessions.
@@ -130,10 +141,10 @@ impl Used {
         Used(reports.into_iter().map(|report| (report.used, report.precision)).collect())
     }
 
-    /// The provider that is to be tried. Engines that were there are sealed, so they were checked when they were built.
-    fn untried(&self, engines: &EngineFolders) -> Option<Provider> {
+    /// The provider that is to be tried. Of engines on disk it is known where that was done.
+    fn untried(&self, engines: &[Kept]) -> Option<Provider> {
         let tried = self.0.iter().all(|(p, _)| *p == Provider::Tensorrt)
-            && engines.iter().all(|(_, warm)| *warm)
+            && engines.iter().all(|kept| kept.checked)
             && engines.len() == self.0.len();
         self.0.iter().map(|(provider, _)| *provider).find(|provider| provider.on_gpu() && !tried)
     }
@@ -143,7 +154,7 @@ impl Used {
         &self,
         problem: Problem,
         provider: Provider,
-        engines: &EngineFolders,
+        engines: &[Kept],
         skip: &mut Vec<Refused>,
         say: &dyn Fn(&str),
     ) {
@@ -153,10 +164,11 @@ impl Used {
                 say(&format!("not on {provider}: {reason}"));
                 skip.push(Refused { provider, precision: None, reason });
             }
-            Problem::Inexact(reason) => {
+            Problem::Inexact { reason, compared } => {
                 say(&format!("not on {provider} in fp16: {reason}"));
-                for (folder, _) in engines {
-                    if let Err(e) = engines::refuse(folder, &reason) {
+                // What is wrong with fp32, to compare with, may be well at the next start.
+                for kept in engines.iter().filter(|kept| kept.half && compared) {
+                    if let Err(e) = engines::refuse(&kept.folder, &reason) {
                         tracing::warn!("{e}");
                     }
                 }
@@ -277,8 +289,9 @@ impl Model {
         let (file, spec) = (info.encoder.file.clone(), info.input_spec());
         let mut decoder =
             MaskDecoder::new(decoder.session, decoder_layout, decoder.report, info, prompt_encoder, options)?;
-        if matches!(description, Description::Graphs { .. }) {
-            probe(&mut decoder, &encoder_layout)?;
+        let described = matches!(description, Description::Bundle(_));
+        if !(described && decoder.layout().ours()) {
+            probe(&mut decoder, &encoder_layout, described)?;
             decoder.settle();
         }
         let info = decoder.info().clone();

@@ -7,7 +7,7 @@
 
 use super::decoded::Raw;
 use super::decoder::MaskDecoder;
-use super::layout::{EncoderLayout, FusedInputs, TensorSpec};
+use super::layout::{EncoderLayout, FusedInputs, TensorSpec, embedding_shape};
 use super::{Embedding, Error, ModelInfo};
 use crate::pixels::{Geometry, Resize};
 use crate::prompt::Prompt;
@@ -21,12 +21,15 @@ const ROUNDING: f32 = 4e-6;
 /// Size of the values of the made-up embedding, and of the high-resolution features, which would drown the prompts.
 const EMBEDDING: f32 = 0.1;
 const FEATURES: f32 = 0.01;
+/// Numbers of the largest embedding that is made up: SAM-HQ has one of 12.6 million.
+const MAX_NUMBERS: usize = 1 << 28;
 
-/// Tries `decoder` on what its encoder would make of some picture, and corrects what its signature promised.
+/// Tries `decoder` on what its encoder would make of some picture, and corrects what its signature promised. How many
+/// masks there are says the description of a model that has one.
 ///
 /// # Errors
 /// [`Error::Session`] and [`Error::Tensor`] where a single object cannot be decoded.
-pub(super) fn probe(decoder: &mut MaskDecoder, encoder: &EncoderLayout) -> Result<(), Error> {
+pub(super) fn probe(decoder: &mut MaskDecoder, encoder: &EncoderLayout, described: bool) -> Result<(), Error> {
     let Some(embedding) = embedding(decoder.info(), &decoder.layout().embeddings, encoder)? else {
         let note = "not tried while opening: the graphs leave the sizes of the embeddings open";
         decoder.info_mut().notes.push(note.to_owned());
@@ -44,7 +47,9 @@ pub(super) fn probe(decoder: &mut MaskDecoder, encoder: &EncoderLayout) -> Resul
         alone.extend(decoder.all_masks(&embedding, std::slice::from_ref(prompt))?);
     }
     let [first, second] = alone.as_slice() else { return Ok(()) };
-    masks(decoder.info_mut(), first.ious.len());
+    if !described {
+        masks(decoder.info_mut(), first.ious.len());
+    }
     let tolerance = tolerance(first, second);
     // Another prompt was decoded in between, so that undefined memory has had a chance to change.
     let again = decoder.all_masks(&embedding, &prompts[..1])?;
@@ -153,10 +158,15 @@ fn embedding(info: &ModelInfo, wanted: &[TensorSpec], encoder: &EncoderLayout) -
     for (i, tensor) in wanted.iter().enumerate() {
         let size_of_values = if i == 0 { EMBEDDING } else { FEATURES };
         let made = encoder.outputs.iter().find(|t| t.name == tensor.name);
-        // Only the number of images may be open, and that is one.
-        let size = |axis: usize| tensor.fixed(axis).or(made.and_then(|t| t.fixed(axis))).or((axis == 0).then_some(1));
-        let Some(shape) = (0..tensor.shape.len()).map(size).collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let values = (0..shape.iter().product()).map(|_| size_of_values * value()).collect();
+        let Some(shape) = embedding_shape(tensor, made) else { return Ok(None) };
+        let numbers = shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size)).filter(|n| *n <= MAX_NUMBERS);
+        let numbers = numbers.ok_or_else(|| Error::Tensor {
+            file: info.decoder.file.clone(),
+            tensor: tensor.name.clone(),
+            found: format!("{shape:?}"),
+            expected: format!("at most {MAX_NUMBERS} numbers"),
+        })?;
+        let values = (0..numbers).map(|_| size_of_values * value()).collect();
         parts.push((tensor.name.clone(), shape, values));
     }
     let side = info.image_size as u32;
@@ -165,6 +175,8 @@ fn embedding(info: &ModelInfo, wanted: &[TensorSpec], encoder: &EncoderLayout) -
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::DecoderLayout;
+    use super::super::layout::tests::graph;
     use super::*;
 
     fn raw(low_res: &[f32]) -> Vec<Raw> {
@@ -190,5 +202,30 @@ mod tests {
     fn what_is_not_a_number_or_of_another_size_is_a_difference_too() {
         assert!(difference(&raw(&[f32::NAN]), &raw(&[f32::NAN]), 0.1).unwrap().contains("not finite"));
         assert!(difference(&raw(&[1.0, 2.0]), &raw(&[1.0]), 0.1).unwrap().contains("1 logits in the place of 2"));
+    }
+
+    #[test]
+    fn embeddings_of_absurd_sizes_are_not_made() {
+        let encoder = "image f32[1,3,128,128] -> image_embeddings f32[1,16,8,8]; features f32[1,16,8,8]";
+        let made_up = |features: &str| {
+            let features = format!("features f32[{features}]");
+            let encoder = graph(&encoder.replace("features f32[1,16,8,8]", &features));
+            let decoder = graph(&format!(
+                "image_embeddings f32[1,16,8,8]; {features}; point_coords f32[?,?,2]; point_labels f32[?,?] -> \
+                 low_res_masks f32[?,4,32,32]; iou_predictions f32[?,4]"
+            ));
+            let layouts = (EncoderLayout::recognise(&encoder).unwrap(), DecoderLayout::recognise(&decoder).unwrap());
+            let info = ModelInfo::of_pair("m".to_owned(), 0, (encoder, &layouts.0), (decoder, &layouts.1)).unwrap();
+            embedding(&info, &layouts.1.embeddings, &layouts.0)
+        };
+        assert!(made_up("?,32,32,32").unwrap().is_some());
+        assert!(made_up("1,?,32,32").unwrap().is_none());
+        for absurd in ["1,32,1000000,1000000", "1,1099511627776,1099511627776,2"] {
+            let message = made_up(absurd).map(|_| ()).unwrap_err().to_string();
+            assert!(
+                message.contains("`features` is [1, ") && message.contains("at most 268435456 numbers"),
+                "{message}"
+            );
+        }
     }
 }

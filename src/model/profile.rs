@@ -1,7 +1,7 @@
 //! The range of shapes that TensorRT builds the decoder's engine for.
 
 use super::execution::ShapeProfile;
-use super::layout::{DecoderLayout, TensorSpec};
+use super::layout::{DecoderLayout, TensorSpec, embedding_shape};
 use super::{ModelInfo, SessionOptions};
 
 /// TensorRT builds the decoder's engine for one to `max_objects` objects and one to `max_tokens` tokens, the fastest for
@@ -13,6 +13,13 @@ pub(super) fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &Sessio
     let (usual, usual_tokens) = (options.opt_objects.clamp(1, most), options.opt_tokens.clamp(1, tokens));
     let channels = info.embedding_shape[1];
     let [h, w] = [info.embedding_shape[2], info.embedding_shape[3]];
+    let open = |t: &&TensorSpec| (0..t.shape.len()).any(|axis| t.dynamic(axis));
+    // TensorRT takes a range for all of the open inputs or for none.
+    for embedding in layout.embeddings.iter().filter(open) {
+        if let Some(shape) = embedding_shape(embedding, info.encoder.output(&embedding.name)) {
+            profile.add(&embedding.name, &shape, &shape, &shape);
+        }
+    }
     let Some(fused) = &layout.fused else {
         let name = "sparse_prompt_embeddings";
         profile.add(name, &[1, 1, channels], &[usual, usual_tokens, channels], &[most, tokens, channels]);
@@ -36,11 +43,43 @@ pub(super) fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &Sessio
         profile.add(&boxes.name, &[1, 0, 4], &[1, usual, 4], &[1, most, 4]);
     }
     if let Some([mask, flag]) = &fused.mask
-        && layout.batched
+        && [mask, flag].iter().any(open)
     {
         profile.add(&mask.name, &[1, 1, side, side], &[usual, 1, side, side], &[most, 1, side, side]);
         let flags = |objects| [if fused.flag_per_object { objects } else { 1 }];
         profile.add(&flag.name, &[1], &flags(usual), &flags(most));
     }
     profile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::EncoderLayout;
+    use super::super::layout::tests::graph;
+    use super::*;
+
+    #[test]
+    fn embeddings_of_an_open_number_of_images_have_a_range_too() {
+        let profile_of = |made: &str, wanted: &str| {
+            let features = "image_positional_embeddings f32[1,256,64,64]";
+            let encoder =
+                graph(&format!("pixel_values f32[?,3,1024,1024] -> image_embeddings f32[{made}]; {features}"));
+            let decoder = graph(&format!(
+                "input_points f32[?,?,?,2]; input_labels i64[?,?,?]; image_embeddings f32[{wanted}]; {features} -> \
+                 iou_scores f32[?,?,3]; pred_masks f32[?,?,3,256,256]"
+            ));
+            let (encoder_layout, layout) =
+                (EncoderLayout::recognise(&encoder).unwrap(), DecoderLayout::recognise(&decoder).unwrap());
+            let pair = ((encoder, &encoder_layout), (decoder, &layout));
+            let info = ModelInfo::of_pair("m".to_owned(), 0, pair.0, pair.1).unwrap();
+            profile(&layout, &info, &SessionOptions::default())
+        };
+        for (made, wanted) in [("?,256,64,64", "?,256,64,64"), ("1,256,64,64", "?,?,?,?"), ("?,?,64,64", "?,256,?,?")] {
+            let ShapeProfile { min, opt, max } = profile_of(made, wanted);
+            assert_eq!(min, "image_embeddings:1x256x64x64,input_points:1x1x1x2,input_labels:1x1x1");
+            assert_eq!(opt, "image_embeddings:1x256x64x64,input_points:1x1x2x2,input_labels:1x1x2");
+            assert_eq!(max, "image_embeddings:1x256x64x64,input_points:1x64x16x2,input_labels:1x64x16");
+        }
+        assert!(profile_of("?,256,64,64", "1,256,64,64").min.starts_with("input_points"), "nothing is open");
+    }
 }

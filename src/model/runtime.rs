@@ -77,11 +77,12 @@ fn library_path() -> Result<PathBuf, Error> {
     match std::env::var_os("ORT_DYLIB_PATH") {
         Some(path) if !path.is_empty() => {
             let path = PathBuf::from(path);
-            if path.is_file() {
-                Ok(path)
-            } else {
-                Err(Error::Runtime { reason: format!("ORT_DYLIB_PATH={} is not a file", path.display()) })
+            let refused = |why: String| Error::Runtime { reason: format!("ORT_DYLIB_PATH={}{why}", path.display()) };
+            if !path.is_file() {
+                return Err(refused(" is not a file".to_owned()));
             }
+            // The loader looks for a bare name everywhere but in the working folder.
+            std::path::absolute(&path).map_err(|e| refused(format!(": {e}")))
         }
         _ => Ok(PathBuf::from(format!("{}onnxruntime{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))),
     }
@@ -90,7 +91,7 @@ fn library_path() -> Result<PathBuf, Error> {
 fn load(path: &Path) -> Result<Environment, Error> {
     let builder = match ort::init_from(path) {
         Ok(builder) => builder,
-        // Distributions install the bare name only with the development package.
+        // Not given, but the usual name: distributions install it only with the development package.
         Err(first) if path.is_relative() => ort::init_from(path.with_extension("so.1"))
             .map_err(|_| Error::Runtime { reason: format!("ORT_DYLIB_PATH is not set and {first}") })?,
         Err(e) => return Err(Error::Runtime { reason: e.to_string() }),

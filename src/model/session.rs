@@ -1,13 +1,15 @@
 //! Opening ONNX Runtime sessions on the first provider that can be had, and saying which one that was.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Instant;
 
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use sha2::{Digest, Sha256};
 
-use super::bundle::{Bundle, DECODER, ENCODER, MEMORY_ATTENTION, MEMORY_ENCODER, hash_file};
-use super::engines::Engines;
+use super::bundle::{Bundle, DECODER, ENCODER, MEMORY_ATTENTION, MEMORY_ENCODER, hash_file, hash_of, hex};
+use super::engines::{Engines, Kept};
 use super::execution::{Plan, ShapeProfile};
 use super::layout::{Signature, TensorSpec};
 use super::options::SessionOptions;
@@ -30,16 +32,24 @@ impl Graph<'_> {
         }
     }
 
-    /// SHA-256 of the file; of a bundle as its description has it, which was checked.
-    fn hash(&self) -> Result<String, String> {
+    /// SHA-256 of the file with its weights, in other files too; of a bundle as its description has them, which was
+    /// checked.
+    fn hash(&self) -> Result<String, Error> {
         match self {
-            Graph::File(path) => hash_file(path).map_err(|e| e.to_string()),
-            Graph::Bundled(bundle, name) => bundle
-                .manifest
-                .files
-                .get(*name)
-                .map(|entry| entry.sha256.clone())
-                .ok_or_else(|| format!("bundle.json does not list {name}")),
+            Graph::File(path) => {
+                let content = file::read(path, file::MAX_GRAPH)?;
+                let mut hashes = vec![hex(&Sha256::digest(&content))];
+                for name in locations(&content) {
+                    let weights = path.with_file_name(name);
+                    file::checked_size(&weights, file::MAX_WEIGHTS)?;
+                    hashes.push(hash_file(&weights)?);
+                }
+                Ok(hash_of(&hashes))
+            }
+            Graph::Bundled(bundle, name) => {
+                let hashes = bundle.manifest.with_weights(name).map(|(_, entry)| entry.sha256.clone());
+                Ok(hash_of(&hashes.collect::<Vec<_>>()))
+            }
         }
     }
 
@@ -53,6 +63,23 @@ impl Graph<'_> {
             }
         }
     }
+}
+
+/// The files that a graph has weights in, as it names them: each is the value of a `location` among its protobuf's
+/// `external_data`.
+fn locations(graph: &[u8]) -> BTreeSet<String> {
+    const KEY: &[u8] = b"\x0a\x08location\x12";
+    let starts = graph.windows(KEY.len()).enumerate().filter(|(_, bytes)| *bytes == KEY);
+    let name = |(at, _): (usize, _)| {
+        // Its length, seven bits a byte.
+        let (length, rest) = match &graph[at + KEY.len()..] {
+            [length @ ..128, rest @ ..] => (usize::from(*length), rest),
+            [low, high @ ..128, rest @ ..] => (usize::from(low & 127) | usize::from(*high) << 7, rest),
+            _ => return None,
+        };
+        std::str::from_utf8(rest.get(..length)?).ok().map(ToOwned::to_owned)
+    };
+    starts.filter_map(name).collect()
 }
 
 /// Which of a model's graphs.
@@ -168,8 +195,8 @@ pub(super) struct Opened {
     pub session: Session,
     pub signature: Signature,
     pub report: ProviderReport,
-    /// Where TensorRT keeps its engines, and whether they were there already.
-    pub engines: Option<(PathBuf, bool)>,
+    /// Where TensorRT keeps its engines.
+    pub engines: Option<Kept>,
 }
 
 /// One way to run a graph on a provider.
@@ -255,7 +282,7 @@ pub(super) fn open(graphs: Graphs<'_>, request: &Request<'_>) -> Result<Opened, 
     Err(Error::NoProvider { file: label, refused })
 }
 
-type WithEngines = (Session, Option<(PathBuf, bool)>);
+type WithEngines = (Session, Option<Kept>);
 
 fn open_on(
     plan: &Plan<'_>,
@@ -275,7 +302,7 @@ fn open_on(
     let not_kept = |why: String| format!("the TensorRT engines of {label} are not kept on disk: {why}");
     let mut engines = None;
     if let Some(cache) = &request.options.gpu.engine_cache {
-        let graph = graph.hash()?;
+        let graph = graph.hash().map_err(|e| e.to_string())?;
         match Engines::open(cache, &graph, &label, plan, notes) {
             Ok(opened) => engines = Some(opened),
             Err(why) => notes.push(not_kept(why)),
@@ -316,8 +343,7 @@ fn open_on(
             engines = None;
         }
     }
-    let state = engines.map(|engines| (engines.folder().to_owned(), engines.warm()));
-    Ok((session, state))
+    Ok((session, engines.as_ref().map(Engines::kept)))
 }
 
 /// A run that failed.
@@ -374,5 +400,45 @@ mod tests {
         let full = "CUDA failure 2: out of memory ; GPU=0";
         assert!(out_of_memory(full) && explained(full.to_owned()).contains("precision fp16"));
         assert_eq!(explained("no kernel for Foo".to_owned()), "no kernel for Foo");
+    }
+
+    #[test]
+    fn engines_are_of_a_graph_with_the_weights_beside_it() {
+        let folder = std::env::temp_dir().join(format!("promptseg-weights-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        for name in ["image_encoder.onnx", "image_encoder.onnx.data"] {
+            std::fs::copy(golden.join("external").join(name), folder.join(name)).unwrap();
+        }
+        let path = folder.join("image_encoder.onnx");
+        assert_eq!(
+            locations(&std::fs::read(&path).unwrap()).into_iter().collect::<Vec<_>>(),
+            ["image_encoder.onnx.data"]
+        );
+        let hash = || Graph::File(&path).hash();
+        let before = hash().unwrap();
+        std::fs::write(folder.join("image_encoder.onnx.data"), "other weights").unwrap();
+        assert_ne!(hash().unwrap(), before);
+        std::fs::remove_file(folder.join("image_encoder.onnx.data")).unwrap();
+        assert!(hash().unwrap_err().to_string().contains("image_encoder.onnx.data"));
+        std::fs::remove_dir_all(&folder).unwrap();
+
+        let plain = golden.join("official/mask_decoder.onnx");
+        assert_eq!(Graph::File(&plain).hash().unwrap(), hash_file(&plain).unwrap());
+        assert!(locations(b"\x0a\x08location\x12\x05wei").is_empty() && locations(b"\x0a\x08location\x12").is_empty());
+        // Of a bundle, by what it lists.
+        let description = include_str!("../../tests/golden/variants/bundle.json");
+        let hash = |weights: &str| {
+            let mut manifest = super::super::Manifest::parse(description.as_bytes(), "").unwrap();
+            let mut entry = manifest.files["prompt_encoder.safetensors"].clone();
+            entry.sha256 = weights.repeat(64);
+            manifest.files.insert("image_encoder.onnx_data".to_owned(), entry);
+            let hashes =
+                |graph| manifest.with_weights(graph).map(|(_, entry)| entry.sha256.clone()).collect::<Vec<_>>();
+            [hash_of(&hashes("image_encoder.onnx")), hash_of(&hashes("mask_decoder.onnx"))]
+        };
+        let [a, b] = [hash("a"), hash("b")];
+        assert!(a[0] != b[0] && a[1] == b[1]);
+        assert!(description.contains(&a[1]), "a graph alone keeps its hash");
     }
 }

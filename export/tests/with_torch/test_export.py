@@ -1,13 +1,16 @@
 """A bundle is written when it is equal to PyTorch, and only then."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
+import promptseg_export.export
 import pytest
 import torch
-from promptseg_export import checks, cli, graphs, mobile_sam, parity, sam, sam_hq
+from promptseg_export import bundle, checks, cli, graphs, mobile_sam, parity, sam, sam_hq
 from promptseg_export.export import export
 from promptseg_export.parity import Mismatch, Proof
 
@@ -104,6 +107,37 @@ def test_an_export_replaces_an_older_one(smallest, said, tmp_path):
     assert json.loads((tmp_path / "bundle.json").read_text())["name"] == "second"
     assert not (tmp_path / "image_encoder.int8.onnx").exists()
     assert (tmp_path / "notes.txt").read_text() == "not ours"
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """An export that takes no time."""
+
+    def write(family, name, source, folder, precisions, say):
+        (folder / "image_encoder.onnx").write_text(name)
+        bundle.write_description(folder, {"name": name})
+
+    monkeypatch.setattr(promptseg_export.export, "write", write)
+
+
+def test_out_may_be_on_another_file_system(at_once, said, tmp_path):
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system")
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        (tmp_path / "out").symlink_to(folder)
+        for name in ("first", "second"):
+            export(None, name, "source", tmp_path / "out", ("fp32",), said)
+        assert {p.name for p in Path(folder).iterdir()} == {"bundle.json", "image_encoder.onnx"}
+        assert (tmp_path / "out/image_encoder.onnx").read_text() == "second"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_out_may_be_the_working_folder_with_a_damaged_bundle(at_once, said, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundle.json").write_text("{")
+    export(None, "name", "source", Path("."), ("fp32",), said)
+    assert {p.name for p in tmp_path.iterdir()} == {"bundle.json", "image_encoder.onnx"}
 
 
 def test_large_weights_lie_beside_the_graph(smallest, said, monkeypatch, tmp_path):

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use image::{Rgb, RgbImage};
-use promptseg::model::{DecodeOptions, Model, ProviderReport};
+use promptseg::model::{DecodeOptions, Model, ModelInfo, ProviderReport};
 use promptseg::prompt::Prompt;
 use promptseg::segmenter::Segmenter;
 use serde_json::{Value, json};
@@ -91,6 +91,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         "threads": options.session_threads(),
         "image": [image.width(), image.height()],
         "runs": arguments.runs,
+        "prompt": if prompt(segmenter.info(), &image, 0.5).bbox.is_some() { "box" } else { "click" },
         "batch": BATCH,
         "load_ms": (load_ms * 1e3).round() / 1e3,
     });
@@ -111,9 +112,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn measure(segmenter: &mut Segmenter, image: &RgbImage, runs: u32) -> Result<Vec<(&'static str, Stage)>, Failure> {
-    let (w, h) = (image.width() as f32, image.height() as f32);
-    let click = [Prompt::point(w * 0.4, h * 0.5)];
-    let batch: Vec<Prompt> = (0..BATCH).map(|i| Prompt::point(w * (i as f32 + 0.5) / BATCH as f32, h * 0.5)).collect();
+    let info = segmenter.info();
+    let click = [prompt(info, image, 0.4)];
+    let batch: Vec<Prompt> = (0..BATCH).map(|i| prompt(info, image, (i as f32 + 0.5) / BATCH as f32)).collect();
     let [mut preprocess, mut encode, mut decode, mut postprocess, mut many] = [const { Stage(Vec::new()) }; 5];
     let bar = terminal::progress(runs as usize + 1, "runs");
     let options = DecodeOptions::default();
@@ -141,6 +142,17 @@ fn measure(segmenter: &mut Segmenter, image: &RgbImage, runs: u32) -> Result<Vec
     ])
 }
 
+/// A click at a part of the picture's width, or a box around it where the model takes no click alone.
+fn prompt(info: &ModelInfo, image: &RgbImage, at: f32) -> Prompt {
+    let (w, h) = (image.width() as f32, image.height() as f32);
+    let (x, y) = (w * at, h * 0.5);
+    let click = Prompt::point(x, y);
+    match info.refusal(&click) {
+        None => click,
+        Some(_) => Prompt::bbox(x - 0.1 * w, y - 0.2 * h, x + 0.1 * w, y + 0.2 * h),
+    }
+}
+
 fn table(report: &Value, stages: &[(&'static str, Stage)]) {
     let text = |key: &str| report[key].as_str().unwrap_or("unknown").to_owned();
     terminal::print(format!(
@@ -163,7 +175,7 @@ fn table(report: &Value, stages: &[(&'static str, Stage)]) {
     for (name, stage) in stages {
         let name = match *name {
             "decode_batch_ms" => format!("decode {BATCH} objects"),
-            "decode_ms" => "decode one click".to_owned(),
+            "decode_ms" => format!("decode one {}", text("prompt")),
             other => other.trim_end_matches("_ms").to_owned(),
         };
         let [low, median, high] = stage.spread();

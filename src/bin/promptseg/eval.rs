@@ -2,16 +2,16 @@
 //!
 //! Mean IoU over all objects of: the chosen mask after one click (`click1`), the best of its candidates
 //! (`click1_oracle`), a box (`box`), and two corrections after the click (`click3`), each where the error is widest, with the
-//! previous logits fed back. The same protocol as `train/evaluate.py`.
+//! previous logits fed back. The same protocol as `train/evaluate.py`. What the model does not take is left out.
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, RgbImage};
-use promptseg::model::{Candidate, Candidates, DecodeOptions, SessionOptions};
+use promptseg::model::{Candidate, Candidates, DecodeOptions, ModelInfo, SessionOptions};
 use promptseg::pixels::decode_compressed;
-use promptseg::prompt::{Point, Prompt};
+use promptseg::prompt::{LowResLogits, Point, Prompt};
 use promptseg::segmenter::Segmenter;
 use serde::{Deserialize, Serialize};
 
@@ -41,14 +41,17 @@ struct Object {
     bbox: [f32; 4],
 }
 
-/// The last line of the output.
+/// The last line of the output, with what was measured.
 #[derive(Serialize)]
 struct Report {
-    click1: f64,
-    click1_oracle: f64,
-    #[serde(rename = "box")]
-    bbox: f64,
-    click3: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    click1: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    click1_oracle: Option<f64>,
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    bbox: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    click3: Option<f64>,
     encode_ms: f64,
     decode_ms: f64,
 }
@@ -73,6 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         None => promptseg::model::Model::tiny(&options)?,
     };
     let name = model.info.name.clone();
+    let refused = Refused::of(&model.info);
     let mut segmenter = Segmenter::new(model);
     let mut scores = Scores::default();
     let mut scene = String::new();
@@ -89,7 +93,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             scores.encode_ms.push(timings.preprocess_ms + timings.run_ms);
         }
         let inside: Vec<bool> = truth.pixels().map(|p| p.0[0] == object.object).collect();
-        measure(&mut segmenter, object, &inside, &mut scores)?;
+        measure(&mut segmenter, object, &inside, &refused, &mut scores)?;
         progress(i + 1, objects.len());
     }
     let report = Report {
@@ -100,15 +104,43 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         encode_ms: median(&mut scores.encode_ms),
         decode_ms: median(&mut scores.decode_ms),
     };
+    let Refused { click, bbox, correction } = refused;
+    for (what, refused) in [("click1 and click1_oracle", click), ("box", bbox), ("click3", correction)] {
+        if let Some(kind) = refused {
+            println!("{what} left out: the model does not take {kind}");
+        }
+    }
     println!("{name}: {} objects, mean IoU; median times on {THREADS} threads of the CPU", objects.len());
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
+}
+
+/// What of the prompts the model does not take, in words.
+struct Refused {
+    click: Option<&'static str>,
+    bbox: Option<&'static str>,
+    correction: Option<&'static str>,
+}
+
+impl Refused {
+    fn of(info: &ModelInfo) -> Refused {
+        let click = Prompt::point(0.0, 0.0);
+        let mask = LowResLogits { side: 0, data: Default::default() };
+        let points = [Point::foreground(0.0, 0.0), Point::background(0.0, 0.0)];
+        let corrected = points.into_iter().fold(click.clone(), Prompt::with_point).with_mask(mask);
+        Refused {
+            click: info.refusal(&click),
+            bbox: info.refusal(&Prompt::bbox(0.0, 0.0, 1.0, 1.0)),
+            correction: info.refusal(&corrected),
+        }
+    }
 }
 
 fn measure(
     segmenter: &mut Segmenter,
     object: &Object,
     truth: &[bool],
+    refused: &Refused,
     scores: &mut Scores,
 ) -> Result<(), Box<dyn Error>> {
     let mut decode = |prompt: &Prompt, options: &DecodeOptions| -> Result<Vec<Candidate>, Box<dyn Error>> {
@@ -120,17 +152,22 @@ fn measure(
     let auto = DecodeOptions::default();
     let multi = DecodeOptions { candidates: Candidates::Multi, all_masks: true, ..DecodeOptions::default() };
 
+    if refused.bbox.is_none() {
+        let [x_min, y_min, x_max, y_max] = object.bbox;
+        let boxed = decode(&Prompt::bbox(x_min, y_min, x_max, y_max), &auto)?;
+        scores.bbox.push(iou(&boxed[0], truth));
+    }
+    if refused.click.is_some() {
+        return Ok(());
+    }
     let [x, y] = object.click;
     let mut prompt = Prompt::point(x, y);
-    let candidates = decode(&prompt, &multi)?;
-    scores.click1.push(iou(&candidates[0], truth));
-    scores.oracle.push(candidates.iter().map(|c| iou(c, truth)).fold(0.0, f64::max));
-
-    let [x_min, y_min, x_max, y_max] = object.bbox;
-    let boxed = decode(&Prompt::bbox(x_min, y_min, x_max, y_max), &auto)?;
-    scores.bbox.push(iou(&boxed[0], truth));
-
-    let mut current = candidates;
+    let mut current = decode(&prompt, &multi)?;
+    scores.click1.push(iou(&current[0], truth));
+    scores.oracle.push(current.iter().map(|c| iou(c, truth)).fold(0.0, f64::max));
+    if refused.correction.is_some() {
+        return Ok(());
+    }
     for _ in 0..2 {
         let chosen = &current[0];
         prompt = prompt.with_point(correction(&chosen.mask.full(), truth, chosen.mask.width as usize));
@@ -222,9 +259,10 @@ fn labels(path: &Path) -> Result<GrayImage, String> {
     image::open(path).map(|image| image.into_luma8()).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn mean(values: &[f64]) -> f64 {
-    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-    (mean * 1e4).round() / 1e4
+/// None of nothing.
+fn mean(values: &[f64]) -> Option<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (!values.is_empty()).then_some((mean * 1e4).round() / 1e4)
 }
 
 fn median(values: &mut [f64]) -> f64 {

@@ -53,7 +53,8 @@ struct Runs {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let wheel = terminal::spinner("looking");
     let mut files = Vec::new();
-    if let Some(folder) = arguments.path.as_deref().and_then(Bundle::folder_of) {
+    let alone = arguments.path.as_deref().filter(|_| arguments.decoder.is_none());
+    if let Some(folder) = alone.and_then(Bundle::folder_of) {
         files = bundle_files(&Bundle::describe(&folder)?);
     }
     let (model, trials) = try_providers(arguments);

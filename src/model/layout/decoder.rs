@@ -1,6 +1,6 @@
 //! Mask decoders: recognised by what their tensors are called, then checked for types and shapes.
 
-use super::known::{Family, KNOWN, Known};
+use super::known::{FUSED, Family, KNOWN, Known};
 use super::{Signature, TensorSpec};
 use crate::model::Error;
 
@@ -92,6 +92,11 @@ impl DecoderLayout {
 
     pub fn prompts(&self) -> PromptInput {
         if self.fused.is_some() { PromptInput::Fused } else { PromptInput::External }
+    }
+
+    /// Whether it is made for our bundles, whose description says all that there is to know.
+    pub fn ours(&self) -> bool {
+        [EXTERNAL, FUSED].contains(&self.name)
     }
 
     fn external(graph: &Signature) -> Option<DecoderLayout> {

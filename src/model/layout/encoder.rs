@@ -69,6 +69,13 @@ impl EncoderLayout {
     }
 }
 
+/// Shape of an embedding that the decoder wants, by whichever graph fixes it; none where neither does. Only the number
+/// of images may be open, and that is one.
+pub fn embedding_shape(wanted: &TensorSpec, made: Option<&TensorSpec>) -> Option<Vec<usize>> {
+    let size = |axis: usize| wanted.fixed(axis).or(made.and_then(|t| t.fixed(axis)));
+    (0..wanted.shape.len()).map(|axis| size(axis).or((axis == 0).then_some(1))).collect()
+}
+
 /// Checks that everything the decoder wants of the picture is made by the encoder, with shapes that agree.
 pub fn check_pair(encoder: &Signature, decoder: &Signature, wanted: &[TensorSpec]) -> Result<(), Error> {
     for wanted in wanted {

@@ -63,6 +63,9 @@ pub(super) struct Known {
     pub dynamic_batch: Option<bool>,
 }
 
+/// Our own, with the prompts as coordinates.
+pub(super) const FUSED: &str = "promptseg fused";
+
 const OFFICIAL: Known = Known {
     name: "official SAM",
     family: Family::Sam,
@@ -169,7 +172,7 @@ pub(super) const KNOWN: &[Known] = &[
     },
     // Last, because it takes any embedding.
     Known {
-        name: "promptseg fused",
+        name: FUSED,
         embeddings: &[],
         size: None,
         outputs: ("low_res_masks", "iou_predictions", Some("object_score_logits")),

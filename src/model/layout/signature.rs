@@ -33,7 +33,7 @@ impl TensorSpec {
         self.shape.get(axis).and_then(|&d| usize::try_from(d).ok()).filter(|&d| d > 0)
     }
 
-    pub(super) fn dynamic(&self, axis: usize) -> bool {
+    pub(in crate::model) fn dynamic(&self, axis: usize) -> bool {
         self.shape.get(axis).is_some_and(|&d| d < 0)
     }
 }

@@ -1,12 +1,12 @@
 //! One of the two graphs: its session, what it is called in messages, and how it is run.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 
 use ort::session::{Session, SessionInputValue};
 use ort::value::DynValue;
 
 use super::super::bundle::Bundle;
+use super::super::engines::Kept;
 use super::super::layout::{MemoryGraph, MemoryLayout, MemorySizes, Signature, recognise_memory};
 use super::super::provider::ProviderReport;
 use super::super::session::{self, Graphs, Part, Request};
@@ -45,7 +45,7 @@ impl GraphSession {
         which: MemoryGraph,
         sizes: &MemorySizes,
         request: &Request<'_>,
-    ) -> Result<(Self, Option<(PathBuf, bool)>), Error> {
+    ) -> Result<(Self, Option<Kept>), Error> {
         let opened = session::open(graphs(bundle, which), request)?;
         // Perhaps of another variant than the one that was looked at.
         let layout = recognise_memory(which, &opened.signature, sizes)?;

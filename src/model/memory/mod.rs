@@ -9,7 +9,6 @@ mod network;
 mod section;
 mod weights;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +17,7 @@ use half::slice::HalfFloatSliceExt as _;
 use ort::value::{DynValue, Tensor, TensorRef};
 
 use super::bundle::{Bundle, MEMORY_WEIGHTS};
+use super::engines::Kept;
 use super::execution::ShapeProfile;
 use super::layout::{MemoryGraph, MemoryLayout, MemorySizes, Signature};
 use super::provider::ProviderReport;
@@ -76,13 +76,8 @@ impl Memory {
         Ok(Some(Checked { section, sizes, weights, attention }))
     }
 
-    /// The memory of a bundle that was looked at, and for what of it runs on TensorRT the folder of its engines and
-    /// whether they were there.
-    pub fn open(
-        bundle: &Bundle,
-        checked: Checked,
-        request: &Request<'_>,
-    ) -> Result<(Memory, Vec<(PathBuf, bool)>), Error> {
+    /// The memory of a bundle that was looked at, and the engines of what of it runs on TensorRT.
+    pub fn open(bundle: &Bundle, checked: Checked, request: &Request<'_>) -> Result<(Memory, Vec<Kept>), Error> {
         let Checked { section, sizes, weights, attention: layout } = checked;
         let spec = section.spec(&bundle.manifest);
         let profile = attention_profile(&spec, &sizes, layout.pointer_times);
