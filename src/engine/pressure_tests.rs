@@ -1,7 +1,7 @@
 //! Floods: what is held stays bounded, and nobody starves. On a clock that the test turns.
 
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::oneshot;
 
@@ -239,8 +239,8 @@ fn what_is_under_way_is_left_between_two_turns_when_the_engine_stops() {
     }
 }
 
-#[test]
-fn held_objects_of_a_frame_are_left_between_two_turns_when_the_engine_stops() {
+/// The decoder says how many objects each turn has, and waits for a permit.
+fn in_the_first_turn_of_a_hundred_held_objects() -> (Bench, Receiver<usize>, Sender<()>) {
     let ((starts, started), (permits, permitted)) = (channel(), channel());
     let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
     b.encode(1);
@@ -252,6 +252,12 @@ fn held_objects_of_a_frame_are_left_between_two_turns_when_the_engine_stops() {
     assert!((0..4).all(|_| started.recv_timeout(PATIENCE).is_ok()));
     b.encode(2);
     assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
+    (b, started, permits)
+}
+
+#[test]
+fn held_objects_of_a_frame_are_left_between_two_turns_when_the_engine_stops() {
+    let (b, started, permits) = in_the_first_turn_of_a_hundred_held_objects();
     b.engine.stop();
     // It may be gone already.
     (0..9).for_each(|_| permits.send(()).unwrap_or_default());
@@ -311,17 +317,7 @@ fn there_are_so_many_objects_and_no_more() {
 
 #[test]
 fn a_click_does_not_wait_for_a_hundred_held_objects() {
-    let ((starts, started), (permits, permitted)) = (channel(), channel());
-    let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
-    b.encode(1);
-    let object = ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() };
-    let (at, persistence, objects) = (FrameRef::Newest, Persistence::Hold, vec![object; 100]);
-    b.engine.interact(Interaction::Prompts { at, operation: Operation::Set, objects, persistence }).unwrap();
-    (0..4).for_each(|_| permits.send(()).unwrap());
-    assert_eq!(b.result().objects.len(), 100);
-    assert!((0..4).all(|_| started.recv_timeout(PATIENCE).is_ok()));
-    b.encode(2);
-    assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
+    let (b, started, permits) = in_the_first_turn_of_a_hundred_held_objects();
     b.click(FrameRef::Newest, 29.0, 4.0, Persistence::Hold);
     permits.send(()).unwrap();
     // The click fills its turn with objects that the frame still lacks.
