@@ -25,9 +25,8 @@ struct FrameResults {
 #[derive(Default)]
 pub(super) struct RecentResults {
     frames: VecDeque<FrameResults>,
-    /// Number of the frame that is worked on, or was last. It stays: prompts on many others may come between its turns.
+    /// Number of the frame that is worked on. It stays: prompts on many others may come between its turns.
     at_work: Option<u64>,
-    is_working: bool,
 }
 
 impl RecentResults {
@@ -37,29 +36,30 @@ impl RecentResults {
 
     /// Begins to work on a frame.
     pub fn begin(&mut self, number: u64) {
-        (self.at_work, self.is_working) = (Some(number), true);
+        self.at_work = Some(number);
     }
 
     /// No frame is worked on.
     pub fn rest(&mut self) {
-        self.is_working = false;
+        self.at_work = None;
     }
 
     /// Forgets an object on every frame: it is another from now on.
     pub fn forget(&mut self, id: u32) {
-        for frame in self.frames.iter_mut().filter(|f| !f.detections.contains_key(&id)) {
-            frame.objects.remove(&id);
-        }
+        self.forget_but(id, &[]);
     }
 
     /// Forgets an object on every frame but this one: it is prompted by something else from now on. The frame that is worked
     /// on keeps it, since its answer would lack it.
     pub fn forget_elsewhere(&mut self, id: u32, number: u64) {
-        let stay = [Some(number), self.at_work.filter(|_| self.is_working)];
-        for frame in self.frames.iter_mut().filter(|f| !stay.contains(&Some(f.number))) {
-            if !frame.detections.contains_key(&id) {
-                frame.objects.remove(&id);
-            }
+        self.forget_but(id, &[Some(number), self.at_work]);
+    }
+
+    /// Forgets an object, but not a detector's box of that number, on every frame but these.
+    fn forget_but(&mut self, id: u32, stay: &[Option<u64>]) {
+        let forgets = |f: &&mut FrameResults| !stay.contains(&Some(f.number)) && !f.detections.contains_key(&id);
+        for frame in self.frames.iter_mut().filter(forgets) {
+            frame.objects.remove(&id);
         }
     }
 
