@@ -1,6 +1,6 @@
-"""From a drawn picture to a photograph: light that falls unevenly, glare and night, lens, sensor, JPEG.
+"""Turns a drawn scene into a photograph: uneven light, glare, night, lens blur, sensor noise, JPEG.
 
-None of it belongs to an object: the labels stay as they are.
+None of these effects belongs to an object, so the labels do not change.
 """
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ def blur(picture, sigma):
 
 
 def motion_blur(picture, length, angle):
-    """The camera moved while the shutter was open."""
+    """Blurs the picture as a camera that moves while its shutter is open."""
     side = int(length) | 1
     kernel = np.zeros((side, side), np.float32)
     middle, reach = side // 2, side / 2
@@ -26,7 +26,7 @@ def motion_blur(picture, length, angle):
 
 
 def patches_of_light(rng, textures, picture):
-    """Shadows of what stands outside of the picture: bars of a window, a branch, a wall."""
+    """Draws shadows of objects outside the picture: window bars, a branch, a wall."""
     kind = rng.integers(3)
     if kind == 0:
         amount = np.sin(textures.ramp(rng.uniform(3, 20), window=WHOLE)) * 3 + rng.uniform(-1, 1)
@@ -40,7 +40,7 @@ def patches_of_light(rng, textures, picture):
 
 
 def glare(rng, textures, picture):
-    """Lights that look into the camera, and the veil they lay over the picture."""
+    """Adds lights that shine into the camera, with the haze that they spread over the picture."""
     size = picture.shape[1]
     for _ in range(rng.integers(1, 4)):
         x, y = rng.uniform(-0.1, 1.1, 2) * size
@@ -52,7 +52,7 @@ def glare(rng, textures, picture):
 
 
 def night(rng, textures, picture):
-    """Little light, perhaps a lamp, and the noise of a sensor that makes the most of it."""
+    """Darkens the picture, sometimes adds a lamp, and adds the noise of a sensor at high gain."""
     brightness = rng.uniform(0.12, 0.35)
     if rng.random() < 0.5:
         distance = textures.radius_from(*rng.uniform(0, picture.shape[1], 2))
@@ -63,7 +63,7 @@ def night(rng, textures, picture):
 
 
 def sensor_noise(rng, picture):
-    """More in the light than in the dark; sometimes in blotches, as after the noise reduction of a small camera."""
+    """Adds sensor noise: sometimes stronger in bright areas, sometimes in blotches as noise reduction leaves them."""
     noise = rng.standard_normal(picture.shape, np.float32)
     if rng.random() < 0.25:
         noise = blur(noise, rng.uniform(0.6, 1.5)) * 2
@@ -73,10 +73,13 @@ def sensor_noise(rng, picture):
     return picture + noise * strength
 
 
-def photograph(rng, textures, picture, well):
-    """float [3,256,256], about 0..1 -> uint8 [256,256,3]. `well`: in good light, by a good camera that stands still."""
+def photograph(rng, textures, picture, good_conditions):
+    """Photographs a picture: float [3,256,256], about 0..1 -> uint8 [256,256,3].
+
+    good_conditions: good light and a good camera that does not move.
+    """
     def mishap(chance):
-        return not well and rng.random() < chance
+        return not good_conditions and rng.random() < chance
 
     if rng.random() < 0.5:
         picture = picture * (1 + rng.uniform(0.1, 0.7) * (textures.ramp(picture.shape[1], window=WHOLE) - 0.5))
@@ -100,7 +103,7 @@ def photograph(rng, textures, picture, well):
     if rng.random() < 0.1:
         picture = np.repeat(picture.mean(0, keepdims=True), 3, 0)
     pixels = np.ascontiguousarray(np.clip(picture * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))
-    if mishap(0.08):                                              # a small camera, brought to size
+    if mishap(0.08):                                              # a camera of low resolution
         size, small = pixels.shape[0], int(pixels.shape[0] * rng.uniform(0.4, 0.8))
         pixels = cv2.resize(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA), (size, size))
     if rng.random() < 0.5:

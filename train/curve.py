@@ -1,7 +1,7 @@
 """Draws the learning curve:  python -m train.curve
 
-Lines: the log of training, averaged over 200 steps, on whatever each step drew. Dots: checkpoints on held-out scenes,
-as `python -m train.evaluate --checkpoint .. --drawn 60 --curve train/out/curve.jsonl` measured them.
+Lines: the log of training, on the scenes that each step drew, averaged over 200 steps. Dots: checkpoints on held-out
+scenes, measured by `python -m train.evaluate --checkpoint .. --drawn 60 --curve train/out/curve.jsonl`.
 """
 import argparse
 import json
@@ -21,6 +21,8 @@ LOWEST = 0.2
 
 
 class Plot:
+    """A canvas with axes: training steps to the right, mean IoU upwards."""
+
     def __init__(self, last_step):
         self.last = last_step
         self.canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
@@ -40,8 +42,8 @@ class Plot:
         y = TOP + (HEIGHT - TOP - BOTTOM) * (1 - (max(value, LOWEST) - LOWEST) / (1 - LOWEST))
         return round(x), round(y)
 
-    def write(self, text, where, colour=TEXT):
-        cv2.putText(self.canvas, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+    def write(self, text, position, colour=TEXT):
+        cv2.putText(self.canvas, text, position, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
 
     def line(self, steps, values, name, colour, label_y, dots):
         points = [self.point(step, value) for step, value in zip(steps, values)]
@@ -56,10 +58,10 @@ def read(path):
 
 
 def draw(folder, picture):
-    """The picture of log.jsonl and curve.jsonl in the folder."""
+    """Plots log.jsonl and curve.jsonl of the folder into the file `picture`."""
     log, held_out = read(folder / "log.jsonl"), sorted(read(folder / "curve.jsonl"), key=lambda row: row["step"])
     if not log and not held_out:
-        raise SystemExit(f"{folder} holds neither log.jsonl nor curve.jsonl: train first (python -m train.train)")
+        raise SystemExit(f"{folder} contains neither log.jsonl nor curve.jsonl: train first (python -m train.train)")
     plot = Plot(max(row["step"] for row in log + held_out))
     label_y = TOP + 20
     for rows, table, dots in ((log, LINES, False), (held_out, DOTS, True)):

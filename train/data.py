@@ -1,9 +1,9 @@
-"""Batches for training: scenes drawn on the fly in worker processes, augmented, with prompts.
+"""Training batches: scenes drawn by worker processes, augmented, with prompts.
 
-Batch `index` of a seed is always the same, for the same number of workers, so the number of batches taken is the whole
-data position that a checkpoint has to remember. Drawing dominates the cost of a batch: a part of its scenes are new, the
-rest are taken again, with another crop, colours and prompts, from earlier batches of the same worker, which keeps them
-(and draws them again where it does not have them, after a restart).
+Batch `index` of a seed is always the same for the same number of workers, so a checkpoint stores the number of batches
+as its position in the data. Drawing dominates the cost of a batch. Therefore only some of its scenes are new. The others
+come from earlier batches of the same worker, with another crop, other colours and other prompts. The worker keeps these
+scenes and draws them again after a restart.
 """
 from collections import OrderedDict
 from typing import NamedTuple
@@ -14,7 +14,7 @@ import torch
 
 from .model import IMAGE_SIZE, LOW_RES, PAD
 from .prompts import sample_prompt
-from .scenes import Gen
+from .scenes import SceneGenerator
 
 VOID = 255                       # label of padding
 FIRST_BACKGROUND = 100           # labels of background regions start here
@@ -22,34 +22,35 @@ MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 PADDING = MEAN.round().astype(np.uint8)
 WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.35, "background": 0.15}
-HOLLOW = 2.0                     # rings, bars and what others hide are asked for more often: a box says little about them
-PLAIN = 0.5                      # of the scenes: without them the simple case suffers from the many hard ones
-PARTS = 8                        # labels of parts within an object
-BANK_EVERY = 1000                # batches of a worker between two banks of noise
+HOLLOW = 2.0                     # extra weight of masks that fill little of their box (rings, bars, occluded objects)
+PLAIN = 0.5                      # share of plain scenes; with hard scenes alone, simple scenes get worse
+PARTS = 8                        # number of part labels within an object
+BANK_EVERY = 1000                # batches per worker before it makes a new bank of noise textures
 
 
 class Batch(NamedTuple):
+    """B images with K prompts each. Q of the B*K prompts have a mask input."""
     images: torch.Tensor      # [B,256,256,3] uint8
-    keys: torch.Tensor        # [B,256,256] int16: object * 8 + part, of padding VOID * 8
-    answers: torch.Tensor     # [B*K,2,2] int16: the keys (from, below) of the mask asked for and of another right answer
+    keys: torch.Tensor        # [B,256,256] int16: object * 8 + part; VOID * 8 in padding
+    answers: torch.Tensor     # [B*K,2,2] int16: key ranges [low, high) of the target mask and of a second right answer
     points: torch.Tensor      # [B*K,N,2]
     labels: torch.Tensor      # [B*K,N]
-    has_previous: torch.Tensor  # [B*K], 0 or 1: comes with an earlier mask
-    previous: torch.Tensor    # [Q,1,128,128] float16, the logits of those Q earlier masks
+    has_mask_input: torch.Tensor  # [B*K], 1 for a prompt with a mask input, else 0
+    previous: torch.Tensor    # [Q,1,128,128] float16, logits of the mask inputs
 
     def masks(self):
-        """[B*K,2,256,256]: the mask asked for, and the other one (the same where there is no other)."""
+        """[B*K,2,256,256]: the target mask and the second right answer (the target mask again if there is only one)."""
         keys = self.keys.repeat_interleave(len(self.answers) // len(self.keys), 0)[:, None]
         low, high = self.answers[..., 0, None, None], self.answers[..., 1, None, None]
         return (keys >= low) & (keys < high)
 
-    def earlier(self):
-        """[B*K,1,128,128], zeros without an earlier mask."""
+    def mask_input(self):
+        """[B*K,1,128,128]: logits of the mask input, zeros for a prompt without one."""
         logits = self.previous.new_zeros(len(self.points), *self.previous.shape[1:], dtype=torch.float32)
-        return logits.masked_scatter(self.has_previous.bool()[:, None, None, None], self.previous.float())
+        return logits.masked_scatter(self.has_mask_input.bool()[:, None, None, None], self.previous.float())
 
     def regions(self):
-        """[B,64,64], -1 for padding."""
+        """[B,64,64]: keys at a quarter of the size, -1 for padding."""
         regions = self.keys[:, 2::4, 2::4].long()
         return regions.masked_fill(regions >= VOID * PARTS, -1)
 
@@ -61,10 +62,10 @@ def normalise(images):
 
 
 def targets(labels, min_area=60):
-    """What can be asked for in a scene: a key per pixel (object * 8 + part), and [(kind, object or key)]."""
+    """Lists the targets of a scene: a key per pixel (object * 8 + part), and [(kind, object or key)]."""
     key = labels[..., 0].astype(np.int16) * PARTS + labels[..., 1]
     ids, counts = np.unique(key, return_counts=True)
-    found = []
+    scene_targets = []
     for number in np.unique(ids // PARTS):
         if number == VOID:
             continue
@@ -73,39 +74,39 @@ def targets(labels, min_area=60):
         if area < min_area:
             continue
         if number >= FIRST_BACKGROUND:
-            found.append(("background", number))
+            scene_targets.append(("background", number))
             continue
         parts = ids[own][counts[own] >= max(min_area, 0.06 * area)]
-        found.append(("whole" if len(parts) > 1 else "plain", number))
+        scene_targets.append(("whole" if len(parts) > 1 else "plain", number))
         if len(parts) > 1:
-            found += [("part", part) for part in parts]
-    return key, found
+            scene_targets += [("part", part) for part in parts]
+    return key, scene_targets
 
 
-def keys_of(target):
-    """The keys of a target: from, below."""
+def key_range(target):
+    """The range of keys [low, high) of a target."""
     kind, number = target
     return (number, number + 1) if kind == "part" else (number * PARTS, (number + 1) * PARTS)
 
 
 def target_mask(key, target):
-    low, high = keys_of(target)
+    low, high = key_range(target)
     return (key >= low) & (key < high)
 
 
-def filled(mask):
-    """The part of its tight box that a mask fills."""
+def fill_ratio(mask):
+    """The share of its tight box that a mask fills."""
     _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return mask.sum() / (width * height)
 
 
-def other_answer(target, found, clicked):
-    """What else one click may mean: the whole for a part, the part that was clicked for a whole."""
+def second_answer(target, scene_targets, clicked):
+    """A second right answer to one click: the whole object for a part, the clicked part for a whole object."""
     kind, number = target
     if kind == "part":
         return "whole", number // PARTS
     part = ("part", clicked)
-    return part if kind == "whole" and part in found else target
+    return part if kind == "whole" and part in scene_targets else target
 
 
 def augment(image, labels, rng):
@@ -138,8 +139,10 @@ def augment(image, labels, rng):
 
 
 class Batches(torch.utils.data.IterableDataset):
-    """Endless batches of `images` pictures with `prompts` each, from number `first` on. `fresh` of the pictures show new
-    scenes, the others scenes of up to `back` batches ago."""
+    """An endless sequence of batches, starting with number `first`: `images` images with `prompts` prompts each.
+
+    `fresh` of the images show new scenes, the others show scenes of up to `back` batches before.
+    """
 
     def __init__(self, seed, first, images, prompts, fresh, back=130, weights=WEIGHTS, hollow=HOLLOW):
         self.seed, self.first, self.images, self.prompts = seed, first, images, prompts
@@ -156,10 +159,10 @@ class Batches(torch.utils.data.IterableDataset):
             index += self.workers
 
     def generator(self, index):
-        """With a new bank of noise textures now and then."""
+        """The generator for this batch. It gets a new bank of noise textures after every BANK_EVERY batches."""
         number = index // (BANK_EVERY * self.workers)
         if number not in self.banks:
-            self.banks[number] = Gen((self.seed, 1, number), PLAIN)
+            self.banks[number] = SceneGenerator((self.seed, 1, number), PLAIN)
             while len(self.banks) > 2:
                 self.banks.popitem(last=False)
         return self.banks[number]
@@ -185,33 +188,33 @@ class Batches(torch.utils.data.IterableDataset):
         slots = int(rng.choice([2, 3, 4, 5]))
         rows, slot = [], 0
         while len(rows) < self.images:
-            # a scene in which nothing can be asked for gives its place to a new one
+            # a scene without targets is replaced by a new scene
             scene = self.choose_scene(index, slot, rng) if slot < self.images else self.scene(index, slot)
             slot += 1
             image, labels = augment(*scene, rng)
-            key, found = targets(labels)
-            if found:
-                rows.append((image, key, *self.ask(key, found, slots, rng)))
-        images, keys, *asked = zip(*rows)
-        answers, points, labels, previous = ([one for rows in part for one in rows] for part in asked)
-        has = np.array([one is not None for one in previous], np.float32)
-        kept = [one[None].astype(np.float16) for one in previous if one is not None]
+            key, scene_targets = targets(labels)
+            if scene_targets:
+                rows.append((image, key, *self.sample_prompts(key, scene_targets, slots, rng)))
+        images, keys, *prompts = zip(*rows)
+        answers, points, labels, previous = ([item for rows in column for item in rows] for column in prompts)
+        has = np.array([logits is not None for logits in previous], np.float32)
+        given = [logits[None].astype(np.float16) for logits in previous if logits is not None]
         empty = np.zeros((0, 1, LOW_RES, LOW_RES), np.float16)
-        tensors = [np.stack(part) for part in (images, keys, answers, points, labels)]
-        return Batch(*map(torch.from_numpy, [*tensors, has, np.stack(kept) if kept else empty]))
+        tensors = [np.stack(column) for column in (images, keys, answers, points, labels)]
+        return Batch(*map(torch.from_numpy, [*tensors, has, np.stack(given) if given else empty]))
 
-    def ask(self, key, found, slots, rng):
-        """Prompts of one picture: answers, points, labels, and earlier logits or None."""
-        masks = [target_mask(key, target) for target in found]
+    def sample_prompts(self, key, scene_targets, slots, rng):
+        """Samples the prompts of one image: answers, points, labels, and the logits of the mask input or None."""
+        masks = [target_mask(key, target) for target in scene_targets]
         weights = np.array([
-            self.weights[kind] * (1 + self.hollow * (1 - filled(mask))) for (kind, _), mask in zip(found, masks)])
-        chosen = rng.choice(len(found), self.prompts, replace=len(found) < self.prompts, p=weights / weights.sum())
+            self.weights[kind] * (1 + self.hollow * (1 - fill_ratio(mask))) for (kind, _), mask in zip(scene_targets, masks)])
+        chosen = rng.choice(len(scene_targets), self.prompts, replace=len(scene_targets) < self.prompts, p=weights / weights.sum())
         rows = []
-        for target, mask in ((found[index], masks[index]) for index in chosen):
+        for target, mask in ((scene_targets[index], masks[index]) for index in chosen):
             point, label, previous = sample_prompt(mask, slots, rng)
             other = target
             if (label != PAD).sum() == 1:
                 x, y = point[0].astype(int)
-                other = other_answer(target, found, key[y, x])
-            rows.append((np.array([keys_of(target), keys_of(other)], np.int16), point, label, previous))
+                other = second_answer(target, scene_targets, key[y, x])
+            rows.append((np.array([key_range(target), key_range(other)], np.int16), point, label, previous))
         return zip(*rows)

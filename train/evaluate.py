@@ -1,8 +1,8 @@
 """Measures a bundle or a checkpoint:  python -m train.evaluate
 
-The protocol is that of `./dev eval` and of train/README.md, so the figures must agree with those of the node. Without
---checkpoint it runs the bundle in ONNX Runtime on the stored scenes; with --drawn N it draws N held-out scenes instead,
-which is how training is watched without looking at the benchmark.
+The protocol is that of `./dev eval`, described in train/README.md, so the figures must agree with those of the node.
+Without --checkpoint, the bundle runs in ONNX Runtime. Without --drawn, the scenes are the benchmark in tests/scenes.
+--drawn N draws N held-out scenes instead, to observe a training without using the benchmark.
 """
 import argparse
 import json
@@ -18,13 +18,13 @@ from .data import normalise, target_mask, targets
 from .export import DECODER, ENCODER, PROMPT_INPUTS, load
 from .model import BOTTOM_RIGHT, FOREGROUND, IMAGE_SIZE, LOW_RES, PAD, TOP_LEFT, Features
 from .prompts import central_correction, innermost, tight_box
-from .scenes import Gen
+from .scenes import SceneGenerator
 
 HELD_OUT_SEED = 900001
 
 
 class OnnxModel:
-    """The bundle, as the node runs it by default: the threads of one session do not spin while the other one works."""
+    """The bundle in ONNX Runtime with the node's defaults: idle threads of a session do not spin."""
 
     def __init__(self, folder):
         options = onnxruntime.SessionOptions()
@@ -46,6 +46,8 @@ class OnnxModel:
 
 
 class TorchModel:
+    """A checkpoint in PyTorch."""
+
     def __init__(self, checkpoint):
         self.model, self.counters = load(checkpoint)
 
@@ -60,7 +62,7 @@ class TorchModel:
 
 
 def predict(model, features, points, labels, mask=None):
-    """One object: logits [4,128,128] and predicted IoU [4]. Without a box a padding point is added, as in SAM."""
+    """Decodes one object: logits [4,128,128] and predicted IoU [4]. Without a box a padding point is added, as in SAM."""
     if TOP_LEFT not in labels:
         points, labels = [*points, (0, 0)], [*labels, PAD]
     previous = np.zeros((1, 1, LOW_RES, LOW_RES), np.float32) if mask is None else mask[None, None].astype(np.float32)
@@ -80,14 +82,14 @@ def intersection_over_union(a, b):
 
 
 def stability(logits, offset=1.0):
-    """As the node computes it: the area above +offset, as a part of that above -offset."""
+    """The stability score of the node: the area above +offset divided by the area above -offset."""
     return float((logits > offset).sum() / max(1, (logits > -offset).sum()))
 
 
 def measure(model, features, truth, click, box):
-    """All figures of one object."""
+    """Measures all figures of one object."""
     def overlaps(full):
-        return [intersection_over_union(one > 0, truth) for one in full]
+        return [intersection_over_union(mask > 0, truth) for mask in full]
 
     def scores(full, predicted, true, wanted):
         return [(float(predicted[i]), true[i], stability(full[i])) for i in wanted]
@@ -119,7 +121,7 @@ def measure(model, features, truth, click, box):
 
 
 def stored_scenes(folder):
-    """(image, truth, click, box) of every object of the benchmark."""
+    """Yields (image, truth, click, box) for every object of the benchmark."""
     images = {}
     for prompt in json.loads((folder / "prompts.json").read_text()):
         scene = prompt["scene"]
@@ -131,22 +133,22 @@ def stored_scenes(folder):
 
 
 def drawn_scenes(count, per_scene=3):
-    """The same of scenes that training never draws."""
-    generator, rng = Gen(HELD_OUT_SEED), np.random.default_rng(HELD_OUT_SEED)
+    """Yields (image, truth, click, box) for objects of scenes that training never draws."""
+    generator, rng = SceneGenerator(HELD_OUT_SEED), np.random.default_rng(HELD_OUT_SEED)
     for _ in range(count):
         image, labels = generator.scene()
-        key, found = targets(labels, min_area=200)
-        found = [target for target in found if target[0] in ("whole", "plain")]
-        for index in rng.permutation(len(found))[:per_scene]:
-            mask = target_mask(key, found[index])
+        key, scene_targets = targets(labels, min_area=200)
+        scene_targets = [target for target in scene_targets if target[0] in ("whole", "plain")]
+        for index in rng.permutation(len(scene_targets))[:per_scene]:
+            mask = target_mask(key, scene_targets[index])
             yield image, mask, innermost(mask), tight_box(mask).ravel().tolist()
 
 
 def evaluate(model, objects):
-    rows, known, features = [], None, None
+    rows, encoded, features = [], None, None
     for image, truth, click, box in objects:
-        if image is not known:
-            known, features = image, model.encode(image)
+        if image is not encoded:
+            encoded, features = image, model.encode(image)
         rows.append(measure(model, features, truth, click, box))
     result = {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if name != "scores"}
     scores = np.array([score for row in rows for score in row["scores"]])
@@ -178,10 +180,10 @@ def milliseconds(model, image, prompts=1, repeats=30):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, default=Path("models/tiny"))
-    parser.add_argument("--checkpoint", type=Path, help="measure this with PyTorch instead of the bundle")
+    parser.add_argument("--checkpoint", type=Path, help="measure this checkpoint with PyTorch instead of the bundle")
     parser.add_argument("--scenes", type=Path, default=Path("tests/scenes"))
-    parser.add_argument("--drawn", type=int, help="held-out scenes to draw instead of the stored ones")
-    parser.add_argument("--curve", type=Path, help="append the result to this file, with the steps of the checkpoint")
+    parser.add_argument("--drawn", type=int, help="number of held-out scenes to draw instead of --scenes")
+    parser.add_argument("--curve", type=Path, help="append the result to this file, with the step of the checkpoint")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     model = TorchModel(args.checkpoint) if args.checkpoint else OnnxModel(args.bundle)

@@ -1,7 +1,7 @@
-"""Makes the bundle from a checkpoint:  python -m train.export
+"""Exports a checkpoint as a bundle:  python -m train.export
 
-Writes image_encoder.onnx, mask_decoder.onnx and bundle.json, and refuses when ONNX Runtime's low-resolution logits
-differ from PyTorch's by more than 1e-3 of their range.
+Writes image_encoder.onnx, mask_decoder.onnx and bundle.json. Fails if the low-resolution logits of ONNX Runtime differ
+from those of PyTorch by more than 1e-3 of their range.
 """
 import argparse
 import hashlib
@@ -21,7 +21,7 @@ from onnx import numpy_helper
 from .data import MEAN, STD, normalise
 from .model import (
     BOTTOM_RIGHT, DIM, FOREGROUND, GRID, IMAGE_SIZE, LOW_RES, PAD, TOP_LEFT, Features, TinySam)
-from .scenes import Gen
+from .scenes import SceneGenerator
 
 OPSET = 18
 TOLERANCE = 1e-3           # of the range of the logits
@@ -48,7 +48,7 @@ class Decoder(nn.Module):
 
 
 def load(checkpoint):
-    """The averaged weights of a checkpoint, ready to run, and its counters."""
+    """Loads the averaged weights of a checkpoint, ready to run, and its counters."""
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     model = TinySam()
     model.load_state_dict(state["ema"])
@@ -56,7 +56,7 @@ def load(checkpoint):
 
 
 def symbolic_shapes(graph):
-    """Name of a value -> its dimensions, an integer or the name of a dynamic axis."""
+    """Maps the name of each value to its dimensions: an integer, or the name of a dynamic axis."""
     shapes = {}
     for value in [*graph.input, *graph.value_info, *graph.output]:
         dims = value.type.tensor_type.shape.dim
@@ -67,7 +67,7 @@ def symbolic_shapes(graph):
 
 
 def constant_shape(node, shapes):
-    """The shape operand of a Reshape or Expand as constants, or None when it has to be computed."""
+    """The shape operand of a Reshape or Expand as constants, or None if it must be computed at run time."""
     source, result = shapes.get(node.input[0], []), shapes.get(node.output[0])
     if result is None:
         return None
@@ -84,7 +84,7 @@ def constant_shape(node, shapes):
 
 
 def freeze_shapes(model):
-    """Replaces computed shape operands by constants and drops what only they needed: TensorRT builds such graphs."""
+    """Replaces computed shape operands by constants and removes the nodes that computed them, for TensorRT."""
     graph = model.graph
     constants = {weight.name for weight in graph.initializer}
     shapes = symbolic_shapes(graph)
@@ -96,23 +96,23 @@ def freeze_shapes(model):
             name = f"constant_shape_{number}"
             graph.initializer.append(numpy_helper.from_array(np.array(target, np.int64), name))
             node.input[1] = name
-            del node.attribute[:]                 # allowzero, which would take the 0 of "as before" literally
+            del node.attribute[:]                 # allowzero, with which a 0 means size 0 and not "keep"
     drop_unused(graph)
     del graph.value_info[:]
     left = [node.name for node in graph.node if node.op_type in ("Shape", "OneHot", "Tile", "NonZero")]
     if left:
-        raise SystemExit(f"the graph still computes shapes: {left}")
+        raise SystemExit(f"the graph still computes shapes, in these nodes: {left}")
     join_image_norm(graph)
     narrow_indices(graph)
     onnx.checker.check_model(model)
 
 
 def join_image_norm(graph):
-    """ImageNorm as one operator: written out, its squares overflow in half precision."""
+    """Replaces the operators of ImageNorm by InstanceNormalization: their squares overflow in half precision."""
     makers = {name: node for node in graph.node for name in node.output}
     weights = {weight.name: weight for weight in graph.initializer}
     for number, last in enumerate(graph.node):
-        # (x - mean) * 1 / sqrt(mean of squares + eps), as model.py has it
+        # (x - mean) * 1 / sqrt(mean of squares + eps), as in model.ImageNorm
         steps = [makers.get(last.input[-1])]
         for kind in ("Reciprocal", "Sqrt", "Add", "ReduceMean", "Mul", "Sub"):
             if steps[-1] is None or steps[-1].op_type != kind:
@@ -143,7 +143,7 @@ def join_image_norm(graph):
 
 
 def narrow_indices(graph):
-    """Indices as int32: TensorRT has no int64."""
+    """Converts indices to int32, because TensorRT has no int64."""
     weights = {weight.name: weight for weight in graph.initializer}
     for node in graph.node:
         if node.op_type == "Gather" and weights[node.input[1]].data_type == onnx.TensorProto.INT64:
@@ -155,6 +155,7 @@ def narrow_indices(graph):
 
 
 def drop_unused(graph):
+    """Removes nodes and initializers that no output depends on."""
     needed = {value.name for value in graph.output}
     kept = []
     for node in reversed(graph.node):
@@ -178,13 +179,13 @@ def write_graph(module, arguments, inputs, outputs, dynamic, path):
     freeze_shapes(model)
     del model.metadata_props[:]
     for item in [*model.graph.node, *model.graph.input, *model.graph.output, model.graph]:
-        del item.metadata_props[:]                # the exporter's stack traces name files of this machine
+        del item.metadata_props[:]                # the exporter's stack traces contain local paths
         item.doc_string = ""
     path.write_bytes(model.SerializeToString())
 
 
 def example_prompts():
-    """A click, a click with its correction, a box, as the node pads them."""
+    """Three prompts, padded as the node pads them: a click, a click with a correction, a box."""
     points = np.array([[[90, 100], [0, 0], [0, 0]], [[140, 60], [150, 80], [0, 0]], [[30, 40], [120, 150], [0, 0]]])
     labels = np.array([[FOREGROUND, PAD, PAD], [FOREGROUND, 0, PAD], [TOP_LEFT, BOTTOM_RIGHT, PAD]])
     mask = np.random.default_rng(5).normal(0, 6, (3, 1, LOW_RES, LOW_RES))
@@ -192,7 +193,7 @@ def example_prompts():
 
 
 def export(model, folder):
-    image = normalise(torch.from_numpy(Gen(99).scene()[0][None]))
+    image = normalise(torch.from_numpy(SceneGenerator(99).scene()[0][None]))
     prompts = [torch.from_numpy(part) for part in example_prompts()]
     with torch.no_grad():
         features = model.encode(image)
@@ -204,15 +205,15 @@ def export(model, folder):
         ["low_res_masks", "iou_predictions"], dynamic, folder / DECODER)
 
 
-def relative_difference(found, expected):
-    return float(np.abs(found - expected).max() / (expected.max() - expected.min()))
+def relative_difference(actual, expected):
+    return float(np.abs(actual - expected).max() / (expected.max() - expected.min()))
 
 
 def check(model, folder):
-    """Parity with PyTorch on a picture, alone and in a batch, with more and fewer padding points."""
+    """Checks parity with PyTorch on one image: objects alone and in a batch, with more and fewer padding points."""
     session = onnxruntime.InferenceSession(folder / ENCODER, providers=["CPUExecutionProvider"])
     decoder = onnxruntime.InferenceSession(folder / DECODER, providers=["CPUExecutionProvider"])
-    image = normalise(torch.from_numpy(Gen(98).scene()[0][None]))
+    image = normalise(torch.from_numpy(SceneGenerator(98).scene()[0][None]))
     features = dict(zip(Features._fields, session.run(None, {"image": image.numpy()})))
     prompts = example_prompts()
 
@@ -236,10 +237,12 @@ def check(model, folder):
     for name, value in differences.items():
         print(f"  {name}: {value:.1e}")
     if max(differences.values()) > TOLERANCE:
-        sys.exit(f"refused: ONNX Runtime differs from PyTorch by more than {TOLERANCE} of the range")
+        sys.exit(f"export failed: ONNX Runtime differs from PyTorch by {max(differences.values()):.1e} of the range of the "
+                 f"logits; at most {TOLERANCE:.0e} is allowed")
 
 
 def describe(folder, counters):
+    """Writes bundle.json and returns the size of the graphs in bytes."""
     files = {}
     for name in (ENCODER, DECODER):
         content = (folder / name).read_bytes()

@@ -1,4 +1,4 @@
-"""What the network is trained on: masks, predicted IoU, and affinity."""
+"""Training losses of masks, predicted IoU and affinity."""
 import torch
 import torch.nn.functional as F
 
@@ -8,7 +8,7 @@ def mask_losses(logits, truths):
     logits, truths = logits.flatten(2), truths.flatten(2).transpose(1, 2)
     probability = logits.sigmoid()
     pixels = logits.shape[2]
-    # BCE with logits and dice as products of matrices: each picture is read once, however many truths there are
+    # BCE with logits and dice as matrix products: logits are read once for any number of truths
     bce = (F.softplus(logits).sum(2, keepdim=True) - logits @ truths) / pixels
     area = truths.sum(1, keepdim=True)
     dice = 1 - (2 * probability @ truths + 1) / (probability.sum(2, keepdim=True) + area + 1)
@@ -20,15 +20,16 @@ def mask_losses(logits, truths):
 
 
 def several_answers(loss):
-    """loss [P,3,2] of the candidates for two right answers -> [P]: one candidate for each, the pair that fits best."""
+    """loss [P,3,2] of three candidates for two right answers -> [P], the lowest loss with a different candidate for each."""
     pairs = [loss[:, i, 0] + 0.5 * loss[:, j, 1] for i in range(3) for j in range(3) if i != j]
     return torch.stack(pairs, 1).min(1).values / 1.5
 
 
 def prompt_loss(logits, predicted_iou, truths, candidates=1.0):
-    """Single mask, best of the three candidates (the others a little, so that none dies), predicted IoU of all four.
+    """Loss of the single mask, of the best of three candidates, and of the predicted IoU of all four.
 
-    truths [P,2,128,128]: the mask asked for and another right answer; one mask twice where there is no other.
+    The other candidates count a little, so that each of them keeps learning. truths [P,2,128,128]: the target mask and a
+    second right answer, or the target mask twice.
     """
     loss, iou = mask_losses(logits, truths)
     loss, iou = loss.float(), iou[..., 0].float()
@@ -39,7 +40,7 @@ def prompt_loss(logits, predicted_iou, truths, candidates=1.0):
 
 
 def score_loss(predicted, iou):
-    """The IoU itself (its median, so that outliers do not drag it) and the order of the three candidates. -> [P]"""
+    """Loss [P] of the predicted IoU (nearly L1, so that outliers weigh little) and of the order of the three candidates."""
     value = F.smooth_l1_loss(predicted, iou, reduction="none", beta=0.05).sum(1)
     wanted = (iou[:, 1:] * 10).softmax(1)
     order = -(wanted * (predicted[:, 1:] * 10).log_softmax(1)).sum(1)
@@ -47,9 +48,10 @@ def score_loss(predicted, iou):
 
 
 def affinity_loss(affinity, regions, anchors=32):
-    """Without any prompt: does a pixel belong to the anchor's object (first heads), to its part (last heads)?
+    """Loss of the affinity between random anchor pixels and all pixels; no prompt is involved.
 
-    affinity [B,128,64,64], regions [B,64,64] with object * 8 + part, -1 for padding.
+    The first half of the heads learns whether two pixels belong to one object, the second half whether they belong to
+    one part. affinity [B,128,64,64], regions [B,64,64] with object * 8 + part, -1 for padding.
     """
     regions = regions.flatten(1)
     count, pixels = regions.shape
@@ -57,12 +59,12 @@ def affinity_loss(affinity, regions, anchors=32):
     queries, keys = affinity.flatten(2).split(affinity.shape[1] // 2, 1)
     channels = queries.shape[1]
     queries = queries.gather(2, anchor[:, None].expand(-1, channels, -1))
-    known = ((regions.gather(1, anchor) >= 0)[..., None] & (regions >= 0)[:, None]).float()
+    valid = ((regions.gather(1, anchor) >= 0)[..., None] & (regions >= 0)[:, None]).float()
     total = 0
     for heads, region in ((slice(0, channels // 2), regions // 8), (slice(channels // 2, channels), regions)):
         logits = torch.bmm(queries[:, heads].transpose(1, 2), keys[:, heads]) * 0.25
         same = (region.gather(1, anchor)[..., None] == region[:, None]).float()
-        error = (F.softplus(logits) - logits * same) * known
-        total = total + (error * same).sum(2) / ((same * known).sum(2) + 1)
-        total = total + (error * (1 - same)).sum(2) / (((1 - same) * known).sum(2) + 1)
+        error = (F.softplus(logits) - logits * same) * valid
+        total = total + (error * same).sum(2) / ((same * valid).sum(2) + 1)
+        total = total + (error * (1 - same)).sum(2) / (((1 - same) * valid).sum(2) + 1)
     return total.mean() / 4

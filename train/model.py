@@ -1,14 +1,14 @@
 """The network: image encoder, prompt maps and tokens, two-way mask decoder; 2.3 million parameters.
 
-Three parts as in SAM (Kirillov et al. 2023, sections 3 and A), made small for a 256-pixel square:
+The three parts follow SAM (Kirillov et al. 2023, sections 3 and A), at a small size for a 256-pixel square:
 
     ImageEncoder   [B,3,256,256]                      -> Features, once per image
     PromptEncoder  points, labels, mask, has_mask     -> Prompts, per object
     MaskDecoder    Features, Prompts                  -> logits [P,4,128,128], IoU [P,4]
 
-What differs from SAM, because it learns several times faster from few steps: prompts are also drawn as maps at 1/16
-and 1/4, the encoder has a top-down path to 1/4, and it yields affinity maps ("is this pixel of the same object as that
-one?") which the decoder reads at the prompted pixels.
+Three differences from SAM make the network learn several times faster: prompts are also drawn as maps at 1/16 and 1/4;
+the encoder has a top-down path to 1/4; the encoder returns affinity maps, from which the decoder reads whether a pixel
+belongs to the same object as the prompted pixels.
 """
 import contextlib
 import math
@@ -32,7 +32,7 @@ PAD, BACKGROUND, FOREGROUND, TOP_LEFT, BOTTOM_RIGHT = -1, 0, 1, 2, 3
 
 
 class Features(NamedTuple):
-    """What the encoder hands to the decoder; the names are those of the tensors in the bundle."""
+    """Outputs of the image encoder, under the names of the tensors in the bundle."""
     image_embeddings: torch.Tensor    # [B,128,16,16]
     high_res_feats_0: torch.Tensor    # [B,16,128,128]
     high_res_feats_1: torch.Tensor    # [B,40,64,64]
@@ -40,11 +40,12 @@ class Features(NamedTuple):
 
 
 class Prompts(NamedTuple):
+    """Outputs of the prompt encoder."""
     tokens: torch.Tensor      # [P,N,128]
     pad_bias: torch.Tensor    # [P,N], 0 for a prompt, very negative for padding
     dense: torch.Tensor       # [P,128,16,16]
-    maps: torch.Tensor        # [P,6,64,64]: positive, negative, two corners' quadrants, box, previous mask
-    seeds: torch.Tensor       # [P,2,4096], weights of the pixels that are "like this" and "unlike this"
+    maps: torch.Tensor        # [P,6,64,64]: negative clicks, positive clicks, quadrants of the two corners, box, mask input
+    seeds: torch.Tensor       # [P,2,4096], weights of the pixels that show the object, and of those that show its surroundings
 
 
 def conv(inputs, outputs, kernel=3, stride=1, activate=True):
@@ -61,7 +62,7 @@ class Gelu(nn.GELU):
     def forward(self, x):
         if not torch.compiler.is_exporting():
             return super().forward(x)
-        return x * (torch.erf(x / math.sqrt(2)) + 1) * 0.5          # in this order ONNX Runtime makes one operator of it
+        return x * (torch.erf(x / math.sqrt(2)) + 1) * 0.5          # ONNX Runtime fuses this order of operators
 
 
 def mlp(inputs, hidden, outputs):
@@ -110,7 +111,7 @@ class Attention(nn.Module):
 
     def forward(self, query, key, value, bias=None):
         q, k, v = self.split(self.query(query)), self.split(self.key(key)), self.split(self.value(value))
-        if torch.compiler.is_exporting():           # what the fused operator becomes would compute shapes
+        if torch.compiler.is_exporting():           # the exported fused operator would compute shapes
             scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
             y = (scores if bias is None else scores + bias).softmax(-1) @ v
         else:
@@ -131,7 +132,7 @@ class TransformerBlock(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """A small ResNet to 1/16, four transformer blocks there, and a top-down path back to 1/4."""
+    """A small ResNet down to 1/16, four transformer blocks at 1/16, and a top-down path back to 1/4."""
 
     def __init__(self):
         super().__init__()
@@ -162,9 +163,10 @@ class ImageEncoder(nn.Module):
 
 
 def prompt_maps(points, is_label, side, sigmas):
-    """Prompts drawn as maps [P,2*len(sigmas)+3,side,side]: a blob per click (positive, negative, for each sigma), the
-    quadrants below the top-left and above the bottom-right corner, and their product, the inside of the box.
+    """Draws prompts as maps [P,2*len(sigmas)+3,side,side].
 
+    The maps: for each sigma the negative and the positive clicks as blobs; the quadrant below and right of the top-left
+    corner; the quadrant above and left of the bottom-right corner; the product of the quadrants, the inside of the box.
     points: [P,N,2] pixels of the 256 square; is_label: four [P,N] tensors, 1.0 where a point has that label.
     """
     centre = (points + 0.5) / IMAGE_SIZE
@@ -216,7 +218,7 @@ class PromptEncoder(nn.Module):
 
         maps = prompt_maps(points, is_label, QUARTER, (0.012,))
         negative, positive, box = maps[:, 0:1], maps[:, 1:2], maps[:, 4:5]
-        # Where to sample "like this" and "unlike this": at clicks; with a box, weakly inside it and in a ring around.
+        # Pixels to compare with: clicks; with a box, weakly, its inside (object) and a ring around it (surroundings).
         grow = (is_label[BOTTOM_RIGHT] - is_label[TOP_LEFT])[..., None] * 12
         ring = (prompt_maps(points + grow, is_label, QUARTER, ())[:, 2:3] - box).clamp(min=0)
         clicked = is_label[FOREGROUND].amax(1).view(-1, 1, 1, 1)
@@ -228,7 +230,7 @@ class PromptEncoder(nn.Module):
 
 
 class TwoWayBlock(nn.Module):
-    """SAM's two-way attention: among tokens, tokens to image, MLP, image to tokens."""
+    """Two-way attention of SAM: among tokens, from tokens to image, MLP, from image to tokens."""
 
     def __init__(self):
         super().__init__()
@@ -247,16 +249,16 @@ class TwoWayBlock(nn.Module):
 
 
 def share(part, whole):
-    """How much of `whole` [P,M,N] (or [P,1,N]) lies in `part` [P,M,N]: [P,M,1]."""
+    """The share of `whole` [P,M,N] (or [P,1,N]) that lies in `part` [P,M,N]: [P,M,1]."""
     return (part * whole).sum(-1, keepdim=True) / (whole.sum(-1, keepdim=True) + 0.01)
 
 
 class IouHead(nn.Module):
-    """Predicted IoU of each mask, from what lies under it.
+    """Predicts the IoU of each mask from the features under the mask.
 
-    From its token alone it never ranked the candidates. So it sees, of each (detached) mask at 1/8: the fine features and
-    prompt maps averaged inside, outside and on both sides of the border; how large and how decided it is; whether it
-    keeps to the clicks, the box and the earlier mask; and how far it agrees with the other masks.
+    From the token alone, the head never learned to rank the candidates. Its inputs for each (detached) mask, at 1/8: the
+    fine features and prompt maps averaged inside, outside and on both sides of the border; the area and the confidence
+    of the mask; its agreement with the clicks, the box and the mask input; its IoU with the other masks.
     """
     POOLED = MIX + 2 * HEADS + 6
     STATISTICS = 5 + 6 + MASKS
@@ -281,7 +283,7 @@ class IouHead(nn.Module):
         area = inside.mean(-1, keepdim=True)
         sure, likely, maybe = ((coarse - t).sigmoid().mean(-1, keepdim=True) for t in (2.0, 0.0, -2.0))
         undecided = (inside * (1 - inside)).mean(-1, keepdim=True)
-        how_decided = [
+        confidence = [
             area.sqrt(), torch.log(area + 0.001) * 0.3, (sure + 0.001) / (maybe + 0.001),
             (sure + 0.001) / (likely + 0.001), undecided / (area + 0.001)]
         negative, positive, _, _, box, previous = F.avg_pool2d(prompt_maps, 2).flatten(2).split(1, 1)
@@ -291,7 +293,7 @@ class IouHead(nn.Module):
         common = inside @ inside.transpose(1, 2)
         own = inside.sum(-1, keepdim=True)
         agreement = common / (own + own.transpose(1, 2) - common + 1.0)
-        return torch.cat([*means, *how_decided, *kept, agreement], -1)
+        return torch.cat([*means, *confidence, *kept, agreement], -1)
 
     def score(self, description, iou_token, mask_tokens):
         """description [P,4,...], iou_token [P,128], mask_tokens [P,4,128] -> [P,4]."""
@@ -304,7 +306,7 @@ class IouHead(nn.Module):
 
 
 def add_image(prompted, image):
-    """prompted [P,...] + image [B,...], prompts grouped by image (P = B * K). With one image P may be anything."""
+    """prompted [P,...] + image [B,...], prompts grouped by image (P = B * K). With one image, P is any number."""
     if image.shape[0] == 1:
         return prompted + image
     grouped = prompted.unflatten(0, (image.shape[0], -1)) + image[:, None]
@@ -315,12 +317,12 @@ def per_image(weights, image):
     """weights [P,2,4096] @ image [B,4096,C] -> [P,2,C], prompts grouped by image."""
     if image.shape[0] == 1:
         return weights @ image
-    rows = weights.unflatten(0, (image.shape[0], -1)).flatten(1, 2)          # a plain product per image is far quicker
+    rows = weights.unflatten(0, (image.shape[0], -1)).flatten(1, 2)          # one matrix product per image is far faster
     return (rows @ image).unflatten(1, (-1, weights.shape[1])).flatten(0, 1)
 
 
 def in_float32():
-    """Mixed precision off: in bfloat16 the gradient of a dilated convolution was not finite."""
+    """Turns mixed precision off: in bfloat16 the gradient of a dilated convolution was not finite."""
     mixed = not torch.compiler.is_exporting() and torch.is_autocast_enabled("cuda")
     return torch.autocast("cuda", enabled=False) if mixed else contextlib.nullcontext()
 
@@ -337,7 +339,7 @@ class MaskDecoder(nn.Module):
         self.mix_norm = ImageNorm(MIX)
         self.mixers = nn.ModuleList(nn.Conv2d(MIX, MIX, 3, padding=d, dilation=d) for d in (1, 2, 1))
         self.to_half = nn.ConvTranspose2d(MIX, HALF, 2, 2)
-        self.border = nn.Conv2d(HALF, HALF, 3, padding=1)       # looks at the picture's own pixels around each one
+        self.border = nn.Conv2d(HALF, HALF, 3, padding=1)       # refines mask borders with the features at 1/2
         nn.init.zeros_(self.border.weight)                      # starts as the identity
         nn.init.zeros_(self.border.bias)
         self.hyper = nn.ModuleList(mlp(DIM, DIM, HALF + 1) for _ in range(MASKS))
@@ -356,7 +358,7 @@ class MaskDecoder(nn.Module):
         return maps.flatten(1, 2).unflatten(2, (QUARTER, QUARTER))
 
     def masks(self, features, prompts, grid_positions):
-        """Logits [P,4,128,128], and what the IoU head wants to know beside them."""
+        """Returns logits [P,4,128,128] and the other inputs of the IoU head."""
         like = self.similarity(features.affinity, prompts.seeds) * 0.2
         seeds = self.seed_token(per_image(prompts.seeds, features.high_res_feats_1.flatten(2).transpose(1, 2)))
         own = self.tokens + seeds[:, :1] * 0                      # one copy per prompt, without a shape operator
@@ -385,13 +387,16 @@ class MaskDecoder(nn.Module):
         return logits, (torch.cat([x, evidence], 1), prompts.maps, tokens[:, 0], tokens[:, 1:1 + MASKS])
 
     def forward(self, features, prompts, grid_positions):
-        logits, seen = self.masks(features, prompts, grid_positions)
-        return logits, self.iou(logits, *seen)
+        logits, head_inputs = self.masks(features, prompts, grid_positions)
+        return logits, self.iou(logits, *head_inputs)
 
 
 def best_first(logits, predicted_iou):
-    """The mask with the best score, of all four, in the place of the single one: for a box and for several clicks it is a
-    little better than that one. Two with the same score are averaged."""
+    """Replaces the single mask by the mask with the highest score of all four.
+
+    For a box and for several clicks this mask is slightly better than the single mask. Masks with equal highest scores
+    are averaged.
+    """
     score = predicted_iou.amax(1, keepdim=True)
     best = (predicted_iou >= score).to(logits.dtype)
     best = (best / best.sum(1, keepdim=True))[:, None] @ logits.flatten(2)                     # [P,1,128*128]
@@ -407,7 +412,7 @@ class TinySam(nn.Module):
         return self.encoder(image)
 
     def decode(self, features, points, labels, mask=None, has_mask=None):
-        """What the bundle answers. Prompts of several images are grouped by image, the same number for each."""
+        """Returns the outputs of the bundle. Prompts of several images are grouped by image, the same number for each."""
         if mask is None:
             mask = points.new_zeros(points.shape[0], 1, LOW_RES, LOW_RES)
             has_mask = points.new_zeros(points.shape[0])

@@ -1,23 +1,23 @@
-"""Muon: momentum whose every direction has the same length (Jordan 2024), for the matrices inside a network.
+"""The optimizer Muon (Jordan 2024) for the matrices inside a network: momentum, orthogonalised at each step.
 
-torch.optim.Muon takes matrices only and one at a time; here kernels of convolutions count as matrices, and those of one
-shape are computed together.
+torch.optim.Muon accepts only matrices and processes them one by one. This version also accepts kernels of convolutions
+and processes all parameters of one shape together.
 """
 import torch
 
-COEFFICIENTS = 3.4445, -4.7750, 2.0315        # of the quintic iteration; its results lie between 0.7 and 1.2, not at 1
+COEFFICIENTS = 3.4445, -4.7750, 2.0315        # of the quintic iteration; singular values end between 0.7 and 1.2
 ITERATIONS = 5
-SMALLEST = 16                                 # sides; below it a matrix is more a list of vectors
+SMALLEST = 16                                 # least number of rows and columns; smaller matrices go to AdamW
 
 
-def belongs(name, parameter):
-    """Whether it is a matrix between two hidden layers: embeddings, the first kernels and the last rows are not."""
+def is_hidden_matrix(name, parameter):
+    """Whether a parameter is a matrix between two hidden layers: no embedding, first kernel or last layer."""
     return (name.endswith("weight") and parameter.ndim > 1 and min(parameter.shape[0], parameter[0].numel()) >= SMALLEST
             and parameter.shape[1] != 3)
 
 
 def orthogonal(x):
-    """The nearest matrices with orthonormal rows or columns, about. x [G,M,N]."""
+    """Approximates the nearest matrices with orthonormal rows or columns. x [G,M,N]."""
     if x.shape[1] > x.shape[2]:
         return orthogonal(x.mT).mT
     a, b, c = COEFFICIENTS
@@ -29,7 +29,7 @@ def orthogonal(x):
 
 
 class Muon(torch.optim.Optimizer):
-    """`lr` means what it does for AdamW: the length of a step is scaled to what AdamW's is."""
+    """Muon with the learning rate of AdamW: the length of a step is scaled to match that of AdamW."""
 
     def __init__(self, params, lr, momentum=0.95, weight_decay=0.02):
         super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))

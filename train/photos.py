@@ -1,7 +1,7 @@
-"""The bundle on real photos:  python -m train.photos
+"""Runs the bundle on real photos:  python -m train.photos
 
-Photos that come with scikit-image and scikit-learn, prompts as a user would give them, one page of overlays for the
-clicks and one for the boxes; and the coins against what Otsu's threshold finds, a rough truth that a photo has for free.
+The photos come with scikit-image and scikit-learn. Writes one page of overlays for clicks and one for boxes, and measures
+the IoU with the coins that Otsu's threshold separates, an approximate ground truth that needs no annotation.
 """
 import argparse
 import json
@@ -20,7 +20,7 @@ from .model import BOTTOM_RIGHT, FOREGROUND, IMAGE_SIZE, TOP_LEFT
 SKIMAGE = Path(skimage.__file__).parent / "data"
 SKLEARN = Path(sklearn.__file__).parent / "datasets" / "images"
 
-CLICKS = [                      # photo, x, y in its own pixels
+CLICKS = [                      # photo, x, y in pixels of the photo
     ("coins.png", 344, 184), ("coins.png", 44, 52), ("flower.jpg", 307, 221), ("coffee.png", 283, 149),
     ("coffee.png", 126, 248), ("astronaut.png", 220, 103), ("astronaut.png", 131, 356), ("chelsea.png", 170, 114),
     ("chelsea.png", 250, 74), ("rocket.jpg", 320, 258), ("camera.png", 105, 238), ("china.jpg", 206, 165),
@@ -42,7 +42,7 @@ def read(name):
 
 
 class Photo:
-    """A picture letterboxed into the square of the model, and masks brought back to it."""
+    """A photo, letterboxed into the square of the model and encoded."""
 
     def __init__(self, model, image):
         self.model, self.image = model, image
@@ -55,7 +55,7 @@ class Photo:
         self.features = model.encode_tensor(square)
 
     def segment(self, points, labels):
-        """Points in pixels of the photo -> mask at its size, predicted IoU."""
+        """Points in pixels of the photo -> mask at the size of the photo, predicted IoU."""
         scaled = [(x * self.scale, y * self.scale) for x, y in points]
         logits, iou = predict(self.model, self.features, scaled, labels)
         best = 0 if TOP_LEFT in labels else 1 + int(iou[1:].argmax())
@@ -107,10 +107,10 @@ def overlays(model, prompts):
 
 
 def coins(model, min_area=300):
-    """Mean IoU with the components that Otsu's threshold finds, from their boxes and from clicks at their centres."""
+    """Mean IoU with the coins that Otsu's threshold separates, prompted by their boxes and by clicks at their centres."""
     image = read("coins.png")
     smooth = cv2.GaussianBlur(image[..., 0], (0, 0), 2).astype(np.float32)
-    flat = smooth - cv2.GaussianBlur(smooth, (0, 0), 60)           # the photo is lit from above
+    flat = smooth - cv2.GaussianBlur(smooth, (0, 0), 60)           # removes the uneven light
     flat = cv2.normalize(flat, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     _, binary = cv2.threshold(flat, 0, 255, cv2.THRESH_OTSU)
     _, parts, table, centres = cv2.connectedComponentsWithStats(binary)
@@ -130,7 +130,7 @@ def coins(model, min_area=300):
 
 
 def pages(model, folder):
-    """Writes the overlays of the clicks and of the boxes; their paths."""
+    """Writes the overlays of the clicks and of the boxes, and yields their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, prompts in (("clicks", CLICKS), ("boxes", BOXES)):
         path = folder / f"{name}.jpg"

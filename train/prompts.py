@@ -1,15 +1,15 @@
-"""Prompts as people give them: clicks, boxes, corrections, wrong clicks that are mended, and what `track` makes of the
-mask of the frame before. Everything in pixels of the 256 square, (x, y)."""
+"""Samples prompts as users give them: clicks, boxes, corrections, retracted clicks, and the prompts that the mode `track`
+makes from the mask of the previous frame. Coordinates are (x, y) in pixels of the 256 square."""
 import cv2
 import numpy as np
 
 from .model import BACKGROUND, BOTTOM_RIGHT, FOREGROUND, IMAGE_SIZE, LOW_RES, PAD, TOP_LEFT
 
-KINDS = {"click": 0.34, "box": 0.4, "clicks": 0.14, "mended": 0.04, "follow": 0.08}
+KINDS = {"click": 0.34, "box": 0.4, "clicks": 0.14, "retracted": 0.04, "track": 0.08}
 
 
 def inner_distance(mask):
-    """Distance of every pixel of the mask to its outside; the picture's border counts as outside."""
+    """Distance of every pixel of the mask to the outside of the mask; the image border counts as outside."""
     padded = np.pad(mask.astype(np.uint8), 1)
     return cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
 
@@ -21,23 +21,23 @@ def innermost(mask):
 
 
 def random_click(mask, rng, inner=False):
-    """A pixel of the mask, of its inner half when asked."""
+    """A random pixel of the mask; with `inner`, at least half as far from the outside as the innermost pixel."""
     if inner:
         distance = inner_distance(mask)
         mask = distance >= 0.5 * distance.max()
-    where = np.flatnonzero(mask)
-    index = int(where[rng.integers(len(where))])
+    indices = np.flatnonzero(mask)
+    index = int(indices[rng.integers(len(indices))])
     return index % mask.shape[1], index // mask.shape[1]
 
 
 def tight_box(mask):
-    """[[x0, y0], [x1, y1]], the first and last column and row of the mask."""
+    """[[x0, y0], [x1, y1]]: first column and row of the mask, and the column and row after the last."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], np.float32)
 
 
 def sloppy_box(mask, rng):
-    """Exact, a little off, or as a hand or a detector in a hurry draws it."""
+    """A box that is exact, slightly off, or as inaccurate as a quick hand or a poor detector."""
     box = tight_box(mask)
     jitter = rng.choice([0.0, 0.1, 0.2], p=[0.35, 0.5, 0.15])
     size = np.maximum(box[1] - box[0], 4)
@@ -50,8 +50,8 @@ def ring_around(mask, rng):
     return cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool) & ~mask
 
 
-def frame_before(mask, rng):
-    """The mask of the frame before, as logits [128,128], or None: moved, and not quite right."""
+def previous_mask(mask, rng):
+    """An imitation of the mask of the previous frame: logits [128,128], moved and with errors. None if it is empty."""
     height, width = mask.shape
     box = tight_box(mask)
     x, y = box.mean(0)
@@ -77,22 +77,22 @@ def clicks(mask, slots, rng):
     return points, labels
 
 
-def mended(mask, rng):
-    """A click beside the object, taken back by a negative one almost there, and the right one."""
+def retracted_click(mask, rng):
+    """A wrong click beside the object, a negative click close to it that retracts it, and a correct click."""
     around = ring_around(mask, rng)
     wrong = np.array(random_click(around if around.any() else ~mask, rng))
-    back = np.clip(wrong + rng.normal(0, 2, 2).round(), 0, IMAGE_SIZE - 1).astype(int)
-    if mask[back[1], back[0]]:
-        back = wrong
-    return [wrong, back, random_click(mask, rng, inner=True)], [FOREGROUND, BACKGROUND, FOREGROUND]
+    retraction = np.clip(wrong + rng.normal(0, 2, 2).round(), 0, IMAGE_SIZE - 1).astype(int)
+    if mask[retraction[1], retraction[0]]:
+        retraction = wrong
+    return [wrong, retraction, random_click(mask, rng, inner=True)], [FOREGROUND, BACKGROUND, FOREGROUND]
 
 
 def sample_prompt(mask, slots, rng):
-    """A random prompt for the mask: points [slots,2] and labels [slots], the rest padding, and earlier logits or None."""
+    """A random prompt for the mask: points [slots,2] and labels [slots], padded, and logits of the mask input or None."""
     kind, previous, points, labels = rng.choice(list(KINDS), p=list(KINDS.values())), None, [], []
-    if kind == "follow" and (slots < 3 or (previous := frame_before(mask, rng)) is None):
+    if kind == "track" and (slots < 3 or (previous := previous_mask(mask, rng)) is None):
         kind = "box"
-    if kind in ("clicks", "mended") and (slots < 3 or mask.all()):
+    if kind in ("clicks", "retracted") and (slots < 3 or mask.all()):
         kind = "click"
     if kind == "box":
         if slots >= 3 and rng.random() < 0.2:
@@ -100,7 +100,7 @@ def sample_prompt(mask, slots, rng):
             labels.append(FOREGROUND)
         points += list(sloppy_box(mask, rng))
         labels += [TOP_LEFT, BOTTOM_RIGHT]
-    elif kind == "follow":                          # as the node does: the box and the innermost point of that mask
+    elif kind == "track":                           # as the node does: box and innermost point of the previous mask
         inside = cv2.resize(previous, (IMAGE_SIZE, IMAGE_SIZE)) > 0
         inside[0, 0] |= not inside.any()
         points += [innermost(inside), *tight_box(inside)]
@@ -109,7 +109,7 @@ def sample_prompt(mask, slots, rng):
         points.append(random_click(mask, rng, inner=rng.random() < 0.6))
         labels.append(FOREGROUND)
     else:
-        points, labels = clicks(mask, slots, rng) if kind == "clicks" else mended(mask, rng)
+        points, labels = clicks(mask, slots, rng) if kind == "clicks" else retracted_click(mask, rng)
     padded = np.zeros((slots, 2), np.float32)
     padded_labels = np.full(slots, PAD, np.float32)
     padded[:len(points)] = points
@@ -118,7 +118,7 @@ def sample_prompt(mask, slots, rng):
 
 
 def central_correction(predicted, truth):
-    """The click of the evaluation: at the innermost point of the error region that is the thicker one."""
+    """The correction click of the evaluation: the innermost point of the thicker error region (missing or surplus)."""
     missing, surplus = truth & ~predicted, predicted & ~truth
     if not missing.any() and not surplus.any():
         return innermost(truth), FOREGROUND

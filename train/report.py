@@ -1,7 +1,7 @@
-"""The figures of train/README.md by one command:  python -m train.report
+"""Updates the figures of train/README.md:  python -m train.report
 
-Measures the bundle on the stored scenes and on photos, and writes the table, the overlays and the learning curve. The
-curve's data lie in train/figures; what a training of one's own wrote to --out is taken over first.
+Measures the bundle on the benchmark scenes and on photos, and writes the table, the overlays and the learning curve. The
+data of the curve are in train/figures; the logs of a training in --out are merged into them first.
 """
 import argparse
 import json
@@ -20,31 +20,34 @@ def table(result, megabytes):
     both = result["encode_ms"] + result["decode_ms"]
     rows = [
         ("box", f"**{result['box']:.3f}**", "0.86"),
-        ("1 click, the candidate it scores best", f"**{result['click1']:.3f}**", "0.70"),
-        ("1 click, best of 3 by the truth", f"{result['click1_oracle']:.3f}", ""),
-        ("what the choice by score loses against that", f"{gap:.3f}", "0.04"),
+        ("1 click, candidate with the best score", f"**{result['click1']:.3f}**", "0.70"),
+        ("1 click, best of 3 by the true IoU", f"{result['click1_oracle']:.3f}", ""),
+        ("loss from choosing by score", f"{gap:.3f}", "0.04"),
         ("3 clicks", f"**{result['click3']:.3f}**", "0.82"),
         ("mean error of the predicted IoU", f"{result['iou_error']:.3f} (bias {result['iou_bias']:+.3f})", "0.08"),
-        ("the same, of the answers to a box, to a click", f"{result['box_iou_error']:.3f}, {result['click1_iou_error']:.3f}", ""),
+        ("mean error of the predicted IoU after a box, after a click", f"{result['box_iou_error']:.3f}, {result['click1_iou_error']:.3f}", ""),
         ("correlation of predicted and true IoU", f"{result['iou_correlation']:.2f}", ""),
         ("correlation of the stability score and true IoU", f"{result['stability_correlation']:.2f}", ""),
-        ("coins of scikit-image from their boxes", f"{result['coins_box']:.3f}", "0.90"),
-        ("coins from a click", f"{result['coins_click']:.3f}", ""),
+        ("coins of scikit-image, prompted by boxes", f"{result['coins_box']:.3f}", "0.90"),
+        ("coins of scikit-image, prompted by a click", f"{result['coins_click']:.3f}", ""),
         ("size", f"{megabytes:.1f} MB", "12 MB"),
         ("encoder + decoder of one object, two threads",
          f"{result['encode_ms']:.0f} + {result['decode_ms']:.0f} = {both:.0f} ms", "40 ms"),
         ("decoder of eight objects in a batch", f"{result['decode_8_ms']:.0f} ms", ""),
     ]
-    return "\n".join(["| | models/tiny | aim |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
+    return "\n".join(["| | models/tiny | target |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def take_over(written, kept):
-    """What a training wrote, after what is kept of the steps before it: a training that began with a bundle goes on there."""
-    lines = curve.read(written)
+def merge_log(new, stored):
+    """Appends a log to the stored log, replacing its lines from the first new step on.
+
+    A training that starts from a bundle continues the step count of the bundle.
+    """
+    lines = curve.read(new)
     if lines:
         first = min(line["step"] for line in lines)
-        before = [line for line in curve.read(kept) if line["step"] < first]
-        kept.write_text("".join(json.dumps(line) + "\n" for line in before + lines))
+        before = [line for line in curve.read(stored) if line["step"] < first]
+        stored.write_text("".join(json.dumps(line) + "\n" for line in before + lines))
 
 
 def main():
@@ -57,9 +60,9 @@ def main():
     cv2.setNumThreads(1)
     figures = args.readme.parent / "figures"
     figures.mkdir(exist_ok=True)
-    before, found, after = args.readme.read_text().partition(BEGIN)
-    if not found or END not in after:
-        parser.error(f"{args.readme} has no place for the table, between {BEGIN} and {END}")
+    before, marker, after = args.readme.read_text().partition(BEGIN)
+    if not marker or END not in after:
+        parser.error(f"{args.readme} does not contain the lines {BEGIN} and {END}, between which the table is written")
 
     model = OnnxModel(args.bundle)
     image = next(iter(stored_scenes(args.scenes)))[0]
@@ -69,7 +72,7 @@ def main():
     for path in photos.pages(model, figures):
         print(path)
     for name in ("log.jsonl", "curve.jsonl"):
-        take_over(args.out / name, figures / name)
+        merge_log(args.out / name, figures / name)
     print(curve.draw(figures, figures / "curve.png"))
 
     size = sum(path.stat().st_size for path in args.bundle.glob("*.onnx")) / 1e6

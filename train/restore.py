@@ -1,8 +1,8 @@
-"""The network back from a bundle, so that training goes on where no checkpoint is:  python -m train.train --from models/tiny
+"""Restores the network from a bundle, to train on without a checkpoint:  python -m train.train --from models/tiny
 
-A checkpoint is not in git, but the bundle is, and its graphs hold every weight. Which tensor of a graph is which weight is
-found by exporting a network with random weights and looking for them in its graphs: the same code writes the same graphs.
-Batch normalisation was folded into the convolution before it, so its statistics are taken anew, from drawn scenes.
+Git contains the bundle but no checkpoint, and the graphs of the bundle contain every weight. To map tensors to weights, a
+network with random weights is exported and its weights are searched in the graphs: the same code writes the same graphs.
+The export folds batch normalisation into the convolutions, so its statistics are measured again on drawn scenes.
 """
 import json
 import re
@@ -18,18 +18,18 @@ from .data import Batches, normalise
 from .export import DECODER, ENCODER, export
 from .model import TinySam
 
-SEED, IMAGES, BATCHES = 78, 8, 24        # what the statistics of batch normalisation are taken from
+SEED, IMAGES, BATCHES = 78, 8, 24        # scenes for the statistics of batch normalisation
 
 
 def initializers(folder):
-    """Name -> array, of both graphs."""
+    """Maps (graph file, tensor name) to the array, for both graphs."""
     return {
         (name, weight.name): numpy_helper.to_array(weight)
         for name in (ENCODER, DECODER) for weight in onnx.load(folder / name).graph.initializer}
 
 
 def norms(model):
-    """[(convolution, batch normalisation after it)]"""
+    """Lists the pairs (convolution, batch normalisation after the convolution)."""
     pairs = []
     for block in model.modules():
         if isinstance(block, torch.nn.Sequential):
@@ -40,7 +40,7 @@ def norms(model):
 
 
 def distinct_network():
-    """Random weights, all of them different, and batch normalisation that adds its bias and does nothing else."""
+    """A network in which all weights are random and different, and batch normalisation only adds its bias."""
     torch.manual_seed(SEED)
     model = TinySam().eval()
     with torch.no_grad():
@@ -53,8 +53,8 @@ def distinct_network():
     return model
 
 
-def find(values, pool):
-    """The tensor of the graphs with these values, and how it lies there: (key, function from it to the weight) or None."""
+def locate(values, pool):
+    """Finds the tensor with these values: (key, function that converts the tensor to the shape of `values`) or None."""
     shape = values.shape
     for key, tensor in pool.items():
         if tensor.size != values.size or tensor.dtype != np.float32:
@@ -67,36 +67,35 @@ def find(values, pool):
 
 
 def copy_weights(model, folder):
-    """Every weight of the bundle into a distinct_network(), whose graphs tell where it lies."""
-    with tempfile.TemporaryDirectory() as other:
-        export(model, Path(other))
-        written = initializers(Path(other))
+    """Copies every weight of the bundle into a distinct_network(), whose own export shows where each weight is stored."""
+    with tempfile.TemporaryDirectory() as temporary:
+        export(model, Path(temporary))
+        exported = initializers(Path(temporary))
     shipped = initializers(folder)
     scales = {norm.weight for _, norm in norms(model)}
     state = [(name, p) for name, p in model.named_parameters() if p not in scales]
     state.append(("prompts.gaussian", model.prompts.gaussian))
     for name, weight in state:
-        found = find(weight.detach().numpy(), written)
-        if found is None or found[0] not in shipped or shipped[found[0]].shape != written[found[0]].shape:
+        key, to_weight = locate(weight.detach().numpy(), exported) or (None, None)
+        if key not in shipped or shipped[key].shape != exported[key].shape:
             raise SystemExit(f"{folder}: no tensor for the weight {name}; was it exported by this version of train/?")
-        key, back = found
         with torch.no_grad():
-            weight.copy_(torch.from_numpy(back(shipped[key]).copy()))
+            weight.copy_(torch.from_numpy(to_weight(shipped[key]).copy()))
 
 
 @torch.no_grad()
 def renew_statistics(model):
-    """Statistics of the convolutions' outputs, with scales and biases so that the network computes what it did.
+    """Measures the statistics of batch normalisation and adapts scales and biases; the network's output stays the same.
 
-    The length of a kernel is of no consequence before batch normalisation, but the rate at which it learns is measured by
-    it, and folding left some a hundred times shorter than others: all of them are 1.
+    The norm of a kernel does not change the output of the batch normalisation after it, but it changes the effective
+    learning rate. Folding left some kernels a hundred times smaller than others, so all norms are set to 1.
     """
     for convolution, norm in norms(model):
         norm.weight.copy_(convolution.weight.flatten(1).norm(dim=1))
         convolution.weight.div_(norm.weight[:, None, None, None])
     images = torch.cat([batch.images for batch, _ in zip(Batches(SEED, 0, IMAGES, 1, IMAGES), range(BATCHES))])
 
-    def look(norm, inputs):
+    def set_statistics(norm, inputs):
         x = inputs[0]
         variance, mean = torch.var_mean(x, (0, 2, 3), unbiased=False)
         deviation = (variance + norm.eps).sqrt()
@@ -105,25 +104,26 @@ def renew_statistics(model):
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
 
-    hooks = [norm.register_forward_pre_hook(look) for _, norm in norms(model)]
+    hooks = [norm.register_forward_pre_hook(set_statistics) for _, norm in norms(model)]
     model.encode(normalise(images))
     for hook in hooks:
         hook.remove()
 
 
 def counters(folder):
-    """How far it was trained, from what export.describe() wrote: further legs begin at half the rate, with other scenes."""
+    """Reads the training counters from bundle.json, so that the next leg starts at half the rate with new scenes."""
     source = json.loads((folder / "bundle.json").read_text())["source"]
-    found = re.search(r"(\d+) steps, (\d+) images", source)
-    if not found:
-        raise SystemExit(f"{folder}: bundle.json does not say how many steps it was trained for, but {source!r}")
-    step, scenes = map(int, found.groups())
+    match = re.search(r"(\d+) steps, (\d+) images", source)
+    if not match:
+        raise SystemExit(f"{folder}/bundle.json: `source` is {source!r}; expected \"... N steps, M images ...\" as written "
+                         "by python -m train.export")
+    step, scenes = map(int, match.groups())
     return {"step": step, "batches": step, "scenes": scenes, "legs": 1}
 
 
 def restore(folder):
-    """-> the network, and the counters of its checkpoint."""
-    state = counters(folder)                     # first: it is what may be missing, and the rest takes half a minute
+    """Returns the network and the counters of its checkpoint."""
+    state = counters(folder)                     # first, because it may fail and the rest takes half a minute
     model = distinct_network()
     copy_weights(model, folder)
     renew_statistics(model)

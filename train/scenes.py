@@ -1,9 +1,9 @@
-"""Scenes drawn from nothing: a background, up to a dozen objects with parts, light and shadow, then a camera.
+"""Draws synthetic scenes: a background, up to a dozen objects with parts, light and shadow, then a camera.
 
-    image, labels = Gen(seed).scene()
+    image, labels = SceneGenerator(seed).scene()
 
-image: uint8 [256,256,3], RGB. labels: uint8 [256,256,2]; the first is the visible object (1..49) or the background
-region (100..), the second the part of the object (0 is its body).
+image: uint8 [256,256,3], RGB. labels: uint8 [256,256,2]; the first channel is the visible object (1..49) or the
+background region (100..), the second channel the part of the object (0 is its body).
 """
 import cv2
 import numpy as np
@@ -19,27 +19,27 @@ MIN_AREA = 60                 # pixels; smaller objects are left out
 
 
 def quantile_step(values, picked, sharpness, fraction):
-    """A soft step in 0..1 at a quantile of the picked values."""
+    """A soft step from 0 to 1 at a quantile of the values in `picked`."""
     return np.clip((values - np.quantile(picked, fraction)) * sharpness + 0.5, 0, 1)
 
 
 class Style:
-    """What the objects of one scene have in common. A family are look-alikes side by side."""
+    """The properties that the objects of one scene share. The objects of a family look alike."""
 
     def __init__(self, rng, textures, plain):
         self.family = rng.random() < 0.3
         self.kind = str(rng.choice(FAMILY_KINDS)) if self.family and rng.random() < 0.7 else None
         self.thing = choose(things.KINDS, rng) if self.family and self.kind is None and rng.random() < 0.6 else None
         self.colour = textures.colour() if self.family and rng.random() < 0.7 else None
-        self.surface = textures.texture(self.colour) if self.family and rng.random() < 0.3 else None    # the same for all
+        self.surface = textures.texture(self.colour) if self.family and rng.random() < 0.3 else None    # of every object
         self.radius = 2 ** rng.uniform(3.2, 5)
         self.places = self.rows(rng) if self.family and rng.random() < 0.35 else None
         self.shadows, self.outlines = rng.random() < 0.5, rng.random() < 0.15
         self.light = rng.uniform(0, 2 * np.pi)
-        self.large = int(rng.integers(1, 4)) if rng.random() < 0.35 else None      # which object fills much of the picture
+        self.large = int(rng.integers(1, 4)) if rng.random() < 0.35 else None      # number of the object that fills much of the picture
         self.horizon = rng.uniform(0.1, 0.6) * SIZE if rng.random() < 0.25 else None
-        self.things = rng.choice([0.1, 0.3, 0.8])                                  # how often an object has parts by its build
-        self.plain = plain > 0 and rng.random() < plain    # where none is, no number is drawn: the held-out scenes stay the same
+        self.things = rng.choice([0.1, 0.3, 0.8])                                  # how often an object is built of parts
+        self.plain = plain > 0 and rng.random() < plain    # with plain = 0 no number is drawn: held-out scenes stay the same
         if self.plain:
             self.thing = self.surface = self.places = self.large = self.horizon = None
             self.things = 0
@@ -59,7 +59,7 @@ class Style:
         return radius if number <= 3 else min(radius, 60)
 
     def place_of(self, number, radius, rng):
-        """Middle and size: in rows, on the ground (the nearer the larger), or anywhere."""
+        """Centre and radius of an object: in rows, on the ground (nearer objects are larger), or anywhere."""
         if self.places is not None and number <= len(self.places):
             return *self.places[number - 1], radius
         if number == self.large:
@@ -71,8 +71,9 @@ class Style:
         return *rng.uniform(0, SIZE, 2), radius
 
 
-class Gen:
-    """`plain`: the share of scenes with neither things built of parts, ground, rows and glass nor bad light and a bad camera."""
+class SceneGenerator:
+    """Draws scenes. `plain` is the share of plain scenes, which have no objects built of parts, no ground, no rows, no
+    transparent objects, no bad light and no bad camera."""
 
     def __init__(self, seed, plain=0.0):
         self.plain = plain
@@ -80,7 +81,7 @@ class Gen:
         self.rng = self.textures.rng
 
     def reseed(self, rng):
-        """Draws from here on with another source of numbers; the bank of noise stays."""
+        """Replaces the source of random numbers; the bank of noise textures stays."""
         self.rng = self.textures.rng = rng
 
     def scene(self):
@@ -95,7 +96,7 @@ class Gen:
         return photograph(rng, self.textures, self.picture, self.style.plain), self.labels
 
     def draw_background(self):
-        """Wall, table, sky: regions that fill the picture; sometimes clutter, sometimes out of focus."""
+        """Draws regions that fill the picture (wall, table, sky), sometimes with clutter, sometimes out of focus."""
         rng, textures = self.rng, self.textures
         if self.style.horizon is not None:
             self.draw_ground()
@@ -118,7 +119,7 @@ class Gen:
             self.picture = blur(self.picture, rng.uniform(0.7, 4))
 
     def draw_ground(self):
-        """A plane up to the horizon, seen in perspective; above it sky or a wall."""
+        """Draws a ground plane in perspective up to the horizon; above it lies sky or a wall."""
         rng, horizon = self.rng, self.style.horizon
         rows = int(SIZE - horizon)
         corners = np.float32([[0, 0], [SIZE, 0], [SIZE, SIZE], [0, SIZE]])
@@ -177,13 +178,13 @@ class Gen:
             edge = cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
         if style.outlines:
             surface = surface * (1 - 0.8 * edge)
-        elif edge is not None:                                    # transparent: the middle more than the rim
+        elif edge is not None:                                    # transparent, less so at the rim
             cover = cover * np.maximum(rng.uniform(0.3, 0.75), edge * rng.uniform(0, 1))
         self.picture[(slice(None), *window)] += (surface - self.picture[(slice(None), *window)]) * cover
         self.labels[window][body] = np.stack([np.full(body.sum(), number), parts[body]], 1)
 
     def paint_parts(self, surface, parts):
-        """A surface for each part of a thing; some look like the body."""
+        """Paints a surface for each part of a thing; some parts look like the body."""
         rng, window = self.rng, (slice(0, parts.shape[0]), slice(0, parts.shape[1]))
         numbers = np.unique(parts[parts > 0])
         body = rng.choice(numbers) if len(numbers) else 0
@@ -192,21 +193,21 @@ class Gen:
         for number in numbers:
             if number == body or rng.random() < 0.1:
                 continue
-            near = rng.random() < 0.25                            # a face of a box, a fold: the same, lighter or darker
-            texture = surface * rng.uniform(0.5, 1.3) if near else self.textures.texture(base if rng.random() < 0.1 else None, window)
+            shaded = rng.random() < 0.25                          # the same material, lighter or darker: a face of a box, a fold
+            texture = surface * rng.uniform(0.5, 1.3) if shaded else self.textures.texture(base if rng.random() < 0.1 else None, window)
             mask = parts == number
             surface[:, mask] = texture[:, mask]
         return cv2.merge([cv2.GaussianBlur(c, (0, 0), 0.5) for c in surface]).transpose(2, 0, 1), parts
 
     def draw_contact(self, x, foot, width):
-        """The dark place where a thing stands on the ground."""
+        """Darkens the ground where a thing stands on it."""
         shadow = np.zeros((SIZE, SIZE), np.float32)
         axes = max(2, int(width * 0.5)), max(1, int(width * self.rng.uniform(0.06, 0.15)))
         cv2.ellipse(shadow, (int(x), int(min(foot, SIZE * 2))), axes, 0, 0, 360, 1, -1)
         self.picture *= 1 - self.rng.uniform(0.3, 0.7) * cv2.GaussianBlur(shadow, (0, 0), max(1.0, axes[1] * 0.5))
 
     def draw_parts(self, surface, parts, body, centre, radius, window):
-        """Parts with a surface of their own: shapes on the body, or the body cut in two."""
+        """Draws parts with surfaces of their own: shapes on the body, or the body divided in two."""
         rng = self.rng
         for part in range(1, rng.integers(2, 4)):
             if rng.random() < 0.5:
@@ -223,7 +224,7 @@ class Gen:
         return surface
 
     def draw_shadow(self, cover, radius, bounds):
-        """The shadow falls away from the light; it belongs to no object."""
+        """Draws a shadow on the side away from the light; it belongs to no object."""
         rng = self.rng
         left, top, width, height = bounds
         distance, softness = radius * rng.uniform(0.05, 0.35), max(0.8, radius * rng.uniform(0.05, 0.3))
@@ -237,7 +238,7 @@ class Gen:
         self.picture[(slice(None), *window)] *= 1 - rng.uniform(0.2, 0.7) * shadow
 
     def light(self, cover, radius):
-        """Rounds the object: a height from the distance to its border, lit from one side; a factor and a highlight."""
+        """Shades the object as a rounded surface lit from one side: returns a factor and a highlight per pixel."""
         rng = self.rng
         distance = cv2.distanceTransform((cover > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
         height = np.sqrt(np.minimum(distance, radius * rng.uniform(0.2, 1.2)) + 0.01)

@@ -1,9 +1,9 @@
 """Trains the IoU head alone:  python -m train.scores --minutes 10
 
-The head learns slowly beside the masks, because they change under it, and its step costs as much as theirs. Here the rest
-of the network stands still: for --minutes the prompts of training scenes are decoded, without gradients, and what the head
-would see is kept, a few hundred numbers for each mask; then the head is fitted to the true IoUs in many passes over that,
-which takes seconds. The checkpoint is written again with the new head, in the averaged weights and in the others.
+During training of the whole network the head learns slowly, because the masks keep changing. Here only the head is
+trained. For --minutes, prompts of training scenes are decoded without gradients and the inputs of the head are stored, a
+few hundred numbers per mask. Then the head is fitted to the true IoUs in many passes over these inputs, which takes
+seconds. The new head replaces the old head in the checkpoint, in the weights and in the averaged weights.
 """
 import argparse
 import copy
@@ -22,22 +22,22 @@ from .prompts import central_correction
 from .threads import cores
 from .train import error_clicks
 
-SEED, IMAGES, PROMPTS, ROUNDS = 77, 6, 4, 3          # many scenes with few prompts each: the head soon knows a scene
+SEED, IMAGES, PROMPTS, ROUNDS = 77, 6, 4, 3          # many scenes with few prompts each, against overfitting
 WEIGHTS = {"whole": 1.0, "plain": 1.0, "part": 0.05, "background": 0.05}     # a click mostly means a whole thing
-FEWEST = 16                   # batches, however few minutes there are
+FEWEST = 16                   # batches, even if --minutes allows fewer
 HELD_OUT = 0.12               # of the batches, the last ones
-WRONG_CLICKS = 0.15           # of the corrections: the click lies elsewhere than it says
+WRONG_CLICKS = 0.15           # share of the corrections with the wrong label
 
 
 def true_iou(logits, masks):
-    """logits [P,4,128,128], masks [P,256,256] -> [P,4], at the size of the picture as in the evaluation."""
+    """logits [P,4,128,128], masks [P,256,256] -> [P,4], at the size of the image as in the evaluation."""
     hard = F.interpolate(logits, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False) > 0
     truth = masks[:, None]
     return (hard & truth).sum((2, 3)) / (hard | truth).sum((2, 3)).clamp(min=1)
 
 
 def next_clicks(current, masks, rng):
-    """A correction for each mask: as the evaluation clicks, anywhere in the error, or wrong."""
+    """A correction click for each mask: as in the evaluation, anywhere in the error, or with the wrong label."""
     places, labels = error_clicks(current, F.avg_pool2d(masks[:, None].float(), 2)[:, 0])
     full = F.interpolate(current[:, None], size=(IMAGE_SIZE, IMAGE_SIZE), mode="bilinear", align_corners=False)[:, 0] > 0
     for number in np.flatnonzero(rng.random(len(masks)) < 0.5):
@@ -48,15 +48,15 @@ def next_clicks(current, masks, rng):
 
 
 @torch.no_grad()
-def look(model, batch, rng):
-    """What the head sees and the true IoUs, for the prompts of a batch and for corrections of them."""
+def head_inputs(model, batch, rng):
+    """Yields inputs of the head and the true IoUs, for the prompts of a batch and for corrections of these prompts."""
     features = model.encode(normalise(batch.images))
     masks, positions = batch.masks()[:, 0], model.prompts.grid_positions()
-    points, labels, previous, has = batch.points, batch.labels, batch.earlier(), batch.has_previous
+    points, labels, previous, has = batch.points, batch.labels, batch.mask_input(), batch.has_mask_input
     for number in range(1 + int(rng.integers(ROUNDS))):
         prompts = model.prompts(points, labels, previous, has)
-        logits, (below, maps, iou_token, mask_tokens) = model.decoder.masks(features, prompts, positions)
-        description = model.decoder.iou.describe(logits, below, maps)
+        logits, (mixed, maps, iou_token, mask_tokens) = model.decoder.masks(features, prompts, positions)
+        description = model.decoder.iou.describe(logits, mixed, maps)
         several = (labels == TOP_LEFT).any(1) | ((labels == FOREGROUND) | (labels == BACKGROUND)).sum(1).gt(1)
         yield [part.cpu() for part in (
             description.half(), iou_token.half(), mask_tokens.half(), true_iou(logits, masks), several)]
@@ -68,19 +68,19 @@ def look(model, batch, rng):
 
 
 def collect(model, minutes, workers, device, keep=None):
-    """Rows of what the head sees, a row for each batch; those in the file `keep` are the first."""
+    """Collects inputs of the head, one row per batch, after the rows in the file `keep`."""
     rows = [] if keep is None or not keep.exists() else torch.load(keep)
     stream = iter(torch.utils.data.DataLoader(
         Batches(SEED, len(rows), IMAGES, PROMPTS, fresh=IMAGES, back=1, weights=WEIGHTS, hollow=0), batch_size=None,
         num_workers=workers))
-    end, told = time.monotonic() + minutes * 60, time.monotonic()
+    end, reported = time.monotonic() + minutes * 60, time.monotonic()
     while time.monotonic() < end or len(rows) < FEWEST:
         torch.manual_seed(len(rows))
         batch = next(stream)
         batch = type(batch)(*(part.to(device) for part in batch))
-        rows.append([torch.cat(part) for part in zip(*look(model, batch, np.random.default_rng((SEED, len(rows)))))])
-        if time.monotonic() - told > 60:
-            told = time.monotonic()
+        rows.append([torch.cat(part) for part in zip(*head_inputs(model, batch, np.random.default_rng((SEED, len(rows)))))])
+        if time.monotonic() - reported > 60:
+            reported = time.monotonic()
             print(f"{len(rows)} batches", flush=True)
             if keep:
                 torch.save(rows, keep)
@@ -90,7 +90,7 @@ def collect(model, minutes, workers, device, keep=None):
 
 
 def figures(predicted, iou, several):
-    """How far the scores are off, and what the choice among the candidates loses against the best one."""
+    """Errors of the scores, and mean IoUs of the chosen candidates beside those of the best candidates."""
     chosen = iou[:, 1:].gather(1, predicted[:, 1:].argmax(1, keepdim=True))[:, 0]
     any_of_four = iou.gather(1, predicted.argmax(1, keepdim=True))[:, 0]
     best, one = iou[:, 1:].amax(1), ~several
@@ -128,10 +128,10 @@ def fit(head, rows, passes=40, rate=2e-3, size=512):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=Path("train/out/checkpoint.pt"), help="read, and written again")
-    parser.add_argument("--out", type=Path, help="written instead of the checkpoint")
-    parser.add_argument("--minutes", type=float, default=10, help="how long prompts are decoded")
-    parser.add_argument("--keep", type=Path, help="file for what was decoded; a later call with the same weights goes on with it")
+    parser.add_argument("--checkpoint", type=Path, default=Path("train/out/checkpoint.pt"), help="checkpoint to read and to update")
+    parser.add_argument("--out", type=Path, help="file to write instead of the checkpoint")
+    parser.add_argument("--minutes", type=float, default=10, help="how long to decode prompts")
+    parser.add_argument("--keep", type=Path, help="file for decoded prompts; a later call with the same weights adds to it")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 1 on a CPU, all cores but one on CUDA)")
     args = parser.parse_args()

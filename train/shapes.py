@@ -1,4 +1,4 @@
-"""Outlines of objects: drawn filled at twice the size and averaged down, so that borders are soft."""
+"""Draws outlines of objects: filled, at twice the size and then averaged, so that borders are soft."""
 import cv2
 import numpy as np
 
@@ -19,7 +19,7 @@ class Outline:
         self.degrees, self.aspect = rng.uniform(0, 360), rng.uniform(0.3, 1)
 
     def place(self, points):
-        """Points around the origin, turned and moved to where the shape stands."""
+        """Rotates points around the origin and moves them to the centre of the shape."""
         angle = np.radians(self.degrees)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         return (points @ turn + [self.x, self.y]).astype(np.int32)
@@ -82,7 +82,7 @@ class Outline:
         cv2.polylines(self.canvas, [line], False, 255, int(max(4, self.radius * rng.uniform(0.04, 0.3))))
 
     def limbs(self):
-        """Bars and ellipses that hang together: something articulated."""
+        """Connected bars and ellipses, like an articulated object."""
         rng = self.rng
         joints = [np.array([self.x, self.y])]
         for _ in range(rng.integers(2, 7)):
@@ -108,7 +108,7 @@ class Outline:
         cv2.putText(self.canvas, text, corner, int(rng.integers(0, 5)), scale, 255, max(3, int(scale * rng.uniform(2, 6))))
 
     def roughen(self, textures):
-        """A wavy border."""
+        """Makes the border wavy."""
         amount = self.rng.uniform(2, self.radius * 0.18)
         dx, dy = (cv2.resize((textures.noise() - 0.5) * 2 * amount, (DOUBLE, DOUBLE)) for _ in range(2))
         x, y = (cv2.resize(grid * 2, (DOUBLE, DOUBLE)) for grid in (X, Y))
@@ -127,7 +127,7 @@ def choose(kinds, rng):
 
 
 def draw_shape(rng, textures, x, y, radius, kind=None):
-    """How much of each pixel the shape covers: float [256,256] in 0..1."""
+    """The coverage of each pixel by the shape: float [256,256] in 0..1."""
     outline = Outline(rng, x, y, radius)
     getattr(outline, kind or choose(KINDS, rng))()
     if rng.random() < 0.25 and outline.radius > 20:

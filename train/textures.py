@@ -15,15 +15,15 @@ def spread(values):
 
 
 class Textures:
-    """Draws textures for a window of the picture, (rows, columns), so that small objects cost little."""
+    """Draws textures for a window (rows, columns) of the picture, so that small objects cost little time."""
 
     def __init__(self, rng):
         self.rng = rng
-        # Noise is the expensive part: a bank of large pieces, of which every texture cuts a window.
+        # Noise is expensive, so every texture cuts a window out of a bank of large pieces.
         self.bank = [self.octaves() for _ in range(48)] + [self.cells() for _ in range(12)]
 
     def octaves(self):
-        """Noise of several scales, sometimes stretched to a grain."""
+        """Noise of several scales, sometimes stretched like wood grain."""
         rng, side = self.rng, BANK_SIZE
         total = np.zeros((side, side), np.float32)
         frequency = 2 ** rng.uniform(1, 5)
@@ -40,7 +40,7 @@ class Textures:
         return spread(total)
 
     def cells(self):
-        """Voronoi cells: either flat ones or the distance to their centres."""
+        """Voronoi cells: flat cells, or the distance to the cell centres."""
         rng, side = self.rng, BANK_SIZE
         centres = np.full((side, side), 255, np.uint8)
         count = int(2 ** rng.uniform(5, 9))
@@ -64,16 +64,16 @@ class Textures:
         return piece[window]
 
     def ramp(self, period, angle=None, window=WHOLE):
-        """Grows by one every `period` pixels in the direction of the angle."""
+        """A ramp that grows by one every `period` pixels in the direction of the angle."""
         angle = self.rng.uniform(0, 2 * np.pi) if angle is None else angle
         return X[window] * float(np.cos(angle) / period) + Y[window] * float(np.sin(angle) / period)
 
     def radius_from(self, x, y, window=WHOLE):
-        """Distance of every pixel from a place."""
+        """Distance of every pixel from (x, y)."""
         return np.hypot(X[window] - np.float32(x), Y[window] - np.float32(y))
 
     def pattern(self, window=WHOLE):
-        """A pattern in 0..1."""
+        """A random pattern with values in 0..1."""
         draw, weights = zip(
             (self.flat, 0.14), (self.gradient, 0.14), (self.radial, 0.06), (self.noise, 0.28), (self.stripes, 0.12),
             (self.checks, 0.06), (self.dots, 0.06), (self.patches, 0.14))
@@ -121,13 +121,13 @@ class Textures:
         return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.float32) / 255
 
     def near(self, colour, distance=None):
-        """Another colour, mostly lighter or darker than this one."""
+        """A colour close to the given colour, mostly lighter or darker."""
         rng = self.rng
         distance = float(rng.choice([0.04, 0.1, 0.2, 0.45])) if distance is None else distance
         return np.clip(colour + rng.normal(0, distance) + rng.normal(0, distance * 0.5, 3), 0, 1).astype(np.float32)
 
     def texture(self, base=None, window=WHOLE):
-        """One or two patterns between near colours, perhaps with noise over them. base: a colour to stay close to."""
+        """One or two patterns between close colours, sometimes with noise on top. base: a colour to stay close to."""
         rng = self.rng
         first = self.colour() if base is None else self.near(base, 0.05)
         picture = self.blend(first[:, None, None], first, self.pattern(window))

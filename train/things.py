@@ -1,7 +1,7 @@
-"""Objects put together from parts, as most things are: a figure, a cup, a vehicle, a box with three faces.
+"""Draws objects built of parts: a figure, a cup, a vehicle, a box with three faces.
 
-Each recipe draws numbered parts on one canvas, later ones over earlier ones. The whole and every part of it are right
-answers to a click, and the parts mostly differ in colour, so that an object cannot be told by its colour.
+Each recipe draws numbered parts on one canvas; later parts cover earlier parts. The whole object and each part are right
+answers to a click. Parts mostly differ in colour, so that colour alone does not identify an object.
 """
 import cv2
 import numpy as np
@@ -13,7 +13,8 @@ CIRCLE = np.stack([np.cos(np.arange(0, 2 * np.pi, 0.2)), np.sin(np.arange(0, 2 *
 
 
 class Thing:
-    """A canvas of twice the size with the number of the part in each pixel, 0 outside; coordinates of about -1..1, y down."""
+    """A canvas of twice the size with the number of the part in each pixel, 0 outside. Recipes use coordinates of about
+    -1..1 with y down."""
 
     def __init__(self, rng, x, y, radius, turned=None):
         self.rng = rng
@@ -37,7 +38,7 @@ class Thing:
         self.fill(part, points + (x, y))
 
     def box(self, part, left, top, right, bottom, taper=1.0):
-        """taper: how wide the bottom is beside the top."""
+        """A box. taper: width of the bottom divided by the width of the top."""
         middle, half = (left + right) / 2, (right - left) / 2 * taper
         self.fill(part, [[left, top], [right, top], [middle + half, bottom], [middle - half, bottom]])
 
@@ -54,7 +55,7 @@ class Thing:
     def hoop(self, part, x, y, outer, inner):
         points = [CIRCLE * size + (x, y) for size in (outer, inner)]
         outlines = [(np.clip(ring @ self.matrix + self.centre, -4000, 4000)).astype(np.int32) for ring in points]
-        cv2.fillPoly(self.parts, outlines, int(part))                # what two outlines enclose is outside
+        cv2.fillPoly(self.parts, outlines, int(part))                # even-odd rule: the inside of the inner circle stays empty
 
     # ------------------------------------------------------------------------------------------------------ recipes
 
@@ -154,7 +155,7 @@ class Thing:
         self.box(4, -0.12, 0.5, 0.12, 1)
 
     def crate(self):
-        """Three faces of a box: one material, lit differently, or three pictures."""
+        """A box with three visible faces, each a part."""
         rng = self.rng
         deep, high = rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.6)
         width, height = rng.uniform(0.4, 0.8), rng.uniform(0.3, 0.7)
@@ -211,7 +212,7 @@ class Thing:
             self.bar(rng.choice([1, 2]), (-1, y), (1, y), width)
 
     def frame(self):
-        """A frame around a picture, or around nothing."""
+        """A frame around a picture, or an empty frame."""
         rng = self.rng
         width, height, rim = rng.uniform(0.6, 1), rng.uniform(0.5, 1), rng.uniform(0.08, 0.25)
         self.box(1, -width, -height, width, height)
@@ -231,12 +232,12 @@ KINDS = {
 
 
 def draw_thing(rng, x, y, radius, kind, turned=None):
-    """How much of each pixel the thing covers, float [256,256], and the number of the part in it, uint8."""
+    """The coverage of each pixel by the thing, float [256,256], and the number of the part in the pixel, uint8."""
     thing = Thing(rng, x, y, radius, turned)
     getattr(thing, kind)()
     covered = (thing.parts > 0).astype(np.uint8) * 255
     cover = cv2.resize(covered, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    # of the four pixels of the canvas the highest number, so that a border of the thing is never "outside"
+    # the highest number of four canvas pixels, so that no covered pixel has part 0
     rows = np.maximum(thing.parts[::2], thing.parts[1::2])
     parts = np.maximum(rows[:, ::2], rows[:, 1::2])
     return cover, parts

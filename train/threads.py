@@ -1,4 +1,4 @@
-"""What the CPU can do, and how many threads to use on cores that others use too."""
+"""Capabilities of the CPU, and the number of threads on cores shared with other processes."""
 import os
 import time
 from pathlib import Path
@@ -7,22 +7,25 @@ import torch
 
 
 def cores():
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_bfloat16():
-    """Whether this CPU multiplies matrices of bfloat16 (AMX; Linux says so). Without, they were eight times slower than float32."""
+    """Whether the CPU multiplies bfloat16 matrices (AMX, read on Linux). Without AMX, bfloat16 was eight times slower than
+    float32."""
     cpu = Path("/proc/cpuinfo")
     return cpu.exists() and "amx_bf16" in cpu.read_text()
 
 
 class Threads:
-    """A second thread that has to wait for a core holds the first one up, so the trainer takes all cores while nobody else
-    computes and one thread otherwise. It looks again every ten seconds (Linux; elsewhere it keeps to one thread).
+    """Sets the number of threads: all cores while other processes are idle, else one.
+
+    A thread that waits for a core delays all other threads. The load is measured every ten seconds, on Linux only;
+    elsewhere the trainer uses one thread.
     """
     EVERY = 10.0         # seconds
-    QUIET = 0.15         # cores that others may use before they count as busy
+    QUIET = 0.15         # cores that other processes may use and still count as idle
 
     def __init__(self, fixed):
         self.fixed, self.children = fixed, []
@@ -30,7 +33,7 @@ class Threads:
         torch.set_num_threads(fixed or 1)
 
     def cpu_seconds(self):
-        """CPU seconds of the whole machine, and of this trainer with its workers."""
+        """CPU seconds of the whole machine, and of the trainer with its workers."""
         tick = os.sysconf("SC_CLK_TCK")
         user, nice, system, _, _, irq, soft_irq = map(int, Path("/proc/stat").read_text().split()[1:8])
         own = time.process_time()
@@ -39,7 +42,7 @@ class Threads:
             own += (int(fields[11]) + int(fields[12])) / tick
         return (user + nice + system + irq + soft_irq) / tick, own
 
-    def look(self):
+    def update(self):
         now = time.monotonic()
         if self.fixed or (self.last and now - self.last[0] < self.EVERY) or not Path("/proc/stat").exists():
             return

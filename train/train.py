@@ -1,8 +1,8 @@
-"""Trains the tiny model from nothing:  python -m train.train --minutes 95
+"""Trains the tiny model from scratch:  python -m train.train --minutes 95
 
-One call is one leg. The learning rate falls along a cosine over the minutes of the leg, measured while training, so that
-a leg ends at a low rate whatever the machine does. A leg that was interrupted continues where its checkpoint left it; a
-call after a finished leg starts another one, at half the rate.
+One call is one leg. The learning rate falls along a cosine over the minutes of the leg, so that a leg ends at a low rate
+on any machine. An interrupted leg continues from its checkpoint. A call after a finished leg starts the next leg, at half
+the rate.
 """
 import argparse
 import copy
@@ -38,15 +38,16 @@ def arguments():
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--out", type=Path, default=Path("train/out"), help="folder of the checkpoint")
     parser.add_argument("--from", dest="bundle", type=Path, metavar="BUNDLE",
-                        help="begin with the weights of a bundle where there is no checkpoint (models/tiny)")
+                        help="bundle with the initial weights, used if there is no checkpoint (models/tiny)")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--images", type=int, help="per step (default: 6 on a CPU, 16 to 64 on CUDA, by its memory)")
     parser.add_argument("--prompts", type=int, help="per image (default: 4 on a CPU, 8 on CUDA)")
     parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 1 on a CPU, all cores but one on CUDA)")
-    parser.add_argument("--fresh", type=int, help="new scenes per step, the rest are taken again (default: half of the images, "
+    parser.add_argument("--fresh", type=int, help="new scenes per step, the others are reused (default: half of the images, "
                         "a quarter on CUDA)")
-    parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: all of it while nobody else uses it, else one")
+    parser.add_argument("--threads", type=int, default=0,
+                        help="CPU threads (default 0: all cores while other processes are idle, else one)")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     if args.device == "auto":
@@ -61,24 +62,24 @@ def arguments():
 
 
 def workers_that_fit(images):
-    """Batches wait in shared memory, of which a container may have little."""
+    """The number of workers whose waiting batches fit in shared memory, which is small in some containers."""
     folder = Path("/dev/shm")
     if not folder.exists():
         return 64
-    batch = images * IMAGE_SIZE ** 2 * 7             # bytes: picture, keys, earlier masks
+    batch = images * IMAGE_SIZE ** 2 * 7             # bytes: picture, keys, mask inputs
     return max(1, int(shutil.disk_usage(folder).free * 0.7 / (batch * (PREFETCH + 1))))
 
 
 def images_for_gpu():
-    """A picture with eight prompts takes about 0.25 GB in training."""
+    """The number of images per step that fits the GPU: an image with eight prompts takes about 0.25 GB."""
     gigabytes = torch.cuda.get_device_properties(0).total_memory / 2 ** 30
     return int(min(64, max(16, gigabytes * 2 // 8 * 8)))
 
 
 def error_clicks(logits, truth):
-    """A click in the error of each mask, at half the size: anywhere in it or, half of the time, deep inside.
+    """A correction click for each mask: anywhere in its error or, half of the time, deep inside the error.
 
-    logits, truth [S,128,128] -> places [S,1,2] in pixels of the 256 square, labels [S,1]. Where there is no error, a
+    logits, truth [S,128,128] -> places [S,1,2] in pixels of the 256 square, labels [S,1]. A mask without errors gets a
     positive click in the object.
     """
     predicted, truth = logits > 0, truth > 0.5
@@ -93,34 +94,36 @@ def error_clicks(logits, truth):
     return place.float(), label.float()
 
 
-def keep_running(_):
-    """Ctrl-C in a terminal, and a service that is stopped, reach the workers too; the trainer ends them when it has saved."""
+def ignore_stop_signals(_):
+    """Makes a worker ignore Ctrl-C and SIGTERM, which reach the whole process group; the trainer stops it after saving."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
 
 
-def begin(bundle):
-    """A network and how far it is trained: random weights, or those of a bundle."""
+def initial_network(bundle):
+    """The network before the first step and its counters: random weights, or those of a bundle."""
     if bundle is None:
         return TinySam(), {}
-    from .restore import restore                 # needs onnx, which training does not
-    print(f"beginning with the weights of {bundle}", flush=True)
+    from .restore import restore                 # needs onnx; training alone does not
+    print(f"starting from the weights of {bundle}", flush=True)
     return restore(bundle)
 
 
 class Trainer:
+    """The network, its optimizers and its counters during one leg."""
+
     def __init__(self, args):
         self.args, self.device = args, torch.device(args.device)
         self.path = args.out / "checkpoint.pt"
         self.bfloat16 = self.device.type == "cuda" or has_bfloat16()
         torch.manual_seed(args.seed)
         memory_format = torch.channels_last
-        goes_on = args.resume and self.path.exists()
-        model, counters = begin(None if goes_on else args.bundle)
+        resumes = args.resume and self.path.exists()
+        model, counters = initial_network(None if resumes else args.bundle)
         self.model = model.to(self.device, memory_format=memory_format).train()
         self.ema = copy.deepcopy(self.model)
-        hidden = {name: p for name, p in self.model.named_parameters() if muon.belongs(name, p)}
+        hidden = {name: p for name, p in self.model.named_parameters() if muon.is_hidden_matrix(name, p)}
         rest = [p for name, p in self.model.named_parameters() if name not in hidden]
         self.optimizers = [
             muon.Muon(hidden.values(), args.rate),
@@ -130,7 +133,7 @@ class Trainer:
                 lr=args.rate, betas=(0.9, 0.99), fused=True)]
         self.step, self.batches, self.legs, self.leg_seconds, self.leg_steps, self.scenes = 0, 0, 0, 0.0, 0, 0
         self.bad_steps, self.bad_in_a_row, self.stopping = 0, 0, False
-        if goes_on:
+        if resumes:
             self.load()
         for name, value in counters.items():
             setattr(self, name, value)
@@ -141,8 +144,8 @@ class Trainer:
         state = torch.load(self.path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
-        for optimizer, its_state in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(its_state)
+        for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(optimizer_state)
         for name in self.COUNTERS:
             setattr(self, name, state[name])
         if self.leg_seconds >= self.args.minutes * 60:
@@ -171,7 +174,7 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def decode(self, features, points, labels, previous, has):
-        """The prompts in float32: bfloat16 has not the digits for a coordinate."""
+        """Decodes prompts. They stay in float32: bfloat16 has too few digits for coordinates."""
         prompts = self.model.prompts(points, labels, previous, has)
         with self.autocast():
             logits, predicted = self.model.decoder(features, prompts, self.model.prompts.grid_positions())
@@ -185,7 +188,7 @@ class Trainer:
             torch._foreach_lerp_(averages, values, 1 - decay)
 
     def correction(self, features, logits, predicted, truth, points, labels):
-        """A second round for some prompts: a click in the error, usually with the logits as mask input."""
+        """Decodes some prompts again with a correction click, usually with the logits as mask input."""
         some = torch.arange(len(points), device=self.device).view(-1, self.args.prompts)[:, :CORRECTED_PROMPTS].flatten()
         with torch.no_grad():
             one_click = (labels[some] > -0.5).sum(1) == 1
@@ -197,14 +200,14 @@ class Trainer:
             features, torch.cat([points[some], place], 1), torch.cat([labels[some], label], 1), current[:, None], has)
 
     def train_step(self, batch):
-        # Every random number of a step comes from its number, so that a checkpoint needs to remember no more.
+        # The number of the step seeds all its random numbers, so that a checkpoint stores no other random state.
         torch.manual_seed(self.args.seed * 1_000_003 + self.step)
         batch = type(batch)(*(part.to(self.device, non_blocking=True) for part in batch))
         truth = F.avg_pool2d(batch.masks().float(), 2)
         with self.autocast():
             features = self.model.encode(normalise(batch.images).contiguous(memory_format=torch.channels_last))
         logits, predicted = self.decode(
-            features, batch.points, batch.labels, batch.earlier(), batch.has_previous)
+            features, batch.points, batch.labels, batch.mask_input(), batch.has_mask_input)
         loss, iou = prompt_loss(logits, predicted, truth)
         affinity = affinity_loss(features.affinity.float(), batch.regions())
         loss = loss + affinity
@@ -220,8 +223,11 @@ class Trainer:
             loss.detach(), iou[:, 0].mean(), iou[:, 1:].amax(1).mean(), chosen.mean(), error.mean(), affinity.detach()])
 
     def apply_gradient(self, norm):
-        """One step of the optimiser. Without a finite gradient none: the averages of batch normalisation, which the
-        forward pass may have spoilt, come back from the averaged weights."""
+        """Runs one step of the optimizers, or skips the step if the gradient is not finite.
+
+        A skipped step also restores the statistics of batch normalisation from the averaged weights, because the forward
+        pass may have made them invalid.
+        """
         if norm.isfinite():
             for optimizer in self.optimizers:
                 optimizer.step()
@@ -232,16 +238,17 @@ class Trainer:
         for value, average in zip(self.model.buffers(), self.ema.buffers()):
             value.copy_(average)
         if self.bad_in_a_row > MAX_BAD_STEPS:
-            raise SystemExit(f"{MAX_BAD_STEPS} steps in a row without a finite gradient; the checkpoint is as before them")
+            raise SystemExit(f"{MAX_BAD_STEPS} steps in a row without a finite gradient; the checkpoint was not changed by them; "
+                             "try a lower --rate")
 
     def report(self, means, pace, waited, rate):
-        """One line for people, one for the learning curve. waited: the share of the time spent on waiting for scenes."""
+        """Prints a line and appends one to the log of the learning curve. waited: share of the time spent waiting for scenes."""
         loss, single, best, chosen, error, affinity = means
         left = (self.args.minutes * 60 - self.leg_seconds) / 60
         print(f"step {self.step}  {self.leg_seconds / 60:.1f}/{self.args.minutes:g} min  rate {rate:.5f}  loss {loss:.3f}  "
               f"IoU single {single:.3f} best {best:.3f} chosen {chosen:.3f}  IoU error {error:.3f}  "
               f"affinity {affinity:.3f}  {pace:.2f} steps/s {pace * self.args.images:.1f} images/s "
-              f"({pace * self.args.fresh:.1f} new scenes/s, waited for them {waited:.0%})  "
+              f"({pace * self.args.fresh:.1f} new scenes/s, waited for scenes {waited:.0%})  "
               f"threads {torch.get_num_threads()}  skipped {self.bad_steps}  left {left:.0f} min", flush=True)
         self.args.out.mkdir(parents=True, exist_ok=True)
         with (self.args.out / "log.jsonl").open("a") as log:
@@ -253,11 +260,11 @@ class Trainer:
         self.stopping = True
 
     def batches_from_workers(self):
-        """Batches until the leg is over or somebody stops it."""
+        """Yields batches until the leg ends or is stopped."""
         args = self.args
         loader = torch.utils.data.DataLoader(
             Batches(args.seed, self.batches, args.images, args.prompts, args.fresh), batch_size=None,
-            num_workers=args.workers, prefetch_factor=PREFETCH if args.workers else None, worker_init_fn=keep_running,
+            num_workers=args.workers, prefetch_factor=PREFETCH if args.workers else None, worker_init_fn=ignore_stop_signals,
             pin_memory=self.device.type == "cuda")
         stream = iter(loader)
         self.threads.children = [worker.pid for worker in getattr(stream, "_workers", [])]
@@ -272,11 +279,11 @@ class Trainer:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.stop)
         args, self.threads, self.waited = self.args, Threads(1 if self.args.device == "cuda" else self.args.threads), 0.0
-        print(f"{args.device}, {'bfloat16' if self.bfloat16 else 'float32'}: {args.images} images of {args.prompts} prompts a step, "
-              f"{args.fresh} of them new, {args.workers} workers", flush=True)
+        print(f"{args.device}, {'bfloat16' if self.bfloat16 else 'float32'}: {args.images} images per step with {args.prompts} prompts each, "
+              f"{args.fresh} new scenes per step, {args.workers} workers", flush=True)
         recent, since, saved = [], time.monotonic(), time.monotonic()
         for batch in self.batches_from_workers():
-            self.threads.look()
+            self.threads.update()
             rate = self.set_rate()
             recent.append(self.train_step(batch))
             self.step, self.batches, self.scenes = self.step + 1, self.batches + 1, self.scenes + args.images
@@ -289,8 +296,8 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
         self.save()
-        how = "interrupted" if self.stopping else "done"
-        print(f"leg {self.legs + 1} {how}: {self.step} steps, {self.scenes} scenes, {self.path}", flush=True)
+        outcome = "interrupted" if self.stopping else "done"
+        print(f"leg {self.legs + 1} {outcome}: {self.step} steps, {self.scenes} scenes, {self.path}", flush=True)
 
 
 def main():

@@ -1,20 +1,20 @@
-"""The data of the learning curve, over trainings."""
+"""Tests of the stored learning curve across trainings."""
 import json
 
-from train.report import take_over
+from train.report import merge_log
 
 
-def test_a_training_that_goes_on_keeps_the_steps_before_it(tmp_path):
-    written, kept = tmp_path / "written.jsonl", tmp_path / "kept.jsonl"
+def test_a_continued_training_keeps_the_earlier_steps(tmp_path):
+    new_log, stored = tmp_path / "new_log.jsonl", tmp_path / "stored.jsonl"
 
     def steps():
-        return [json.loads(line)["step"] for line in kept.read_text().splitlines()]
+        return [json.loads(line)["step"] for line in stored.read_text().splitlines()]
 
-    take_over(written, kept)                          # neither is there
-    assert not kept.exists()
+    merge_log(new_log, stored)                          # neither file exists
+    assert not stored.exists()
     for new, expected in (
         ([25, 50], [25, 50]), ([75, 100], [25, 50, 75, 100]), ([75, 100], [25, 50, 75, 100]), ([25], [25]),
     ):
-        written.write_text("".join(json.dumps({"step": step}) + "\n" for step in new))
-        take_over(written, kept)
+        new_log.write_text("".join(json.dumps({"step": step}) + "\n" for step in new))
+        merge_log(new_log, stored)
         assert steps() == expected

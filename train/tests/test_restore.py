@@ -1,4 +1,4 @@
-"""A network that went through a bundle and back computes what it did."""
+"""Tests that a network restored from its bundle computes the same masks."""
 import json
 
 import pytest
@@ -12,7 +12,7 @@ from train.restore import counters, norms, restore
 
 @pytest.fixture(scope="module")
 def trained():
-    """Random weights and statistics, as no layer's would be left."""
+    """A network in which every layer has random weights and statistics."""
     torch.manual_seed(5)
     model = TinySam().eval()
     with torch.no_grad():
@@ -33,19 +33,19 @@ def bundle(trained, tmp_path_factory):
     return folder
 
 
-def test_the_network_comes_back_from_its_bundle(trained, bundle):
+def test_a_restored_network_computes_the_same_masks(trained, bundle):
     model, state = restore(bundle)
     assert state == {"step": 12, "batches": 12, "scenes": 345, "legs": 1}
     image = torch.randn(1, 3, 256, 256)
     points, labels = torch.tensor([[[80.0, 90.0], [0.0, 0.0]]]), torch.tensor([[1.0, -1.0]])
     with torch.no_grad():
-        expected, found = (
-            one.decode(one.encode(image), points, labels) for one in (trained, model.eval()))
-    for theirs, ours in zip(expected, found):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+        expected, restored = (
+            network.decode(network.encode(image), points, labels) for network in (trained, model.eval()))
+    for before, after in zip(expected, restored):
+        torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-4)
 
 
-def test_its_kernels_have_one_length_and_its_statistics_are_those_of_scenes(bundle, monkeypatch):
+def test_restored_kernels_have_norm_1_and_the_statistics_come_from_scenes(bundle, monkeypatch):
     monkeypatch.setattr(restoring, "BATCHES", 1)
     model, _ = restore(bundle)
     lengths = torch.cat([convolution.weight.flatten(1).norm(dim=1) for convolution, _ in norms(model)])
@@ -54,7 +54,7 @@ def test_its_kernels_have_one_length_and_its_statistics_are_those_of_scenes(bund
     assert means.isfinite().all() and means.abs().min() > 0
 
 
-def test_a_bundle_that_does_not_say_its_steps_is_refused(bundle, tmp_path):
+def test_a_bundle_without_its_number_of_steps_is_refused(bundle, tmp_path):
     state = json.loads((bundle / "bundle.json").read_text())
     (tmp_path / "bundle.json").write_text(json.dumps({**state, "source": "somewhere"}))
     with pytest.raises(SystemExit, match="steps"):

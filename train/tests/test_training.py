@@ -1,6 +1,6 @@
-"""The trainer on a CPU:  python -m pytest train/tests
+"""Tests of the trainer on a CPU:  python -m pytest train/tests
 
-What needs CUDA (pinned memory, its choice of batches) is not run here.
+The CUDA path (pinned memory, choice of the batch size) is not tested.
 """
 import json
 import os
@@ -41,7 +41,7 @@ def run_steps(trainer, count):
     return torch.cat([value.flatten().float() for value in trainer.model.state_dict().values()])
 
 
-def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(trainer):
+def test_a_resumed_training_equals_an_uninterrupted_training(trainer):
     straight = trainer("--no-resume")
     run_steps(straight, 2)
     straight.save()
@@ -53,33 +53,33 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(trainer):
 
 
 def test_a_step_without_a_finite_gradient_changes_nothing(trainer):
-    one = trainer("--no-resume")
-    before = run_steps(one, 1)
-    average = [value.clone() for value in one.ema.state_dict().values()]
-    next(one.model.parameters()).register_hook(lambda grad: grad * float("nan"))
-    after = run_steps(one, 1)
-    buffers = sum(value.numel() for value in one.model.buffers())
-    assert one.bad_steps == 1 and buffers > 0
-    assert all(torch.equal(a, b) for a, b in zip(average, one.ema.state_dict().values()))
-    assert all(torch.equal(a, b) for a, b in zip(one.model.buffers(), one.ema.buffers()))
+    leg = trainer("--no-resume")
+    before = run_steps(leg, 1)
+    average = [value.clone() for value in leg.ema.state_dict().values()]
+    next(leg.model.parameters()).register_hook(lambda grad: grad * float("nan"))
+    after = run_steps(leg, 1)
+    buffers = sum(value.numel() for value in leg.model.buffers())
+    assert leg.bad_steps == 1 and buffers > 0
+    assert all(torch.equal(a, b) for a, b in zip(average, leg.ema.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(leg.model.buffers(), leg.ema.buffers()))
     assert after.isfinite().all() and before.shape == after.shape
 
 
-def test_it_gives_up_when_no_step_has_a_finite_gradient(trainer, monkeypatch):
+def test_training_stops_after_many_steps_without_a_finite_gradient(trainer, monkeypatch):
     monkeypatch.setattr(training, "MAX_BAD_STEPS", 2)
-    one = trainer("--no-resume")
+    leg = trainer("--no-resume")
     for _ in range(2):
-        one.apply_gradient(torch.tensor(float("nan")))
+        leg.apply_gradient(torch.tensor(float("nan")))
     with pytest.raises(SystemExit, match="finite"):
-        one.apply_gradient(torch.tensor(float("inf")))
+        leg.apply_gradient(torch.tensor(float("inf")))
 
 
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16), (24, 24, 3, 3)])
-def test_muon_is_that_of_torch(shape):
-    """Which takes matrices only, and computes in bfloat16."""
+def test_muon_agrees_with_that_of_torch(shape):
+    """torch.optim.Muon accepts only matrices and computes in bfloat16."""
     ours = torch.nn.Parameter(torch.randn(shape))
     theirs = torch.nn.Parameter(ours.detach().flatten(1).clone())
-    other = torch.nn.Parameter(torch.randn(shape))          # of the same shape: they are computed together
+    other = torch.nn.Parameter(torch.randn(shape))          # parameters of one shape are processed together
     optimizers = [
         muon.Muon([ours, other], lr=0.01),
         torch.optim.Muon([theirs], lr=0.01, momentum=0.95, weight_decay=0.02, adjust_lr_fn="match_rms_adamw")]
@@ -94,53 +94,53 @@ def test_muon_is_that_of_torch(shape):
 
 
 def test_every_parameter_has_one_optimizer(trainer):
-    one = trainer("--no-resume")
-    theirs = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in one.optimizers]
-    assert {id(p) for part in theirs for p in part} == {id(p) for p in one.model.parameters()}
-    assert sum(map(len, theirs)) == len(list(one.model.parameters()))
+    leg = trainer("--no-resume")
+    theirs = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in leg.optimizers]
+    assert {id(p) for part in theirs for p in part} == {id(p) for p in leg.model.parameters()}
+    assert sum(map(len, theirs)) == len(list(leg.model.parameters()))
     hidden, rest = theirs
     assert sum(p.numel() for p in hidden) > 10 * sum(p.numel() for p in rest) > 0
 
 
 def test_a_new_leg_starts_at_half_the_rate_after_a_warm_up(trainer):
-    one = trainer("--no-resume", "--minutes", "10", "--rate", "0.001")
-    one.leg_seconds, one.leg_steps = 600.0, 5000
-    assert one.set_rate() < 1e-5
-    one.save()
-    two = trainer("--minutes", "10", "--rate", "0.001")
-    assert (two.legs, two.leg_seconds, two.leg_steps) == (1, 0.0, 0)
-    assert two.set_rate() < 1e-5
-    two.leg_steps = training.WARM_UP
-    assert two.set_rate() == pytest.approx(0.0005, rel=0.01)
+    first_leg = trainer("--no-resume", "--minutes", "10", "--rate", "0.001")
+    first_leg.leg_seconds, first_leg.leg_steps = 600.0, 5000
+    assert first_leg.set_rate() < 1e-5
+    first_leg.save()
+    second_leg = trainer("--minutes", "10", "--rate", "0.001")
+    assert (second_leg.legs, second_leg.leg_seconds, second_leg.leg_steps) == (1, 0.0, 0)
+    assert second_leg.set_rate() < 1e-5
+    second_leg.leg_steps = training.WARM_UP
+    assert second_leg.set_rate() == pytest.approx(0.0005, rel=0.01)
 
 
-def test_a_bundle_gives_the_weights_where_there_is_no_checkpoint(trainer, monkeypatch):
+def test_a_bundle_gives_the_weights_if_there_is_no_checkpoint(trainer, monkeypatch):
     given = TinySam()
     monkeypatch.setattr(restore, "restore", lambda bundle: (given, {"step": 40, "batches": 40, "scenes": 80, "legs": 1}))
-    one = trainer("--from", "models/tiny", "--minutes", "10", "--rate", "0.001")
-    assert one.model is given and (one.step, one.batches, one.scenes) == (40, 40, 80)
-    assert all(torch.equal(a, b) for a, b in zip(one.ema.state_dict().values(), given.state_dict().values()))
-    one.leg_steps = training.WARM_UP
-    assert one.set_rate() == pytest.approx(0.0005, rel=0.01)
-    one.step = 41
-    one.save()
+    leg = trainer("--from", "models/tiny", "--minutes", "10", "--rate", "0.001")
+    assert leg.model is given and (leg.step, leg.batches, leg.scenes) == (40, 40, 80)
+    assert all(torch.equal(a, b) for a, b in zip(leg.ema.state_dict().values(), given.state_dict().values()))
+    leg.leg_steps = training.WARM_UP
+    assert leg.set_rate() == pytest.approx(0.0005, rel=0.01)
+    leg.step = 41
+    leg.save()
     assert trainer("--from", "models/tiny").step == 41
 
 
-def test_a_step_in_bfloat16_is_that_in_float32_but_for_its_digits(trainer):
+def test_a_step_in_bfloat16_agrees_with_float32_within_rounding(trainer):
     changed = []
     for low in (False, True):
-        one = trainer("--no-resume")
-        one.bfloat16 = low
-        changed.append(run_steps(one, 2))
-        assert one.bad_steps == 0
+        leg = trainer("--no-resume")
+        leg.bfloat16 = low
+        changed.append(run_steps(leg, 2))
+        assert leg.bad_steps == 0
     assert not torch.equal(*changed)
     torch.testing.assert_close(*changed, atol=0.01, rtol=0.05)
 
 
 @pytest.mark.parametrize("number, whole_group", [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True)])
-def test_a_stopped_leg_saves_what_it_has(tmp_path, number, whole_group):
-    """Also when the workers are stopped with it, as Ctrl-C in a terminal and service managers do."""
+def test_a_stopped_leg_saves_its_checkpoint(tmp_path, number, whole_group):
+    """Includes signals to the whole process group, as Ctrl-C in a terminal and service managers send them."""
     command = [sys.executable, "-m", "train.train", *SMALL, "--workers", "1", "--minutes", "60", "--out", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     log, end = tmp_path / "log.jsonl", time.monotonic() + 600
@@ -155,7 +155,7 @@ def test_a_stopped_leg_saves_what_it_has(tmp_path, number, whole_group):
     assert json.loads(log.read_text().splitlines()[0])["step"] == 25
 
 
-def test_one_prompt_more_or_another_object_changes_no_mask():
+def test_padding_and_other_objects_change_no_mask():
     model = TinySam().eval()
     image = torch.rand(1, 3, 256, 256)
     points = torch.tensor([[[60.0, 80.0], [0, 0]], [[200, 30], [0, 0]]])
@@ -180,15 +180,15 @@ def test_the_best_scored_mask_comes_first():
 def test_losses_agree_with_their_definition():
     logits, truths = torch.randn(3, 4, 16, 16), (torch.rand(3, 2, 16, 16) > 0.5).float()
     loss, iou = mask_losses(logits, truths)
-    one, truth = logits[1, 2], truths[1, 1]
-    dice = 1 - (2 * (one.sigmoid() * truth).sum() + 1) / (one.sigmoid().sum() + truth.sum() + 1)
-    expected = 2 * torch.nn.functional.binary_cross_entropy_with_logits(one, truth) + dice
+    candidate, truth = logits[1, 2], truths[1, 1]
+    dice = 1 - (2 * (candidate.sigmoid() * truth).sum() + 1) / (candidate.sigmoid().sum() + truth.sum() + 1)
+    expected = 2 * torch.nn.functional.binary_cross_entropy_with_logits(candidate, truth) + dice
     torch.testing.assert_close(loss[1, 2, 1], expected)
-    hard, wanted = one > 0, truth > 0.5
+    hard, wanted = candidate > 0, truth > 0.5
     torch.testing.assert_close(iou[1, 2, 1], (hard & wanted).sum() / (hard | wanted).sum())
 
 
-def test_two_right_answers_take_two_candidates():
+def test_two_right_answers_need_two_candidates():
     loss = torch.tensor([[[0.1, 0.2], [0.9, 0.3], [0.5, 0.9]]])
     assert several_answers(loss).item() == pytest.approx((0.1 + 0.5 * 0.3) / 1.5)
     truth = torch.zeros(1, 1, LOW_RES, LOW_RES)
@@ -197,11 +197,11 @@ def test_two_right_answers_take_two_candidates():
     assert same.isfinite()
 
 
-def test_corrections_lie_in_the_error():
+def test_correction_clicks_lie_in_the_error():
     truth, logits = torch.zeros(2, LOW_RES, LOW_RES), torch.full((2, LOW_RES, LOW_RES), -5.0)
     truth[:, 20:60, 20:60] = 1
-    logits[0, 20:60, 20:40] = 5.0                    # half of it is missing
-    logits[1, 20:60, 20:90] = 5.0                    # too much
+    logits[0, 20:60, 20:40] = 5.0                    # half of the object is missing
+    logits[1, 20:60, 20:90] = 5.0                    # the mask is too large
     for seed in range(20):
         torch.manual_seed(seed)
         place, label = error_clicks(logits, truth)
