@@ -10,8 +10,7 @@
 //!
 //! * [`pixels`]: image encodings in, resize and normalise, masks out, overlays.
 //! * [`prompt`]: points, boxes and masks as the caller gives them, validated.
-//! * [`prompt_encoder`]: SAM's prompt encoder, in Rust.
-//! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, mask decoder.
+//! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, prompt encoder, mask decoder.
 //! * [`segmenter`]: what `SamPredictor` is in Python: set an image, predict masks.
 //! * [`video`]: SAM 2's memory: an object is followed through a stream.
 //! * [`engine`]: the threads: newest-frame slot, kept embeddings, jobs, metrics.
@@ -36,7 +35,5 @@ mod native;
 pub mod node;
 pub mod pixels;
 pub mod prompt;
-pub mod prompt_encoder;
 pub mod segmenter;
 pub mod video;
-mod weights;

@@ -6,10 +6,10 @@ mod support;
 
 use std::sync::Arc;
 
+use promptseg::model::network::{Heads, MAX_CONDITIONING, Memories, Network, ObjectPointer, SpatialMemory};
 use promptseg::model::{Embedding, Model, SessionOptions};
 use promptseg::pixels::SquareMask;
 use promptseg::prompt::Prompt;
-use promptseg::video::{Features, Heads, MAX_CONDITIONING, Network, Pointer, Recalled};
 use safetensors::SafeTensors;
 use support::{difference, golden, photo, tensor};
 
@@ -66,17 +66,17 @@ fn far(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 /// What is remembered of a frame as the tracker hands it back.
-fn remember(clip: &mut Clip, frame: &Embedding, heads: &Heads, prompted: bool) -> (Features, Pointer) {
+fn remember(clip: &mut Clip, frame: &Embedding, heads: &Heads, prompted: bool) -> (SpatialMemory, ObjectPointer) {
     let mask = if heads.object_score > 0.0 { heads.mask.clone() } else { vec![-1024.0; heads.mask.len()] };
-    let (features, ms) = clip.network().remember(frame, &mask, prompted, heads.object_score).unwrap();
+    let (features, ms) = clip.network().encode_memory(frame, &mask, prompted, heads.object_score).unwrap();
     assert!(ms > 0.0);
     (features, heads.pointer.as_slice().into())
 }
 
 /// Memories with their rows, pointers with their distances.
-fn recall(of: &[(&(Features, Pointer), usize, usize)]) -> Recalled {
-    Recalled {
-        memories: of.iter().map(|((features, _), row, _)| (Arc::clone(features), *row)).collect(),
+fn recall(of: &[(&(SpatialMemory, ObjectPointer), usize, usize)]) -> Memories {
+    Memories {
+        spatial: of.iter().map(|((features, _), row, _)| (Arc::clone(features), *row)).collect(),
         pointers: of.iter().map(|((_, pointer), _, far)| (Arc::clone(pointer), *far as f32 / 15.0)).collect(),
     }
 }
@@ -110,18 +110,18 @@ fn a_click_and_the_two_frames_after_it() {
     let click = Prompt::point(18.0, 42.0);
     let clicked = clip.network().heads(&first, None, &click, true).unwrap();
     clip.check(&clicked, "click.0.1.0");
-    assert!(clicked.ms.decoder > 0.0 && clicked.ms.attention == 0.0 && clicked.iou.is_finite());
+    assert!(clicked.timings.decoder_ms > 0.0 && clicked.timings.attention_ms == 0.0 && clicked.iou.is_finite());
 
     let zero = remember(&mut clip, &first, &clicked, true);
     let nothing = Prompt::default();
-    let recalled = recall(&[(&zero, PROMPTED, 1)]);
-    let next = clip.network().heads(&second, Some(&recalled), &nothing, true).unwrap();
+    let memories = recall(&[(&zero, PROMPTED, 1)]);
+    let next = clip.network().heads(&second, Some(&memories), &nothing, true).unwrap();
     clip.check(&next, "click.1.1.1");
-    assert!(next.ms.attention > 0.0);
+    assert!(next.timings.attention_ms > 0.0);
 
     let one = remember(&mut clip, &second, &next, false);
-    let recalled = recall(&[(&zero, PROMPTED, 2), (&one, BEFORE, 1)]);
-    let after = clip.network().heads(&third, Some(&recalled), &nothing, true).unwrap();
+    let memories = recall(&[(&zero, PROMPTED, 2), (&one, BEFORE, 1)]);
+    let after = clip.network().heads(&third, Some(&memories), &nothing, true).unwrap();
     clip.check(&after, "click.1.1.2");
 
     // What a test like this must be able to tell.
@@ -158,7 +158,7 @@ fn a_mask_that_is_given() {
     let mask = SquareMask::stretched(&drawn.into_raw(), size, 256).unwrap();
     let pointer = clip.network().pointer_of_mask(&frame, &mask.inside).unwrap();
     let heads =
-        |pointer| Heads { mask: mask.low_res(64), iou: 1.0, object_score: 10.0, pointer, ms: Default::default() };
+        |pointer| Heads { mask: mask.low_res(64), iou: 1.0, object_score: 10.0, pointer, timings: Default::default() };
     clip.check(&heads(pointer.clone()), "third.3.3.7");
     // Of an empty one it is that of an object which is not there, as the decoder says it too.
     let absent = clip.network().pointer_of_mask(&frame, &[0.0; 256 * 256]).unwrap();
@@ -176,38 +176,38 @@ fn what_the_networks_do_not_take_is_refused_and_the_next_call_works() {
     let click = Prompt::point(18.0, 42.0);
     let heads = clip.network().heads(&frame, None, &click, true).unwrap();
     let good = remember(&mut clip, &frame, &heads, true);
-    let (short, thin): (Features, Pointer) = (good.0[1..].into(), good.1[1..].into());
-    let several = |memories: usize, pointers: usize| Recalled {
-        memories: (0..memories).map(|i| (Arc::clone(&good.0), i % 7)).collect(),
+    let (short, thin): (SpatialMemory, ObjectPointer) = (good.0[1..].into(), good.1[1..].into());
+    let several = |memories: usize, pointers: usize| Memories {
+        spatial: (0..memories).map(|i| (Arc::clone(&good.0), i % 7)).collect(),
         pointers: (0..pointers).map(|i| (Arc::clone(&good.1), i as f32 / 15.0)).collect(),
     };
-    for (recalled, says) in [
+    for (memories, says) in [
         (
-            Recalled::default(),
+            Memories::default(),
             "tensor `memories` is 0 memories: [], expected 1 to 22, each of 4096 numbers at a time below 7",
         ),
         (recall(&[(&good, 7, 1)]), "1 memories: [(4096, 7)], expected 1 to 22"),
         (recall(&[(&(short, Arc::clone(&good.1)), 6, 1)]), "1 memories: [(4095, 6)]"),
         (recall(&[(&(Arc::clone(&good.0), thin), 6, 1)]), "1 pointers of [31], expected 1 to 31, each of 32 numbers"),
-        (Recalled { pointers: Vec::new(), ..recall(&[(&good, 6, 1)]) }, "0 pointers of []"),
+        (Memories { pointers: Vec::new(), ..recall(&[(&good, 6, 1)]) }, "0 pointers of []"),
         (several(MAX_CONDITIONING + 7, 1), "23 memories: "),
         (several(1, MAX_CONDITIONING + 16), "32 pointers of "),
     ] {
-        let e = clip.network().heads(&frame, Some(&recalled), &click, true).unwrap_err().to_string();
+        let e = clip.network().heads(&frame, Some(&memories), &click, true).unwrap_err().to_string();
         assert!(e.contains("memory_attention.onnx: tensor `") && e.contains(says), "{e}");
     }
     // All that may be asked for.
     let spec = clip.network().spec();
     let most = several(spec.most_memories(), spec.most_pointers());
     assert!(clip.network().heads(&frame, Some(&most), &click, true).unwrap().object_score.is_finite());
-    let e = clip.network().remember(&frame, &[0.0; 9], true, 1.0).unwrap_err().to_string();
+    let e = clip.network().encode_memory(&frame, &[0.0; 9], true, 1.0).unwrap_err().to_string();
     assert!(e.contains("memory_encoder.onnx: tensor `low_res_masks` is 9 logits, expected 64 x 64"), "{e}");
     let e = clip.network().pointer_of_mask(&frame, &[1.0; 64 * 64]).unwrap_err().to_string();
     assert!(e.contains("4096 cells, expected 256 x 256"), "{e}");
 
     let geometry = frame.geometry;
     let foreign = Embedding::from_parts(vec![("features".to_owned(), vec![1], vec![0.0])], geometry).unwrap();
-    let e = clip.network().remember(&foreign, &heads.mask, true, 1.0).unwrap_err().to_string();
+    let e = clip.network().encode_memory(&foreign, &heads.mask, true, 1.0).unwrap_err().to_string();
     assert!(e.contains("made by another model"), "{e}");
     // Of the right names, and of another size.
     let size = |side: usize, channels: usize| (vec![1, channels, side, side], vec![0.0; channels * side * side]);
@@ -217,7 +217,7 @@ fn what_the_networks_do_not_take_is_refused_and_the_next_call_works() {
     let small = Embedding::from_parts(parts, geometry).unwrap();
     for e in [
         clip.network().heads(&small, Some(&recall(&[(&good, 6, 1)])), &click, true).unwrap_err(),
-        clip.network().remember(&small, &heads.mask, true, 1.0).unwrap_err(),
+        clip.network().encode_memory(&small, &heads.mask, true, 1.0).unwrap_err(),
         clip.network().pointer_of_mask(&small, &[1.0; 256 * 256]).unwrap_err(),
     ] {
         assert!(e.to_string().contains("image_embeddings"), "{e}");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use promptseg::prompt_encoder::{PromptEncoder, Token, TokenLabel};
+use promptseg::model::prompt_encoder::{PromptEncoder, Token, TokenLabel};
 use safetensors::SafeTensors;
 
 const TOLERANCE: f32 = 1e-5;

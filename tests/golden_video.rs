@@ -8,10 +8,11 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use promptseg::model::network::{Heads, Memories, MemorySpec, Network, SpatialMemory};
 use promptseg::model::{Embedding, Error, ImageEncoder, MaskDecoder, Model, SessionOptions};
 use promptseg::pixels::SquareMask;
 use promptseg::prompt::{BoxPrompt, Point, Prompt};
-use promptseg::video::{Answer, Direction, Features, Heads, Limits, MemorySpec, Network, Position, Recalled, Track};
+use promptseg::video::{Direction, Limits, Position, Track, TrackedMask};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use support::{difference, golden, tensor};
@@ -99,38 +100,38 @@ impl Network for Faulty<'_> {
     fn heads(
         &mut self,
         frame: &Embedding,
-        recalled: Option<&Recalled>,
+        memories: Option<&Memories>,
         prompt: &Prompt,
         multimask: bool,
     ) -> Result<Heads, Error> {
-        let mut recalled = recalled.cloned();
+        let mut memories = memories.cloned();
         let frames = self.spec().frames;
-        if let Some(recalled) = &mut recalled {
+        if let Some(memories) = &mut memories {
             match self.fault {
-                Fault::TemporalRow => recalled.memories.iter_mut().for_each(|m| m.1 = (m.1 + 1) % frames),
-                Fault::Divisor => recalled.pointers.iter_mut().for_each(|p| p.1 *= 15.0 / 16.0),
-                Fault::LastMemory if recalled.memories.len() > 1 => drop(recalled.memories.pop()),
-                Fault::NoPointers => recalled.pointers.truncate(1),
+                Fault::TemporalRow => memories.spatial.iter_mut().for_each(|m| m.1 = (m.1 + 1) % frames),
+                Fault::Divisor => memories.pointers.iter_mut().for_each(|p| p.1 *= 15.0 / 16.0),
+                Fault::LastMemory if memories.spatial.len() > 1 => drop(memories.spatial.pop()),
+                Fault::NoPointers => memories.pointers.truncate(1),
                 _ => {}
             }
         }
         let mask = prompt.mask.clone().filter(|_| self.fault != Fault::MaskPrompt);
         let multimask = multimask && self.fault != Fault::SingleMask;
-        self.network.heads(frame, recalled.as_ref(), &Prompt { mask, ..prompt.clone() }, multimask)
+        self.network.heads(frame, memories.as_ref(), &Prompt { mask, ..prompt.clone() }, multimask)
     }
 
     fn pointer_of_mask(&mut self, frame: &Embedding, mask: &[f32]) -> Result<Vec<f32>, Error> {
         self.network.pointer_of_mask(frame, mask)
     }
 
-    fn remember(
+    fn encode_memory(
         &mut self,
         frame: &Embedding,
         mask: &[f32],
         binarize: bool,
         object_score: f32,
-    ) -> Result<(Features, f32), Error> {
-        self.network.remember(frame, mask, binarize && self.fault != Fault::Binarize, object_score)
+    ) -> Result<(SpatialMemory, f32), Error> {
+        self.network.encode_memory(frame, mask, binarize && self.fault != Fault::Binarize, object_score)
     }
 }
 
@@ -187,7 +188,7 @@ fn run(
     let mut worst = Worst::default();
     let side = network.spec().low_res_side;
     for (number, step) in scenario.steps.iter().enumerate() {
-        let mut answers: Vec<(u32, usize, Answer)> = Vec::new();
+        let mut answers: Vec<(u32, usize, TrackedMask)> = Vec::new();
         match step {
             Step::Points { object, frame, points, bbox } => {
                 let track = tracks.entry(*object).or_insert_with(|| Track::new(limits, 0));

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use image::RgbImage;
+use promptseg::model::network::StepTimings;
 use promptseg::model::{Embedding, ImageEncoder, MaskDecoder, Model, SessionOptions};
 use promptseg::prompt::Prompt;
-use promptseg::video::{Direction, Limits, Position, StepMs, Track};
+use promptseg::video::{Direction, Limits, Position, Track};
 
 use super::Outcome;
 
@@ -75,15 +76,15 @@ impl Tracking {
         let frame = self.encode(WARM + 1)?;
         let encoder = start.elapsed().as_secs_f64() * 1e3;
         let network = self.decoder.network().ok_or("the bundle has no memory")?;
-        let mut parts = StepMs::default();
+        let mut parts = StepTimings::default();
         for _ in 0..objects {
             let mut track = warm.clone();
-            track.limit(Limits { recent: memories, keep: Some(1), ..Limits::default() }, 0);
+            track.set_limits(Limits { recent: memories, keep: Some(1), ..Limits::default() }, 0);
             let answer = track.step(network, WARM + 1, &frame, Direction::Forward)?.ok_or("nothing to follow")?;
-            parts += answer.ms;
+            parts += answer.timings;
         }
         let total = start.elapsed().as_secs_f64() * 1e3;
-        let StepMs { attention, decoder, memory_encoder } = parts;
-        Ok(format!("{total:.2} {encoder:.2} {attention:.2} {decoder:.2} {memory_encoder:.2}"))
+        let StepTimings { attention_ms, decoder_ms, memory_encoder_ms } = parts;
+        Ok(format!("{total:.2} {encoder:.2} {attention_ms:.2} {decoder_ms:.2} {memory_encoder_ms:.2}"))
     }
 }

@@ -1,9 +1,9 @@
 //! `prompt_encoder.safetensors`.
 
 use arbitrary::Unstructured;
+use promptseg::model::prompt_encoder::{PromptEncoder, tokens};
 use promptseg::pixels::{Geometry, Resize};
 use promptseg::prompt::{Point, Prompt};
-use promptseg::prompt_encoder::{PromptEncoder, tokens};
 
 pub fn run(data: &[u8]) {
     // The shape first, so that a file of the repository with three bytes before it is a seed.

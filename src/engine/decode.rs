@@ -15,10 +15,10 @@ use super::results::RecentResults;
 use super::schedule::{MOST_PROMPTS, Work, next, next_interaction};
 use super::state::{Held, Shared};
 use super::{Decode, EventSink, Session, Settings};
+use crate::model::network::MemorySpec;
 use crate::model::{DecodeOptions, Decoded};
 use crate::pixels::LastUpscaler;
 use crate::prompt::Prompt;
-use crate::video::MemorySpec;
 
 /// Objects decoded in one go: one turn. Clicks are answered between two turns.
 pub(super) const CHUNK: usize = 32;

@@ -14,10 +14,11 @@ use super::feedback;
 use super::kept::KeptFrame;
 use super::objects::{Object, Objects};
 use super::results::{not_there, remember, result_of, tell_lost};
+use crate::model::network::{Network, StepTimings};
 use crate::model::{Candidate, Decoded, Error};
 use crate::pixels::{Geometry, Mask, SquareMask};
 use crate::prompt::{LowResLogits, Prompt};
-use crate::video::{Answer, Direction, Limits, Network, Position, StepMs, Track, separate};
+use crate::video::{Direction, Limits, Position, Track, TrackedMask, separate};
 
 /// Why objects are followed by their masks.
 pub const NO_MEMORY: &str = "the model has no memory, or track_memory is false";
@@ -106,7 +107,7 @@ struct Said {
 /// What the tracker found, and the result that it became.
 struct Found {
     result: Arc<ObjectResult>,
-    answer: Answer,
+    answer: TrackedMask,
 }
 
 impl Worker<'_> {
@@ -160,18 +161,18 @@ impl Worker<'_> {
         let answer = self.prompt_track(&mut memory, &said, frame)?;
         object.memory = Some(memory);
         object.here = said.prompt;
-        let ms = track_ms(answer.ms);
+        let ms = track_ms(answer.timings);
         Ok((self.decoded(&answer, &frame.embedding.geometry), ms))
     }
 
-    fn prompt_track(&mut self, memory: &mut Memory, said: &Said, frame: &KeptFrame) -> Result<Answer, Refusal> {
+    fn prompt_track(&mut self, memory: &mut Memory, said: &Said, frame: &KeptFrame) -> Result<TrackedMask, Refusal> {
         let position = self.positions.of(frame.number);
         memory.prompted.insert(position, frame.number);
         let track = &mut memory.track;
         let Some(spec) = self.memory else {
             return Err(Refusal::new(RefusalKind::ModelFailed, "the model has no memory"));
         };
-        track.limit(self.settings.track.limits(), self.settings.track.fill_holes);
+        track.set_limits(self.settings.track.limits(), self.settings.track.fill_holes);
         self.with_network(frame, |network| {
             let mask = said.mask.as_ref().and_then(|m| SquareMask::of_logits(&m.data, m.side, spec.image_side));
             if let Some(mask) = mask {
@@ -202,7 +203,7 @@ impl Worker<'_> {
                 break;
             }
             if let Ok(answer) = &answer {
-                ms = ms.then(track_ms(answer.ms));
+                ms = ms.then(track_ms(answer.timings));
             }
             let answer = answer.map_err(|refusal| {
                 let message = refusal.message.clone();
@@ -221,7 +222,7 @@ impl Worker<'_> {
         (count, ms)
     }
 
-    fn follow_one(&mut self, id: u32, frame: &KeptFrame) -> Result<Answer, Refusal> {
+    fn follow_one(&mut self, id: u32, frame: &KeptFrame) -> Result<TrackedMask, Refusal> {
         let object = self.objects.get(id).ok_or_else(|| unknown(id))?;
         let image = frame.embedding.image_size();
         let Some(mut memory) = object.memory.clone() else {
@@ -235,8 +236,8 @@ impl Worker<'_> {
         }
         memory.image = image;
         let track = &mut memory.track;
-        track.limit(self.settings.track.limits(), self.settings.track.fill_holes);
-        let mut ms = StepMs::default();
+        track.set_limits(self.settings.track.limits(), self.settings.track.fill_holes);
+        let mut ms = StepTimings::default();
         for waiting in track.unsettled() {
             let prompted = memory.prompted.get(&waiting);
             let prompted = prompted.and_then(|number| self.shared.lock().kept.numbered(*number).cloned());
@@ -255,7 +256,7 @@ impl Worker<'_> {
         let Some(mut answer) = stepped else {
             return self.start_from_mask(id, frame);
         };
-        answer.ms += ms;
+        answer.timings += ms;
         if let Some(object) = self.objects.get_mut(id) {
             object.memory = Some(memory);
         }
@@ -263,7 +264,7 @@ impl Worker<'_> {
     }
 
     /// An object without memory starts from what is known of it: its last mask, or else its prompts.
-    fn start_from_mask(&mut self, id: u32, frame: &KeptFrame) -> Result<Answer, Refusal> {
+    fn start_from_mask(&mut self, id: u32, frame: &KeptFrame) -> Result<TrackedMask, Refusal> {
         let object = self.objects.get(id).ok_or_else(|| unknown(id))?;
         let geometry = &frame.embedding.geometry;
         let from_mask = feedback::follow(object, geometry, self.mask_threshold).map(|p| Prompt { mask: None, ..p });
@@ -280,7 +281,7 @@ impl Worker<'_> {
     }
 
     /// Keeps what was found of an object on a frame; an error is why there is nothing to follow.
-    fn settle_followed(&mut self, id: u32, answer: Result<Answer, String>, frame: &KeptFrame) -> Option<Found> {
+    fn settle_followed(&mut self, id: u32, answer: Result<TrackedMask, String>, frame: &KeptFrame) -> Option<Found> {
         let reason = match &answer {
             Ok(answer) if answer.is_there() => None,
             Ok(answer) => Some(not_there(answer.object_score)),
@@ -324,13 +325,13 @@ impl Worker<'_> {
         let mut masks: Vec<Vec<f32>> = found.iter().map(|f| f.answer.mask.to_vec()).collect();
         separate(&mut masks.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
         for (Found { result, answer }, mask) in found.into_iter().zip(masks) {
-            let decoded = self.decoded(&Answer { mask: mask.into(), ..answer }, &frame.embedding.geometry);
+            let decoded = self.decoded(&TrackedMask { mask: mask.into(), ..answer }, &frame.embedding.geometry);
             self.results.keep(frame.number, ObjectResult { mask: decoded.best.mask, ..(*result).clone() });
         }
     }
 
     /// An answer in the decoder's words, its mask at the size of the image.
-    fn decoded(&mut self, answer: &Answer, geometry: &Geometry) -> Decoded {
+    fn decoded(&mut self, answer: &TrackedMask, geometry: &Geometry) -> Decoded {
         let side = self.low_res_side;
         let upscaler = self.upscaler.get(side, geometry);
         let mask = upscaler.mask(&answer.mask, self.mask_threshold, self.settings.stability_offset);
@@ -408,6 +409,6 @@ fn same_aspect((w, h): (u32, u32), (width, height): (u32, u32)) -> bool {
     (before / now - 1.0).abs() <= SAME_ASPECT
 }
 
-fn track_ms(ms: StepMs) -> StageMs {
-    StageMs { decode: ms.attention + ms.decoder + ms.memory_encoder, ..StageMs::default() }
+fn track_ms(ms: StepTimings) -> StageMs {
+    StageMs { decode: ms.attention_ms + ms.decoder_ms + ms.memory_encoder_ms, ..StageMs::default() }
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use super::testing::{FakeDecoder, HEIGHT, OBJECT_SCORE_BELOW_ZERO, WIDTH, header, kept_frame, stamp};
 use super::tests::{Bench, PATIENCE, bench, bench_of, patient, told, until};
 use super::*;
+use crate::model::network::{Heads, Memories, MemorySpec, SpatialMemory, StepTimings};
 use crate::model::{DecodeOptions, Decodes, Embedding, Error};
 use crate::prompt::{LowResLogits, Point, Prompt};
-use crate::video::{Features, Heads, MemorySpec, Recalled, StepMs};
 
 const SIDE: usize = 8;
 /// On frames of this second objects that were clicked at x = 13 fail, and at x = 14 panic.
@@ -66,11 +66,11 @@ impl Network for Remembering {
     fn heads(
         &mut self,
         frame: &Embedding,
-        recalled: Option<&Recalled>,
+        memories: Option<&Memories>,
         prompt: &Prompt,
         _: bool,
     ) -> Result<Heads, Error> {
-        let first = recalled.and_then(|r| r.pointers.first()).map(|p| p.0[0]);
+        let first = memories.and_then(|r| r.pointers.first()).map(|p| p.0[0]);
         let object = first.or(prompt.points.first().map(|p| p.x)).unwrap_or(-1.0);
         let second = second(frame);
         let failed = |reason: &str| Error::Session { file: "memory_attention.onnx".into(), reason: reason.into() };
@@ -82,21 +82,27 @@ impl Network for Remembering {
             return Err(failed("out of order"));
         }
         assert!(second != BREAKS || object != 14.0, "a tracker that panics, on purpose");
-        let rows = recalled.map(|r| r.memories.iter().map(|m| m.1).collect());
+        let rows = memories.map(|r| r.spatial.iter().map(|m| m.1).collect());
         let (points, fed_back) = (prompt.points.clone(), prompt.mask.is_some());
         self.asked.lock().unwrap().push(Asked { second: second as i32, object, rows, points, fed_back });
         // Whoever points at it there finds it.
         let gone = second as i32 == OBJECT_SCORE_BELOW_ZERO && prompt.points.is_empty();
         let object_score = if gone { -3.0 } else { 4.0 };
         let (mask, pointer) = (vec![object; SIDE * SIDE], vec![object; 4]);
-        Ok(Heads { mask, iou: second / 100.0, object_score, pointer, ms: StepMs::default() })
+        Ok(Heads { mask, iou: second / 100.0, object_score, pointer, timings: StepTimings::default() })
     }
 
     fn pointer_of_mask(&mut self, _: &Embedding, _: &[f32]) -> Result<Vec<f32>, Error> {
         Ok(vec![99.0; 4])
     }
 
-    fn remember(&mut self, e: &Embedding, _: &[f32], binarize: bool, _: f32) -> Result<(Features, f32), Error> {
+    fn encode_memory(
+        &mut self,
+        e: &Embedding,
+        _: &[f32],
+        binarize: bool,
+        _: f32,
+    ) -> Result<(SpatialMemory, f32), Error> {
         if binarize {
             self.remembered.lock().unwrap().push(second(e) as i32);
         }

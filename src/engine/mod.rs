@@ -69,8 +69,8 @@ pub use metrics::{Metrics, Percentiles, Stage, Usage};
 pub use panics::DEFECT;
 pub use session::{Session, Turns};
 
+use crate::model::network::Network;
 use crate::model::{Candidates, DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder};
-use crate::video::Network;
 use clock::Clock;
 use state::{Batch, Shared};
 

@@ -20,9 +20,9 @@ use super::options::SessionOptions;
 use super::provider::ProviderReport;
 use super::shrinking::Shrinking;
 use super::{Error, ModelInfo, binding, session};
+use crate::model::prompt_encoder::{PromptEncoder, Token, tokens};
 use crate::pixels::{Geometry, LastUpscaler, MaskUpscaler};
 use crate::prompt::{LowResLogits, Prompt};
-use crate::prompt_encoder::{PromptEncoder, Token, tokens};
 
 /// Tokens of all objects of one run: 1024 are 270 MB of attention on SAM's 64 x 64 cells.
 const MAX_TOKENS_A_RUN: usize = 1024;

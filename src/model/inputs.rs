@@ -7,8 +7,8 @@ use ort::value::{DynValue, Tensor};
 
 use super::candidates::Wanted;
 use super::layout::{FusedInputs, TensorSpec};
+use crate::model::prompt_encoder::{PromptEncoder, Token, TokenLabel};
 use crate::prompt::Prompt;
-use crate::prompt_encoder::{PromptEncoder, Token, TokenLabel};
 
 pub(super) type Inputs<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
 

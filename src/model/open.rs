@@ -16,7 +16,7 @@ use super::session::{self, Graph, Graphs, Part, Request};
 use super::trial::{self, Problem};
 use super::{Error, GpuOptions, ImageEncoder, MaskDecoder, ModelInfo, Precision, Provider, Refused, SessionOptions};
 use super::{engines, file};
-use crate::prompt_encoder::PromptEncoder;
+use crate::model::prompt_encoder::PromptEncoder;
 
 /// `models/tiny`, so that everything works without a download.
 const TINY: &[(&str, &[u8])] = &[

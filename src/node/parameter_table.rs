@@ -4,8 +4,8 @@ use r2r::ParameterValue;
 
 use TakesEffect::{Now, ReadOnly, WithConfigure};
 
+use crate::model::network::MAX_CONDITIONING;
 use crate::model::{Arena, Precision};
-use crate::video::MAX_CONDITIONING;
 
 /// What a value must satisfy.
 #[derive(Debug, Clone, Copy)]

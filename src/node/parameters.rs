@@ -300,7 +300,7 @@ pub fn type_number(value: &ParameterValue) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::video::MemorySpec;
+    use crate::model::network::MemorySpec;
 
     fn text(s: &str) -> ParameterValue {
         ParameterValue::String(s.to_owned())

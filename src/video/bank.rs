@@ -1,28 +1,26 @@
-//! What is kept of an object's past, and what of it a frame is looked at with.
+//! The memories of one object, and the selection of those that condition a frame.
 //!
 //! Reference: `_prepare_memory_conditioned_features` of sam2/modeling/sam2_base.py and `select_closest_cond_frames` of
-//! sam2_utils.py.
+//! sam2/modeling/sam2_utils.py.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::network::{Features, MemorySpec, Pointer, Recalled};
+use crate::model::network::{MAX_CONDITIONING, Memories, MemorySpec, ObjectPointer, SpatialMemory};
 
-/// Frames whose masks are kept, to be fed back to whoever corrects one, and what they were looked at with: people see a
-/// frame when the next is there already.
-const MASKS: usize = 3;
-/// Most conditioning frames that a frame is looked at with, whatever is asked for: TensorRT's engines are built for them.
-pub const MAX_CONDITIONING: usize = 16;
+/// Newest frames that can be corrected as if nothing had been dropped: their masks are kept, for the feedback to the
+/// decoder, and so are the memories that conditioned them. An operator corrects a frame when later frames have arrived.
+const CORRECTABLE_FRAMES: usize = 3;
 
-/// Place of a frame in the order of tracking: of those that were processed, so that a skipped one leaves no gap.
+/// Index of a frame in the order of tracking. Only processed frames count, so that a skipped frame leaves no gap.
 pub type Position = i64;
 
-/// Which way an object is followed.
+/// Direction in which an object is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
     #[default]
     Forward,
-    /// Against time: memories are of later frames.
+    /// Against time: the memories are of later frames.
     Backward,
 }
 
@@ -35,39 +33,41 @@ impl Direction {
     }
 }
 
-/// One object on one frame.
+/// The object on one frame.
 #[derive(Debug, Clone)]
-pub struct Record {
-    /// Low-resolution logits; none once only its memory is needed.
+pub(super) struct Record {
+    /// Low-resolution logits, `[side, side]`; none after only the memory of the frame is needed.
     pub mask: Option<Arc<[f32]>>,
+    /// IoU that the model predicts; 1 for a given mask.
     pub iou: f32,
+    /// Logit of the object's presence on the frame.
     pub object_score: f32,
-    pub pointer: Pointer,
-    /// None before it was encoded, and once only its pointer is needed.
-    pub features: Option<Features>,
+    pub pointer: ObjectPointer,
+    /// None before the memory is encoded, and after only the pointer of the frame is needed.
+    pub spatial: Option<SpatialMemory>,
 }
 
 impl Record {
     fn bytes(&self) -> usize {
         let mask = self.mask.as_ref().map_or(0, |m| size_of_val(&**m));
-        let features = self.features.as_ref().map_or(0, |f| size_of_val(&**f));
-        mask + features + size_of_val(&*self.pointer)
+        let spatial = self.spatial.as_ref().map_or(0, |s| size_of_val(&**s));
+        mask + spatial + size_of_val(&*self.pointer)
     }
 }
 
-/// How much is looked at and kept.
+/// How many memories condition a frame, and how many are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most conditioning frames that a frame is looked at with (`max_cond_frames_in_attn`, at least 2); none:
-    /// [`MAX_CONDITIONING`], which is the most in any case.
+    /// Most conditioning frames that take part (`max_cond_frames_in_attn`), 2 to [`MAX_CONDITIONING`]. `None` is
+    /// [`MAX_CONDITIONING`].
     pub conditioning: Option<usize>,
-    /// Frames before the one at hand that are looked at, at most `MemorySpec::frames - 1` (6). Fewer are quicker and
-    /// change what is found.
+    /// Most recent frames that take part, up to `MemorySpec::frames - 1` (6). Fewer are faster and change the masks.
     pub recent: usize,
-    /// Frames of the clip, where that is known: object pointers are looked for in as many at most.
+    /// Number of frames of the clip, if it is known. Object pointers come from no more frames than the clip has.
     pub length: Option<usize>,
-    /// Keep only what following forward and correcting one of the last frames need, and so many conditioning frames: the
-    /// first, and the last ones. None keeps everything, for corrections anywhere and for both directions.
+    /// Number of conditioning frames that are kept: the first, and the last ones. Of all other memories only those are kept
+    /// that forward tracking and a correction of one of the newest frames need. `None` keeps all memories, for corrections
+    /// of any frame and for both directions.
     pub keep: Option<usize>,
 }
 
@@ -77,45 +77,48 @@ impl Default for Limits {
     }
 }
 
-/// What a frame is looked at with: positions of frames.
+/// The frames whose memories condition a frame.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Selection {
-    /// With its row of the table of temporal encodings.
-    pub memories: Vec<(Position, usize)>,
-    /// With its distance in frames.
+    /// Frames of spatial memories, each with its row of the table of temporal encodings.
+    pub spatial: Vec<(Position, usize)>,
+    /// Frames of object pointers, each with its distance in frames.
     pub pointers: Vec<(Position, Position)>,
-    /// What the distances are divided by.
+    /// The largest distance, by which the distances are divided.
     pub divisor: usize,
 }
 
 /// The records of one object.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bank {
-    /// Frames that somebody pointed at it on: they count however old they are.
+    /// Prompted frames. They condition every later frame, whatever their age.
     pub conditioning: BTreeMap<Position, Record>,
-    /// Frames that it was followed to.
+    /// Frames that the object was followed to.
     pub followed: BTreeMap<Position, Record>,
 }
 
 impl Bank {
+    /// Returns the record of a frame, conditioning or followed.
     pub fn at(&self, position: Position) -> Option<&Record> {
         self.conditioning.get(&position).or_else(|| self.followed.get(&position))
     }
 
+    /// Returns the size of all records, in bytes.
     pub fn bytes(&self) -> usize {
         self.conditioning.values().chain(self.followed.values()).map(Record::bytes).sum()
     }
 
+    /// Selects the frames whose memories condition the frame `at`.
     pub fn select(&self, at: Position, direction: Direction, spec: &MemorySpec, limits: &Limits) -> Selection {
         let (sign, frames) = (direction.sign(), spec.frames);
         let chosen = self.closest_conditioning(at, limits.conditioning);
         let is_chosen = |t: &Position| chosen.contains(t);
-        // A conditioning frame that was not chosen counts as one that was followed to.
+        // A conditioning frame that was not chosen counts as a followed frame.
         let followed =
             |t: Position| self.followed.contains_key(&t) || self.conditioning.contains_key(&t) && !is_chosen(&t);
-        let mut memories: Vec<_> = chosen.iter().map(|t| (*t, frames - 1)).collect();
+        let mut spatial: Vec<_> = chosen.iter().map(|t| (*t, frames - 1)).collect();
         let recent = limits.recent.min(frames - 1);
-        memories
+        spatial
             .extend((1..=recent).rev().map(|back| (at - sign * back as Position, back - 1)).filter(|m| followed(m.0)));
 
         let most = limits.length.map_or(spec.pointers, |length| length.min(spec.pointers)).max(2);
@@ -123,10 +126,11 @@ impl Bank {
         let end = limits.length.map_or(Position::MAX, |length| length as Position);
         let near = (1..most as Position).map(|back| (at - sign * back, back));
         pointers.extend(near.take_while(|p| (0..end).contains(&p.0)).filter(|p| followed(p.0)));
-        Selection { memories, pointers, divisor: most - 1 }
+        Selection { spatial, pointers, divisor: most - 1 }
     }
 
-    /// The conditioning frames that count: the nearest before, the nearest from here on, then the nearest of the rest.
+    /// Returns the conditioning frames that take part: the nearest before `at`, the nearest from `at` on, then the nearest
+    /// of the rest.
     fn closest_conditioning(&self, at: Position, most: Option<usize>) -> Vec<Position> {
         let all = || self.conditioning.keys().copied();
         let most = most.unwrap_or(MAX_CONDITIONING).clamp(2, MAX_CONDITIONING);
@@ -142,18 +146,19 @@ impl Bank {
         chosen
     }
 
-    /// The memories and pointers of a selection.
-    pub fn recall(&self, selection: &Selection) -> Recalled {
-        let features = |(t, row): &(Position, usize)| Some((self.at(*t)?.features.clone()?, *row));
+    /// Returns the memories of the selected frames. Frames whose memory was dropped are left out.
+    pub fn recall(&self, selection: &Selection) -> Memories {
+        let spatial = |(t, row): &(Position, usize)| Some((self.at(*t)?.spatial.clone()?, *row));
         let divisor = selection.divisor as f32;
         let pointer = |(t, back): &(Position, Position)| Some((self.at(*t)?.pointer.clone(), *back as f32 / divisor));
-        Recalled {
-            memories: selection.memories.iter().filter_map(features).collect(),
+        Memories {
+            spatial: selection.spatial.iter().filter_map(spatial).collect(),
             pointers: selection.pointers.iter().filter_map(pointer).collect(),
         }
     }
 
-    /// Drops what neither following forward from the newest frame nor correcting one of the last [`MASKS`] needs.
+    /// Drops all that neither forward tracking from the newest frame nor a correction of one of the newest
+    /// [`CORRECTABLE_FRAMES`] needs. `keep` is the number of conditioning frames that stay.
     pub fn shrink(&mut self, spec: &MemorySpec, keep: usize) {
         while self.conditioning.len() > keep.max(1) {
             let second = self.conditioning.keys().nth(usize::from(keep > 1)).copied();
@@ -168,12 +173,12 @@ impl Bank {
         }
         let Some(newest) = self.followed.keys().next_back().copied().max(newest_prompt) else { return };
         let last = |count: usize| newest + 1 - count as Position;
-        self.followed.retain(|t, _| *t >= last(spec.pointers - 1 + MASKS));
+        self.followed.retain(|t, _| *t >= last(spec.pointers - 1 + CORRECTABLE_FRAMES));
         for (t, record) in &mut self.followed {
-            if *t < last(spec.frames - 1 + MASKS) {
-                record.features = None;
+            if *t < last(spec.frames - 1 + CORRECTABLE_FRAMES) {
+                record.spatial = None;
             }
-            if *t < last(MASKS) {
+            if *t < last(CORRECTABLE_FRAMES) {
                 record.mask = None;
             }
         }

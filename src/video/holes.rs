@@ -1,39 +1,40 @@
-//! Small holes in a mask, as SAM 2's predictor fills them (`fill_holes_in_mask_scores` of sam2/utils/misc.py, which needs its
-//! CUDA extension for it).
+//! Small holes of a mask are filled, as by `fill_holes_in_mask_scores` of sam2/utils/misc.py. The reference needs its CUDA
+//! extension for this.
 
-/// Logit of what was a hole.
+/// Logit of a filled cell.
 const FILLED: f32 = 0.1;
 
-/// Fills each connected part of the background (eight neighbours) of at most `most` cells. `logits` is `side * side`.
+/// Fills each connected component of the background (eight neighbours) that has at most `most` cells. `logits` is
+/// `[side, side]`, row by row; a cell above 0 is inside the mask.
 pub(super) fn fill(logits: &mut [f32], side: usize, most: usize) {
     if most == 0 || side == 0 || !logits.iter().any(|v| *v > 0.0) {
         return;
     }
     let outside = |v: f32| v <= 0.0;
     let mut seen = vec![false; logits.len()];
-    let (mut waiting, mut part) = (Vec::new(), Vec::new());
+    let (mut open, mut component) = (Vec::new(), Vec::new());
     for start in 0..logits.len() {
         if seen[start] || !outside(logits[start]) {
             continue;
         }
         seen[start] = true;
-        waiting.push(start);
-        part.clear();
-        while let Some(cell) = waiting.pop() {
-            part.push(cell);
+        open.push(start);
+        component.clear();
+        while let Some(cell) = open.pop() {
+            component.push(cell);
             let (x, y) = (cell % side, cell / side);
             for y in y.saturating_sub(1)..(y + 2).min(logits.len() / side) {
                 for x in x.saturating_sub(1)..(x + 2).min(side) {
-                    let near = y * side + x;
-                    if !seen[near] && outside(logits[near]) {
-                        seen[near] = true;
-                        waiting.push(near);
+                    let neighbour = y * side + x;
+                    if !seen[neighbour] && outside(logits[neighbour]) {
+                        seen[neighbour] = true;
+                        open.push(neighbour);
                     }
                 }
             }
         }
-        if part.len() <= most {
-            part.iter().for_each(|cell| logits[*cell] = FILLED);
+        if component.len() <= most {
+            component.iter().for_each(|cell| logits[*cell] = FILLED);
         }
     }
 }
@@ -58,17 +59,17 @@ mod tests {
             fill(&mut logits, 6, most);
             filled(&logits)
         };
-        // Two of them touch at a corner, and are one part of six cells.
+        // The two larger holes touch at a corner: together they are a component of six cells.
         assert_eq!([0, 1, 2, 5, 6].map(fill_with), [0, 1, 1, 1, 7]);
     }
 
     #[test]
-    fn what_reaches_the_border_is_a_part_like_any_other_and_an_empty_mask_stays_empty() {
+    fn background_at_the_border_is_filled_like_a_hole_and_an_empty_mask_stays_empty() {
         let mut corner = grid(&[".###", "####", "####", "####"]);
         fill(&mut corner, 4, 1);
         assert_eq!(filled(&corner), 1);
-        let mut nothing = vec![-1024.0; 4];
-        fill(&mut nothing, 2, 8);
-        assert_eq!(nothing, [-1024.0; 4]);
+        let mut empty = vec![-1024.0; 4];
+        fill(&mut empty, 2, 8);
+        assert_eq!(empty, [-1024.0; 4]);
     }
 }

@@ -1,18 +1,16 @@
-//! SAM 2's memory: one click, and the mask follows the object through the stream.
+//! Video segmentation with SAM 2's memory: an object that was prompted on one frame is followed through the stream.
 //!
-//! A [`Track`] is one object. It is prompted on a frame, and steps from frame to frame; what it remembers of them, and
-//! which of that a frame is looked at with, is in `bank`. The networks are behind [`Network`], which
-//! [`crate::model::MaskDecoder`] is where its bundle has memory.
+//! A [`Track`] is one object. A prompt starts or corrects it, a step moves it to the next frame. `bank` keeps the memories
+//! of the object and selects those that condition a frame. The networks are behind
+//! [`Network`](crate::model::network::Network), which [`crate::model::MaskDecoder`] implements if its bundle has a memory.
 //!
-//! Reference: `SAM2VideoPredictor` of the package `sam2`, equal to rounding.
+//! Reference: `SAM2VideoPredictor` of the package `sam2`; equal to the reference except for rounding.
 
 mod bank;
 mod holes;
-mod network;
 mod overlap;
 mod track;
 
-pub use bank::{Direction, Limits, MAX_CONDITIONING, Position};
-pub use network::{Features, Heads, MemorySpec, Network, Pointer, Recalled, StepMs};
+pub use bank::{Direction, Limits, Position};
 pub use overlap::separate;
-pub use track::{Answer, Track};
+pub use track::{Track, TrackedMask};

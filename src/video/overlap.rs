@@ -1,9 +1,10 @@
-//! One object for each place (`_apply_non_overlapping_constraints` of sam2/modeling/sam2_base.py).
+//! Masks without overlap: `_apply_non_overlapping_constraints` of sam2/modeling/sam2_base.py.
 
-/// Logit that an object keeps at most where another one is surer.
-const ANOTHER: f32 = -10.0;
+/// Largest logit of a cell that belongs to another object.
+const OTHER_OBJECT: f32 = -10.0;
 
-/// Each cell to the object of the highest logit there, the first of equals; the others get at most -10.
+/// Gives each cell to the object with the highest logit there, or to the first of several with equal logits. The logits of
+/// all other objects are lowered to -10.
 pub fn separate(masks: &mut [&mut [f32]]) {
     let cells = masks.iter().map(|mask| mask.len()).min().unwrap_or_default();
     for cell in 0..cells {
@@ -15,7 +16,7 @@ pub fn separate(masks: &mut [&mut [f32]]) {
         }
         for (i, mask) in masks.iter_mut().enumerate() {
             if i != best {
-                mask[cell] = mask[cell].min(ANOTHER);
+                mask[cell] = mask[cell].min(OTHER_OBJECT);
             }
         }
     }
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_surest_object_has_the_cell() {
+    fn the_object_with_the_highest_logit_gets_the_cell() {
         let (mut a, mut b, mut c) = ([1.0, 2.0, -20.0, 0.5], [3.0, 2.0, -1.0, f32::NAN], [0.0, 1.0, -30.0, -4.0]);
         separate(&mut [&mut a, &mut b, &mut c]);
         assert_eq!(a, [-10.0, 2.0, -20.0, 0.5]);

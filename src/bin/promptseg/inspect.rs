@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use promptseg::model::network::MemorySpec;
 use promptseg::model::{
     Bundle, GpuOptions, MemoryInfo, Model, ModelInfo, Precision, Provider, SessionOptions, Signature, Variant, runtime,
 };
 use promptseg::pixels::Resize;
-use promptseg::video::MemorySpec;
 use serde_json::{Value, json};
 
 use super::{Failure, short, terminal};

@@ -13,7 +13,7 @@ const POINTERS: &str = "object_pointers";
 /// Where the prompts are turned into embeddings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptInput {
-    /// In Rust, by [`crate::prompt_encoder`]: the graph takes sparse and dense prompt embeddings.
+    /// In Rust, by [`crate::model::prompt_encoder`]: the graph takes sparse and dense prompt embeddings.
     External,
     /// In the graph, which takes points, labels and more: [`FusedInputs`].
     Fused,

@@ -1,5 +1,5 @@
 //! SAM 2's memory: a frame as it is seen with what is remembered, and what of it is remembered. Two graphs beside the
-//! decoder's, and a few weights; which memories are looked at is decided by [`crate::video`].
+//! decoder's, and a few weights; which memories are looked at is decided by `video`.
 //!
 //! Reference: `_prepare_memory_conditioned_features`, `_encode_new_memory` and `_use_mask_as_output` of
 //! sam2/modeling/sam2_base.py.
@@ -23,7 +23,7 @@ use super::layout::{MemoryGraph, MemoryLayout, MemorySizes, Signature};
 use super::provider::ProviderReport;
 use super::session::Request;
 use super::{Embedding, Error, Precision, binding};
-use crate::video::{Features, MemorySpec, Pointer, Recalled};
+use crate::model::network::{Memories, MemorySpec, ObjectPointer, SpatialMemory};
 use graph::GraphSession;
 pub use section::Section;
 use weights::MemoryWeights;
@@ -105,12 +105,12 @@ impl Memory {
     }
 
     /// Refuses what the attention does not take. No more than TensorRT's engine is built for, wherever it runs.
-    fn check_recalled(&self, recalled: &Recalled) -> Result<(), Error> {
-        let Recalled { memories, pointers } = recalled;
+    fn check_recalled(&self, recalled: &Memories) -> Result<(), Error> {
+        let Memories { spatial: memories, pointers } = recalled;
         let MemorySizes { frames, tokens, channels, embedding: [c, ..], .. } = self.sizes;
         let (most_memories, most_pointers) = (self.info.spec.most_memories(), self.info.spec.most_pointers());
         let size = tokens * channels;
-        let fits = |(features, time): &(Features, usize)| features.len() == size && *time < frames;
+        let fits = |(features, time): &(SpatialMemory, usize)| features.len() == size && *time < frames;
         if !(1..=most_memories).contains(&memories.len()) || !memories.iter().all(fits) {
             let list = memories.iter().map(|(features, time)| (features.len(), time)).collect::<Vec<_>>();
             let expected = format!("1 to {most_memories}, each of {size} numbers at a time below {frames}");
@@ -126,16 +126,16 @@ impl Memory {
     }
 
     /// The embedding of a frame as it is seen with memories, `[1, C, h, w]`. It stays on the GPU where the graph runs there.
-    fn attend(&mut self, frame: &Embedding, recalled: &Recalled) -> Result<DynValue, Error> {
+    fn attend(&mut self, frame: &Embedding, recalled: &Memories) -> Result<DynValue, Error> {
         self.check_recalled(recalled)?;
-        let (m, p) = (recalled.memories.len(), recalled.pointers.len());
+        let (m, p) = (recalled.spatial.len(), recalled.pointers.len());
         let MemorySizes { frames, tokens, channels, embedding: [c, ..], .. } = self.sizes;
         self.gathered.resize(m * tokens * channels, 0.0);
-        for (slot, (features, _)) in self.gathered.chunks_exact_mut(tokens * channels).zip(&recalled.memories) {
+        for (slot, (features, _)) in self.gathered.chunks_exact_mut(tokens * channels).zip(&recalled.spatial) {
             features.convert_to_f32_slice(slot);
         }
         let mut times = vec![0.0_f32; m * frames];
-        for (row, (_, time)) in times.chunks_exact_mut(frames).zip(&recalled.memories) {
+        for (row, (_, time)) in times.chunks_exact_mut(frames).zip(&recalled.spatial) {
             row[*time] = 1.0;
         }
         let pointers = recalled.pointers.iter().flat_map(|(pointer, _)| pointer.iter().copied()).collect::<Vec<f32>>();
@@ -173,10 +173,10 @@ impl Memory {
         let cell = |i: usize| 100.0 * (0.06 - from_middle(i % side).powi(2) - from_middle(i / side).powi(2));
         let mask = (0..side * side).map(cell).collect::<Vec<f32>>();
         let features = self.remember(frame, &mask, true, 10.0)?;
-        let pointer: Pointer = self.weights.no_object.as_slice().into();
+        let pointer: ObjectPointer = self.weights.no_object.as_slice().into();
         let distance = |i: usize| i as f32 / (spec.pointers - 1) as f32;
-        let recalled = Recalled {
-            memories: (0..spec.frames).map(|time| (Arc::clone(&features), time)).collect(),
+        let recalled = Memories {
+            spatial: (0..spec.frames).map(|time| (Arc::clone(&features), time)).collect(),
             pointers: (0..spec.pointers).map(|i| (Arc::clone(&pointer), distance(i))).collect(),
         };
         let seen = self.attend(frame, &recalled)?;
@@ -192,7 +192,7 @@ impl Memory {
         mask: &[f32],
         binarize: bool,
         object_score: f32,
-    ) -> Result<Features, Error> {
+    ) -> Result<SpatialMemory, Error> {
         let (side, encoder) = (self.sizes.low_res, &mut self.encoder);
         if mask.len() != side * side {
             let found = format!("{} logits", mask.len());
@@ -237,7 +237,7 @@ fn attention_profile(spec: &MemorySpec, sizes: &MemorySizes, pointer_times: bool
     profile
 }
 
-/// Since a moment, as [`crate::video::StepMs`] counts.
+/// Since a moment, as [`crate::model::network::StepTimings`] counts.
 fn milliseconds(since: Instant) -> f32 {
     super::encoder::milliseconds(since) as f32
 }

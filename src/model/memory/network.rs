@@ -8,9 +8,9 @@ use super::super::candidates::{self, Wanted};
 use super::super::decoded::Raw;
 use super::super::{Embedding, Error, MaskDecoder, session};
 use super::{EMBEDDING, Memory, milliseconds};
+use crate::model::network::{Heads, Memories, MemorySpec, Network, SpatialMemory, StepTimings};
+use crate::model::prompt_encoder::Token;
 use crate::prompt::{LowResLogits, Prompt};
-use crate::prompt_encoder::Token;
-use crate::video::{Features, Heads, MemorySpec, Network, Recalled, StepMs};
 
 impl MaskDecoder {
     /// The networks that follow an object, where the bundle has a memory.
@@ -67,16 +67,16 @@ impl Network for MaskDecoder {
     fn heads(
         &mut self,
         frame: &Embedding,
-        recalled: Option<&Recalled>,
+        memories: Option<&Memories>,
         prompt: &Prompt,
         multimask: bool,
     ) -> Result<Heads, Error> {
         self.check(frame, std::slice::from_ref(prompt))?;
-        let mut ms = StepMs::default();
+        let mut timings = StepTimings::default();
         let start = Instant::now();
-        let seen = recalled.map(|recalled| self.memory()?.attend(frame, recalled)).transpose()?;
+        let seen = memories.map(|memories| self.memory()?.attend(frame, memories)).transpose()?;
         if seen.is_some() {
-            ms.attention = milliseconds(start);
+            timings.attention_ms = milliseconds(start);
         }
         let start = Instant::now();
         let wanted = match (multimask, self.info.dynamic_multimask) {
@@ -85,7 +85,7 @@ impl Network for MaskDecoder {
             (false, None) => vec![Wanted::Mask(0)],
         };
         let raw = self.heads_of(frame, seen.as_ref(), prompt, wanted)?;
-        ms.decoder = milliseconds(start);
+        timings.decoder_ms = milliseconds(start);
         let masks = raw.ious.len();
         let considered = if multimask { 1..masks } else { self.trusted(0..1, &raw) };
         let chosen = candidates::best(&raw.ious, considered);
@@ -96,7 +96,7 @@ impl Network for MaskDecoder {
             iou: raw.ious.get(chosen).copied().ok_or_else(|| self.lacks("iou_predictions"))?,
             object_score: raw.object_score.ok_or_else(|| self.lacks("object_score_logits"))?,
             pointer: pointer.ok_or_else(|| self.lacks("object_pointers"))?.to_vec(),
-            ms,
+            timings,
         })
     }
 
@@ -123,13 +123,13 @@ impl Network for MaskDecoder {
         Ok(raw.pointer(0).ok_or_else(|| self.lacks("object_pointers"))?.to_vec())
     }
 
-    fn remember(
+    fn encode_memory(
         &mut self,
         frame: &Embedding,
         mask: &[f32],
         binarize: bool,
         object_score: f32,
-    ) -> Result<(Features, f32), Error> {
+    ) -> Result<(SpatialMemory, f32), Error> {
         self.check(frame, &[])?;
         let start = Instant::now();
         let features = self.memory()?.remember(frame, mask, binarize, object_score)?;

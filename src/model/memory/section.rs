@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Manifest;
 use super::super::bundle::{MAX_CELLS, MAX_CHANNELS};
 use super::super::layout::MemorySizes;
-use crate::video::MemorySpec;
+use crate::model::network::MemorySpec;
 
 /// Longer than anything was trained for.
 const MAX_FRAMES: usize = 16;

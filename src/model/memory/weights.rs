@@ -1,7 +1,7 @@
 //! The few learnt numbers of a memory that are used outside of its graphs.
 
 use super::super::Error;
-use crate::weights::Weights;
+use crate::model::weights::Weights;
 
 /// Kernel and stride of the convolution that makes a mask small.
 const KERNEL: usize = 4;

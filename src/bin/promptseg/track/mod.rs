@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use image::RgbImage;
+use promptseg::model::network::{MAX_CONDITIONING, MemorySpec, Network};
 use promptseg::model::{Embedding, Model};
 use promptseg::pixels::SquareMask;
 use promptseg::prompt::Prompt;
-use promptseg::video::{Answer, Direction, Limits, MAX_CONDITIONING, MemorySpec, Network, Position, Track, separate};
+use promptseg::video::{Direction, Limits, Position, Track, TrackedMask, separate};
 
 use super::{Failure, read_image, terminal};
 use clip::Clip;
@@ -165,7 +166,7 @@ impl Tracker<'_> {
         for (id, track) in &mut self.tracks {
             let failed = |e: &dyn std::fmt::Display| format!("object {id}: {e}");
             // Followed here first: a prompt is a correction of that.
-            let mut answer: Option<Answer> =
+            let mut answer: Option<TrackedMask> =
                 track.step(network, at, frame, Direction::Forward).map_err(|e| failed(&e))?;
             let mut prompt = Prompt::default();
             if let Some(said) = said.get(id) {

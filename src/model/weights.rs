@@ -1,23 +1,30 @@
-//! Learnt parameters that are computed with in Rust, not in a graph.
+//! Learnt parameters that Rust code uses, from safetensors files. Parameters of ONNX graphs do not come through here.
 
 use safetensors::SafeTensors;
 
-use crate::model::Error;
+use super::error::Error;
 
 /// The parameters of a safetensors file.
-pub(crate) struct Weights<'a> {
+pub(super) struct Weights<'a> {
     tensors: SafeTensors<'a>,
     file: &'a str,
 }
 
 impl<'a> Weights<'a> {
+    /// Parses `content`; `file` is the file's name in error messages.
+    ///
+    /// # Errors
+    /// [`Error::Weights`] if `content` is not a safetensors file.
     pub fn read(content: &'a [u8], file: &'a str) -> Result<Self, Error> {
         let tensors = SafeTensors::deserialize(content)
             .map_err(|e| Error::Weights { file: file.to_owned(), reason: e.to_string() })?;
         Ok(Weights { tensors, file })
     }
 
-    /// The values of one f32 parameter, which must have the given shape.
+    /// Returns the values of a parameter by its name, with or without the prefix `prompt_encoder.`.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`] if no parameter has the name, [`Error::Tensor`] if it is not f32 of `shape`.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let view = self.tensors.tensor(name).or_else(|_| self.tensors.tensor(&format!("prompt_encoder.{name}")));
         let expected = || format!("F32{shape:?}");
@@ -39,7 +46,8 @@ impl<'a> Weights<'a> {
         Ok(view.data().chunks_exact(4).map(value).collect())
     }
 
-    /// First dimension of a parameter, for sizes that only the file knows; none where it has no values.
+    /// Returns the first dimension of a parameter, for sizes that only the file defines. None if the parameter is missing
+    /// or has no values.
     pub fn rows(&self, name: &str) -> Option<usize> {
         let view = self.tensors.tensor(name).or_else(|_| self.tensors.tensor(&format!("prompt_encoder.{name}")));
         view.ok().and_then(|v| v.shape().first().copied()).filter(|&rows| rows > 0)

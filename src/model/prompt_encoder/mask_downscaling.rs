@@ -1,17 +1,19 @@
-//! A mask prompt to a dense embedding: SAM's `mask_downscaling`, two halvings and a projection.
+//! The dense embedding of a mask prompt: `mask_downscaling` of the reference.
 //!
-//! Conv 2x2 stride 2 -> LayerNorm2d -> GELU -> Conv 2x2 stride 2 -> LayerNorm2d -> GELU -> Conv 1x1. A convolution whose
-//! stride is its size has no overlap, so each is one matrix product over the patches. Activations are matrices of one
-//! row per cell and one column per channel, stored column by column: that is `[C, h, w]` in memory.
+//! Conv 2x2 stride 2 -> LayerNorm2d -> GELU -> Conv 2x2 stride 2 -> LayerNorm2d -> GELU -> Conv 1x1. The kernel and the
+//! stride of each convolution are equal, so that patches do not overlap and a convolution is one matrix product over the
+//! patches. Activations are matrices of one row per cell and one column per channel. They are stored column by column,
+//! which is `[C, h, w]` in memory.
 
 use nalgebra::{DMatrix, DVector};
 
 use crate::model::Error;
-use crate::weights::Weights;
+use crate::model::weights::Weights;
 
-/// segment_anything/modeling/common.py, `LayerNorm2d`.
+/// Added to the variance: `LayerNorm2d` of segment_anything/modeling/common.py.
 const EPSILON: f32 = 1e-6;
 
+/// Two halvings of the mask and a projection to the channels of the embedding.
 #[derive(Debug, Clone)]
 pub(super) struct MaskDownscaling {
     first: Convolution,
@@ -22,7 +24,8 @@ pub(super) struct MaskDownscaling {
 }
 
 impl MaskDownscaling {
-    /// `channels` is that of the embedding; those in between (4 and 16 in SAM) are read from the file.
+    /// Reads the parameters. `channels` is the number of channels of the embedding; the numbers of channels after the
+    /// first and the second convolution (4 and 16 in SAM) come from the shapes in the file.
     pub fn load(weights: &Weights<'_>, channels: usize) -> Result<Self, Error> {
         let a = weights.rows("mask_downscaling.0.weight").unwrap_or(4);
         let b = weights.rows("mask_downscaling.3.weight").unwrap_or(16);
@@ -35,7 +38,7 @@ impl MaskDownscaling {
         })
     }
 
-    /// `[C, height / 4, width / 4]` of `height` rows of `width` logits.
+    /// Takes `[height, width]` logits, returns `[C, height / 4, width / 4]`.
     pub fn run(&self, logits: &[f32], height: usize, width: usize) -> Vec<f32> {
         let picture = DMatrix::from_column_slice(height * width, 1, logits);
         let mut half = self.first.run(&picture, height, width);
@@ -48,7 +51,7 @@ impl MaskDownscaling {
     }
 }
 
-/// A convolution whose kernel and stride are the same square.
+/// A convolution with a square kernel, and a stride of the kernel's size.
 #[derive(Debug, Clone)]
 struct Convolution {
     /// `[inputs * kernel * kernel, outputs]`.
@@ -61,12 +64,12 @@ impl Convolution {
     fn load(weights: &Weights<'_>, name: &str, [out, input, kernel]: [usize; 3]) -> Result<Self, Error> {
         let weight = weights.get(&format!("{name}.weight"), &[out, input, kernel, kernel])?;
         let bias = weights.get(&format!("{name}.bias"), &[out])?;
-        // PyTorch's [out, in, k, k] row by row is [in * k * k, out] column by column.
+        // PyTorch's [out, in, k, k] stored row by row is [in * k * k, out] stored column by column.
         let weight = DMatrix::from_column_slice(input * kernel * kernel, out, &weight);
         Ok(Convolution { weight, bias: DVector::from_vec(bias), kernel })
     }
 
-    /// `input` has `height * width` rows, the result `height * width / kernel^2`.
+    /// Takes `[height * width, inputs]`, returns `[height * width / kernel^2, outputs]`.
     fn run(&self, input: &DMatrix<f32>, height: usize, width: usize) -> DMatrix<f32> {
         let mut out = if self.kernel == 1 {
             input * &self.weight
@@ -80,7 +83,8 @@ impl Convolution {
     }
 }
 
-/// One row per patch, one column per channel and place in the patch, in the order of PyTorch's weights.
+/// Gathers the patches of `k * k` cells: one row per patch, one column per channel and place in the patch, in the order
+/// of PyTorch's weights.
 fn patches(input: &DMatrix<f32>, height: usize, width: usize, k: usize) -> DMatrix<f32> {
     let (rows, columns) = (height / k, width / k);
     let mut patches = DMatrix::zeros(rows * columns, input.ncols() * k * k);
@@ -95,7 +99,7 @@ fn patches(input: &DMatrix<f32>, height: usize, width: usize, k: usize) -> DMatr
     patches
 }
 
-/// Over the channels of each cell.
+/// Layer normalisation over the channels of each cell.
 #[derive(Debug, Clone)]
 struct LayerNorm {
     weight: DVector<f32>,
@@ -126,7 +130,7 @@ impl LayerNorm {
     }
 }
 
-/// The exact GELU, not its tanh approximation: `torch.nn.GELU()`.
+/// Returns the exact GELU, as `torch.nn.GELU()` does, not the tanh approximation.
 fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2))
 }
