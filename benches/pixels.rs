@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use criterion::Criterion;
 use image::{Rgb, RgbImage};
-use promptseg::pixels::{Geometry, InputSpec, Mask, MaskUpscaler, Preprocessor, Resize};
+use promptseg::pixels::{
+    Geometry, InputSpec, Mask, MaskUpscaler, Preprocessor, Resize, decode_compressed, encode_jpeg,
+};
 
 /// Something to measure.
 trait Case {
@@ -37,6 +39,33 @@ impl Case for Input {
 
     fn result(&self) -> Vec<u8> {
         self.out.iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+}
+
+/// A camera's JPEG.
+struct Jpeg {
+    file: Vec<u8>,
+    image: RgbImage,
+}
+
+impl Jpeg {
+    fn new() -> Self {
+        let smooth = |v: f32| (127.5 + 127.5 * v.sin()) as u8;
+        let image = RgbImage::from_fn(1280, 720, |x, y| {
+            let (x, y) = (x as f32 / 40.0, y as f32 / 30.0);
+            Rgb([smooth(x + y.cos()), smooth(y * 1.3), smooth((x * y).sqrt() * 4.0)])
+        });
+        Jpeg { file: encode_jpeg(&image, 90).expect("an image"), image }
+    }
+}
+
+impl Case for Jpeg {
+    fn run(&mut self) {
+        self.image = decode_compressed(black_box(&self.file), "jpeg").expect("a file");
+    }
+
+    fn result(&self) -> Vec<u8> {
+        self.image.as_raw().clone()
     }
 }
 
@@ -82,6 +111,7 @@ fn noise(n: usize, i: usize, _: usize) -> f32 {
 fn cases() -> Vec<(&'static str, Box<dyn Case>)> {
     use Resize::{Letterbox, Stretch};
     vec![
+        ("jpeg/decode", Box::new(Jpeg::new())),
         ("preprocess/letterbox/1024", Box::new(Input::new(Letterbox, 1024))),
         ("preprocess/letterbox/256", Box::new(Input::new(Letterbox, 256))),
         ("preprocess/stretch/1024", Box::new(Input::new(Stretch, 1024))),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use image::RgbImage;
+use promptseg::pixels::encode_jpeg;
 use safetensors::SafeTensors;
 use scratch::{Scratch, assert_says, golden, refused, succeeded};
 use serde_json::Value;
@@ -119,10 +120,9 @@ fn pictures_of_masks_and_overlays_go_into_a_folder() {
 #[test]
 fn two_pictures_of_one_name_have_two_masks() {
     let scratch = Scratch::new("track-names");
-    let first = image::open(golden("video/frames/00.png")).unwrap();
-    for name in ["a.jpg", "a.png"] {
-        first.save(scratch.file(name)).unwrap();
-    }
+    let first = image::open(golden("video/frames/00.png")).unwrap().into_rgb8();
+    scratch.write("a.jpg", encode_jpeg(&first, 75).unwrap());
+    first.save(scratch.file("a.png")).unwrap();
     succeeded(&track(&scratch.0, &["a.jpg", "a.png", "--point", "18,42", "--out", "o"]));
     for name in ["a.jpg", "a.png"] {
         assert!(scratch.file(format!("o/{name}_mask_1.png")).is_file(), "{name}");

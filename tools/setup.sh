@@ -17,6 +17,12 @@ have_libclang() {
     compgen -G '/usr/lib/*/libclang*.so*' >/dev/null
 }
 
+# What builds libjpeg-turbo (the crate turbojpeg-sys): cmake, and for the vector code of x86 an assembler.
+jpeg_tools() {
+    echo cmake make
+    [[ $(uname -m) != x86_64 ]] || echo nasm
+}
+
 # need_debian TOOL...: installs the Debian packages of the tools that are missing.
 need_debian() {
     local tool packages=()
@@ -104,12 +110,14 @@ ensure_ros() {
     if ros_is_sourced; then
         ros_kind=sourced
         find_python rclpy
-        need_debian clang libclang cmake make g++
+        # shellcheck disable=SC2046 # one word for each tool
+        need_debian clang libclang g++ $(jpeg_tools)
         ensure_sourced_venv
     else
         ros_kind=wheels
         find_python
-        need_debian clang libclang cmake make g++
+        # shellcheck disable=SC2046
+        need_debian clang libclang g++ $(jpeg_tools)
         ensure_ros_wheels
     fi
     ensure_messages

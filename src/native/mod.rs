@@ -9,3 +9,4 @@ pub mod gpu;
 pub mod onnxruntime;
 #[cfg(feature = "ros")]
 pub mod process;
+pub mod turbojpeg;

@@ -1,24 +1,46 @@
-//! JPEG: pictures for `~/overlay/compressed`, and whether a file is whole.
+//! JPEG by libjpeg-turbo: camera images and files in, `~/overlay/compressed` out, and whether a file is whole.
 
 use image::RgbImage;
-use image::codecs::jpeg::JpegEncoder;
 
-use super::error::PixelError;
+use super::error::{PixelError, check_size};
+use crate::native::turbojpeg::{self, Layout};
+
+/// Reads a JPEG file as RGB, with the pixels that Pillow and OpenCV give; `bad` makes the library's message an error. Grey
+/// is spread over the three channels. The orientation in Exif is not applied, as in Pillow: clicks are in stored pixels.
+///
+/// # Errors
+/// Files that libjpeg-turbo does not read, and pictures larger than is accepted, before memory is allocated for them.
+/// Damaged coded data is no error to libjpeg: what is missing is grey.
+pub(super) fn decode_jpeg(file: &[u8], bad: impl Fn(String) -> PixelError) -> Result<RgbImage, PixelError> {
+    let decoder = turbojpeg::Decoder::open(file).map_err(&bad)?;
+    let (width, height) = decoder.size();
+    check_size(width, height)?;
+    let layout = decoder.layout();
+    let mut pixels = decoder.decode().map_err(&bad)?;
+    if layout == Layout::Cmyk {
+        pixels = pixels.as_chunks().0.iter().flat_map(rgb_of_cmyk).collect();
+    }
+    RgbImage::from_raw(width, height, pixels).ok_or_else(|| bad("a picture of another size than its header's".to_owned()))
+}
+
+/// Pillow's conversion (`cmyk2rgb` of its Convert.c), of the inverted inks that Adobe's programs store.
+fn rgb_of_cmyk(&[c, m, y, k]: &[u8; 4]) -> [u8; 3] {
+    [c, m, y].map(|light| {
+        let product = u32::from(255 - light) * u32::from(k) + 128;
+        k.saturating_sub((((product >> 8) + product) >> 8) as u8)
+    })
+}
 
 /// Encodes as baseline JPEG; `quality` is clamped to 1..=100.
 ///
 /// # Errors
-/// An image without pixels, or with a side above what JPEG can hold (65535).
+/// An image without pixels, or with a side above what the library writes (65500).
 pub fn encode_jpeg(image: &RgbImage, quality: u8) -> Result<Vec<u8>, PixelError> {
     let (width, height) = image.dimensions();
     if width == 0 || height == 0 {
         return Err(PixelError::Empty { width, height });
     }
-    let mut bytes = Vec::with_capacity(image.len() / 8);
-    JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100))
-        .encode_image(image)
-        .map_err(|e| PixelError::Encode(e.to_string()))?;
-    Ok(bytes)
+    turbojpeg::encode(image.as_raw(), width, height, quality.clamp(1, 100)).map_err(PixelError::Encode)
 }
 
 /// Whether a JPEG file goes on to its end marker. Decoders paint what is missing grey instead of refusing the file.
@@ -41,6 +63,8 @@ pub fn jpeg_is_whole(data: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
 
     #[test]
@@ -49,6 +73,100 @@ mod tests {
         let (low, high) = (encode_jpeg(&image, 0).unwrap(), encode_jpeg(&image, 255).unwrap());
         assert!(low.starts_with(&[0xff, 0xd8, 0xff]) && low.len() < high.len());
         assert_eq!(encode_jpeg(&RgbImage::new(0, 3), 80), Err(PixelError::Empty { width: 0, height: 3 }));
+    }
+
+    /// A file of `tests/golden/jpeg`, which `export/golden_jpeg.py` made.
+    fn golden(name: &str) -> Vec<u8> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/jpeg");
+        std::fs::read(folder.join(name)).unwrap()
+    }
+
+    fn decode(file: &[u8]) -> Result<RgbImage, PixelError> {
+        decode_jpeg(file, |reason| PixelError::Compressed { format: "jpeg".to_owned(), reason })
+    }
+
+    #[test]
+    fn every_kind_of_file_has_the_pixels_of_libjpeg_turbo() {
+        let expected: serde_json::Value = serde_json::from_slice(&golden("pixels.json")).unwrap();
+        let expected = expected.as_object().unwrap();
+        let mut wrong = Vec::new();
+        for (name, entry) in expected {
+            let image = match decode(&golden(&format!("{name}.jpg"))) {
+                Ok(image) => image,
+                Err(e) => {
+                    wrong.push(format!("{name}: {e}"));
+                    continue;
+                }
+            };
+            let size = serde_json::json!([image.width(), image.height()]);
+            let digest: String = Sha256::digest(image.as_raw()).iter().map(|b| format!("{b:02x}")).collect();
+            if size != entry["size"] || entry["sha256"] != digest.as_str() {
+                wrong.push(format!("{name}: {size}, first pixel {:?}", image.get_pixel(0, 0).0));
+            }
+        }
+        assert!(expected.len() > 90, "{} files", expected.len());
+        assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), expected.len(), wrong.join("\n"));
+    }
+
+    #[test]
+    fn damage_that_libjpeg_goes_around_is_no_error_and_a_file_that_ends_early_is_one() {
+        let file = golden("baseline_420_64x48.jpg");
+        let whole = decode(&file).unwrap();
+        // Cameras put bytes before the end marker: a warning of the library, and the picture is whole.
+        let padded = [&file[..file.len() - 2], &[0, 0, 0, 0xff, 0xd9]].concat();
+        assert_eq!(decode(&padded).unwrap(), whole);
+        // Within the coded data: the rows that came are there, the others are filled.
+        let cut = decode(&file[..file.len() * 3 / 4]).unwrap();
+        assert_eq!(cut.dimensions(), (64, 48));
+        assert_eq!(cut.rows().next().unwrap().collect::<Vec<_>>(), whole.rows().next().unwrap().collect::<Vec<_>>());
+        // Within the header.
+        let header = file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+        for cut in [2, 20, header, header + 4] {
+            assert!(matches!(decode(&file[..cut]), Err(PixelError::Compressed { .. })), "{cut}");
+        }
+    }
+
+    #[test]
+    fn an_error_behind_a_warning_is_an_error() {
+        // Bytes where a marker belongs are a warning, a second frame header an error, before any row of the picture.
+        let file = golden("baseline_444_24x24.jpg");
+        let frame = file.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        let length = 2 + usize::from(u16::from_be_bytes([file[frame + 2], file[frame + 3]]));
+        let scan = file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+        let twice = [&file[..scan], &[1, 2, 3], &file[frame..frame + length], &file[scan..]].concat();
+        assert!(matches!(decode(&twice), Err(PixelError::Compressed { .. })));
+        // A black picture with a warning alone is a picture.
+        let black = encode_jpeg(&RgbImage::new(16, 16), 90).unwrap();
+        let padded = [&black[..black.len() - 2], &[0, 0, 0, 0xff, 0xd9]].concat();
+        assert_eq!(decode(&padded).unwrap(), RgbImage::new(16, 16));
+    }
+
+    #[test]
+    fn a_header_that_claims_too_much_is_refused_before_decoding() {
+        let mut file = golden("baseline_444_24x24.jpg");
+        let frame = file.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        file[frame + 5..frame + 9].copy_from_slice(&[0xea, 0x60, 0xea, 0x60]);
+        assert_eq!(decode(&file), Err(PixelError::TooLarge { width: 60000, height: 60000 }));
+    }
+
+    #[test]
+    fn a_file_of_endless_scans_is_refused() {
+        // Each scan of a progressive file goes over the whole picture again.
+        let file = golden("progressive_444_24x24.jpg");
+        let scan = file.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+        let last = &file[scan..file.len() - 2];
+        let endless = [&file[..file.len() - 2], &last.repeat(200), &[0xff, 0xd9]].concat();
+        let e = decode(&endless).unwrap_err();
+        assert!(e.to_string().contains("more than 100 scans"), "{e}");
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_again() {
+        let image = RgbImage::from_fn(64, 48, |x, y| image::Rgb([(x * 4) as u8, (y * 5) as u8, 90]));
+        let back = decode(&encode_jpeg(&image, 95).unwrap()).unwrap();
+        let worst = image.iter().zip(back.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst.is_some_and(|levels| levels <= 8), "{worst:?}");
+        assert!(matches!(encode_jpeg(&RgbImage::new(65501, 1), 80), Err(PixelError::Encode(_))));
     }
 
     #[test]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import array
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 
-from messages import compressed, image, pixels, prompt, stamp_of, whole_mask
+from harness import eventually
+from messages import compressed, header, image, pixels, prompt, stamp_of, whole_mask
 from robot import Robot
 from scenes import Scene, iou
 
@@ -141,3 +145,21 @@ def test_compressed_images(start_robot: Callable[..., Robot], scene: Scene, kind
     broken = CompressedImage(header=compressed(scene.rgb, robot.stamp(), kind).header, format="jpeg", data=[1, 2, 3])
     robot.expect_refusal("bad_image", "neither JPEG nor PNG", lambda: send(broken))
     assert robot.process.is_running()
+
+
+def test_every_kind_of_jpeg_has_the_pixels_of_libjpeg_turbo(start_robot: Callable[..., Robot]) -> None:
+    """MJPEG frames without Huffman tables, a scan for each component, CMYK: what cameras and programs send."""
+    robot = start_robot({"image_transport": "compressed"})
+    robot.process.wait_ready()
+    folder = Path(__file__).parents[1] / "golden" / "jpeg"
+    for name in ("baseline_420_61x45", "mjpeg_422_64x48", "scans_420_61x45", "scans_440_64x48", "cmyk_61x45"):
+        file = folder / f"{name}.jpg"
+        stamp = robot.stamp()
+        message = CompressedImage(header=header(stamp), format="jpeg", data=array.array("B", file.read_bytes()))
+
+        def seen(stamp=stamp, message=message) -> list[Image]:
+            robot.peer.publish("image/compressed", message)
+            return [m for m in robot.overlay.all() if m.header.stamp == stamp]
+
+        overlay = pixels(eventually(f"the overlay of {name}", seen, 30)[0])
+        assert (overlay == np.asarray(Picture.open(file).convert("RGB"))).all(), name
