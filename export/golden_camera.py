@@ -1,10 +1,10 @@
-"""Makes tests/golden/camera: what OpenCV projects, and what transforms are by NumPy.
+"""Writes tests/golden/camera: projections by OpenCV, and transforms by NumPy.
 
     python export/golden_camera.py tests/golden/camera
 
-Needs OpenCV and NumPy. Cameras, points, trees and times are random with a fixed seed. Transforms are worked out on 4x4
-matrices, with rotations interpolated by matrix logarithm and exponential (Rodrigues), so that nothing is shared with the
-quaternions of what is tested.
+Needs OpenCV and NumPy. Cameras, points, trees and times are random with a fixed seed. Transforms are computed with 4x4
+matrices, and rotations are interpolated by matrix logarithm and exponential (Rodrigues), independently of the quaternions
+in the tested code.
 """
 
 import json
@@ -19,7 +19,7 @@ COUNTS = {"plumb_bob": [0, 4, 5], "rational_polynomial": [8, 12, 14], "equidista
 # Standard deviations of k1 k2 p1 p2 k3 k4 k5 k6 s1..s4 tau_x tau_y.
 SPREAD = np.array([0.2, 0.1, 2e-3, 2e-3, 0.05, 0.2, 0.1, 0.02, 3e-3, 3e-3, 3e-3, 3e-3, 0.03, 0.03])
 FISHEYE_SPREAD = np.array([0.1, 0.05, 0.02, 0.01])
-# Points nearer to the end of the valid range than this (relative) are left out: either answer would be right.
+# Relative distance to the end of the valid range below which points are left out, because either result would be right.
 MARGIN = 0.01
 
 
@@ -39,13 +39,15 @@ def project_raw(model, points, k, d):
 
 
 def folds(model, d, points):
-    """Per point 1 where the radial part of the distortion falls somewhere on the way out to it, 0 where it does not, and
-    -1 where it is too near to call: by OpenCV's own answers along the ray, densely sampled."""
+    """Whether the radial distortion is not monotonic between the image centre and each point: 1 yes, 0 no, -1 too close.
+
+    Computed from densely sampled projections by OpenCV along the ray.
+    """
     radial = d.copy()
     if model != "equidistant":
         radial[2:4] = 0
         radial[8:] = 0
-    answer = []
+    folded = []
     for x, y, z in points:
         radius = np.hypot(x, y) / z
         radii = np.linspace(0, radius * (1 + MARGIN), 4000)
@@ -53,10 +55,10 @@ def folds(model, d, points):
         image = project_raw(model, line, np.eye(3), radial)[:, 0]
         falls = np.diff(image) <= 0
         if not falls.any():
-            answer.append(0)
+            folded.append(0)
         else:
-            answer.append(1 if radii[np.argmax(falls)] < radius * (1 - MARGIN) else -1)
-    return np.array(answer)
+            folded.append(1 if radii[np.argmax(falls)] < radius * (1 - MARGIN) else -1)
+    return np.array(folded)
 
 
 def camera(rng, model, count):
@@ -80,7 +82,7 @@ def camera(rng, model, count):
     z = rng.uniform(0.2, 30, POINTS)
     points = np.stack([rng.normal(size=POINTS) * spread * z, rng.normal(size=POINTS) * spread * z * 0.7, z], 1)
     points = np.array(rounded(points)).reshape(-1, 3)
-    # As in image_geometry: the optical frame is that of the rectified image; r leads there from the sensor.
+    # As in image_geometry: the optical frame is the frame of the rectified image; r rotates from the sensor to it.
     folded = folds(model, d, points @ r) if count else np.zeros(POINTS, int)
     points, folded = points[folded >= 0], folded[folded >= 0]
 
@@ -106,7 +108,7 @@ def matrix(translation, rotation):
 
 
 def quaternion(vector):
-    """x, y, z, w of a rotation vector."""
+    """Quaternion (x, y, z, w) of a rotation vector."""
     angle = np.linalg.norm(vector)
     return np.append(np.sin(angle / 2) * vector / angle, np.cos(angle / 2))
 
@@ -118,7 +120,7 @@ def rotation_of(q):
 
 
 def edge_at(edge, time):
-    """4x4 pose of the child in its parent, or which way `time` lies outside of what is known."""
+    """4x4 pose of the child in its parent, or "future" or "past" if `time` is outside the samples."""
     poses = [matrix(s["translation"], rotation_of(np.array(s["rotation"]))) for s in edge["samples"]]
     if edge["static"]:
         return poses[-1]

@@ -1,4 +1,4 @@
-"""Writes a graph with its weights in a file beside it, as graphs beyond 2 GB have: golden_external.py GRAPH FOLDER."""
+"""Writes a graph with external weights, as graphs above 2 GB need them: golden_external.py GRAPH FOLDER."""
 
 import sys
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""Makes tests/golden/pixels: what the reference implementations do with pixels.
+"""Writes tests/golden/pixels: results of the reference implementations of image processing.
 
     python export/golden_pixels.py tests/golden/pixels
 
 Needs torch, torchvision, Pillow, OpenCV, scikit-image, scikit-learn, safetensors and segment-anything-py. Tensors are
-sampled at the positions `i * 7919 % size`, so that the files stay small and need no list of positions.
+sampled at the positions `i * 7919 % size`, so that the files are small and need no list of positions.
 """
 
 import json
@@ -38,7 +38,7 @@ def sample(values):
 
 
 def photos():
-    """Real photos, cut and shrunk to what git should carry; odd sizes and slivers among them."""
+    """Yields real photos, cropped and reduced to small files; some have odd or very narrow sizes."""
     sources = {
         "astronaut": skimage.data.astronaut(),
         "chelsea": skimage.data.chelsea(),
@@ -62,7 +62,7 @@ def photos():
 
 
 def sam_input(image, side):
-    """SamPredictor.set_image, then Sam.preprocess."""
+    """Input of SAM: SamPredictor.set_image, then Sam.preprocess."""
     pixels = ResizeLongestSide(side).apply_image(np.array(image))
     x = torch.as_tensor(pixels).permute(2, 0, 1)[None].float()
     x = (x - torch.tensor(SAM_MEAN).view(-1, 1, 1)) / torch.tensor(SAM_STD).view(-1, 1, 1)
@@ -70,7 +70,7 @@ def sam_input(image, side):
 
 
 def sam2_input(image, side):
-    """SAM2Transforms.__call__."""
+    """Input of SAM 2: SAM2Transforms.__call__."""
     x = ToTensor()(np.array(image))
     return Normalize(SAM2_MEAN, SAM2_STD)(Resize((side, side))(x)).numpy()
 
@@ -90,14 +90,14 @@ def preprocess(out, tensors):
 
 
 class Square:
-    """The part of `Sam` that `postprocess_masks` looks at."""
+    """The attributes of `Sam` that `postprocess_masks` reads."""
 
     def __init__(self, side):
         self.image_encoder = type("Encoder", (), {"img_size": side})
 
 
 def smooth_logits(side, seed):
-    """Random and smooth, with both signs; multiples of 1/1024, so that 16 bits hold them exactly."""
+    """Smooth random logits of both signs, in multiples of 1/1024, so that 16 bits store them exactly."""
     noise = torch.randn(1, 1, 12, 12, generator=torch.Generator().manual_seed(seed))
     fine = torch.randn(1, 1, side // 4, side // 4, generator=torch.Generator().manual_seed(seed + 1))
     x = 4 * F.interpolate(noise, (side, side), mode="bicubic") + 0.7 * F.interpolate(fine, (side, side), mode="bicubic")
@@ -136,7 +136,7 @@ def masks(out, tensors):
 
 
 def coordinates():
-    """ResizeLongestSide.apply_coords."""
+    """Coordinates converted by ResizeLongestSide.apply_coords."""
     cases = []
     for width, height in ((1280, 720), (451, 300), (333, 500), (37, 1000)):
         for x, y in ((0.0, 0.0), (17.25, 30.5), (width - 1.0, height - 1.0)):
@@ -147,7 +147,7 @@ def coordinates():
 
 
 def encodings(tensors):
-    """OpenCV's conversions, which cv_bridge uses, on random bytes: harder than photos."""
+    """Conversions of OpenCV, which cv_bridge uses, on random bytes, which are harder than photos."""
     rng = np.random.default_rng(5)
     width, height = 24, 16
     cases = []

@@ -1,6 +1,6 @@
-"""Writes what pycocotools makes of masks: golden_rle.py FOLDER -> coco_rle.json.
+"""Writes masks and their encoding by pycocotools: golden_rle.py FOLDER -> coco_rle.json.
 
-Each mask is stored as its pixels, row by row, eight a byte, in hexadecimal.
+The pixels of a mask are stored in row-major order, eight per byte, in hexadecimal.
 """
 
 import json
@@ -16,7 +16,7 @@ def masks():
     for height, width in ((1, 1), (1, 9), (9, 1), (4, 7), (48, 64)):
         yield np.zeros((height, width), np.uint8)
         yield np.ones((height, width), np.uint8)
-    # Runs that end, begin, and go on at the borders of columns.
+    # Runs that end, begin, and continue at the borders of columns.
     edges = np.zeros((6, 5), np.uint8)
     edges[:, 1:3] = 1
     yield edges
@@ -24,7 +24,7 @@ def masks():
     corner = np.zeros((6, 5), np.uint8)
     corner[-1, 0] = corner[0, 1] = corner[-1, -1] = 1
     yield corner
-    # A run that ends with the picture, in the last column and in a box that is lower than the picture.
+    # A run that ends with the image, in the last column, with a bounding box lower than the image.
     last = np.zeros((6, 5), np.uint8)
     last[3:, 3:] = 1
     yield last

@@ -1,12 +1,12 @@
-// Makes tests/golden/camera/tf2.json: what tf2's BufferCore itself answers. Needs a checkout of ros2/geometry2 (jazzy) and
-// the C++ headers of ROS 2:
+// Writes tests/golden/camera/tf2.json: results of tf2's BufferCore. Needs a checkout of ros2/geometry2 (jazzy) and the C++
+// headers of ROS 2:
 //
 //   g++ -std=c++17 -O1 -I geometry2/tf2/include $(printf -- '-I%s ' $ROS_PREFIX/include/*) export/golden_tf2.cpp
 //     geometry2/tf2/src/{cache,buffer_core,static_cache,time}.cpp -L$ROS_PREFIX/lib -lrcutils -o golden_tf2
 //   ./golden_tf2 0.36.4 > tests/golden/camera/tf2.json      (the version is that of geometry2/tf2/package.xml)
 //
-// Random trees with a fixed seed, and everything that goes wrong on robots: transforms out of order, repeated, too old, not
-// normalised, NaN; frames that change their parent, or turn from static to moving; trees that do not meet; loops.
+// The cases are random trees with a fixed seed, and faults that occur on robots: transforms that are out of order, repeated,
+// too old, not normalised or NaN; frames that change their parent, or change from static to moving; disconnected trees; loops.
 
 #include <cmath>
 #include <cstdio>
@@ -94,10 +94,10 @@ struct Case {
         line, sizeof line, "\"values\":[%.12g,%.12g,%.12g,%.12g,%.12g,%.12g,%.12g]", t.x, t.y, t.z, q.x, q.y, q.z, q.w);
       answer = line;
     } catch (const tf2::ExtrapolationException & e) {
-      const std::string what = e.what();
-      const char * way = what.find("into the future") != std::string::npos ? "future" :
-        what.find("into the past") != std::string::npos ? "past" : "one";
-      answer = std::string("\"error\":\"") + way + "\"";
+      const std::string message = e.what();
+      const char * direction = message.find("into the future") != std::string::npos ? "future" :
+        message.find("into the past") != std::string::npos ? "past" : "one";
+      answer = std::string("\"error\":\"") + direction + "\"";
     } catch (const tf2::ConnectivityException &) {
       answer = "\"error\":\"disconnected\"";
     } catch (const tf2::LookupException & e) {
@@ -119,7 +119,7 @@ struct Case {
   }
 };
 
-// Moving and static edges on a random tree; `switches` lets frames change their parent and their kind.
+// A random tree with moving and static edges. With `switches`, frames change their parent and their kind.
 void tree(const char * what, bool first, int64_t frames, bool switches, int64_t roots) {
   Case c;
   for (int64_t child = roots; child < frames; ++child) {
@@ -169,7 +169,7 @@ void refused() {
   with([](Insert & i) { i.parent = "/base"; });
   with([](Insert & i) { i.t[1] = std::nan(""); });
   with([](Insert & i) { i.q[2] = std::nan(""); });
-  // Lengths that tf2 means to refuse are left out: the check of 0.36 comes after Transform has normalised them.
+  // Quaternions of other lengths are left out: tf2 0.36 should refuse them, but checks the length after normalisation.
   for (double scale : {0.0, 0.9951, 1.0, 1.0049}) {
     with([&](Insert & i) {
       for (double & v : i.q) v *= scale;

@@ -1,1 +1,1 @@
-"""Checkpoints of the Segment Anything family to promptseg bundles, one module per family."""
+"""Converts checkpoints of the Segment Anything family to promptseg bundles, with one module per family."""

@@ -1,4 +1,4 @@
-"""Writing a bundle: its files, and bundle.json with the size and SHA-256 of each."""
+"""Writes bundles: the files, and bundle.json with the size and SHA-256 of each file."""
 
 import hashlib
 import json
@@ -34,8 +34,8 @@ def write_description(folder: Path, fields: dict) -> None:
     (folder / DESCRIPTION).write_text(text + "\n")
 
 
-def listed(folder: Path) -> set:
-    """The files of the bundle in a folder; none where there is no description, or one that is damaged."""
+def listed_files(folder: Path) -> set:
+    """The existing files that the bundle.json of a folder lists. Empty if bundle.json is missing or damaged."""
     try:
         names = json.loads((folder / DESCRIPTION).read_text())["files"]
         return {name for name in names if Path(name).name == name and (folder / name).is_file()}
@@ -43,15 +43,17 @@ def listed(folder: Path) -> set:
         return set()
 
 
-def move(made: Path, out: Path) -> None:
-    """Puts a finished bundle where it belongs, in place of one that is there; bundle.json is the first to go and the
-    last to come, so that a folder with one is complete."""
-    names = {path.name for path in made.iterdir()}
-    stale = listed(out) - names
+def move(staging: Path, out: Path) -> None:
+    """Moves a finished bundle to `out`, replacing an older bundle.
+
+    bundle.json is deleted first and written last, so that a folder with bundle.json is always complete.
+    """
+    names = {path.name for path in staging.iterdir()}
+    stale = listed_files(out) - names
 
     def put(name: str) -> None:
-        (made / name).chmod(0o644)
-        (made / name).replace(out / name)
+        (staging / name).chmod(0o644)
+        (staging / name).replace(out / name)
 
     (out / DESCRIPTION).unlink(missing_ok=True)
     for name in sorted(names - {DESCRIPTION}):
@@ -59,4 +61,4 @@ def move(made: Path, out: Path) -> None:
     for name in stale:
         (out / name).unlink(missing_ok=True)
     put(DESCRIPTION)
-    made.rmdir()
+    staging.rmdir()

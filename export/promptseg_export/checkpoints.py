@@ -1,4 +1,4 @@
-"""Loading published checkpoints: nothing is executed, and what does not fit is named."""
+"""Loads published checkpoints without executing code from them. Errors name the tensors that do not match."""
 
 import pickle
 from pathlib import Path
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class CheckpointError(Exception):
-    """The file is not a checkpoint of the model that was asked for."""
+    """The file is not a checkpoint of the requested model."""
 
 
 def load(network: nn.Module, path: Path, unwrap: str | None = None) -> None:
-    """Loads the weights of `path` into `network`; `unwrap` is the key under which some families keep them."""
+    """Loads the weights of `path` into `network`. `unwrap`: key of the weights in the file, for families that have one."""
     state = read(path)
     if unwrap is not None and isinstance(state.get(unwrap), dict):
         state = state[unwrap]
@@ -26,16 +26,16 @@ def read(path: Path) -> dict:
         reason = (str(e).strip() or type(e).__name__).splitlines()[0]
         raise CheckpointError(f"{path} is not a PyTorch checkpoint that can be read without running its code: {reason}") from e
     if not isinstance(state, dict) or not state:
-        raise CheckpointError(f"{path} holds {type(state).__name__}, expected a dictionary of tensors")
+        raise CheckpointError(f"{path} contains {type(state).__name__}, expected a dictionary of tensors")
     return state
 
 
 def fit(network: nn.Module, state: dict, path: Path) -> None:
-    """`load_state_dict`, with what is missing, unexpected or of another shape in the error."""
+    """Calls `load_state_dict`; the error names tensors that are missing, unknown or of another shape."""
     expected = network.state_dict()
     tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
     problems = []
-    for what, keys in (
+    for fault, keys in (
         ("missing", [k for k in expected if k not in tensors]),
         ("not known", [k for k in state if k not in expected]),
         (
@@ -49,16 +49,16 @@ def fit(network: nn.Module, state: dict, path: Path) -> None:
     ):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            problems.append(f"{len(keys)} of its tensors are {what}: {', '.join(keys[:3])}{more}")
+            problems.append(f"{len(keys)} of its tensors are {fault}: {', '.join(keys[:3])}{more}")
     if problems:
-        guess = looks_like(tensors)
-        hint = f"; it looks like {guess}" if guess else "; it looks like no model that is known here"
+        guess = guess_model(tensors)
+        hint = f"; it looks like {guess}" if guess else "; it looks like no supported model"
         raise CheckpointError(f"{path} does not fit: {'; '.join(problems)}{hint}")
     network.load_state_dict(tensors)
 
 
-def looks_like(state: dict) -> str | None:
-    """Which model a checkpoint seems to be of: the options that would fit it."""
+def guess_model(state: dict) -> str | None:
+    """The family and model options that match the tensors of a checkpoint."""
     if isinstance(state.get("model"), dict):
         state = state["model"]
     keys = set(state)

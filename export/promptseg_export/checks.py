@@ -1,8 +1,8 @@
-"""What a graph must not have so that TensorRT builds it, in fp32 and in fp16: needs `onnx` and `numpy` only.
+"""Checks that TensorRT can build a graph, in fp32 and in fp16. Needs only `onnx` and `numpy`.
 
     python -m promptseg_export.checks GRAPH.onnx...
 
-prints the violations. The exporter runs it on all that it writes, and a test on all that is in the repository.
+Prints the violations. The exporter checks every graph that it writes, and a test checks every graph in the repository.
 """
 
 import sys
@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto
 
 BANNED = {
-    "OneHot": "TensorRT has no such layer for it",
+    "OneHot": "TensorRT has no such layer",
     "Shape": "a shape is computed from a tensor",
     "Size": "a shape is computed from a tensor",
     "ConstantOfShape": "a tensor is made of a computed shape",
@@ -28,7 +28,7 @@ BANNED = {
     "RandomUniform": "two runs differ",
     "RandomUniformLike": "two runs differ",
 }
-"""Operators, and why not."""
+"""Forbidden operators, with the reason."""
 
 SHAPES = {
     "Reshape": (1,),
@@ -47,7 +47,7 @@ SHAPES = {
     "TopK": (1,),
     "CumSum": (1,),
 }
-"""Inputs that say a shape or an axis: constants, and the only int64 that there is."""
+"""Inputs of operators that give a shape or an axis. They must be constants, and only they may be int64."""
 
 DYNAMIC = {
     "sparse_prompt_embeddings": {0, 1},
@@ -62,19 +62,19 @@ DYNAMIC = {
     "object_pointers": {0},
     "pointer_times": {0},
 }
-"""Axes of inputs that may be dynamic: the numbers of objects, of tokens or points, of masks that come back, and of the
-frames and pointers that are remembered."""
+"""Axes of inputs that may be dynamic: the numbers of objects, of tokens or points, of returned masks, of memories and of
+object pointers."""
 
 FP32_ONLY = {"Softmax", "LogSoftmax", "LayerNormalization", "ReduceMean", "InstanceNormalization", "Exp", "Pow"}
 """Operators whose intermediate values leave the range of half precision."""
 
 
 def violations(model: onnx.ModelProto) -> list[str]:
-    """What is wrong with a graph, one line each; nothing for a good one. Weights beside the graph are not needed."""
+    """Lists the violations of a graph, one line each. External weights are not needed."""
     try:
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except onnx.shape_inference.InferenceError as e:
-        return [*opset(model), f"its shapes contradict each other: {e}"]
+        return [*opset_problems(model), f"its shapes contradict each other: {e}"]
     graph = inferred.graph
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.input, *graph.value_info, *graph.output)}
     constants = {t.name: t.data_type for t in graph.initializer}
@@ -82,46 +82,48 @@ def violations(model: onnx.ModelProto) -> list[str]:
     for node in graph.node:
         if node.op_type == "Constant":
             constants[node.output[0]] = types.get(node.output[0], TensorProto.UNDEFINED)
-    found = [*opset(inferred), *inputs(graph), *decomposed_norms(graph)]
+    problems = [*opset_problems(inferred), *input_problems(graph), *decomposed_norms(graph)]
     for node in graph.node:
-        found += [f"{node.op_type} {node.output[0]}: {problem}" for problem in of_node(node, types, constants)]
-    return found
+        problems += [f"{node.op_type} {node.output[0]}: {problem}" for problem in node_problems(node, types, constants)]
+    return problems
 
 
-def opset(model: onnx.ModelProto) -> list[str]:
+def opset_problems(model: onnx.ModelProto) -> list[str]:
     versions = {o.domain: o.version for o in model.opset_import if o.domain in ("", "ai.onnx")}
     version = max(versions.values(), default=0)
     used = {n.domain for n in model.graph.node} - {"", "ai.onnx"}
-    found = [f"operators of the domain {domain}, which only one runtime has" for domain in sorted(used)]
-    return found if version >= 17 else [f"opset {version}, at least 17 is needed", *found]
+    problems = [f"operators of the domain {domain}, which only one runtime supports" for domain in sorted(used)]
+    return problems if version >= 17 else [f"opset {version}, at least 17 is needed", *problems]
 
 
-def inputs(graph: onnx.GraphProto) -> list[str]:
-    found, weights = [], {t.name for t in graph.initializer}
+def input_problems(graph: onnx.GraphProto) -> list[str]:
+    problems, weights = [], {t.name for t in graph.initializer}
     for value in graph.input:
         if value.name in weights:
             continue
         kind = value.type.tensor_type
         for axis, dim in enumerate(kind.shape.dim):
             if not dim.HasField("dim_value") and axis not in DYNAMIC.get(value.name, set()):
-                found.append(f"input {value.name}: axis {axis} is dynamic; objects, tokens, wanted masks and memories only may be")
+                problems.append(
+                    f"input {value.name}: axis {axis} is dynamic; only objects, tokens, wanted masks and memories may be dynamic"
+                )
         if kind.elem_type != TensorProto.FLOAT:
-            found.append(f"input {value.name}: {TensorProto.DataType.Name(kind.elem_type)}, float is what callers have")
+            problems.append(f"input {value.name}: type {TensorProto.DataType.Name(kind.elem_type)}, expected float")
     for value in graph.output:
         if value.type.tensor_type.elem_type != TensorProto.FLOAT:
-            found.append(f"output {value.name}: not float")
-    return found
+            problems.append(f"output {value.name}: not float")
+    return problems
 
 
 def decomposed_norms(graph: onnx.GraphProto) -> list[str]:
-    """A mean of squares under a root: a norm that is not one operator, and overflows in half precision."""
+    """Finds norms written as a mean of squares under a root instead of one operator; they overflow in half precision."""
     makers = {name: node for node in graph.node for name in node.output}
 
     def made_by(name: str, kinds: tuple) -> onnx.NodeProto | None:
         node = makers.get(name)
         return node if node is not None and node.op_type in kinds else None
 
-    found = []
+    problems = []
     for root in graph.node:
         if root.op_type != "Sqrt":
             continue
@@ -133,45 +135,45 @@ def decomposed_norms(graph: onnx.GraphProto) -> list[str]:
             continue
         square = made_by(mean.input[0], ("Pow", "Mul"))
         if square is not None and (square.op_type == "Pow" or square.input[0] == square.input[1]):
-            found.append(f"Sqrt {root.output[0]}: a LayerNorm written out; half precision needs LayerNormalization")
-    return found
+            problems.append(f"Sqrt {root.output[0]}: a LayerNorm written out; half precision needs LayerNormalization")
+    return problems
 
 
-def of_node(node: onnx.NodeProto, types: dict, constants: dict) -> list[str]:
-    found = []
+def node_problems(node: onnx.NodeProto, types: dict, constants: dict) -> list[str]:
+    problems = []
     if node.op_type in BANNED:
-        found.append(BANNED[node.op_type])
+        problems.append(BANNED[node.op_type])
     shapes = SHAPES.get(node.op_type, ())
     for i, name in enumerate(node.input):
         if not name:
             continue
         if i in shapes and name not in constants:
-            found.append(f"its input {i} ({name}) is computed")
+            problems.append(f"its input {i} ({name}) is computed")
         wide = types.get(name) in (TensorProto.INT64, TensorProto.DOUBLE, TensorProto.UINT64)
         if wide and not (i in shapes and name in constants):
-            found.append(f"input {name} is {TensorProto.DataType.Name(types[name])}")
+            problems.append(f"input {name} is {TensorProto.DataType.Name(types[name])}")
     if node.op_type in FP32_ONLY and any(types.get(n) == TensorProto.FLOAT16 for n in node.input):
-        found.append("computed in half precision, which it overflows")
+        problems.append("computed in half precision, where it overflows")
     if node.op_type != "Constant":
         for name in node.output:
             if types.get(name) in (TensorProto.INT64, TensorProto.DOUBLE):
-                found.append(f"puts out {TensorProto.DataType.Name(types[name])}")
+                problems.append(f"has an output of type {TensorProto.DataType.Name(types[name])}")
             if name and name not in types:
-                found.append(f"the type of {name} is not known")
-    return found
+                problems.append(f"the type of {name} is not known")
+    return problems
 
 
-def of_file(path: Path) -> list[str]:
+def file_violations(path: Path) -> list[str]:
     return violations(onnx.load(path, load_external_data=False))
 
 
 def main(paths: list[str]) -> int:
     bad = 0
     for path in paths:
-        found = of_file(Path(path))
-        bad += len(found)
-        print(f"{path}: {'good' if not found else f'{len(found)} violations'}")
-        for line in found:
+        problems = file_violations(Path(path))
+        bad += len(problems)
+        print(f"{path}: {'good' if not problems else f'{len(problems)} violations'}")
+        for line in problems:
             print(f"  {line}")
     return 1 if bad else 0
 

@@ -1,4 +1,4 @@
-"""`promptseg-export FAMILY ... OUT`: one command per family."""
+"""The command line `promptseg-export FAMILY ... OUT`, with one subcommand per family."""
 
 import argparse
 import os
@@ -13,20 +13,20 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class Listing:
-    """A family as the command line knows it. Its module is imported when it is asked for: PyTorch takes seconds."""
+    """The command line options of a family. The module is imported only when it is used, because PyTorch takes seconds."""
 
     name: str
     module: str
     models: tuple
     help: str
     extra: str = ""
-    """What of pyproject.toml's extras has its package."""
+    """The extra of pyproject.toml that installs the package of the family."""
     build: str = "build"
-    """The function of the module."""
+    """The function of the module that builds the family."""
     folders: bool = False
     """Whether a checkpoint may be a folder."""
     remembers: bool = False
-    """Whether it has a memory of videos."""
+    """Whether the family has a memory for videos."""
 
 
 HIERA = ("hiera_tiny", "hiera_small", "hiera_base_plus", "hiera_large", "small")
@@ -43,16 +43,17 @@ FAMILIES = (
 
 
 def precisions(text: str) -> tuple:
-    asked = tuple(part for part in text.split(",") if part)
-    if unknown := [part for part in asked if part not in PRECISIONS]:
+    requested = tuple(part for part in text.split(",") if part)
+    if unknown := [part for part in requested if part not in PRECISIONS]:
         raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not of {', '.join(PRECISIONS)}")
-    return asked
+    return requested
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="promptseg-export",
-        description="Turn a checkpoint of the Segment Anything family into a promptseg bundle, and prove it equal.",
+        description="Convert a checkpoint of the Segment Anything family to a promptseg bundle, and check that it gives the "
+        "same results.",
     )
     families = top.add_subparsers(dest="family", required=True, metavar="FAMILY")
     for listing in FAMILIES:
@@ -60,22 +61,25 @@ def parser() -> argparse.ArgumentParser:
         default = {"default": listing.models[0]} if len(listing.models) == 2 else {"required": True}
         family.add_argument("--model", choices=listing.models, help="`small` is for tests", **default)
         weights = family.add_mutually_exclusive_group(required=True)
-        published = "the published file of weights" + (", or a folder of transformers" if listing.folders else "")
+        published = "published file of weights" + (", or folder of transformers" if listing.folders else "")
         weights.add_argument("--checkpoint", type=Path, metavar="FILE", help=published)
-        weights.add_argument("--random-weights", type=int, metavar="SEED", help="for tests and benchmarks")
+        weights.add_argument("--random-weights", type=int, metavar="SEED", help="random weights, for tests and benchmarks")
         family.add_argument(
             "--variants",
             type=precisions,
             default=PRECISIONS,
             metavar="LIST",
-            help="of fp32 (always made), fp16 (GPUs) and int8 (CPUs), with commas between (all three)",
+            help="precisions, separated by commas: fp32 (always written), fp16 (GPUs), int8 (CPUs); default: all three",
         )
-        family.add_argument("--image-size", type=int, metavar="S", help="of the model `small`, a multiple of 32 (512; SAM 2: 256)")
+        family.add_argument(
+            "--image-size", type=int, metavar="S",
+            help="image size of the model `small`, a multiple of 32 (default: 512; SAM 2: 256)",
+        )  # fmt: skip
         if listing.remembers:
-            family.add_argument("--no-memory", action="store_true", help="for images only: without the graphs that track")
-        family.add_argument("--name", help="in bundle.json (FAMILY_MODEL)")
-        family.add_argument("--source", help="where the weights come from, for bundle.json (the file's name)")
-        family.add_argument("out", type=Path, metavar="OUT", help="folder of the bundle, made if it is not there")
+            family.add_argument("--no-memory", action="store_true", help="export for images only, without the memory graphs")
+        family.add_argument("--name", help="name in bundle.json (default: FAMILY_MODEL)")
+        family.add_argument("--source", help="source of the weights in bundle.json (default: name of the file)")
+        family.add_argument("out", type=Path, metavar="OUT", help="folder of the bundle, created if missing")
     return top
 
 
@@ -83,7 +87,7 @@ def main(arguments: list | None = None) -> int:
     args = parser().parse_args(arguments)
     start = time.monotonic()
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         print(f"[{time.monotonic() - start:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     def fail(text: str, code: int) -> int:
@@ -94,13 +98,13 @@ def main(arguments: list | None = None) -> int:
     if args.checkpoint is not None and not (
         args.checkpoint.is_file() or (listing.folders and (args.checkpoint / "config.json").is_file())
     ):
-        return fail(f"there is no checkpoint {args.checkpoint}", 2)
+        return fail(f"{args.checkpoint}: no such checkpoint", 2)
     if args.image_size is not None and (args.model != "small" or args.image_size % 32 or args.image_size < 64):
-        return fail(f"--image-size {args.image_size}: it is for the model `small`, a multiple of 32, at least 64", 2)
+        return fail(f"--image-size {args.image_size}: expected a multiple of 32, at least 64, and --model small", 2)
     if args.out.exists() and not args.out.is_dir():
-        return fail(f"{args.out} is a file, expected a folder to write or a name that is free", 2)
+        return fail(f"{args.out} is a file, expected a folder or an unused name", 2)
     random = args.random_weights is not None
-    say(f"{listing.help} {args.model} with {'random weights' if random else args.checkpoint} ...")
+    log(f"{listing.help} {args.model} with {'random weights' if random else args.checkpoint} ...")
     try:
         import torch
 
@@ -116,19 +120,19 @@ def main(arguments: list | None = None) -> int:
         options = {"remembers": not args.no_memory} if listing.remembers else {}
         family = build(args.model, args.checkpoint, args.random_weights, args.image_size, **options)
         if listing.remembers and not args.no_memory and family.memory is None:
-            say("without memory, which is read from its authors' checkpoint only: the bundle is for images")
+            log("the bundle is for images only: the memory is read only from the authors' checkpoint, see --checkpoint")
         name = args.name or f"{listing.name}_{args.model}".replace("-", "_")
         source = args.source or (f"random weights, seed {args.random_weights}" if random else args.checkpoint.name)
-        measured = export.export(family, name, source, args.out, args.variants, say)
+        measured = export.export(family, name, source, args.out, args.variants, log)
     except checkpoints.CheckpointError as e:
         return fail(str(e), 1)
     except parity.Mismatch as e:
         return fail(f"not equal to PyTorch, no bundle written: {e}", 1)
     except export.Unfit as e:
-        return fail(f"not a graph for TensorRT, no bundle written: {e}", 1)
+        return fail(f"TensorRT cannot build the graph, no bundle written: {e}", 1)
     except KeyboardInterrupt:
         return fail("interrupted, no bundle written", 130)
     except OSError as e:
         return fail(f"cannot write {args.out}: {e}", 1)
-    say(f"{args.out}: equal to PyTorch within {measured['fp32'].low_res:.1e} of the range of its logits")
+    log(f"{args.out}: equal to PyTorch within {measured['fp32'].low_res:.1e} of the range of the logits")
     return 0

@@ -1,12 +1,12 @@
-"""EdgeTAM (Zhou et al. 2025): SAM 2 with RepViT-M1 in Hiera's place, and a small configuration of the same classes for
+"""EdgeTAM (Zhou et al. 2025): SAM 2 with RepViT-M1 instead of Hiera, and a small configuration of the same classes for
 tests.
 
-Its image path is SAM 2's, so it is built of the package `sam2` and timm, and the checkpoint of its authors
-(`edgetam.pt`) fits by name. transformers has a model class of its own: a folder of it, `EdgeTamModel`, is loaded under
-the names of the other, and then it is transformers' model that the bundle is compared with.
+The image path is that of SAM 2. It is built from the package `sam2` and timm, so that the names in the authors' checkpoint
+(`edgetam.pt`) match. transformers has a model class of its own, `EdgeTamModel`. A folder of transformers is converted to
+the names of `sam2`, and the bundle is then compared with the model of transformers.
 
-Its video path is SAM 2's with another memory (`perceiver`), which is read from the authors' checkpoint only. It is compared
-with `SAM2VideoPredictor` with transformers' modules in the place of what the package `sam2` does not have.
+The video path is that of SAM 2 with another memory (`perceiver`), which is read only from the authors' checkpoint. The
+reference is `SAM2VideoPredictor` with modules of transformers for the parts that the package `sam2` does not have.
 """
 
 import re
@@ -29,14 +29,14 @@ from . import checkpoints, memory, perceiver, sam2
 from .family import Prompts
 
 BACKBONE = {"repvit_m1": {}, "small": {"embed_dim": (16, 24, 32, 48), "depth": (1, 1, 1, 1)}}
-"""What timm's `repvit_m1` is made with."""
+"""Options of timm's `repvit_m1`."""
 IMAGE_PATH = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")
-"""The rest of the authors' checkpoint is the memory of the video path."""
+"""Prefixes of the image path in the authors' checkpoint. All other tensors belong to the memory of the video path."""
 LATENTS = {"repvit_m1": 256, "small": 16}
-"""Of a frame's memory, as many that look at all of it as of those that look at a window each."""
+"""Number of global latents of a frame's memory, and also of window latents."""
 
 NAMES = (
-    # transformers -> sam2, in this order.
+    # Names of transformers -> names of sam2, replaced in this order.
     (r"^vision_encoder\.backbone\.timm_model\.", "image_encoder.trunk.body."),
     (r"^vision_encoder\.neck\.convs\.(\d+)\.", r"image_encoder.neck.convs.\1.conv."),
     (r"^no_memory_embedding", "no_mem_embed"),
@@ -49,7 +49,7 @@ NAMES = (
     (r"upscale_conv1", "output_upscaling.0"),
     (r"upscale_layer_norm", "output_upscaling.1"),
     (r"upscale_conv2", "output_upscaling.3"),
-    # A block of the transformer has two layers in its MLP, every other MLP three.
+    # The MLP of a transformer block has two layers, every other MLP has three.
     (r"\.mlp\.proj_out", ".mlp.layers.1"),
     (r"\.layers\.0\.(weight|bias)$", r".layers.1.\1"),
     (r"\.proj_in", ".layers.0"),
@@ -61,7 +61,7 @@ NAMES = (
 
 
 class Trunk(nn.Module):
-    """What `Hiera` is in SAM 2: image [1, 3, S, S] -> features at S/4, S/8, S/16, S/32."""
+    """The backbone, in the place of `Hiera` in SAM 2: image [1, 3, S, S] -> features at S/4, S/8, S/16, S/32."""
 
     def __init__(self, **options):
         super().__init__()
@@ -72,11 +72,11 @@ class Trunk(nn.Module):
         return self.body(image)
 
 
-def names_of_sam2(state: dict) -> dict:
-    """Parameters of transformers' `EdgeTamModel` under the names of the package `sam2`."""
+def to_sam2_names(state: dict) -> dict:
+    """Renames the parameters of transformers' `EdgeTamModel` to the names of the package `sam2`."""
     renamed = {}
     for name, value in state.items():
-        # Holds the same as the prompts' positional embedding.
+        # A copy of the positional embedding of the prompts.
         if name.startswith("shared_image_embedding."):
             continue
         if name == "prompt_encoder.point_embed.weight":
@@ -90,10 +90,10 @@ def names_of_sam2(state: dict) -> dict:
 
 
 class Predictor(SAM2VideoPredictor):
-    """The memory of EdgeTAM in `SAM2VideoPredictor`, by transformers' modules."""
+    """`SAM2VideoPredictor` with the memory of EdgeTAM, computed by modules of transformers."""
 
     def by_transformers(self) -> None:
-        """Takes the weights as they are now."""
+        """Creates the modules of transformers with the present weights."""
         perceiver, attention, c = self.spatial_perceiver, self.memory_attention, self.hidden_dim
         config = EdgeTamVideoConfig(
             memory_attention_hidden_size=c,
@@ -112,27 +112,27 @@ class Predictor(SAM2VideoPredictor):
         )
         resampler, attend = video.EdgeTamVideoPerceiverResampler(config), video.EdgeTamVideoMemoryAttention(config)
         for layer in attend.layers:
-            # Written for memories that are 64 wide.
+            # The module of transformers is written for memories of 64 channels.
             layer.cross_attn_image = video.EdgeTamVideoRoPECrossAttention(config, kv_in_dim=self.mem_dim)
-        resampler.load_state_dict(names_of_transformers(perceiver.state_dict(), PERCEIVER_NAMES))
-        attend.load_state_dict(names_of_transformers(attention.state_dict(), ATTENTION_NAMES))
-        # No part of the network, whose parameters these are.
+        resampler.load_state_dict(to_transformers_names(perceiver.state_dict(), PERCEIVER_NAMES))
+        attend.load_state_dict(to_transformers_names(attention.state_dict(), ATTENTION_NAMES))
+        # In lists, so that they do not become submodules: the network already has these parameters.
         self.resample, self.attend = [resampler.eval()], [attend.eval()]
         attention.forward = self._attend
 
     def _attend(self, curr: list, curr_pos: list, memory: torch.Tensor, memory_pos: torch.Tensor, num_obj_ptr_tokens: int):
         frames = (len(memory) - num_obj_ptr_tokens) // sum(map(len, self._latents()))
-        made = self.attend[0](curr[0], memory, curr_pos[0], memory_pos, num_obj_ptr_tokens, frames)
-        return made.reshape(curr[0].shape)
+        conditioned = self.attend[0](curr[0], memory, curr_pos[0], memory_pos, num_obj_ptr_tokens, frames)
+        return conditioned.reshape(curr[0].shape)
 
     def _latents(self) -> tuple:
         return self.spatial_perceiver.latents, self.spatial_perceiver.latents_2d
 
     def _encode_new_memory(self, **arguments) -> tuple:
-        features, places = super()._encode_new_memory(**arguments)
-        # One column, for the rest of the predictor.
-        made = (latents.transpose(1, 2)[..., None] for latents in self.resample[0](features, places[0]))
-        return next(made), [next(made)]
+        features, positions = super()._encode_new_memory(**arguments)
+        # The predictor expects a picture; the latents become one with a single column.
+        columns = (latents.transpose(1, 2)[..., None] for latents in self.resample[0](features, positions[0]))
+        return next(columns), [next(columns)]
 
 
 PERCEIVER_NAMES = (
@@ -153,10 +153,10 @@ PERCEIVER_NAMES = (
     (r"out_proj", "o_proj"),
 )
 ATTENTION_NAMES = ((r"norm", "layer_norm"), (r"out_proj", "o_proj"), (r"\.linear1", ".mlp.up_proj"), (r"\.linear2", ".mlp.down_proj"))
-"""The package `sam2` and EdgeTAM's authors -> transformers, in this order."""
+"""Names of the package `sam2` and of EdgeTAM's authors -> names of transformers, replaced in this order."""
 
 
-def names_of_transformers(state: dict, names: tuple) -> dict:
+def to_transformers_names(state: dict, names: tuple) -> dict:
     renamed = {}
     for name, value in state.items():
         for pattern, replacement in names:
@@ -170,7 +170,7 @@ def names_of_transformers(state: dict, names: tuple) -> dict:
 
 
 def network(model: str, image_size: int, remembers: bool = False) -> SAM2Base:
-    """SAM 2 with another trunk, and another memory or none."""
+    """SAM 2 with the trunk of EdgeTAM, and with the memory of EdgeTAM or without memory."""
     if model == "small":
         base = sam2.small("sam2", image_size, remembers=remembers)
     else:
@@ -197,8 +197,8 @@ def network(model: str, image_size: int, remembers: bool = False) -> SAM2Base:
     return base.eval()
 
 
-def of_transformers(model: str, base: SAM2Base) -> EdgeTamModel:
-    """transformers' model of the same sizes, with random weights."""
+def transformers_model(model: str, base: SAM2Base) -> EdgeTamModel:
+    """The model of transformers with the sizes of `base` and random weights."""
     backbone = TimmWrapperConfig(
         architecture="repvit_m1",
         model_args={"in_chans": 3, "features_only": True, "out_indices": (0, 1, 2, 3), **BACKBONE[model]},
@@ -221,28 +221,28 @@ def of_transformers(model: str, base: SAM2Base) -> EdgeTamModel:
             "iou_head_hidden_dim": decoder.iou_prediction_head.layers[0].out_features,
         },
     )
-    made = EdgeTamModel(config).eval()
-    made.shared_image_embedding.positional_embedding.copy_(made.prompt_encoder.shared_embedding.positional_embedding)
-    return made
+    network = EdgeTamModel(config).eval()
+    network.shared_image_embedding.positional_embedding.copy_(network.prompt_encoder.shared_embedding.positional_embedding)
+    return network
 
 
 def read_folder(folder: Path) -> EdgeTamModel:
-    """transformers fills what a folder lacks with random weights, which is refused here."""
+    """Loads a folder of transformers. transformers fills missing tensors with random weights; here they are an error."""
     try:
-        found, info = EdgeTamModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        loaded, info = EdgeTamModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as e:
         reason = (str(e).strip() or type(e).__name__).splitlines()[0]
-        raise checkpoints.CheckpointError(f"{folder} is no folder of transformers' EdgeTAM: {reason}") from e
+        raise checkpoints.CheckpointError(f"{folder} is not a folder of transformers' EdgeTAM: {reason}") from e
     missing = sorted(str(key) for part in ("missing_keys", "mismatched_keys") for key in info[part])
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         text = f"{len(missing)} tensors of EdgeTAM are missing or of another shape: {', '.join(missing[:3])}{more}"
         raise checkpoints.CheckpointError(f"{folder} does not fit: {text}")
-    return found.eval()
+    return loaded.eval()
 
 
 class EdgeTam(sam2.Sam2):
-    """Compared with transformers' model where `reference` is one, and with `SAM2ImagePredictor` otherwise."""
+    """EdgeTAM. Its reference for images is the model of transformers in `reference` or, with None, `SAM2ImagePredictor`."""
 
     def __init__(self, model: SAM2Base, reference: EdgeTamModel | None):
         self.reference = reference
@@ -250,7 +250,7 @@ class EdgeTam(sam2.Sam2):
         super().__init__(model, "edgetam", remembers)
         if remembers:
             model.by_transformers()
-        # One convolution for each of RepViT's bundles of branches, as its authors run it.
+        # Joins the parallel branches of RepViT into one convolution each, as its authors do for inference.
         self.encoder.image_encoder.trunk.body = reparameterize_model(self.encoder.image_encoder.trunk.body)
 
     def again(self) -> "EdgeTam":
@@ -278,15 +278,15 @@ class EdgeTam(sam2.Sam2):
             for part in (prompts.points, prompts.labels, prompts.boxes, prompts.masks)
         ]
         count = next(len(part) for part in each if part is not None)
-        # transformers does not take masks of several objects at once.
+        # transformers does not accept masks of several objects in one call.
         objects = [[None if part is None else part[i : i + 1] for part in each] for i in range(count)]
-        answers = [self._ask(*parts, multimask) for parts in objects]
+        answers = [self._predict_object(*parts, multimask) for parts in objects]
         low_res, iou = (torch.cat(part) for part in zip(*answers))
-        # EdgeTAM's own predictor clamps, transformers does not.
+        # EdgeTAM's own predictor clamps logits, transformers does not.
         return low_res.clamp(-sam2.LOGIT_LIMIT, sam2.LOGIT_LIMIT).numpy(), iou.numpy()
 
-    def _ask(self, points, labels, boxes, masks, multimask: bool) -> tuple:
-        """One object, by transformers."""
+    def _predict_object(self, points, labels, boxes, masks, multimask: bool) -> tuple:
+        """Predicts one object with the model of transformers."""
         scale = self.side / torch.tensor(self.photo_size)
         options = {"image_embeddings": self.features, "multimask_output": multimask}
         if points is not None:
@@ -296,12 +296,12 @@ class EdgeTam(sam2.Sam2):
         if points is None and boxes is None:
             low_res, iou, _, _ = self._mask_alone(masks, multimask)
         else:
-            found = self.reference(**options, input_masks=masks)
-            low_res, iou = found.pred_masks, found.iou_scores
+            output = self.reference(**options, input_masks=masks)
+            low_res, iou = output.pred_masks, output.iou_scores
         return low_res[0], iou[0]
 
     def _mask_alone(self, masks, multimask: bool) -> tuple:
-        """transformers adds two pad tokens to a mask alone, EdgeTAM's predictor none, and neither do we."""
+        """Decodes a mask prompt without points, as EdgeTAM's predictor: transformers would add two padding tokens."""
         model = self.reference
         return model.mask_decoder(
             image_embeddings=self.features[-1],
@@ -316,7 +316,7 @@ class EdgeTam(sam2.Sam2):
 def build(
     model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, remembers: bool = True
 ) -> EdgeTam:
-    """`checkpoint`: the authors' `edgetam.pt`, or a folder of transformers, which is read for images only."""
+    """Builds EdgeTAM. `checkpoint`: the authors' `edgetam.pt`, or a folder of transformers (for images only)."""
     if seed is not None:
         torch.manual_seed(seed)
     remembers = remembers and (checkpoint is None or checkpoint.is_file())
@@ -324,17 +324,17 @@ def build(
     if checkpoint is not None and checkpoint.is_file():
         state = checkpoints.read(checkpoint)
         state = state.get("model", state)
-        wanted = state if remembers else {k: v for k, v in state.items() if k.startswith(IMAGE_PATH)}
-        checkpoints.fit(base, wanted, checkpoint)
+        used = state if remembers else {k: v for k, v in state.items() if k.startswith(IMAGE_PATH)}
+        checkpoints.fit(base, used, checkpoint)
         return EdgeTam(base.eval(), None)
     if checkpoint is not None:
         reference = read_folder(checkpoint)
-        checkpoints.fit(base, names_of_sam2(reference.state_dict()), checkpoint)
+        checkpoints.fit(base, to_sam2_names(reference.state_dict()), checkpoint)
         return EdgeTam(base.eval(), reference)
-    reference = of_transformers(model, base)
-    # The same tensors in both, and not copies.
-    base.load_state_dict({**base.state_dict(), **names_of_sam2(reference.state_dict())}, assign=True)
-    # transformers starts with weights so small that a prompt makes no difference.
+    reference = transformers_model(model, base)
+    # Both models share their tensors.
+    base.load_state_dict({**base.state_dict(), **to_sam2_names(reference.state_dict())}, assign=True)
+    # The initial weights of transformers are so small that prompts have no effect.
     for module in base.modules():
         if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)):
             module.reset_parameters()

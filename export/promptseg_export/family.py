@@ -1,4 +1,4 @@
-"""What the framework asks of a family of models: one subclass of `Family` for each, in a module of its own."""
+"""The interface of a model family: each family has a subclass of `Family` in a module of its own."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ STD = [58.395, 57.12, 57.375]
 
 @dataclass(frozen=True)
 class Prompts:
-    """One call of a predictor: B objects with equally many prompts, in pixels of the photo."""
+    """The prompts of one predictor call: B objects with the same number of prompts each, in pixels of the photo."""
 
     name: str
     points: np.ndarray | None = None
@@ -26,12 +26,12 @@ class Prompts:
 
 
 class Family(ABC):
-    """A PyTorch model with its predictor, and the two modules that its graphs are made of.
+    """A PyTorch model with its predictor and the two modules that become graphs.
 
-    Set by `__init__`: `family`, `licence`; `network`, the package's whole model in evaluation mode; `encoder`, image
+    `__init__` sets: `family`, `licence`; `network`, the whole model of the package in evaluation mode; `encoder`, image
     [1, 3, S, S] -> features in the order of `encoder_outputs`, of fixed shapes; `decoder`, features in the order of
-    `decoder_features`, sparse [B, N, C], dense [1 or B, C, h, w], wanted [B, M, 5] -> `decoder_outputs`; `side` (S), `embedding_shape`
-    ([1, C, h, w]), `low_res` (L); `resize`; `fields`, what bundle.json says differently from `description` below.
+    `decoder_features`, sparse [B, N, C], dense [1 or B, C, h, w], wanted [B, M, 5] -> `decoder_outputs`; `side` (S),
+    `embedding_shape` ([1, C, h, w]), `low_res` (L); `resize`; `fields`, fields of bundle.json that override `description`.
     """
 
     family: str
@@ -48,31 +48,31 @@ class Family(ABC):
     resize: str = "letterbox"
     fields: dict = {}
     memory = None
-    """`memory.Memory` of a model that tracks."""
+    """The `memory.Memory` of a model that tracks, else None."""
 
     @abstractmethod
     def prompt_weights(self) -> dict[str, Tensor]:
-        """What prompt_encoder.safetensors holds: parameters under SAM's names, `prompt_encoder.*`."""
+        """The content of prompt_encoder.safetensors: parameters under the names of SAM, `prompt_encoder.*`."""
 
     @abstractmethod
     def set_image(self, photo: np.ndarray) -> np.ndarray:
-        """Gives a photo [H, W, 3] (RGB, u8) to the package's predictor; returns what its network was fed, [1, 3, S, S]."""
+        """Sets a photo [H, W, 3] (RGB, u8) in the predictor; returns the input of the network, [1, 3, S, S]."""
 
     @abstractmethod
     def predict(self, prompts: Prompts, multimask: bool) -> tuple[np.ndarray, np.ndarray]:
-        """The answer of the package's predictor: low-resolution logits [B, M, L, L] and predicted IoU [B, M]."""
+        """Runs the predictor of the package: returns low-resolution logits [B, M, L, L] and predicted IoU [B, M]."""
 
     @abstractmethod
     def embed(self, prompts: Prompts) -> tuple[np.ndarray, np.ndarray]:
-        """Sparse and dense embeddings by the package's prompt encoder; one dense one for all objects without masks."""
+        """Sparse and dense embeddings of the package's prompt encoder. Objects without masks share one dense embedding."""
 
     def answer(self, outputs: dict[str, np.ndarray], multimask: bool) -> tuple[np.ndarray, np.ndarray]:
-        """What of the decoder's outputs, with all of its masks, the predictor returns."""
+        """Selects the masks and IoUs that the predictor returns from the outputs of the decoder."""
         kept = slice(1, 4) if multimask else slice(0, 1)
         return outputs["low_res_masks"][:, kept], outputs["iou_predictions"][:, kept]
 
     def description(self) -> dict:
-        """The fields of bundle.json that are the family's."""
+        """The fields of bundle.json that depend on the family."""
         return {
             "family": self.family,
             "licence": self.licence,

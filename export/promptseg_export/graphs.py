@@ -1,7 +1,7 @@
-"""PyTorch modules to ONNX graphs that every execution provider takes: what is true of all families.
+"""Exports PyTorch modules to ONNX graphs for all execution providers; shared by all families.
 
-Encoders have fixed shapes, and torch.export turns all that is computed from them into constants. Decoders are traced:
-their wrappers reshape by constants in which 0 keeps a dimension, so that no shape is computed from an input.
+Encoders have fixed shapes, and torch.export turns everything computed from shapes into constants. Decoders are traced.
+Their wrappers reshape by constants in which 0 keeps a dimension, so that no shape is computed from an input.
 """
 
 import logging
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 OPSET = 17
 FOLDED = 1 << 20
 INLINE = 1_800_000_000
-"""Bytes of weights up to which they are in the graph's own file: protobuf ends at 2 GiB."""
+"""Largest size of weights, in bytes, stored in the file of the graph: protobuf files end at 2 GiB."""
 
 
 class _Reshape(torch.autograd.Function):
-    """Reshape by a constant in which 0 keeps the dimension, as ONNX has it."""
+    """Reshape by a constant in which 0 keeps the dimension, as in ONNX."""
 
     @staticmethod
     def forward(ctx, x: Tensor, shape: tuple) -> Tensor:
@@ -32,14 +32,14 @@ class _Reshape(torch.autograd.Function):
 
     @staticmethod
     def symbolic(g, x, shape):
-        # The rank is known even where dimensions are not; the operators after this one ask for it.
+        # Later operators need the rank, which is known even for dynamic dimensions.
         kind = x.type().with_sizes([None if d <= 0 else d for d in shape])
         return g.op("Reshape", x, g.op("Constant", value_t=torch.tensor(shape, dtype=torch.int64))).setType(kind)
 
 
 def reshape(x: Tensor, *shape: int) -> Tensor:
-    """For decoders; 0 keeps a dimension."""
-    # While tracing, what comes from a tensor's shape is a tensor; the fixed ones are constants.
+    """Reshapes in decoders; 0 keeps a dimension."""
+    # Sizes read from a tensor's shape are tensors during tracing; int() makes them constants.
     return _Reshape.apply(x, tuple(map(int, shape)))
 
 
@@ -50,8 +50,10 @@ def _channel_norm(norm: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def channel_norms(*modules: nn.Module):
-    """Within it, LayerNorm over channels is one operator: written out, its squares overflow in half precision, and no
-    provider can tell what they are part of."""
+    """Context in which LayerNorm over channels becomes one operator.
+
+    The separate operators overflow in half precision, and execution providers do not recognise them as a norm.
+    """
     changed = {m for module in modules for m in module.modules() if type(m).__name__ == "LayerNorm2d"}
     for norm in changed:
         norm.forward = partial(_channel_norm, norm)
@@ -63,7 +65,7 @@ def channel_norms(*modules: nn.Module):
 
 
 def export_encoder(module: nn.Module, side: int, outputs: tuple, path: Path) -> None:
-    """image [1, 3, S, S] -> `outputs`, all of fixed shape."""
+    """Exports an encoder: image [1, 3, S, S] -> `outputs`, all of fixed shape."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     image = torch.zeros(1, 3, side, side)
     with warnings.catch_warnings(), torch.no_grad(), channel_norms(module):
@@ -73,11 +75,11 @@ def export_encoder(module: nn.Module, side: int, outputs: tuple, path: Path) -> 
             (image,),
             input_names=["image"],
             output_names=list(outputs),
-            opset_version=18,  # the lowest that it writes
+            opset_version=18,  # the lowest opset of this exporter
             dynamo=True,
             verbose=False,
         )
-    # What is constant becomes one, up to this many values: the relative positions of ViT-H are more than is usual.
+    # Folds constants of up to this many values: the relative positions of ViT-H exceed the default limit.
     optimizer.optimize(program.model, input_size_limit=FOLDED, output_size_limit=FOLDED)
     weights = sum(p.numel() * p.element_size() for p in module.parameters())
     program.save(str(path), external_data=weights > INLINE)
@@ -108,7 +110,7 @@ def trace(module: nn.Module, inputs: dict, outputs: tuple, dynamic: dict, path: 
 
 
 def declare(path: Path, output: str, shape: list) -> None:
-    """Writes down the shape of an output, which the exporter does not always follow through a reshape."""
+    """Sets the shape of an output, because the exporter sometimes loses the shape after a reshape."""
     model = onnx.load(path)
     for value in model.graph.output:
         if value.name == output:
@@ -117,14 +119,14 @@ def declare(path: Path, output: str, shape: list) -> None:
 
 
 def output_shapes(path: Path) -> dict[str, list[int]]:
-    """Of a graph whose outputs have fixed shapes."""
+    """Shapes of the outputs of a graph, which must be fixed."""
     graph = onnx.load(path, load_external_data=False).graph
     return {value.name: [d.dim_value for d in value.type.tensor_type.shape.dim] for value in graph.output}
 
 
 def rewrite(path: Path) -> None:
-    """Brings a written graph to opset 17, indices to int32, and drops what the exporter says of this machine."""
-    # Weights beside the graph stay where they are.
+    """Lowers an exported graph to opset 17, narrows indices to int32, and removes metadata such as local paths."""
+    # External weights are not loaded and stay unchanged.
     model = onnx.load(path, load_external_data=False)
     for item in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info,
                  *model.graph.initializer, model.graph, model]:
@@ -132,31 +134,31 @@ def rewrite(path: Path) -> None:
         item.doc_string = ""
     lower_opset(model)
     narrow_indices(model)
-    write_gelu_as_known(model.graph)
+    reorder_gelu(model.graph)
     onnx.save(model, path)
 
 
 def constants(graph: onnx.GraphProto) -> dict:
-    """Name -> function that gives the value, of all constants of a graph."""
-    found = {t.name: partial(numpy_helper.to_array, t) for t in graph.initializer}
+    """Maps the name of each constant of a graph to a function that returns its value."""
+    values = {t.name: partial(numpy_helper.to_array, t) for t in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
-            found[node.output[0]] = partial(numpy_helper.to_array, node.attribute[0].t)
-    return found
+            values[node.output[0]] = partial(numpy_helper.to_array, node.attribute[0].t)
+    return values
 
 
 def lower_opset(model: onnx.ModelProto) -> None:
-    """From opset 18, the lowest that torch.export writes, to 17, which TensorRT 8 reads too."""
+    """Lowers opset 18, the lowest of torch.export, to 17, which TensorRT 8 can read."""
     (default,) = [o for o in model.opset_import if o.domain in ("", "ai.onnx")]
     if default.version <= OPSET:
         return
     values = constants(model.graph)
     for node in model.graph.node:
-        then, now = (onnx.defs.get_schema(node.op_type, v).since_version for v in (OPSET, default.version))
-        if then == now:
+        lower, current = (onnx.defs.get_schema(node.op_type, v).since_version for v in (OPSET, default.version))
+        if lower == current:
             continue
         if node.op_type.startswith("Reduce"):
-            # The axes were an attribute.
+            # In opset 17 the axes are an attribute.
             axes = values[node.input.pop(1)]().tolist() if len(node.input) > 1 else None
             kept = [a for a in node.attribute if a.name != "noop_with_empty_axes"]
             del node.attribute[:]
@@ -169,17 +171,17 @@ def lower_opset(model: onnx.ModelProto) -> None:
                 del node.attribute[:]
                 node.attribute.extend(kept)
         elif node.op_type == "Resize":
-            # Options of opset 18, at what Resize does without them.
+            # Options of opset 18, set to the behaviour of opset 17.
             kept = [a for a in node.attribute if a.name not in ("antialias", "axes", "keep_aspect_ratio_policy")]
             del node.attribute[:]
             node.attribute.extend(kept)
-        elif node.op_type != "Pad":  # it only gained options
-            raise NotImplementedError(f"{node.op_type} of opset {default.version} in opset {OPSET}")
+        elif node.op_type != "Pad":  # which only gained options
+            raise NotImplementedError(f"cannot lower {node.op_type} from opset {default.version} to {OPSET}")
     default.version = OPSET
 
 
 def narrow_indices(model: onnx.ModelProto) -> None:
-    """Constant indices of Gather as int32."""
+    """Converts constant indices of Gather to int32."""
     graph, values = model.graph, constants(model.graph)
     for number, node in enumerate(graph.node):
         if node.op_type in ("Gather", "GatherElements") and node.input[1] in values:
@@ -191,9 +193,12 @@ def narrow_indices(model: onnx.ModelProto) -> None:
     drop_unused(graph)
 
 
-def write_gelu_as_known(graph: onnx.GraphProto) -> None:
-    """x * ((1 + erf(x / sqrt 2)) * 0.5), as torch.export writes it, to (x * (1 + erf(x / sqrt 2))) * 0.5, which ONNX
-    Runtime knows and runs as one operator: a fifth of MobileSAM's encoder on a CPU. A product by 0.5 is exact."""
+def reorder_gelu(graph: onnx.GraphProto) -> None:
+    """Rewrites x * ((1 + erf(x / sqrt 2)) * 0.5), as torch.export writes GELU, to (x * (1 + erf(x / sqrt 2))) * 0.5.
+
+    ONNX Runtime fuses only the second form into one operator, which saves a fifth of the time of MobileSAM's encoder on a
+    CPU. The result is the same, because a product by 0.5 is exact.
+    """
     values, users = constants(graph), {}
     makers = {name: node for node in graph.node for name in node.output}
     for node in graph.node:
@@ -201,8 +206,8 @@ def write_gelu_as_known(graph: onnx.GraphProto) -> None:
             users.setdefault(name, []).append(node)
 
     def only_user(node: onnx.NodeProto, kind: str) -> onnx.NodeProto | None:
-        found = users.get(node.output[0], [])
-        return found[0] if len(found) == 1 and found[0].op_type == kind else None
+        node_users = users.get(node.output[0], [])
+        return node_users[0] if len(node_users) == 1 and node_users[0].op_type == kind else None
 
     for erf in graph.node:
         if erf.op_type != "Erf" or erf.input[0] not in makers:
@@ -220,7 +225,7 @@ def write_gelu_as_known(graph: onnx.GraphProto) -> None:
 
 
 def drop_unused(graph: onnx.GraphProto) -> None:
-    """Removes nodes and constants that nothing uses any more."""
+    """Removes nodes and constants that no output depends on."""
     needed, kept = {value.name for value in graph.output}, []
     for node in reversed(graph.node):
         if needed.intersection(node.output):

@@ -1,7 +1,7 @@
-"""SAM 2's memory as graphs: what of the past a frame is looked at with is the caller's, who keeps it.
+"""The memory of SAM 2 as graphs. The caller stores memories and chooses those that condition a frame.
 
-`SAM2Base` puts memories of frames and object pointers into one sequence. Here they are two inputs, so that only the first
-are rotated, and no shape is computed from an input. All positions and encodings are in the graphs.
+`SAM2Base` joins memories of frames and object pointers in one sequence. Here they are two inputs, so that only memories
+get rotary positions and no shape is computed from an input. The graphs contain all positions and encodings.
 """
 
 import copy
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from .graphs import reshape
 
 CHUNKS = 8
-"""Parts of the queries that look at the memories one after the other: the weights of all of them at once would be 470 MB
-for seven frames of 64 x 64 cells."""
+"""Number of parts in which queries attend to the memories, one after another. The attention weights of all queries would
+be 470 MB for seven frames of 64 x 64 cells."""
 
 
 class Pointers(nn.Module):
-    """Tokens of masks [B, M, C] and the object score [B, 1] -> what is remembered of the object's look, [B, M, C]."""
+    """Mask tokens [B, M, C] and object score [B, 1] -> object pointers [B, M, C]."""
 
     def __init__(self, model: SAM2Base):
         super().__init__()
@@ -32,8 +32,10 @@ class Pointers(nn.Module):
 
 
 class Table(nn.Module):
-    """Rotary positions, `cis` [N, C / 2] complex. Real and imaginary parts are two halves of a vector, and not every other
-    number: the weights that make the vectors are sorted so."""
+    """Rotary positions, from `cis` [N, C / 2] complex.
+
+    Real and imaginary parts are the two halves of a vector instead of alternating; `Attention` sorts its weights likewise.
+    """
 
     def __init__(self, cis: Tensor):
         super().__init__()
@@ -42,19 +44,22 @@ class Table(nn.Module):
         self.register_buffer("sin", cis.imag.contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C]"""
+        """Rotates x [B, N, C]."""
         real, imaginary = x[..., : self.half], x[..., self.half :]
         return torch.cat([real * self.cos - imaginary * self.sin, real * self.sin + imaginary * self.cos], dim=-1)
 
 
 class Attention(nn.Module):
-    """`RoPEAttention` of one head. Values are weighted as they are and projected then, which is less work where they are
-    narrow; that the weights are 1 together lets the projection of values and the one after it be one."""
+    """`RoPEAttention` with one head.
+
+    Values are weighted first and projected afterwards, which is less work for narrow values. The weights sum to 1, so the
+    projection of the values and the output projection can be merged.
+    """
 
     def __init__(self, module: nn.Module, queries: Table, keys: Table):
         super().__init__()
         if module.num_heads != 1:
-            raise ValueError(f"memory attention of {module.num_heads} heads, one is what SAM 2 has")
+            raise ValueError(f"the memory attention has {module.num_heads} heads, expected 1 as in SAM 2")
         self.queries, self.keys, self.cells = queries, keys, len(queries.cos)
         halves = torch.cat([torch.arange(0, module.internal_dim, 2), torch.arange(1, module.internal_dim, 2)])
         self.q = linear(module.q_proj.weight[halves], module.q_proj.bias[halves], 1 / math.sqrt(module.internal_dim))
@@ -63,24 +68,24 @@ class Attention(nn.Module):
         self.out = linear(out.weight @ module.v_proj.weight, out.weight @ module.v_proj.bias + out.bias)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """[1, N, C], [1, K, C] of `keys_of`, [1, K, C'] -> [1, N, C]"""
+        """Queries [1, N, C], keys [1, K, C] from `project_keys`, values [1, K, C'] -> [1, N, C]"""
         q, keys = self.queries(self.q(q)), k.transpose(1, 2)
         count = self.cells // CHUNKS
-        seen = [torch.softmax(q[:, i * count : (i + 1) * count] @ keys, dim=-1) @ v for i in range(CHUNKS)]
-        return self.out(torch.cat(seen, dim=1))
+        attended = [torch.softmax(q[:, i * count : (i + 1) * count] @ keys, dim=-1) @ v for i in range(CHUNKS)]
+        return self.out(torch.cat(attended, dim=1))
 
-    def keys_of(self, placed: Tensor, other: Tensor | None = None) -> Tensor:
-        """Of `placed` [B, N, C'], which are rotated, and of `other` [1, P, C'], which have no place: [1, B * N + P, C]."""
-        keys = reshape(self.keys(self.k(placed)), 1, -1, self.k.out_features)
-        return keys if other is None else torch.cat([keys, self.k(other)], dim=1)
+    def project_keys(self, cells: Tensor, pointers: Tensor | None = None) -> Tensor:
+        """Keys [1, B * N + P, C] of `cells` [B, N, C'], with rotary positions, and of `pointers` [1, P, C'], without."""
+        keys = reshape(self.keys(self.k(cells)), 1, -1, self.k.out_features)
+        return keys if pointers is None else torch.cat([keys, self.k(pointers)], dim=1)
 
 
 class MemoryAttention(nn.Module):
     """`_prepare_memory_conditioned_features` of `SAM2Base` and its memory attention.
 
-    image_embeddings [1, C, h, w], with the no-memory embedding in them as the encoder's graph has it; memories [F, N, C'];
-    memory_times [F, T], each a row of the unit matrix that chooses the temporal encoding; object_pointers [P, C];
-    pointer_times [P, 1], distances in frames over the largest (SAM 2.1 only) -> conditioned_embeddings [1, C, h, w]
+    image_embeddings [1, C, h, w], the output of the encoder's graph, which includes the no-memory embedding; memories
+    [F, N, C']; memory_times [F, T], one-hot rows that select temporal encodings; object_pointers [P, C]; pointer_times
+    [P, 1], distances in frames divided by the largest distance (SAM 2.1 only) -> conditioned_embeddings [1, C, h, w]
     """
 
     def __init__(self, model: SAM2Base):
@@ -90,12 +95,12 @@ class MemoryAttention(nn.Module):
         c, picture = self.channels, torch.zeros(1, 1, self.side, self.side)
         cells = cells_of(model.image_encoder.neck.position_encoding(picture))
         self.register_buffer("offset", 0.1 * cells - model.no_mem_embed.reshape(1, 1, c))
-        places = cells_of(model.memory_encoder.position_encoding(picture)) if latents is None else latents.places()
+        places = cells_of(model.memory_encoder.position_encoding(picture)) if latents is None else latents.positions()
         self.register_buffer("places", places)
         self.register_buffer("times", model.maskmem_tpos_enc.detach().reshape(-1, self.narrow))
         rates = torch.arange(c // 2, dtype=torch.float32)
         self.register_buffer("periods", 10000 ** (2 * (rates // 2) / (c // 2)))
-        # SAM 2 of the first version does not say when a pointer was made.
+        # In the first version of SAM 2 object pointers have no time.
         self.pointer_time = copy.deepcopy(model.obj_ptr_tpos_proj) if model.add_tpos_enc_to_obj_ptrs else None
         self.blocks = copy.deepcopy(attention.layers)
         self.norm = copy.deepcopy(attention.norm)
@@ -114,8 +119,8 @@ class MemoryAttention(nn.Module):
         object_pointers: Tensor,
         pointer_times: Tensor | None = None,
     ) -> Tensor:
-        placed = memories + self.places + (memory_times @ self.times).unsqueeze(1)
-        # A pointer is as many tokens as it is wider than a memory.
+        cells = memories + self.places + (memory_times @ self.times).unsqueeze(1)
+        # A pointer, C wide, is split into C / C' tokens of the width of a memory.
         tokens = timed = reshape(object_pointers, -1, self.channels // self.narrow, self.narrow)
         if pointer_times is not None:
             angles = pointer_times / self.periods
@@ -124,10 +129,10 @@ class MemoryAttention(nn.Module):
         timed = reshape(timed, 1, -1, self.narrow)
         values = torch.cat([reshape(memories, 1, -1, self.narrow), reshape(tokens, 1, -1, self.narrow)], dim=1)
         x = cells_of(image_embeddings) + self.offset
-        for block, look, recall in zip(self.blocks, self.self_attentions, self.cross_attentions):
+        for block, self_attention, cross_attention in zip(self.blocks, self.self_attentions, self.cross_attentions):
             normed = block.norm1(x)
-            x = x + look(normed, look.keys_of(normed), normed)
-            x = x + recall(block.norm2(x), recall.keys_of(placed, timed), values)
+            x = x + self_attention(normed, self_attention.project_keys(normed), normed)
+            x = x + cross_attention(block.norm2(x), cross_attention.project_keys(cells, timed), values)
             x = x + block.linear2(block.activation(block.linear1(block.norm3(x))))
         return reshape(self.norm(x).transpose(1, 2), 1, self.channels, self.side, self.side)
 
@@ -135,13 +140,14 @@ class MemoryAttention(nn.Module):
 class MemoryEncoder(nn.Module):
     """`_encode_new_memory` of `SAM2Base`.
 
-    image_embeddings [1, C, h, w] as the encoder's graph has them; low_res_masks [1, 1, L, L], logits; binarize [1, 1], 1 for
-    a mask that somebody pointed at; object_score_logits [1, 1] (SAM 2.1 only) -> memory_features [1, h * w, C'], or EdgeTAM's latents
+    image_embeddings [1, C, h, w], the output of the encoder's graph; low_res_masks [1, 1, L, L], logits; binarize [1, 1], 1
+    for the mask of a prompted frame; object_score_logits [1, 1] (SAM 2.1 only) -> memory_features [1, h * w, C'], or the
+    latents of EdgeTAM
     """
 
     def __init__(self, model: SAM2Base):
         super().__init__()
-        # The decoder's masks have four cells to one of the embedding.
+        # The masks of the decoder have four times the side of the embedding.
         self.factor = float(model.backbone_stride // 4)
         self.scale, self.bias = model.sigmoid_scale_for_mem_enc, model.sigmoid_bias_for_mem_enc
         self.encoder = copy.deepcopy(model.memory_encoder)
@@ -169,18 +175,18 @@ class MemoryEncoder(nn.Module):
 
 @dataclass
 class Memory:
-    """What a bundle has of it."""
+    """The memory modules of a bundle and their sizes."""
 
     attention: MemoryAttention
     encoder: MemoryEncoder
     frames: int
-    """Temporal encodings: SAM 2's `num_maskmem`."""
+    """Number of temporal encodings: `num_maskmem` of SAM 2."""
     pointers: int
-    """`max_obj_ptrs_in_encoder`."""
+    """Largest number of object pointers: `max_obj_ptrs_in_encoder` of SAM 2."""
     shape: tuple
-    """Tokens of a frame's memory, and their width."""
+    """Number of tokens of a frame's memory, and their width."""
     weights: dict
-    """What memory.safetensors holds."""
+    """The content of memory.safetensors."""
 
     def attention_inputs(self, embedding_shape: tuple) -> dict:
         inputs = {
@@ -208,7 +214,7 @@ class Memory:
         return {"frames": self.frames, "pointers": self.pointers, "shape": list(self.shape)}
 
 
-def of_sam2(model: SAM2Base) -> Memory:
+def from_sam2(model: SAM2Base) -> Memory:
     attention = MemoryAttention(model)
     return Memory(
         attention=attention,
@@ -226,19 +232,19 @@ def of_sam2(model: SAM2Base) -> Memory:
 
 
 def cells_of(picture: Tensor) -> Tensor:
-    """[1, C, h, w] -> [1, h * w, C]"""
+    """Flattens a picture: [1, C, h, w] -> [1, h * w, C]"""
     return reshape(picture, 1, picture.shape[1], -1).transpose(1, 2)
 
 
 def linear(weight: Tensor, bias: Tensor, scale: float = 1.0) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0])
-    made.weight.data, made.bias.data = weight.detach() * scale, bias.detach() * scale
-    return made.requires_grad_(False)
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight.data, layer.bias.data = weight.detach() * scale, bias.detach() * scale
+    return layer.requires_grad_(False)
 
 
 @torch.no_grad()
 def randomise(model: SAM2Base) -> None:
-    """Random weights that say something: as they start, what is added of the past is next to nothing."""
+    """Sets random weights with which memories have an effect: with the initial weights they have almost none."""
     for encoding in (model.maskmem_tpos_enc, model.no_obj_ptr, model.no_obj_embed_spatial):
         if encoding is not None:
             encoding.normal_(std=0.5)
@@ -252,7 +258,7 @@ def randomise(model: SAM2Base) -> None:
         block.cross_attn_image.out_proj.weight.mul_(3.0)
     for block in model.memory_encoder.fuser.layers:
         block.gamma.uniform_(0.3, 0.7)
-    # What comes out of it is spread as the image's own features are, which the decoder's weights are made for.
+    # Gives the output the mean and deviation of the image features, to which the decoder's weights are adapted.
     size = model.image_size
     image = sum(
         nn.functional.interpolate(torch.randn(1, 3, cells, cells), size=(size, size), mode="bilinear")
@@ -270,14 +276,14 @@ def randomise(model: SAM2Base) -> None:
     norm = model.memory_attention.norm
     norm.weight.mul_(scale)
     norm.bias.copy_(norm.bias * scale + features.mean(dim=(0, 2, 3)) - out.mean(dim=(0, 2, 3)) * scale)
-    # And an object is there on most frames.
+    # Sets the object score so that an object is present on most frames.
     image_pe, head = model.sam_prompt_encoder.get_dense_pe(), model.sam_mask_decoder.pred_obj_score_head.layers[-1]
     points = torch.zeros(1, 1, 2), torch.full((1, 1), -1)
     sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=None)
     fine, middle = model.sam_mask_decoder.conv_s0(fine), model.sam_mask_decoder.conv_s1(middle)
-    seen = MemoryAttention(model)(features, memories, times, *pointers)
+    conditioned = MemoryAttention(model)(features, memories, times, *pointers)
     scores = [
         model.sam_mask_decoder.predict_masks(cells, image_pe, sparse, dense, False, [fine, middle])[3]
-        for cells in (features, seen)
+        for cells in (features, conditioned)
     ]
     head.bias.add_((6.0 - torch.cat(scores).min()).clamp(min=0))

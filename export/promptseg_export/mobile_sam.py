@@ -1,4 +1,4 @@
-"""MobileSAM (Zhang et al. 2023): SAM with TinyViT for image encoder. The package of SAM-HQ has it as its baseline."""
+"""MobileSAM (Zhang et al. 2023): SAM with TinyViT as image encoder. The package of SAM-HQ contains it as a baseline."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from .sam_hq import MaskDecoder, Sam, SamPredictor, sam_model_registry_baseline,
 
 
 class Embedding(nn.Module):
-    """TinyViT without the early features, which only SAM-HQ uses."""
+    """TinyViT without the output of early features, which only SAM-HQ uses."""
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
@@ -31,12 +31,12 @@ class MobileSam(sam.SamFamily):
 
 
 def small_tiny_vit() -> nn.Module:
-    """TinyViT with little in it. Its 1024 pixels and the widths after the last stride are fixed in the class."""
+    """A small TinyViT. The class fixes the image size of 1024 pixels and the widths after the last stride."""
     encoder = tiny_vit_sam.TinyViT(
         img_size=1024, num_classes=1, embed_dims=[8, 16, 24, 32], depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2],
         window_sizes=[7, 7, 14, 7], mlp_ratio=2.0, drop_path_rate=0.0,
     )  # fmt: skip
-    # Only the widths of the published models have no stride here.
+    # The class omits this stride only for the widths of the published models.
     encoder.layers[2].downsample.conv2 = tiny_vit_sam.Conv2d_BN(32, 32, 3, 1, 1, groups=32)
     norm = tiny_vit_sam.LayerNorm2d
     encoder.neck = nn.Sequential(

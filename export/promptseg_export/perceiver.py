@@ -1,6 +1,7 @@
-"""EdgeTAM's memory of a frame: latents that look at the cells, half of them at all and half at a window each.
+"""The memory of a frame in EdgeTAM: latents that attend to the cells of the frame.
 
-The names of parameters are those of EdgeTAM's checkpoint.
+Global latents attend to all cells, window latents to the cells of one window each. The names of parameters are those of
+EdgeTAM's checkpoint.
 """
 
 import math
@@ -19,8 +20,8 @@ def feed_forward(width: int) -> nn.Sequential:
     )
 
 
-class Look(nn.Module):
-    """Attention of one head; `norms` are the names of those before queries and before keys, which may be one."""
+class Attention(nn.Module):
+    """Attention with one head. `norms`: names of the norms of queries and of keys, or of a norm for both."""
 
     def __init__(self, width: int, norms: tuple):
         super().__init__()
@@ -31,11 +32,11 @@ class Look(nn.Module):
         self.to_kv = nn.Linear(width, 2 * width, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, latents: Tensor, cells: Tensor | None = None, places: Tensor | float = 0.0) -> Tensor:
+    def forward(self, latents: Tensor, cells: Tensor | None = None, positions: Tensor | float = 0.0) -> Tensor:
         width = self.to_q.in_features
         queries = getattr(self, self.norms[0])(latents)
         kv = self.to_kv(queries if cells is None else getattr(self, self.norms[1])(cells))
-        k, v = kv[..., :width] + places, kv[..., width:] + places
+        k, v = kv[..., :width] + positions, kv[..., width:] + positions
         weights = torch.softmax((self.to_q(queries) * width**-0.5) @ k.transpose(1, 2), dim=-1)
         return self.to_out(weights @ v)
 
@@ -43,18 +44,18 @@ class Look(nn.Module):
 class Layer(nn.Module):
     def __init__(self, width: int):
         super().__init__()
-        self.attn, self.ff = Look(width, ("norm_latents", "norm_x")), feed_forward(width)
-        self.self_attn, self.self_ff = Look(width, ("norm",)), feed_forward(width)
+        self.attn, self.ff = Attention(width, ("norm_latents", "norm_x")), feed_forward(width)
+        self.self_attn, self.self_ff = Attention(width, ("norm",)), feed_forward(width)
 
-    def forward(self, latents: Tensor, cells: Tensor, places: Tensor | float = 0.0) -> Tensor:
-        latents = latents + self.attn(latents, cells, places)
+    def forward(self, latents: Tensor, cells: Tensor, positions: Tensor | float = 0.0) -> Tensor:
+        latents = latents + self.attn(latents, cells, positions)
         latents = latents + self.ff(latents)
         latents = latents + self.self_attn(latents)
         return latents + self.self_ff(latents)
 
 
 class Perceiver(nn.Module):
-    """features [1, h * w, C], places [1, h * w, C] -> [1, N, C]: first those that look at all, then those of windows."""
+    """features [1, h * w, C], positions [1, h * w, C] -> latents [1, N, C], first global latents, then window latents."""
 
     def __init__(self, width: int, side: int, latents: int, windows: int, depth: int = 2):
         super().__init__()
@@ -64,23 +65,23 @@ class Perceiver(nn.Module):
         self.layers = nn.ModuleList(Layer(width) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, features: Tensor, places: Tensor) -> Tensor:
+    def forward(self, features: Tensor, positions: Tensor) -> Tensor:
         count, width = self.across, self.norm.normalized_shape[0]
         window = self.side // count
         windows = reshape(features, count, window, count, window, width).permute(0, 2, 1, 3, 4)
         windows = reshape(windows, count * count, window * window, width)
-        of_all, of_windows = self.latents[None], self.latents_2d[:, None]
+        global_latents, window_latents = self.latents[None], self.latents_2d[:, None]
         for layer in self.layers:
-            of_all, of_windows = layer(of_all, features, places), layer(of_windows, windows)
-        return self.norm(torch.cat([of_all, of_windows.transpose(0, 1)], dim=1))
+            global_latents, window_latents = layer(global_latents, features, positions), layer(window_latents, windows)
+        return self.norm(torch.cat([global_latents, window_latents.transpose(0, 1)], dim=1))
 
-    def places(self) -> Tensor:
-        """Where the latents are, [1, N, C]: those that look at all are nowhere."""
+    def positions(self) -> Tensor:
+        """Positional encodings of the latents, [1, N, C]; zero for global latents."""
         width, count = self.norm.normalized_shape[0], self.across
         encoding = PositionEmbeddingSine(width)(torch.zeros(1, 1, count, count))
         return torch.cat([torch.zeros(1, len(self.latents), width), encoding.flatten(2).transpose(1, 2)], dim=1)
 
     def cis(self, rotate) -> Tensor:
-        """Rotary positions of the latents."""
+        """Rotary positions of the latents; no rotation for global latents."""
         windows = rotate(end_x=self.across, end_y=self.across)
         return torch.cat([torch.ones(len(self.latents), windows.shape[1], dtype=windows.dtype), windows])

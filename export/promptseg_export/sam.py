@@ -15,7 +15,7 @@ from .sam_decoder import Decoder
 
 
 class SamFamily(Family):
-    """SAM, and what differs only in its image encoder."""
+    """SAM, and families that differ from SAM only in the image encoder."""
 
     family, licence = "sam", "Apache-2.0"
     predictor_class = SamPredictor
@@ -43,7 +43,7 @@ class SamFamily(Family):
         return self.network.preprocess(torch.as_tensor(resized).permute(2, 0, 1)[None].float()).numpy()
 
     def transformed(self, prompts: Prompts) -> tuple:
-        """Points, labels, boxes and masks as `predict_torch` takes them."""
+        """Points, labels, boxes and masks as arguments of `predict_torch`."""
         transform, size = self.predictor.transform, self.predictor.original_size
 
         def tensor(values, kind=torch.float):
@@ -63,7 +63,7 @@ class SamFamily(Family):
         points, labels, boxes, masks = self.transformed(prompts)
         points = None if points is None else (points, labels)
         sparse, dense = self.network.prompt_encoder(points=points, boxes=boxes, masks=masks)
-        # Without masks the dense embeddings of all objects are the same, and one is enough.
+        # Without masks all objects have the same dense embedding, so one is enough.
         return sparse.numpy(), (dense if masks is not None else dense[:1]).numpy()
 
 
@@ -108,17 +108,17 @@ def small_decoder(transformer: nn.Module, decoder=MaskDecoder, **more) -> nn.Mod
 
 
 def small(image_size: int, width: int = 64) -> Sam:
-    """SAM's own classes with little in them: 0.6 MB of encoder and 0.4 MB of decoder at 512 pixels."""
+    """A small model of SAM's own classes: an encoder of 0.6 MB and a decoder of 0.4 MB at 512 pixels."""
     encoder = small_vit(image_size, width=width)
     prompts, transformer = small_parts(image_size)
     return Sam(encoder, prompts, small_decoder(transformer), pixel_mean=MEAN, pixel_std=STD)
 
 
 def weights(network: nn.Module, checkpoint: Path | None, seed: int | None) -> None:
-    """Loads the checkpoint, or makes the network's initial weights random ones that say something."""
+    """Loads the checkpoint, or sets random weights with `randomise`."""
     if checkpoint is not None:
         checkpoints.load(network, checkpoint)
-    # Some buffers are computed from the weights when a network is put into evaluation mode.
+    # Switching to evaluation mode computes some buffers from the weights.
     network.train().eval()
     if seed is not None:
         randomise(network)
@@ -128,7 +128,7 @@ def weights(network: nn.Module, checkpoint: Path | None, seed: int | None) -> No
 def build(
     model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, width: int = 64
 ) -> SamFamily:
-    """From a checkpoint, or with random weights of `seed`; `width` is of the small configuration."""
+    """Builds SAM from a checkpoint, or with random weights from `seed`. `width`: width of the small configuration."""
     if seed is not None:
         torch.manual_seed(seed)
     network = small(image_size or 512, width) if model == "small" else sam_model_registry[model](checkpoint=None)
@@ -138,8 +138,11 @@ def build(
 
 @torch.no_grad()
 def randomise(sam: nn.Module) -> None:
-    """Random weights that say something: what starts as zero or one is varied too, so that leaving it out is seen, and
-    logits and IoU are spread as a trained model's are."""
+    """Sets random weights that make errors visible.
+
+    Parameters that start as zero or one vary too, so that omitting one changes the result, and logits and IoU get the
+    deviations of a trained model.
+    """
     for name, p in sam.named_parameters():
         if name.endswith("pos_embed"):
             p.normal_(std=0.3)
@@ -168,7 +171,7 @@ def randomise(sam: nn.Module) -> None:
     def run():
         return decoder.predict_masks(embedding, *arguments)
 
-    # Spread the logits to a standard deviation of 2, and IoU to 0.7 with one of 0.1.
+    # Logits get a standard deviation of 2, IoU a mean of 0.7 and a standard deviation of 0.1.
     masks, _ = run()
     for i, mlp in enumerate(mlps):
         scale = 2.0 / masks[:, i].std()

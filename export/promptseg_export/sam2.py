@@ -1,7 +1,7 @@
 """SAM 2 and SAM 2.1 (Ravi et al. 2024): Hiera tiny, small, base+, large, and a small configuration of the
 same classes for tests.
 
-The image path is what `SAM2ImagePredictor` runs; `memory` is what `SAM2VideoPredictor` adds to it.
+The image path corresponds to `SAM2ImagePredictor`; `memory` has the parts that `SAM2VideoPredictor` adds.
 """
 
 import copy
@@ -23,11 +23,11 @@ from .family import Family, Prompts
 
 LETTERS = {"hiera_tiny": "t", "hiera_small": "s", "hiera_base_plus": "b+", "hiera_large": "l"}
 LOGIT_LIMIT = 32.0
-"""`SAM2ImagePredictor._predict` clamps the logits that it returns."""
+"""Limit to which `SAM2ImagePredictor._predict` clamps the returned logits."""
 
 
 class Encoder(nn.Module):
-    """`SAM2Base.forward_image`, and the no-memory embedding that `SAM2ImagePredictor.set_image` adds.
+    """`SAM2Base.forward_image`, plus the no-memory embedding that `SAM2ImagePredictor.set_image` adds.
 
     image [1, 3, S, S] -> [1, C, S/16, S/16], [1, C/8, S/4, S/4], [1, C/4, S/8, S/8]
     """
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         self.register_buffer("no_memory", model.no_mem_embed.detach().reshape(1, -1, 1, 1))
         trunk = self.image_encoder.trunk
         if hasattr(trunk, "_get_pos_embed"):
-            # The positions are interpolated here and not each time that the graph runs.
+            # Positions are interpolated during the export, not in each run of the graph.
             side = model.image_size // trunk.patch_embed.proj.stride[0]
             positions = trunk._get_pos_embed((side, side)).detach()
             trunk._get_pos_embed = lambda hw: positions
@@ -54,8 +54,8 @@ class Decoder(sam_decoder.Decoder):
 
     image_embeddings [1, C, h, w], high_res_feats_0 [1, C/8, 4h, 4w], high_res_feats_1 [1, C/4, 2h, 2w],
     sparse_prompt_embeddings [B, N, C], dense_prompt_embeddings [1 or B, C, h, w], wanted_masks [B, M, 5]
-    -> low_res_masks [B, M, 4h, 4w], iou_predictions [B, 4], object_score_logits [B, 1]; with memory, for each mask of
-    `wanted_masks`, object_pointers [B, M, C]
+    -> low_res_masks [B, M, 4h, 4w], iou_predictions [B, 4], object_score_logits [B, 1]; with memory also object_pointers
+    [B, M, C], one for each mask of `wanted_masks`
     """
 
     def __init__(self, decoder: MaskDecoder, image_pe: Tensor, pointers: memory.Pointers | None = None):
@@ -94,7 +94,7 @@ class Sam2(Family):
         self.encoder = Encoder(model)
         pointers = None
         if remembers:
-            self.memory, pointers = memory.of_sam2(model), memory.Pointers(model)
+            self.memory, pointers = memory.from_sam2(model), memory.Pointers(model)
             self.decoder_outputs = (*Sam2.decoder_outputs, "object_pointers")
         self.decoder = Decoder(model.sam_mask_decoder, model.sam_prompt_encoder.get_dense_pe(), pointers)
         self.side = model.image_size
@@ -108,20 +108,23 @@ class Sam2(Family):
             "low_res_limit": LOGIT_LIMIT,
         }
         with warnings.catch_warnings():
-            # Its transforms are torch.jit.script's, which will go one day.
+            # The transforms of the predictor use torch.jit.script, which is deprecated.
             warnings.simplefilter("ignore", FutureWarning)
             self.predictor = SAM2ImagePredictor(model)
-        # Written for 1024 pixels in the predictor.
+        # The predictor assumes 1024 pixels.
         self.predictor._bb_feat_sizes = [(self.side // stride,) * 2 for stride in (4, 8, 16)]
         self.fall_back(False)
 
     def fall_back(self, on: bool) -> None:
-        """Whether `predict` replaces a single mask that is not stable. It is no part of the graphs: the proof is of all
-        four masks as they are, since a mask on the edge of the rule makes another choice in another precision."""
+        """Sets whether `predict` replaces an unstable single mask by the best candidate.
+
+        The graphs do not contain this rule, and the parity check compares all four masks without it: for a mask close to
+        the threshold, the choice can differ between precisions.
+        """
         self.network.sam_mask_decoder.dynamic_multimask_via_stability = on
 
     def again(self) -> "Sam2":
-        """With the network's weights as they are now."""
+        """The family with the present weights of the network."""
         return Sam2(self.network, self.family, self.memory is not None)
 
     def prompt_weights(self) -> dict:
@@ -140,7 +143,7 @@ class Sam2(Family):
         return low_res.reshape(-1, count, self.low_res, self.low_res), iou.reshape(-1, count)
 
     def embed(self, prompts: Prompts) -> tuple:
-        """What the predictor's own call gets of its prompt encoder."""
+        """The embeddings of the prompt encoder during a call of the predictor."""
         kept = []
         hook = self.network.sam_prompt_encoder.register_forward_hook(lambda _, __, output: kept.append(output))
         try:
@@ -151,16 +154,18 @@ class Sam2(Family):
         return sparse, dense if prompts.masks is not None else dense[:1]
 
     def embed_points(self, points: np.ndarray | None, labels: np.ndarray | None, mask: np.ndarray | None) -> tuple:
-        """Sparse and dense embeddings of one object in a video: points [N, 2] in the square, where no point at all is one
-        that pads; mask [1, 1, L, L]."""
+        """Sparse and dense embeddings of one object in a video: points [N, 2] in the square, mask [1, 1, L, L].
+
+        Without points, a padding point is used.
+        """
         if points is None:
             points, labels = np.zeros((1, 2), np.float32), np.array([-1])
         prompts = torch.from_numpy(points)[None], torch.from_numpy(labels)[None]
-        made = self.network.sam_prompt_encoder(prompts, None, None if mask is None else torch.from_numpy(mask))
-        return tuple(tensor.numpy() for tensor in made)
+        embeddings = self.network.sam_prompt_encoder(prompts, None, None if mask is None else torch.from_numpy(mask))
+        return tuple(tensor.numpy() for tensor in embeddings)
 
     def mask_prompt(self, mask: np.ndarray) -> tuple:
-        """What a mask [H, W] of a frame becomes: the square [1, 1, S, S] of 0 and 1, and logits [1, 1, L, L]."""
+        """Converts a mask [H, W] of a frame to the square [1, 1, S, S] of 0 and 1, and to logits [1, 1, L, L]."""
         square = torch.from_numpy(mask)[None, None].float()
         square = (nn.functional.interpolate(square, (self.side,) * 2, mode="bilinear", antialias=True) >= 0.5).float()
         low_res = nn.functional.interpolate(square * 20 - 10, (self.low_res,) * 2, mode="bilinear", antialias=True)
@@ -172,12 +177,12 @@ class Sam2(Family):
 
 
 def config(version: str, model: str) -> str:
-    """The package's own description of a model."""
+    """The configuration file of a model in the package."""
     return f"configs/{version}/{version}_hiera_{LETTERS[model]}.yaml"
 
 
 VIDEO = ["++model._target_=sam2.sam2_video_predictor.SAM2VideoPredictor", "++model.binarize_mask_from_pts_for_mem_enc=true"]
-"""What `build_sam2_video_predictor` makes different, but for the holes that it fills in what it shows."""
+"""Options of `build_sam2_video_predictor`, except the filling of holes in displayed masks."""
 
 
 def small_memory(channels: int, width: int = 16) -> list:
@@ -194,14 +199,14 @@ def small_memory(channels: int, width: int = 16) -> list:
         f"{encoder}.in_dim={channels}",
         f"{encoder}.position_encoding.num_pos_feats={width}",
         f"{encoder}.mask_downsampler.embed_dim={channels}",
-        # In two steps, of 16 and 256 channels.
+        # Two steps, with 16 and 256 channels.
         f"{encoder}.mask_downsampler.stride=4",
         f"{encoder}.fuser.layer.dim={channels}",
     ]
 
 
 def small(version: str, image_size: int, channels: int = 32, remembers: bool = False) -> SAM2Base:
-    """SAM 2's own classes with little in them: 0.6 MB of encoder and 0.3 MB of decoder at 256 pixels."""
+    """A small model of SAM 2's own classes: an encoder of 0.6 MB and a decoder of 0.3 MB at 256 pixels."""
     trunk = "++model.image_encoder.trunk"
     model = build_sam2(
         config(version, "hiera_tiny"),
@@ -211,7 +216,7 @@ def small(version: str, image_size: int, channels: int = 32, remembers: bool = F
             *(small_memory(channels) if remembers else ()),
             f"++model.image_size={image_size}",
             f"{trunk}.embed_dim=8",
-            # Each kind of block: pooling, a window that does not divide the grid, global attention.
+            # All kinds of blocks: pooling, windows that do not divide the grid, global attention.
             f"{trunk}.stages=[1,1,3,1]",
             f"{trunk}.global_att_blocks=[4]",
             "++model.image_encoder.neck.backbone_channel_list=[64,32,16,8]",
@@ -241,8 +246,8 @@ def build(
     version: str = "sam2",
     remembers: bool = True,
 ) -> Sam2:
-    """`version`: sam2 or sam2.1, whose image paths are the same and whose checkpoints are not. `remembers`: with the memory
-    of the video path."""
+    """Builds SAM 2. `version`: sam2 or sam2.1, with the same image path and different checkpoints. `remembers`: with the
+    memory of the video path."""
     if seed is not None:
         torch.manual_seed(seed)
     if model == "small":
@@ -263,23 +268,26 @@ build_2_1 = partial(build, version="sam2.1")
 
 @torch.no_grad()
 def randomise(model: SAM2Base) -> None:
-    """Random weights that say something: what starts as zero or one is varied too, so that leaving it out is seen, and
-    logits, IoU and object score are spread as a trained model's are."""
+    """Sets random weights that make errors visible.
+
+    Parameters that start as zero or one vary too, so that omitting one changes the result, and logits, IoU and object score
+    get the deviations of a trained model.
+    """
     for name, p in model.named_parameters():
         if "pos_embed" in name or name == "no_mem_embed":
             p.normal_(std=0.3)
         elif p.ndim == 1:
             p.add_(0.1 * torch.randn_like(p))
-            # The branches of RepViT start as nothing.
+            # The branches of RepViT start with weights close to zero.
             if name.endswith("bn.weight") and p.abs().mean() < 0.3:
                 p.uniform_(0.1, 0.3)
     size, decoder = model.image_size, model.sam_mask_decoder
-    # Large and small structure, as a photo has.
+    # Coarse and fine structure, like a photo.
     image = sum(
         nn.functional.interpolate(torch.randn(1, 3, cells, cells), size=(size, size), mode="bilinear")
         for cells in (4, 16, 64)
     )
-    # What EdgeTAM normalises by is what it would have seen in training.
+    # Sets the statistics of EdgeTAM's batch normalisation.
     norms = [m for m in model.image_encoder.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.train().momentum = 1.0
@@ -294,9 +302,9 @@ def randomise(model: SAM2Base) -> None:
         pe = model.sam_prompt_encoder.get_dense_pe()
         return decoder.predict_masks(coarse, pe, sparse, dense, repeat_image=True, high_res_features=[fine, middle])
 
-    # Standard deviations of the logits: with 6 some single masks are stable and some are not, with 16 the last
-    # candidate reaches the limit. IoU gets one of 0.5 around 1 before its sigmoid, for each mask so that each is the best
-    # at times; the object score one of 2 around 1.
+    # Standard deviations of the logits: with 6, some single masks are stable and some are not; with 16, the last candidate
+    # reaches the limit. Before the sigmoid, the IoU of each mask gets mean 1 and deviation 0.5, so that each mask is
+    # sometimes the best. The object score gets mean 1 and deviation 2.
     masks, _, _, _ = run()
     for i, (mlp, deviation) in enumerate(zip(decoder.output_hypernetworks_mlps, (6.0, 2.0, 4.0, 16.0))):
         spread(mlp.layers[-1], masks[:, i], deviation)

@@ -1,6 +1,6 @@
-"""SAM-HQ (Ke et al. 2023): SAM with a mask of its own, from early features, added to each of SAM's masks.
+"""SAM-HQ (Ke et al. 2023): SAM with an HQ mask, from early features, that is added to each mask of SAM.
 
-`hq_token_only` of its predictor, the own mask alone, is not offered: the predictor's default adds the two.
+`hq_token_only` of the predictor, which returns the HQ mask alone, is not supported; the default of the predictor adds both.
 """
 
 import warnings
@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-with warnings.catch_warnings():  # of timm, about the old names of its modules
+with warnings.catch_warnings():  # timm warns about old names of its modules
     warnings.simplefilter("ignore")
     from segment_anything_hq import SamPredictor, sam_model_registry, sam_model_registry_baseline
     from segment_anything_hq.modeling import ImageEncoderViT, MaskDecoder, MaskDecoderHQ, Sam, tiny_vit_sam
 
-# The package's names that mobile_sam uses too, so that the warnings are silenced in one place.
+# mobile_sam imports the names of the package from here, so that the warnings are suppressed in one place.
 __all__ = ["MaskDecoder", "Sam", "SamHQ", "SamPredictor", "build", "sam_model_registry_baseline", "tiny_vit_sam"]
 
 from . import sam
@@ -36,7 +36,7 @@ class SamHQ(sam.SamFamily):
         return DecoderHQ(self.network.mask_decoder, self.network.prompt_encoder.get_dense_pe())
 
     def answer(self, outputs: dict, multimask: bool) -> tuple[np.ndarray, np.ndarray]:
-        """The predictor itself picks the best of three."""
+        """Selects the best of three candidates, as the predictor of SAM-HQ does."""
         low_res, iou = super().answer(outputs, multimask)
         best = iou.argmax(1)[:, None]
         return np.take_along_axis(low_res, best[..., None, None], 1), np.take_along_axis(iou, best, 1)

@@ -1,9 +1,9 @@
-"""The table of docs/models.md: exports every model with random weights, proves it, and measures it with `promptseg bench`.
+"""Writes the table of docs/models.md: exports all models with random weights and measures them with `promptseg bench`.
 
     python -m promptseg_export.table ../docs/models.md --promptseg PATH      # ./dev models, from the repository
 
-One model at a time, each bundle is deleted when it is measured. What is in the file of results is not measured again:
-an interrupted run goes on, and another machine starts with another file.
+Models are measured one at a time, and each bundle is deleted afterwards. Models in the file of results are skipped, so an
+interrupted run can continue. Use a new file of results on another machine.
 """
 
 import argparse
@@ -26,12 +26,12 @@ HEAD = """\
 
 
 def models() -> list[tuple]:
-    """Family and model of all that have published checkpoints, in the order of the command line."""
+    """Family and name of all models with published checkpoints, in the order of the command line."""
     return [(f.name, model) for f in FAMILIES for model in f.models if not model.startswith("small")]
 
 
 class Results:
-    """Measured rows, one line of JSON each, by family, model and precision."""
+    """The measured rows by family, model and precision, stored as lines of JSON."""
 
     def __init__(self, path: Path):
         self.path, self.rows = path, {}
@@ -46,28 +46,28 @@ class Results:
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def of(self, family: str, model: str) -> list[dict]:
+    def rows_of(self, family: str, model: str) -> list[dict]:
         return [row for (f, m, _), row in self.rows.items() if (f, m) == (family, model)]
 
     def complete(self, family: str, model: str) -> bool:
-        return any(row.get("complete") for row in self.of(family, model))
+        return any(row.get("complete") for row in self.rows_of(family, model))
 
 
-def measure(family: str, model: str, promptseg: str, work: Path, results: Results, runs: int, say) -> None:
-    """Exports one model in all precisions and measures each that passed its proof."""
+def measure(family: str, model: str, promptseg: str, work: Path, results: Results, runs: int, log) -> None:
+    """Exports one model in all precisions and measures each precision that passed the parity check."""
     folder = work / f"{family}_{model}"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        # In a process of its own, whose memory is gone afterwards.
+        # In a subprocess, so that its memory is released.
         export = [sys.executable, "-W", "ignore", "-m", "promptseg_export", family, "--model", model]
         if next(f for f in FAMILIES if f.name == family).remembers:
-            # The table is of images.
+            # The table covers images only.
             export.append("--no-memory")
         subprocess.run([*export, "--random-weights", str(SEED), str(folder)], check=True)
         description = json.loads((folder / bundle.DESCRIPTION).read_text())
         rows = []
         for variant in description["variants"]:
-            say(f"{family} {model} {variant['precision']}: measuring ...")
+            log(f"{family} {model} {variant['precision']}: measuring ...")
             bench = [promptseg, "bench", str(folder), "--precision", variant["precision"], "--providers", "cpu"]
             done = subprocess.run(
                 [*bench, "--threads", "2", "--runs", str(runs), "--json"], check=True, stdout=subprocess.PIPE, text=True
@@ -81,9 +81,9 @@ def measure(family: str, model: str, promptseg: str, work: Path, results: Result
 
 
 def row(family: str, model: str, variant: dict, files: dict, bench: dict) -> dict:
-    """One line of the table; size is that of the files which this precision uses."""
+    """A row of the table. The size counts the files that the precision uses."""
     if bench.get("precision", variant["precision"]) != variant["precision"]:
-        raise RuntimeError(f"promptseg ran {bench['precision']}, asked for {variant['precision']}")
+        raise RuntimeError(f"promptseg bench ran {bench['precision']}, expected {variant['precision']}")
     used = {variant["encoder"], variant["decoder"], bundle.PROMPT_ENCODER}
     used |= {f"{name}.data" for name in used}
     return {
@@ -99,7 +99,7 @@ def row(family: str, model: str, variant: dict, files: dict, bench: dict) -> dic
 def render(results: Results) -> str:
     lines = []
     for family, model in models():
-        for r in results.of(family, model):
+        for r in results.rows_of(family, model):
             parity = f"{r['low_res']:.0e} | {r['iou']:.0e} | {r['mask_iou']:.4f}"
             times = f"{r['encode_ms']:.0f} | {r['decode_ms']:.0f} | {r['peak_rss_mb']:.0f}"
             lines.append(f"| {family} {model} | {r['precision']} | {r['bytes'] / 1e6:.0f} | {parity} | {times} |\n")
@@ -107,47 +107,47 @@ def render(results: Results) -> str:
 
 
 def write(document: Path, table: str) -> None:
-    """Puts the table between its two marks."""
+    """Writes the table between its two markers."""
     text = document.read_text()
     if BEGIN not in text or END not in text:
-        raise SystemExit(f"{document} has no {BEGIN} and {END}, between which the table goes")
+        raise SystemExit(f"{document} does not contain {BEGIN} and {END}, between which the table is written")
     before, rest = text.split(BEGIN, 1)
     document.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END, 1)[1]}")
 
 
 def main(arguments: list | None = None) -> int:
     parser = argparse.ArgumentParser(prog="promptseg_export.table", description=__doc__.splitlines()[0])
-    parser.add_argument("document", type=Path, help="the page with the two marks")
-    parser.add_argument("--promptseg", default="promptseg", help="the command line tool, a release build")
-    parser.add_argument("--results", type=Path, default=Path("models.jsonl"), help="what is measured already")
-    parser.add_argument("--work", type=Path, default=Path("models.work"), help="folder for the bundle being measured")
-    parser.add_argument("--only", nargs="*", default=None, metavar="FAMILY/MODEL", help="these, in this order")
+    parser.add_argument("document", type=Path, help="page with the two markers of the table")
+    parser.add_argument("--promptseg", default="promptseg", help="release build of the command line tool")
+    parser.add_argument("--results", type=Path, default=Path("models.jsonl"), help="file of measured results")
+    parser.add_argument("--work", type=Path, default=Path("models.work"), help="folder for temporary bundles")
+    parser.add_argument("--only", nargs="*", default=None, metavar="FAMILY/MODEL", help="models to measure, in this order")
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args(arguments)
     start = time.monotonic()
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         print(f"[{time.monotonic() - start:6.0f} s] {text}", file=sys.stderr, flush=True)
 
     all_models = models()
     if unknown := set(args.only or []) - {f"{f}/{m}" for f, m in all_models}:
         parser.error(f"{', '.join(sorted(unknown))}: not of {', '.join(f'{f}/{m}' for f, m in all_models)}")
     results, failed = Results(args.results), []
-    wanted = all_models if args.only is None else [tuple(name.split("/")) for name in args.only]
-    for number, (family, model) in enumerate(wanted, 1):
+    selected = all_models if args.only is None else [tuple(name.split("/")) for name in args.only]
+    for number, (family, model) in enumerate(selected, 1):
         if results.complete(family, model):
-            say(f"{number} of {len(wanted)}: {family} {model} is measured already")
+            log(f"{number} of {len(selected)}: {family} {model} is already measured")
             continue
-        say(f"{number} of {len(wanted)}: {family} {model} ...")
+        log(f"{number} of {len(selected)}: {family} {model} ...")
         try:
-            measure(family, model, args.promptseg, args.work, results, args.runs, say)
+            measure(family, model, args.promptseg, args.work, results, args.runs, log)
         except (subprocess.CalledProcessError, KeyError, RuntimeError) as e:
-            say(f"{family} {model} failed: {e}")
+            log(f"{family} {model} failed: {e}")
             failed.append(f"{family} {model}")
         write(args.document, render(results))
     write(args.document, render(results))
     if failed:
-        say(f"without {', '.join(failed)}")
+        log(f"the table lacks {', '.join(failed)}")
     return 1 if failed else 0
 
 

@@ -1,6 +1,6 @@
-"""A tracker over the exported graphs, in NumPy: what `SAM2VideoPredictor` keeps and looks up, and nothing of PyTorch.
+"""A tracker over the exported graphs in NumPy: the bookkeeping of `SAM2VideoPredictor` without PyTorch.
 
-The proof of a bundle with memory runs it. Frames are given as what the image encoder's graph made of them.
+The parity check of bundles with memory runs this tracker. Its frames are the outputs of the image encoder's graph.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 NO_OBJECT = -1024.0
-"""Logits of a mask where there is no object."""
+"""Logits of the mask of an absent object."""
 CLAMP = 32.0
-"""Of the logits that are fed back with a correction."""
+"""Limit of the logits that are fed back with a correction."""
 
 
 @dataclass
 class Record:
-    """What is known of an object on a frame."""
+    """The state of an object on a frame."""
 
     mask: np.ndarray
     """[1, 1, L, L], logits"""
@@ -27,16 +27,18 @@ class Record:
 
 @dataclass
 class Object:
+    """The records of an object by frame."""
+
     conditioning: dict[int, Record] = field(default_factory=dict)
     others: dict[int, Record] = field(default_factory=dict)
     pending: dict[int, Record] = field(default_factory=dict)
-    """Prompted since the last propagation: they become conditioning frames."""
+    """Frames prompted since the last propagation, which become conditioning frames."""
     reverse: dict[int, bool] = field(default_factory=dict)
-    """Of frames that were tracked, the direction."""
+    """The tracking direction of tracked frames."""
 
 
 class Tracker:
-    """`networks` runs a graph by its name; `embed(points, labels, mask)` is the prompt encoder, sparse and dense."""
+    """Tracks objects. `networks` runs a graph by name; `embed(points, labels, mask)` returns sparse and dense embeddings."""
 
     def __init__(
         self, frames: list[dict], networks: Callable[[str, dict], list], embed: Callable, weights: dict, spec: dict, rule: dict
@@ -47,52 +49,56 @@ class Tracker:
         self.largest = min(len(frames), spec["pointers"]) - 1
 
     def points(self, number: int, frame: int, points: np.ndarray, labels: np.ndarray) -> Record:
-        """Points [N, 2] in pixels of the model's square, all of the frame; a box is its corners with labels 2 and 3."""
-        one = self.objects.setdefault(number, Object())
-        before = one.pending.get(frame) or one.conditioning.get(frame) or one.others.get(frame)
-        fed_back = None if before is None else before.mask.clip(-CLAMP, CLAMP)
+        """Prompts an object with all its points [N, 2] of a frame, in pixels of the model's square.
+
+        A box is given as its corners with labels 2 and 3.
+        """
+        tracked = self.objects.setdefault(number, Object())
+        before = tracked.pending.get(frame) or tracked.conditioning.get(frame) or tracked.others.get(frame)
+        mask_input = None if before is None else before.mask.clip(-CLAMP, CLAMP)
         embeddings = self.frames[frame]["image_embeddings"]
-        if frame in one.reverse:
-            embeddings = self.recall(one, frame, one.reverse[frame])
-        made = self.heads(frame, embeddings, self.embed(points, labels, fed_back), multimask=len(points) <= 1)
-        one.pending[frame] = made
-        return made
+        if frame in tracked.reverse:
+            embeddings = self.condition(tracked, frame, tracked.reverse[frame])
+        record = self.heads(frame, embeddings, self.embed(points, labels, mask_input), multimask=len(points) <= 1)
+        tracked.pending[frame] = record
+        return record
 
     def mask(self, number: int, frame: int, small: np.ndarray, square: np.ndarray) -> Record:
-        """`square` [1, 1, S, S] of 0 and 1, and `small` [1, 1, L, L], the same made smaller, in logits."""
-        one = self.objects.setdefault(number, Object())
+        """Prompts an object with a mask: `square` [1, 1, S, S] of 0 and 1, and `small` [1, 1, L, L], downscaled logits."""
+        tracked = self.objects.setdefault(number, Object())
         weight, bias = self.weights["mask_downsample.weight"], self.weights["mask_downsample.bias"]
         side = square.shape[-1] // 4
         prompt = np.einsum("yixj,ij->yx", square.reshape(side, 4, side, 4), weight[0, 0]) + bias
         plain = self.frames[frame]["image_embeddings"] - self.weights["no_memory_embedding"][None, :, None, None]
         pointer = self.heads(frame, plain, self.embed(None, None, prompt[None, None]), multimask=False).pointer
-        there = bool(square.any())
-        if not there:
+        present = bool(square.any())
+        if not present:
             pointer = self.weights["no_object_pointer"][None]
-        one.pending[frame] = Record(small, np.array([[10.0 if there else -10.0]], np.float32), pointer)
-        return one.pending[frame]
+        tracked.pending[frame] = Record(small, np.array([[10.0 if present else -10.0]], np.float32), pointer)
+        return tracked.pending[frame]
 
     def propagate(self, start: int, count: int, reverse: bool) -> Iterator[tuple[int, int, Record]]:
-        for one in self.objects.values():
-            for frame, record in one.pending.items():
+        for tracked in self.objects.values():
+            for frame, record in tracked.pending.items():
                 record.features = self.remember(frame, record, binarize=True)
-                one.conditioning[frame] = record
-                one.others.pop(frame, None)
-            one.pending.clear()
+                tracked.conditioning[frame] = record
+                tracked.others.pop(frame, None)
+            tracked.pending.clear()
         last = max(start - count, 0) if reverse else min(start + count, len(self.frames) - 1)
         for frame in range(start, last - 1, -1) if reverse else range(start, last + 1):
-            for number, one in self.objects.items():
-                record = one.conditioning.get(frame)
+            for number, tracked in self.objects.items():
+                record = tracked.conditioning.get(frame)
                 if record is None:
-                    record = self.heads(frame, self.recall(one, frame, reverse), self.embed(None, None, None), multimask=True)
+                    embeddings = self.condition(tracked, frame, reverse)
+                    record = self.heads(frame, embeddings, self.embed(None, None, None), multimask=True)
                     record.features = self.remember(frame, record, binarize=False)
-                    one.others[frame] = record
-                one.reverse[frame] = reverse
+                    tracked.others[frame] = record
+                tracked.reverse[frame] = reverse
                 yield frame, number, record
 
-    def chosen(self, one: Object, frame: int) -> tuple[dict, dict]:
-        """Conditioning frames that are looked at, and the rest of them."""
-        kept, most = dict(one.conditioning), self.max_conditioning
+    def select_conditioning(self, tracked: Object, frame: int) -> tuple[dict, dict]:
+        """The conditioning frames used for a frame, and the unused ones."""
+        kept, most = dict(tracked.conditioning), self.max_conditioning
         if most is None or len(kept) <= most:
             return kept, {}
         before, after = [t for t in kept if t < frame], [t for t in kept if t >= frame]
@@ -101,29 +107,30 @@ class Tracker:
         nearest += rest[: most - len(nearest)]
         return {t: kept[t] for t in nearest}, {t: r for t, r in kept.items() if t not in nearest}
 
-    def memories(self, one: Object, frame: int, reverse: bool) -> list[tuple[Record, int]]:
-        """Records, each with its row of the temporal encodings."""
-        kept, rest = self.chosen(one, frame)
-        found = [(record, self.spec["frames"] - 1) for record in kept.values()]
+    def memories(self, tracked: Object, frame: int, reverse: bool) -> list[tuple[Record, int]]:
+        """The records used as memories, each with its row of the temporal encodings."""
+        kept, rest = self.select_conditioning(tracked, frame)
+        records = [(record, self.spec["frames"] - 1) for record in kept.values()]
         for distance in range(self.spec["frames"] - 1, 0, -1):
             t = frame + distance if reverse else frame - distance
-            if (record := one.others.get(t) or rest.get(t)) is not None:
-                found.append((record, distance - 1))
-        return found
+            if (record := tracked.others.get(t) or rest.get(t)) is not None:
+                records.append((record, distance - 1))
+        return records
 
-    def pointers(self, one: Object, frame: int, reverse: bool) -> list[tuple[Record, float]]:
-        """Records, each with its distance over the largest."""
-        kept, rest = self.chosen(one, frame)
+    def pointers(self, tracked: Object, frame: int, reverse: bool) -> list[tuple[Record, float]]:
+        """The records used as pointers, each with its distance in frames divided by the largest distance."""
+        kept, rest = self.select_conditioning(tracked, frame)
         sign = -1 if reverse else 1
-        found = [(record, (frame - t) * sign) for t, record in kept.items() if (frame - t) * sign >= 0]
+        records = [(record, (frame - t) * sign) for t, record in kept.items() if (frame - t) * sign >= 0]
         for distance in range(1, self.largest + 1):
             t = frame - sign * distance
-            if (record := one.others.get(t) or rest.get(t)) is not None:
-                found.append((record, distance))
-        return [(record, distance / self.largest) for record, distance in found]
+            if (record := tracked.others.get(t) or rest.get(t)) is not None:
+                records.append((record, distance))
+        return [(record, distance / self.largest) for record, distance in records]
 
-    def recall(self, one: Object, frame: int, reverse: bool) -> np.ndarray:
-        memories, pointers = self.memories(one, frame, reverse), self.pointers(one, frame, reverse)
+    def condition(self, tracked: Object, frame: int, reverse: bool) -> np.ndarray:
+        """The embeddings of a frame, conditioned on memories and pointers of an object."""
+        memories, pointers = self.memories(tracked, frame, reverse), self.pointers(tracked, frame, reverse)
         feed = {
             "image_embeddings": self.frames[frame]["image_embeddings"],
             "memories": np.concatenate([record.features for record, _ in memories]),
@@ -140,7 +147,7 @@ class Tracker:
             "image_embeddings": embeddings,
             "sparse_prompt_embeddings": sparse,
             "dense_prompt_embeddings": dense,
-            # The single mask, and the best of the candidates.
+            # The single mask and the best candidate.
             "wanted_masks": np.eye(5, dtype=np.float32)[None, [0, 4]],
         }
         masks, _, score, pointers = self.run("mask_decoder", feed)
@@ -163,6 +170,6 @@ class Tracker:
 
 
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Rounded to the nearest, of two to the even one, and f32 again."""
+    """Rounds to bfloat16, ties to even, and returns f32."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)

@@ -1,4 +1,4 @@
-"""A finished bundle takes the place of an older one, whatever is there. Needs nothing but Python."""
+"""Tests that a finished bundle replaces an older bundle. Needs only Python."""
 
 import json
 
@@ -8,38 +8,38 @@ from promptseg_export import bundle
 
 @pytest.fixture
 def folders(tmp_path):
-    """A finished bundle, and the folder that it is for with an older one."""
-    made, out = tmp_path / "out/.partial", tmp_path / "out"
-    made.mkdir(parents=True)
-    for folder, name, graphs in [(out, "old", ("image_encoder.onnx", "old.onnx")), (made, "new", ("image_encoder.onnx",))]:
+    """A finished bundle in its staging folder, and the output folder with an older bundle."""
+    staging, out = tmp_path / "out/.partial", tmp_path / "out"
+    staging.mkdir(parents=True)
+    for folder, name, graphs in [(out, "old", ("image_encoder.onnx", "old.onnx")), (staging, "new", ("image_encoder.onnx",))]:
         for graph in graphs:
             (folder / graph).write_text(name)
         files = {graph: {} for graph in graphs}
         (folder / bundle.DESCRIPTION).write_text(json.dumps({"name": name, "files": files}))
     (out / "notes.txt").write_text("not ours")
-    return made, out
+    return staging, out
 
 
 def content(folder):
     return {path.name: path.read_text() for path in folder.iterdir() if path.is_file() and path.name != bundle.DESCRIPTION}
 
 
-def test_the_files_of_the_older_one_go_and_nothing_else(folders):
+def test_only_files_of_the_older_bundle_are_deleted(folders):
     bundle.move(*folders)
     assert content(folders[1]) == {"image_encoder.onnx": "new", "notes.txt": "not ours"}
     assert json.loads((folders[1] / bundle.DESCRIPTION).read_text())["name"] == "new"
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "[]", '{"files": 3}', '{"files": [3]}', '{"files": ["..", "a/b", "gone"]}', "\x00"])
-def test_an_older_description_that_is_damaged_is_replaced(damaged, folders):
+def test_a_damaged_older_description_is_replaced(damaged, folders):
     (folders[1] / bundle.DESCRIPTION).write_text(damaged)
     bundle.move(*folders)
-    # Whose `old.onnx` is, nobody says.
+    # The damaged description does not list `old.onnx`, so the file stays.
     assert content(folders[1]) == {"image_encoder.onnx": "new", "notes.txt": "not ours", "old.onnx": "old"}
     assert json.loads((folders[1] / bundle.DESCRIPTION).read_text())["name"] == "new"
 
 
-def test_nothing_is_deleted_before_the_new_files_are_there(folders, monkeypatch):
+def test_nothing_is_deleted_before_the_new_files_are_moved(folders, monkeypatch):
     def fail(*_):
         raise OSError("no")
 

@@ -1,4 +1,4 @@
-"""The checker sees what it is there to see. Needs onnx and numpy only."""
+"""Tests of the graph checker. Needs only onnx and numpy."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,14 @@ from promptseg_export import checks
 def graph(nodes, inputs=None, constants=None, outputs=None, opset=17):
     inputs = inputs or {"x": [1, 4]}
     tensors = [numpy_helper.from_array(np.asarray(v), k) for k, v in (constants or {}).items()]
-    made = helper.make_graph(
+    proto = helper.make_graph(
         nodes,
         "graph",
         [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in inputs.items()],
         [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in (outputs or {"y": None}).items()],
         tensors,
     )
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)])
+    return helper.make_model(proto, opset_imports=[helper.make_opsetid("", opset)])
 
 
 def node(kind, inputs, outputs, **attributes):
@@ -27,13 +27,13 @@ def shaped(value):
     return {"shape": np.array(value, np.int64)}
 
 
-def test_a_plain_graph_is_good():
+def test_a_plain_graph_has_no_violations():
     nodes = [node("Reshape", ["x", "shape"], ["z"]), node("Softmax", ["z"], ["y"], axis=-1)]
     assert checks.violations(graph(nodes, constants=shaped([2, 2]))) == []
 
 
 @pytest.mark.parametrize(
-    ("nodes", "constants", "said"),
+    ("nodes", "constants", "expected"),
     [
         (
             [node("Shape", ["x"], ["s"]), node("Reshape", ["x", "s"], ["y"])],
@@ -48,7 +48,7 @@ def test_a_plain_graph_is_good():
         (
             [node("Cast", ["x"], ["n"], to=TensorProto.INT64), node("Cast", ["n"], ["y"], to=TensorProto.FLOAT)],
             {},
-            ["Cast n: puts out INT64"],
+            ["Cast n: has an output of type INT64"],
         ),
         (
             [node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16), node("Softmax", ["h"], ["p"]),
@@ -72,10 +72,10 @@ def test_a_plain_graph_is_good():
         ([node("FusedGelu", ["x"], ["y"], domain="com.example")], {}, ["operators of the domain com.example"]),
     ],
 )  # fmt: skip
-def test_violations_are_named(nodes, constants, said):
-    found = checks.violations(graph(nodes, constants=constants))
-    for text in said:
-        assert any(line.startswith(text) for line in found), found
+def test_violations_are_named(nodes, constants, expected):
+    violations = checks.violations(graph(nodes, constants=constants))
+    for text in expected:
+        assert any(line.startswith(text) for line in violations), violations
 
 
 def test_only_objects_and_tokens_may_be_dynamic():
@@ -89,7 +89,7 @@ def test_old_opsets_are_named():
     assert "opset 13, at least 17 is needed" in checks.violations(graph([node("Relu", ["x"], ["y"])], opset=13))
 
 
-def test_the_command_says_which_file(tmp_path, capsys):
+def test_the_command_names_the_file(tmp_path, capsys):
     good, bad = tmp_path / "good.onnx", tmp_path / "bad.onnx"
     good.write_bytes(graph([node("Relu", ["x"], ["y"])]).SerializeToString())
     shape = [node("Shape", ["x"], ["s"]), node("Cast", ["s"], ["y"], to=1)]

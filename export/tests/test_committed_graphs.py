@@ -1,4 +1,4 @@
-"""Every graph of ours in the repository is one that TensorRT builds. Needs onnx and numpy only."""
+"""Tests that TensorRT can build every graph of the repository's bundles. Needs only onnx and numpy."""
 
 import hashlib
 import json
@@ -17,19 +17,19 @@ def name(path: Path) -> str:
 
 
 def test_the_bundles_are_found():
-    found = {name(bundle) for bundle in BUNDLES}
-    assert {"models/tiny", "tests/golden/sam", "tests/golden/variants"} <= found
+    names = {name(bundle) for bundle in BUNDLES}
+    assert {"models/tiny", "tests/golden/sam", "tests/golden/variants"} <= names
 
 
 @pytest.mark.parametrize("graph", GRAPHS, ids=name)
 def test_graph_has_no_violation(graph):
-    assert checks.of_file(graph) == []
+    assert checks.file_violations(graph) == []
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=name)
 def test_bundle_lists_its_files(bundle):
     description = json.loads((bundle / "bundle.json").read_text())
-    # Beside them are what the golden tests compare with.
+    # The folders also contain the reference values of the golden tests.
     files = {p.name for p in bundle.iterdir() if p.suffix in (".onnx", ".data") or p.stem in ("prompt_encoder", "memory")}
     assert files == set(description["files"])
     for file, entry in description["files"].items():

@@ -1,4 +1,4 @@
-"""The table of docs/models.md is put together from what was measured, and goes on where it was interrupted."""
+"""Tests that the table of docs/models.md is written from measured rows, and continues after an interruption."""
 
 import json
 
@@ -29,22 +29,22 @@ def run(page, *more):
     return table.main([str(page), "--results", str(work / "r.jsonl"), "--work", str(work / "w"), *more])
 
 
-def test_size_is_that_of_the_files_of_the_precision():
+def test_the_size_counts_the_files_of_the_precision():
     assert table.row("sam", "vit_b", INT8, FILES, BENCH)["bytes"] == 266_000_000
     fp32 = {**INT8, "precision": "fp32", "encoder": "image_encoder.onnx"}
     assert table.row("sam", "vit_b", fp32, FILES, {**BENCH, "precision": "fp32"})["bytes"] == 917_000_000
 
 
-def test_another_precision_than_asked_for_is_an_error():
-    with pytest.raises(RuntimeError, match="ran fp32, asked for int8"):
+def test_a_measurement_of_another_precision_is_an_error():
+    with pytest.raises(RuntimeError, match="ran fp32, expected int8"):
         table.row("sam", "vit_b", INT8, FILES, {**BENCH, "precision": "fp32"})
 
 
-def test_what_is_measured_is_kept_and_not_measured_again(page, monkeypatch):
-    asked = []
+def test_measured_models_are_not_measured_again(page, monkeypatch):
+    measured = []
 
-    def measure(family, model, promptseg, work, results, runs, say):
-        asked.append((family, model))
+    def measure(family, model, promptseg, work, results, runs, log):
+        measured.append((family, model))
         if (family, model) == ("sam", "vit_l"):
             raise RuntimeError("no memory")
         row = table.row(family, model, INT8, FILES, BENCH)
@@ -53,28 +53,28 @@ def test_what_is_measured_is_kept_and_not_measured_again(page, monkeypatch):
 
     monkeypatch.setattr(table, "measure", measure)
     assert run(page, "--only", "sam/vit_b", "sam/vit_l") == 1
-    assert asked == [("sam", "vit_b"), ("sam", "vit_l")]
+    assert measured == [("sam", "vit_b"), ("sam", "vit_l")]
     line = "| sam vit_b | int8 | 266 | 1e-02 | 4e-04 | 0.9877 | 1235 | 45 | 679 |\n"
     text = page.read_text()
     assert text == f"# Models\n\n{table.BEGIN}\n{table.HEAD}{line}{table.END}\n\nbelow\n"
-    # A row of a model that was interrupted is there, and the model is measured again.
+    # An interrupted model, with a row but not complete, is measured again.
     with (page.parent / "r.jsonl").open("a") as file:
         file.write(json.dumps(table.row("sam", "vit_h", INT8, FILES, BENCH)) + "\n")
-    asked.clear()
+    measured.clear()
     assert run(page, "--only", "sam/vit_b", "sam/vit_h") == 0
-    assert asked == [("sam", "vit_h")]
+    assert measured == [("sam", "vit_h")]
 
 
-def test_every_model_with_published_weights_is_in_it():
+def test_the_table_has_every_model_with_published_weights():
     names = [f"{family} {model}" for family, model in table.models()]
     assert {"sam vit_h", "sam-hq vit_tiny", "mobile-sam vit_tiny"} <= set(names)
     assert not [name for name in names if name.endswith(" small")]
 
 
-def test_mistakes_are_named(page, capsys):
+def test_wrong_arguments_are_named(page, capsys):
     with pytest.raises(SystemExit):
         run(page, "--only", "sam/vit_x")
     assert "sam/vit_x: not of sam/vit_b" in capsys.readouterr().err
     page.write_text("no marks")
-    with pytest.raises(SystemExit, match="between which the table goes"):
+    with pytest.raises(SystemExit, match="between which the table is written"):
         run(page, "--only")

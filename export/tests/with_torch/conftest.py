@@ -1,4 +1,4 @@
-"""The exporter itself, on its small configurations. Needs `pip install './export[golden]' pytest`."""
+"""Fixtures for tests of the exporter on small models. Needs `pip install './export[golden]' pytest`."""
 
 import pytest
 import torch
@@ -12,16 +12,16 @@ def one_thread():
 
 @pytest.fixture
 def smallest():
-    """A SAM with random weights that exports in seconds."""
+    """A SAM with random weights, small enough to be exported in seconds."""
     return sam.build("small", None, 3, image_size=128, width=32)
 
 
 @pytest.fixture
-def said():
-    """What was reported while exporting."""
+def log():
+    """A logger for exports, with the list of its messages."""
 
-    class Said(list):
+    class Log(list):
         def __call__(self, text: str) -> None:
             self.append(text)
 
-    return Said()
+    return Log()

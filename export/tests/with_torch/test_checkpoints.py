@@ -1,4 +1,4 @@
-"""What fits is loaded; what does not is named, in one line."""
+"""Tests that matching checkpoints load, and others fail with one line that names the reason."""
 
 import pickle
 
@@ -27,7 +27,7 @@ def test_a_checkpoint_gives_its_model_back(tmp_path):
     after = mobile_sam.build("small", tmp_path / "mobile.pt", None)
     image = torch.randn(1, 3, 1024, 1024)
     with torch.no_grad():
-        # TinyViT computes buffers from its weights: those of the checkpoint.
+        # TinyViT computes buffers from its weights, which must be those of the checkpoint.
         assert torch.equal(before.encoder(image), after.encoder(image))
 
 
@@ -55,13 +55,13 @@ def test_other_shapes_are_named(tmp_path, state):
     ],
 )
 def test_the_published_models_are_recognised(model, build):
-    # TinyViT is small, and cannot be built without memory.
+    # TinyViT cannot be built on the meta device, but it is small.
     with torch.device("cpu" if "tiny" in model or "mobile" in model else "meta"):
         state = build().state_dict()
-    assert checkpoints.looks_like(state) == model
+    assert checkpoints.guess_model(state) == model
 
 
-def test_the_other_model_is_guessed(tmp_path):
+def test_the_error_names_the_model_of_the_checkpoint(tmp_path):
     hq = sam_hq.sam_model_registry["vit_tiny"]().state_dict()
     assert refused(tmp_path, hq).endswith("it looks like sam-hq --model vit_tiny")
 
@@ -96,7 +96,7 @@ def test_other_files_are_refused_by_the_command(kind, tmp_path, capsys, state):
 def test_arguments_are_checked_first(tmp_path, capsys):
     missing = tmp_path / "nowhere.pth"
     assert cli.main(["sam", "--model", "vit_b", "--checkpoint", str(missing), str(tmp_path / "out")]) == 2
-    assert f"there is no checkpoint {missing}" in capsys.readouterr().err
+    assert f"{missing}: no such checkpoint" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert cli.main(["sam", "--model", "small", "--random-weights", "1", str(tmp_path / "file")]) == 2
     assert "is a file, expected a folder" in capsys.readouterr().err

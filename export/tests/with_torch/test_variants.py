@@ -1,4 +1,4 @@
-"""What would overflow in half precision stays in fp32."""
+"""Tests that operators which would overflow in half precision stay in fp32."""
 
 import numpy as np
 import onnx
@@ -26,9 +26,9 @@ def test_operators_with_large_values_stay_in_fp32(tmp_path):
     source, target = tmp_path / "graph.onnx", tmp_path / "graph.fp16.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), source)
     feed = {"x": np.full((1, 4), 2.0, np.float32)}
-    assert variants.largest(source, [feed]) == {"a": 2.0, "b": 8e4, "c": 32.0, "y": 32.0}
+    assert variants.largest_values(source, [feed]) == {"a": 2.0, "b": 8e4, "c": 32.0, "y": 32.0}
     kept = variants.half(source, target, [feed])
-    assert len(kept) == 2  # the one that makes it and the one that takes it
+    assert len(kept) == 2  # the operator with the large output and the operator with the large input
     assert {p.name for p in tmp_path.iterdir()} == {"graph.onnx", "graph.fp16.onnx"}
     types = {t.name: t.data_type for t in onnx.load(target).graph.initializer}
     assert types["grow"] == types["shrink"] == TensorProto.FLOAT and types["small"] == TensorProto.FLOAT16
