@@ -95,7 +95,8 @@ impl Camera {
     }
 }
 
-/// Largest difference in pixels, over the points inside of the image and those outside of it, whose pixel is in the error.
+/// Largest difference in pixels, over the points inside of the image and those outside of it, whose pixel is in the
+/// error.
 fn difference(model: &CameraModel, points: &[Point3<f64>], expected: &[f64], inside: &mut usize) -> f64 {
     let (width, height) = model.image_size();
     let mut worst: f64 = 0.0;

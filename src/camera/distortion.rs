@@ -1,26 +1,28 @@
-//! Lens distortion: from the ideal image plane at z = 1 to the one that the sensor sees. No units: metres per metre.
+//! Lens distortion: from the ideal image plane at z = 1 to the plane of the sensor. Coordinates are metres per metre,
+//! without a unit.
 //!
-//! The formulas are OpenCV's, of `projectPoints` (modules/calib3d/src/calibration.cpp and distortion_model.hpp) and of
-//! `fisheye::projectPoints` (fisheye.cpp); the names are those of sensor_msgs/distortion_models.hpp.
+//! The formulas are those of OpenCV's `projectPoints` (modules/calib3d/src/calibration.cpp and distortion_model.hpp)
+//! and `fisheye::projectPoints` (fisheye.cpp). The names of the models are those of sensor_msgs/distortion_models.hpp.
 
 use nalgebra::{Matrix2, Matrix3, Vector2, Vector3};
 
 use super::ProjectError;
 
-const KNOWN: &str = "plumb_bob, rational_polynomial, equidistant, or none (empty)";
+const SUPPORTED_MODELS: &str = "plumb_bob, rational_polynomial, equidistant, or none (empty)";
 const POLYNOMIAL_COUNTS: &str = "0, 4, 5, 8, 12 or 14";
-/// The valid range is sought in steps of this angle (radians) and refined by bisection.
+/// Step of the search for the valid range, in radians; bisection refines the result.
 const RANGE_STEP: f64 = 1e-3;
-/// Halvings that leave nothing of an interval but rounding.
+/// Number of halvings after which an interval is as small as rounding errors.
 const HALVINGS: u32 = 60;
-/// Rays are sought with Newton's method until they meet the sensor this near to their pixel (metres per metre: a
-/// millionth of a pixel for a focal length of 1000), in at most so many steps.
+/// Largest error of a ray that Newton's method accepts, in metres per metre on the sensor: a millionth of a pixel for a
+/// focal length of 1000.
 const RAY_TOLERANCE: f64 = 1e-9;
+/// Most steps of Newton's method.
 const RAY_STEPS: usize = 20;
-/// Step of the differences that stand for the derivative.
+/// Step of the finite differences that approximate the derivative.
 const DIFFERENCE: f64 = 1e-6;
 
-/// How a lens bends rays.
+/// Distortion model of a lens.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Distortion {
     None,
@@ -28,43 +30,49 @@ pub(super) enum Distortion {
     Equidistant(Equidistant),
 }
 
-/// plumb_bob and rational_polynomial, with OpenCV's thin prism and tilted sensor.
+/// The models plumb_bob and rational_polynomial, with OpenCV's thin prism and tilted sensor.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Polynomial {
     k: [f64; 6],
     p: [f64; 2],
     s: [f64; 4],
     tilt: Option<Matrix3<f64>>,
-    /// Radius on the plane up to which the image moves outwards with the ray.
+    /// Largest radius on the plane at which the image still moves outwards with the ray.
     limit: f64,
 }
 
-/// OpenCV's fisheye (Kannala-Brandt).
+/// OpenCV's fisheye model (Kannala-Brandt).
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Equidistant {
     k: [f64; 4],
-    /// Angle off the axis, in radians, up to which the image moves outwards with the ray.
+    /// Largest angle off the axis, in radians, at which the image still moves outwards with the ray.
     limit: f64,
 }
 
 impl Distortion {
-    /// From the name and the coefficients of a `CameraInfo`. An unknown name is accepted while it does nothing, all of
-    /// its coefficients being zero: simulators publish such.
+    /// Makes the distortion of a `CameraInfo` from the name of its model and its coefficients. An unknown model is
+    /// accepted if all coefficients are 0, as simulators publish it.
+    ///
+    /// # Errors
+    /// * [`ProjectError::BadCalibration`] for a coefficient that is not finite.
+    /// * [`ProjectError::UnknownDistortion`], [`ProjectError::CoefficientCount`].
     pub(super) fn new(model: &str, d: &[f64]) -> Result<Distortion, ProjectError> {
         if let Some(value) = d.iter().find(|v| !v.is_finite()) {
-            return Err(ProjectError::BadCalibration { what: "D", value: *value });
+            return Err(ProjectError::BadCalibration { field: "D", value: *value });
         }
         let zero = d.iter().all(|v| *v == 0.0);
         match model {
             "equidistant" | "fisheye" => Ok(Distortion::Equidistant(Equidistant::new(model, d)?)),
             _ if zero => Ok(Distortion::None),
             "plumb_bob" | "rational_polynomial" => Ok(Distortion::Polynomial(Box::new(Polynomial::new(model, d)?))),
-            _ => Err(ProjectError::UnknownDistortion { model: model.to_owned(), known: KNOWN }),
+            _ => Err(ProjectError::UnknownDistortion { model: model.to_owned(), expected: SUPPORTED_MODELS }),
         }
     }
 
-    /// Where the ray through `(x, y, 1)` meets the plane of the sensor. Refused where the polynomial has folded back:
-    /// such a ray would land on a pixel that shows something else.
+    /// Returns the position on the sensor of the ray through `(x, y, 1)`.
+    ///
+    /// # Errors
+    /// [`ProjectError::BeyondDistortion`] where the polynomial folds back: the pixel there shows another ray.
     pub(super) fn distort(&self, x: f64, y: f64) -> Result<(f64, f64), ProjectError> {
         let radius = x.hypot(y);
         let beyond = |limit: f64| {
@@ -79,8 +87,8 @@ impl Distortion {
         }
     }
 
-    /// The ray `(x, y, 1)` that meets the plane of the sensor at a place: the inverse of [`Distortion::distort`]. `None`
-    /// where there is none within the valid range and `max_radius`.
+    /// Returns the `(x, y)` of the ray `(x, y, 1)` that meets the sensor at a position: the inverse of
+    /// [`Distortion::distort`]. None if no ray within the valid range and `max_radius` meets the position.
     pub(super) fn undistort(&self, x: f64, y: f64, max_radius: f64) -> Option<(f64, f64)> {
         match self {
             Distortion::None => Some((x, y)).filter(|_| x.hypot(y) <= max_radius),
@@ -110,8 +118,8 @@ impl Polynomial {
         Ok(polynomial)
     }
 
-    /// Whether the image at this radius moves outwards with the ray, by the sign of the derivative of
-    /// `r (1 + k1 r2 + k2 r4 + k3 r6) / (1 + k4 r2 + k5 r4 + k6 r6)`, and before any pole.
+    /// Returns whether the image at a radius moves outwards with the ray: the derivative of
+    /// `r (1 + k1 r2 + k2 r4 + k3 r6) / (1 + k4 r2 + k5 r4 + k6 r6)` is positive, and no pole comes before the radius.
     fn grows(&self, radius: f64) -> bool {
         let [k1, k2, k3, k4, k5, k6] = self.k;
         let s = radius * radius;
@@ -135,7 +143,7 @@ impl Polynomial {
         }
     }
 
-    /// Newton's method on the lens as a whole, from where the radial part alone would put the ray.
+    /// Inverts the whole model with Newton's method, starting at the inverse of the radial part.
     fn undistort(&self, x: f64, y: f64, max_radius: f64) -> Option<(f64, f64)> {
         let limit = self.limit.min(max_radius);
         let (level_x, level_y) = match &self.tilt {
@@ -175,7 +183,7 @@ fn project(matrix: &Matrix3<f64>, x: f64, y: f64) -> (f64, f64) {
     if v.z == 0.0 { (v.x, v.y) } else { (v.x / v.z, v.y / v.z) }
 }
 
-/// Projection onto a sensor that is tilted by these angles (radians) about x and y: `computeTiltProjectionMatrix`.
+/// Returns the projection onto a sensor that is tilted about x and y, in radians: `computeTiltProjectionMatrix`.
 fn tilt(about_x: f64, about_y: f64) -> Matrix3<f64> {
     let ((sx, cx), (sy, cy)) = (about_x.sin_cos(), about_y.sin_cos());
     let rotation =
@@ -198,7 +206,7 @@ impl Equidistant {
         Ok(fisheye)
     }
 
-    /// Whether the image at this angle moves outwards with the ray.
+    /// Returns whether the image at an angle moves outwards with the ray.
     fn grows(&self, angle: f64) -> bool {
         let [k1, k2, k3, k4] = self.k;
         let s = angle * angle;
@@ -214,7 +222,7 @@ impl Equidistant {
         (x * scale, y * scale)
     }
 
-    /// How far from the middle a ray of this angle meets the sensor.
+    /// Returns the distance from the centre at which a ray of this angle meets the sensor.
     fn distance(&self, angle: f64) -> f64 {
         let [k1, k2, k3, k4] = self.k;
         let s = angle * angle;
@@ -235,7 +243,7 @@ impl Equidistant {
     }
 }
 
-/// Where `is_below` ends between 0 and a limit.
+/// Returns the value between 0 and `limit` up to which `is_below` is true.
 fn bisect(limit: f64, is_below: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (0.0, limit);
     for _ in 0..HALVINGS {
@@ -245,7 +253,7 @@ fn bisect(limit: f64, is_below: impl Fn(f64) -> bool) -> f64 {
     (low + high) / 2.0
 }
 
-/// The first angle off the axis (radians, below a right angle) at which `holds` no longer does.
+/// Returns the first angle off the axis, in radians below a right angle, at which `holds` is false.
 fn first_failure(holds: impl Fn(f64) -> bool) -> Option<f64> {
     let steps = (std::f64::consts::FRAC_PI_2 / RANGE_STEP) as u32;
     let failed = (0..=steps).map(|i| f64::from(i) * RANGE_STEP).find(|angle| !holds(*angle))?;

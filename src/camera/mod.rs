@@ -1,12 +1,15 @@
-//! From a point in metres, in any frame of TF, to a pixel of the camera's image.
+//! Cameras: from a point in metres, in any frame of TF, to a pixel of the camera's image.
 //!
 //! ```text
 //! point in any frame ──> Transforms::lookup ──> point in the optical frame ──> CameraModel::project ──> (x, y)
 //! ```
 //!
-//! Optical frames are those of REP-103: x right, y down, z forward, metres. Stamps are nanoseconds since the epoch of
-//! whichever clock stamps the messages. Nothing here knows ROS: the node fills [`CameraInfo`] and [`StampedTransform`]
-//! from its messages. Nothing panics on what a message may hold, and memory is bounded whatever is inserted.
+//! Optical frames follow REP-103: x right, y down, z forward, in metres. Stamps are nanoseconds since the epoch of the
+//! clock that stamps the messages. A transform `target_from_source` takes points of the frame `source` to the frame
+//! `target`.
+//!
+//! This module does not know ROS: the node fills [`CameraInfo`] and [`StampedTransform`] from its messages. No message
+//! makes the module panic, and its memory is bounded whatever is inserted.
 
 mod distortion;
 mod edge;

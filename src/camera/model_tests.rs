@@ -38,7 +38,7 @@ fn the_optical_frame_is_that_of_the_rectified_image() {
     info.r = [0.0; 9];
     close(project(&info, true), rectified);
     close(project(&info, false), raw);
-    // P alone makes the rectified image; R leads from the sensor to it.
+    // The rectified image depends on P alone; R rotates from the sensor to the rectified image.
     info.r = [0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
     close(project(&info, true), rectified);
     close(project(&info, false), (500.0 * -0.05 + 320.0, 510.0 * -0.1 + 240.0));
@@ -53,7 +53,7 @@ fn region_of_interest_and_binning_move_the_pixel() {
 }
 
 #[test]
-fn the_border_of_the_image_is_half_a_pixel_out() {
+fn the_image_ends_half_a_pixel_beyond_the_outermost_centres() {
     let model = CameraModel::new(&info(), false).unwrap();
     let at = |u: f64, v: f64| model.project(&Point3::new((u - 320.0) / 500.0, (v - 240.0) / 510.0, 1.0));
     assert!(at(-0.49, 0.0).is_ok() && at(639.49, 479.49).is_ok());
@@ -64,7 +64,7 @@ fn the_border_of_the_image_is_half_a_pixel_out() {
 }
 
 #[test]
-fn points_behind_the_camera_or_nowhere_are_refused() {
+fn points_behind_the_camera_and_points_that_are_not_finite_are_refused() {
     for rectified in [false, true] {
         let model = CameraModel::new(&info(), rectified).unwrap();
         for z in [0.0, -1.0] {
@@ -73,13 +73,13 @@ fn points_behind_the_camera_or_nowhere_are_refused() {
         }
         let answer = model.project(&Point3::new(f64::NAN, 0.0, 1.0));
         assert!(matches!(answer, Err(ProjectError::NotFinite { .. })), "{answer:?}");
-        // Nearly beside the camera: infinite, and still an error.
+        // Almost beside the camera the pixel is infinite, which must be an error too.
         assert!(model.project(&Point3::new(1.0, 1.0, f64::MIN_POSITIVE)).is_err());
     }
 }
 
 #[test]
-fn a_camera_that_is_not_calibrated_says_so() {
+fn a_camera_without_calibration_is_refused() {
     let error = CameraModel::new(&CameraInfo { k: [0.0; 9], ..info() }, false).unwrap_err();
     assert_eq!(error, ProjectError::Uncalibrated { matrix: "K" });
     assert!(error.to_string().contains("calibrate it"), "{error}");
@@ -89,12 +89,12 @@ fn a_camera_that_is_not_calibrated_says_so() {
 }
 
 #[test]
-fn calibrations_that_cannot_be_are_refused() {
+fn impossible_calibrations_are_refused() {
     let mut broken = info();
     broken.k[0] = -5.0;
-    assert_eq!(CameraModel::new(&broken, false), Err(ProjectError::BadCalibration { what: "K", value: -5.0 }));
+    assert_eq!(CameraModel::new(&broken, false), Err(ProjectError::BadCalibration { field: "K", value: -5.0 }));
     broken = CameraInfo { d: vec![f64::INFINITY; 5], ..info() };
-    assert!(matches!(CameraModel::new(&broken, false), Err(ProjectError::BadCalibration { what: "D", .. })));
+    assert!(matches!(CameraModel::new(&broken, false), Err(ProjectError::BadCalibration { field: "D", .. })));
     broken = CameraInfo { width: 0, ..info() };
     assert_eq!(CameraModel::new(&broken, false), Err(ProjectError::NoSize { width: 0, height: 480 }));
     for (model, d) in
@@ -106,10 +106,10 @@ fn calibrations_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn an_unknown_distortion_model_is_refused_with_the_known_ones_unless_the_image_is_rectified() {
+fn an_unknown_distortion_model_is_refused_with_the_supported_models_unless_the_image_is_rectified() {
     let info = CameraInfo { distortion_model: "omnidirectional".to_owned(), d: vec![0.1; 4], ..info() };
     let error = CameraModel::new(&info, false).unwrap_err();
-    assert!(error.to_string().contains("\"omnidirectional\"; known: plumb_bob, rational_polynomial"), "{error}");
+    assert!(error.to_string().contains("\"omnidirectional\"; expected plumb_bob, rational_polynomial"), "{error}");
     assert!(CameraModel::new(&info, true).is_ok());
 }
 

@@ -1,23 +1,24 @@
-//! The image as a plane of points in front of the camera, each on the ray of its pixel.
+//! The image as a plane of points in front of the camera: each point lies on the ray of its pixel.
 
 use nalgebra::Point3;
 
 use super::CameraModel;
 
-/// A grid of points at `z = distance` of the optical frame. Row by row, from the top-left corner of the image.
+/// A grid of points at `z = distance` in the optical frame, row by row from the top-left corner of the image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImagePlane {
     columns: u32,
     rows: u32,
-    /// Pixels of the image from one point to the next.
+    /// Pixels of the image from a point to the next, along x and y.
     step: (f64, f64),
     points: Vec<[f32; 3]>,
 }
 
 impl ImagePlane {
-    /// At most as many columns as the image has pixels in a row; the rows follow from its shape.
+    /// Makes a grid of `columns` columns, at most one for each column of the image, at `distance` metres. The number of
+    /// rows follows from the aspect ratio of the image.
     ///
-    /// Seeks a ray for each point, which takes some microseconds each: made once per calibration.
+    /// The search for the ray of a point takes some microseconds. Make the plane once per calibration.
     pub fn new(camera: &CameraModel, columns: u32, distance: f64) -> ImagePlane {
         let (width, height) = camera.image_size();
         let columns = columns.clamp(1, width);
@@ -33,7 +34,7 @@ impl ImagePlane {
             for column in 0..columns {
                 let (x, y) = plane.pixel(column, row);
                 let point = camera.point_at(x, y, distance).map(|Point3 { coords }| coords.map(|v| v as f32).into());
-                // A calibration may be absurd: what overflows is as far away as what no ray reaches.
+                // An absurd calibration may overflow f32: such a point counts as a point without a ray.
                 let point = point.filter(|p: &[f32; 3]| p.iter().all(|v| v.is_finite()));
                 plane.points.push(point.unwrap_or([f32::NAN; 3]));
             }
@@ -41,15 +42,17 @@ impl ImagePlane {
         plane
     }
 
+    /// Returns the number of columns.
     pub fn columns(&self) -> u32 {
         self.columns
     }
 
+    /// Returns the number of rows.
     pub fn rows(&self) -> u32 {
         self.rows
     }
 
-    /// Metres from one point to the next in the middle of the plane.
+    /// Returns the distance between neighbouring points in the middle of the plane, in metres.
     pub fn spacing(&self) -> f64 {
         let middle = (self.rows / 2 * self.columns + self.columns / 2) as usize;
         let neighbours = self.points.get(middle.saturating_sub(1)..=middle);
@@ -59,12 +62,12 @@ impl ImagePlane {
         }
     }
 
-    /// The pixel that a point stands for: the middle of its share of the image.
+    /// Returns the pixel of a point: the centre of the part of the image that the point represents.
     pub fn pixel(&self, column: u32, row: u32) -> (f64, f64) {
         ((f64::from(column) + 0.5) * self.step.0 - 0.5, (f64::from(row) + 0.5) * self.step.1 - 0.5)
     }
 
-    /// Metres in the optical frame; NaN where no ray falls on the pixel.
+    /// Returns the points in the optical frame, in metres; NaN if no ray meets the pixel.
     pub fn points(&self) -> &[[f32; 3]] {
         &self.points
     }

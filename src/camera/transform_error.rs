@@ -1,10 +1,10 @@
-//! Why a transform was refused or cannot be had: what was found, and what to do about it.
+//! Errors of transforms: each names what was found and what to do.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// A stamp, shown in seconds with all of its digits.
+/// A stamp in nanoseconds, displayed in seconds with all digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Nanoseconds(pub i64);
 
@@ -15,11 +15,11 @@ impl fmt::Display for Nanoseconds {
     }
 }
 
-/// Why a transform was refused by [`insert`](super::Transforms::insert), or a lookup has no answer.
+/// Reason why [`insert`](super::Transforms::insert) refused a transform, or why a lookup failed.
 ///
 /// [`UnknownFrame`](TransformError::UnknownFrame), [`Disconnected`](TransformError::Disconnected),
-/// [`NothingYet`](TransformError::NothingYet) and [`Future`](TransformError::Future) may go away by waiting for more of
-/// `/tf`; see [`may_pass`](TransformError::may_pass).
+/// [`NothingYet`](TransformError::NothingYet) and [`Future`](TransformError::Future) may be resolved by later messages
+/// on `/tf`; see [`may_pass`](TransformError::may_pass).
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum TransformError {
     #[error("transform \"{child}\" in \"{parent}\" has an empty frame; its publisher must name both")]
@@ -64,7 +64,7 @@ pub enum TransformError {
 }
 
 impl TransformError {
-    /// Whether waiting for more transforms can help.
+    /// Returns whether later transforms may resolve the error.
     pub fn may_pass(&self) -> bool {
         use TransformError::{Disconnected, Future, NothingYet, UnknownFrame};
         matches!(self, NothingYet { .. } | UnknownFrame { .. } | Disconnected { .. } | Future { .. })

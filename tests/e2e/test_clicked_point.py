@@ -193,7 +193,7 @@ REFUSED: dict[str, tuple[str, str, Send]] = {
     "outside the image": ("outside_image", "the camera does not see it", at((1.4, 0.0, 1.5))),
     "beyond the lens": (
         "outside_image",
-        "off the optical axis, and the distortion is only good for",
+        "off the optical axis, but the distortion model is valid up to",
         changed((50.0, 0.0, 1.0), d=[-0.22, 0.02, 0.0, 0.0, 0.0]),
     ),
     "not a number": ("bad_prompt", "is not finite", at((nan, 0.0, 1.0))),
@@ -208,7 +208,7 @@ REFUSED: dict[str, tuple[str, str, Send]] = {
     "an uncalibrated camera": ("bad_camera_info", "not calibrated", changed(k=[0.0] * 9)),
     "an unknown lens": (
         "bad_camera_info",
-        'unknown distortion model "scheimpflug"; known: plumb_bob',
+        'unknown distortion model "scheimpflug"; expected plumb_bob',
         changed(distortion_model="scheimpflug"),
     ),
     "too few coefficients": ("bad_camera_info", "with 3 coefficients; expected", changed(d=[0.1, 0.1, 0.1])),
