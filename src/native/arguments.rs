@@ -1,5 +1,5 @@
-//! What rcl makes of a command line: remapping rules, which r2r leaves out, and parameters, of which r2r takes only those
-//! that name the node in full or `/**`.
+//! ROS command lines, parsed by rcl: remapping rules, which r2r does not offer, and all parameters, of which r2r offers
+//! only those for the full name of the node or `/**`.
 
 use std::ffi::{CStr, CString, c_char};
 
@@ -11,7 +11,7 @@ use r2r_rcl::{
 };
 
 unsafe extern "C" {
-    /// rcl/remap.h, which r2r_rcl leaves out. `output` is null when no rule matches.
+    /// Declared in rcl/remap.h; r2r_rcl has no binding. `output` is null if no rule matches.
     fn rcl_remap_topic_name(
         local: *const rcl_arguments_t,
         global: *const rcl_arguments_t,
@@ -23,21 +23,23 @@ unsafe extern "C" {
     ) -> rcl_ret_t;
 }
 
-/// A ROS command line.
+/// A parsed ROS command line.
 pub struct Arguments(rcl_arguments_t);
 
-/// The name of a parameter, and its value.
+/// Name and value of a parameter.
 pub type Override = (String, ParameterValue);
 
 impl Arguments {
+    /// Parses a command line.
+    ///
     /// # Errors
-    /// It is no ROS command line.
+    /// The error of rcl, if the arguments after `--ros-args` are not valid.
     pub fn parse(arguments: &[CString]) -> r2r::Result<Self> {
         let pointers: Vec<*const c_char> = arguments.iter().map(|a| a.as_ptr()).collect();
-        // SAFETY: takes nothing, returns a plain value.
+        // SAFETY: the function has no arguments and returns a plain value.
         let mut rules = unsafe { rcl_get_zero_initialized_arguments() };
-        // SAFETY: `pointers` are as many strings as said, which end with a zero byte and live until the call is over: rcl
-        // copies what it keeps. `rules` is zero-initialized, as asked for.
+        // SAFETY: `pointers` holds `pointers.len()` strings, which end with a zero byte and outlive the call; rcl
+        // copies the strings that it keeps. `rules` is zero-initialized, as rcl requires.
         let parsed = unsafe {
             rcl_parse_arguments(
                 pointers.len() as i32,
@@ -49,24 +51,24 @@ impl Arguments {
         if parsed == RCL_RET_OK as rcl_ret_t { Ok(Arguments(rules)) } else { Err(r2r::Error::from_rcl_error(parsed)) }
     }
 
-    /// The sections of its parameter files and `-p`, each with the nodes that it is for, in order: of a parameter that is
-    /// given twice, the later one counts.
+    /// Returns the sections of the parameter files and of `-p` in their order, each with the name pattern of its nodes.
+    /// If a parameter is given twice, the later value counts.
     ///
     /// # Errors
-    /// rcl has no memory.
+    /// The error of rcl, if memory is exhausted.
     pub fn overrides(&self) -> r2r::Result<Vec<(String, Vec<Override>)>> {
-        let mut found = std::ptr::null_mut();
-        // SAFETY: the arguments were filled by rcl_parse_arguments; a copy of their parameters is written to `found`, or
-        // nothing where there are none.
-        let outcome = unsafe { rcl_arguments_get_param_overrides(&raw const self.0, &raw mut found) };
+        let mut parsed = std::ptr::null_mut();
+        // SAFETY: rcl_parse_arguments filled the arguments. The call writes a copy of their parameters to `parsed`, or
+        // leaves `parsed` null without parameters.
+        let outcome = unsafe { rcl_arguments_get_param_overrides(&raw const self.0, &raw mut parsed) };
         if outcome != RCL_RET_OK as rcl_ret_t {
             return Err(r2r::Error::from_rcl_error(outcome));
         }
-        // SAFETY: null, or parameters that are ours until they are freed below.
-        let Some(params) = (unsafe { found.as_ref() }) else { return Ok(Vec::new()) };
+        // SAFETY: `parsed` is null, or points to parameters that this function owns and frees below.
+        let Some(params) = (unsafe { parsed.as_ref() }) else { return Ok(Vec::new()) };
         let mut sections = Vec::with_capacity(params.num_nodes);
-        // SAFETY: rcl_yaml_param_parser fills arrays of the sizes that stand beside them, of strings that end with a zero
-        // byte; all of it lives until it is freed below, and is copied here.
+        // SAFETY: rcl_yaml_param_parser fills arrays of the sizes that it stores beside them; their strings end with a
+        // zero byte. The parameters live until they are freed below, and are copied here.
         unsafe {
             for (name, node) in
                 slice(params.node_names, params.num_nodes).iter().zip(slice(params.params, params.num_nodes))
@@ -76,16 +78,16 @@ impl Arguments {
                 let overrides = names.iter().zip(values).map(|(name, value)| (text(*name), value_of(value)));
                 sections.push((text(*name), overrides.collect()));
             }
-            rcl_yaml_node_struct_fini(found);
+            rcl_yaml_node_struct_fini(parsed);
         }
         Ok(sections)
     }
 
-    /// The full name of a topic after remapping, where a rule matches.
+    /// Returns the full name of a topic after remapping, if a rule matches.
     pub fn remap(&self, topic: &CStr, node: &CStr, namespace: &CStr) -> Option<String> {
         let mut output: *mut c_char = std::ptr::null_mut();
-        // SAFETY: the rules were filled by rcl_parse_arguments and are not freed before `self`; no local rules are a null
-        // pointer; the strings end with a zero byte and outlive the call, which writes at most one pointer to `output`.
+        // SAFETY: rcl_parse_arguments filled the rules, and they live as long as `self`. A null pointer means no local
+        // rules. The strings end with a zero byte and outlive the call, which writes at most one pointer to `output`.
         let remapped = unsafe {
             rcl_remap_topic_name(
                 std::ptr::null(),
@@ -100,7 +102,8 @@ impl Arguments {
         if remapped != RCL_RET_OK as rcl_ret_t || output.is_null() {
             return None;
         }
-        // SAFETY: rcl wrote a string that ends with a zero byte, with the allocator given above, and it is ours now.
+        // SAFETY: `output` is a string that ends with a zero byte. rcl allocated the string with the allocator given
+        // above and passed its ownership to this function.
         unsafe {
             let resolved = CStr::from_ptr(output).to_string_lossy().into_owned();
             let allocator = rcutils_get_default_allocator();
@@ -114,29 +117,36 @@ impl Arguments {
 
 impl Drop for Arguments {
     fn drop(&mut self) {
-        // SAFETY: filled by rcl_parse_arguments, and freed only here.
+        // SAFETY: rcl_parse_arguments filled the arguments, and only this function frees them.
         unsafe { rcl_arguments_fini(&raw mut self.0) };
     }
 }
 
+/// Returns `length` values from `first` on, or none if `first` is null.
+///
 /// # Safety
-/// `first` is null, or the first of `length` values that live as long as what is made of them here.
+/// `first` must be null, or point to `length` values that outlive the result.
 unsafe fn slice<'a, T>(first: *const T, length: usize) -> &'a [T] {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller upholds the contract.
     if first.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(first, length) } }
 }
 
+/// Copies a C string.
+///
 /// # Safety
-/// A string that ends with a zero byte.
+/// `string` must end with a zero byte.
 unsafe fn text(string: *const c_char) -> String {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller upholds the contract.
     unsafe { CStr::from_ptr(string) }.to_string_lossy().into_owned()
 }
 
+/// Copies the value of a parameter.
+///
 /// # Safety
-/// As rcl_yaml_param_parser fills it: one pointer is not null, to a value or to an array with its size.
+/// rcl_yaml_param_parser must have filled `value`: at most one pointer is not null, and points to a value or to an
+/// array with its size.
 unsafe fn value_of(value: &rcl_variant_t) -> ParameterValue {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller upholds the contract.
     unsafe {
         if let Some(v) = value.bool_value.as_ref() {
             ParameterValue::Bool(*v)

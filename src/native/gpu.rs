@@ -1,17 +1,18 @@
-//! The GPU, its driver, and the version of TensorRT, asked of their libraries, which are loaded for it where they are
-//! there.
+//! Name and driver of the GPU, and the version of TensorRT, from their libraries, which are loaded at run time if they
+//! are installed.
 
 use std::ffi::{CStr, c_char, c_int};
 
 use libloading::{Library, Symbol};
 
-/// The names under which TensorRT 10, 8 and a development install are found.
+/// Names of the libraries of TensorRT 10, TensorRT 8 and a development install.
 pub const TENSORRT: [&str; 3] = ["libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so"];
+/// Names of the library of the CUDA driver.
 pub const CUDA: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
 const COMPUTE_CAPABILITY_MAJOR: c_int = 75;
 const COMPUTE_CAPABILITY_MINOR: c_int = 76;
 
-/// Version of the installed TensorRT, `10.3.0`; none without.
+/// Returns the version of the installed TensorRT, for instance `10.3.0`; none if it is not installed.
 pub fn tensorrt_version() -> Option<String> {
     let library = load(&TENSORRT)?;
     // SAFETY: `extern "C" int32_t getInferLibVersion()` of NvInferRuntime.h.
@@ -19,15 +20,15 @@ pub fn tensorrt_version() -> Option<String> {
         let version: Symbol<'_, unsafe extern "C" fn() -> i32> = library.get(b"getInferLibVersion").ok()?;
         version()
     };
-    // 8.6.1 is 8601, 10.3.0 is 100300.
+    // Version 8.6.1 is 8601, version 10.3.0 is 100300.
     let (major, minor) = if version >= 10_000 { (10_000, 100) } else { (1000, 100) };
     Some(format!("{}.{}.{}", version / major, version % major / minor, version % minor))
 }
 
-/// Name, compute capability and driver of a GPU, `Orin, 8.7, CUDA 12.6`; none without.
+/// Returns name, compute capability and driver of a GPU, for instance `Orin, 8.7, CUDA 12.6`; none if there is no GPU.
 pub fn name(device_id: i32) -> Option<String> {
     let library = load(&CUDA)?;
-    // SAFETY: the functions of cuda.h, as the CUDA driver API documents them.
+    // SAFETY: the signatures are those of cuda.h, and the pointers outlive the calls.
     unsafe {
         let init: Symbol<'_, unsafe extern "C" fn(u32) -> c_int> = library.get(b"cuInit").ok()?;
         let get: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int) -> c_int> = library.get(b"cuDeviceGet").ok()?;
@@ -38,7 +39,7 @@ pub fn name(device_id: i32) -> Option<String> {
         let driver: Symbol<'_, unsafe extern "C" fn(*mut c_int) -> c_int> = library.get(b"cuDriverGetVersion").ok()?;
         let (mut device, mut major, mut minor, mut version) = (0, 0, 0, 0);
         let mut name = [0 as c_char; 256];
-        let asked = [
+        let statuses = [
             init(0),
             get(&mut device, device_id),
             name_of(name.as_mut_ptr(), name.len() as c_int - 1, device),
@@ -46,7 +47,7 @@ pub fn name(device_id: i32) -> Option<String> {
             attribute(&mut minor, COMPUTE_CAPABILITY_MINOR, device),
             driver(&mut version),
         ];
-        if asked.iter().any(|status| *status != 0) {
+        if statuses.iter().any(|status| *status != 0) {
             return None;
         }
         let name = CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned();
@@ -55,6 +56,6 @@ pub fn name(device_id: i32) -> Option<String> {
 }
 
 fn load(names: &[&str]) -> Option<Library> {
-    // SAFETY: libraries of the vendor, which ONNX Runtime's providers load too.
+    // SAFETY: the initialisers of these vendor libraries are sound; ONNX Runtime's providers load them too.
     names.iter().find_map(|name| unsafe { Library::new(*name) }.ok())
 }
