@@ -1,5 +1,6 @@
-//! What pixels cost at 1280x720: `cargo bench --no-default-features --bench pixels`. `./dev bench --peers` measures the
-//! same cases side by side with the reference implementations: there `peers.py` drives this program with `--serve`.
+//! Time of preprocessing and of masks at 1280x720: `cargo bench --no-default-features --bench pixels`. `./dev bench
+//! --peers` measures the same cases beside the reference implementations; `peers.py` then drives this program with
+//! `--serve`.
 
 use std::hint::black_box;
 use std::io::BufRead;
@@ -11,10 +12,10 @@ use promptseg::pixels::{
     Geometry, InputSpec, Mask, MaskUpscaler, Preprocessor, Resize, decode_compressed, encode_jpeg,
 };
 
-/// Something to measure.
+/// A measured case.
 trait Case {
     fn run(&mut self);
-    /// What the last run made, to be compared with a peer's.
+    /// Returns the result of the last run, for the comparison with another implementation.
     fn result(&self) -> Vec<u8>;
 }
 
@@ -42,7 +43,7 @@ impl Case for Input {
     }
 }
 
-/// A camera's JPEG.
+/// A JPEG file of a camera.
 struct Jpeg {
     file: Vec<u8>,
     image: RgbImage,
@@ -69,7 +70,7 @@ impl Case for Jpeg {
     }
 }
 
-/// Three candidates of one object, from the decoder's logits to masks; the up-sampling is prepared anew each time.
+/// Three candidates of one object, from the decoder's logits to masks. Each run prepares the up-sampling anew.
 struct Masks {
     side: usize,
     geometry: Geometry,
@@ -96,14 +97,14 @@ impl Case for Masks {
     }
 }
 
-/// An object of three sizes, as a decoder gives it.
+/// Logits of an object in three sizes, like those of a decoder.
 fn object(n: usize, i: usize, side: usize) -> f32 {
     let (x, y) = ((i % side) as f32 / side as f32 - 0.4, (i / side) as f32 / side as f32 - 0.3);
     let radius = [0.08, 0.16, 0.24][n] * (1.0 + 0.15 * (9.0 * y.atan2(x)).sin());
     ((radius - x.hypot(y)) * 80.0).clamp(-18.0, 14.0)
 }
 
-/// The worst case: nothing but border.
+/// The worst case: each cell is at a border.
 fn noise(n: usize, i: usize, _: usize) -> f32 {
     ((i + n).wrapping_mul(2_654_435_761) as u32 >> 16) as f32 / 6553.6 - 5.0
 }
@@ -122,13 +123,14 @@ fn cases() -> Vec<(&'static str, Box<dyn Case>)> {
     ]
 }
 
-/// Answers lines on standard input: `CASE RUNS` with the milliseconds of each run, `CASE save FILE` with `saved`.
+/// Answers each line of the standard input: `CASE RUNS` with the milliseconds of each run, `CASE save FILE` with
+/// `saved`.
 fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let mut cases = cases();
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
-        let case = words.first().and_then(|name| cases.iter_mut().find(|(known, _)| known == name));
+        let case = words.first().and_then(|name| cases.iter_mut().find(|(case, _)| case == name));
         match (case, words.get(1..)) {
             (Some((_, case)), Some(["save", file])) => {
                 case.run();

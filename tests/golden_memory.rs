@@ -1,5 +1,5 @@
-//! The networks of a memory, one by one, against `SAM2VideoPredictor` on a drawn clip: what is given to them is written out
-//! here, so that an error is found where it is made. `export/promptseg_export/golden_video.py` made the files.
+//! The networks of a memory, one by one, against `SAM2VideoPredictor` on a drawn clip: what is given to them is written
+//! out here, so that an error is found where it is made. `export/promptseg_export/golden_video.py` made the files.
 
 #[allow(dead_code)] // its cases are of pictures
 mod support;
@@ -155,7 +155,7 @@ fn a_mask_that_is_given() {
     let frame = clip.frame(7);
     let drawn = image::open(golden("video/mask_3.png")).unwrap().into_luma8();
     let size = (drawn.width() as usize, drawn.height() as usize);
-    let mask = SquareMask::stretched(&drawn.into_raw(), size, 256).unwrap();
+    let mask = SquareMask::from_image(&drawn.into_raw(), size, 256).unwrap();
     let pointer = clip.network().pointer_of_mask(&frame, &mask.inside).unwrap();
     let heads =
         |pointer| Heads { mask: mask.low_res(64), iou: 1.0, object_score: 10.0, pointer, timings: Default::default() };

@@ -1,6 +1,6 @@
-//! A small SAM 2.1 and a small EdgeTAM with memory against `SAM2VideoPredictor`: scripted clicks, corrections, boxes, masks and propagations over
-//! a drawn clip. `export/promptseg_export/golden_video.py` made the files.
-//! `cargo test --test golden_video -- --nocapture` prints the table.
+//! A small SAM 2.1 and a small EdgeTAM with memory against `SAM2VideoPredictor`: scripted clicks, corrections, boxes,
+//! masks and propagations over a drawn clip. `export/promptseg_export/golden_video.py` made the files. `cargo test
+//! --test golden_video -- --nocapture` prints the table.
 
 #[allow(dead_code)] // it is shared with the tests of pictures
 mod support;
@@ -206,7 +206,7 @@ fn run(
                 let drawn = image::open(golden("video").join(mask)).unwrap().into_luma8();
                 let inside: Vec<u8> = drawn.iter().map(|v| u8::from(*v > 127)).collect();
                 let size = (clip.size.0 as usize, clip.size.1 as usize);
-                let square = SquareMask::stretched(&inside, size, network.spec().image_side).unwrap();
+                let square = SquareMask::from_image(&inside, size, network.spec().image_side).unwrap();
                 let answer = track.mask(network, *frame as Position, &clip.frames[*frame], &square).unwrap();
                 answers.push((*object, *frame, answer));
             }

@@ -1,4 +1,4 @@
-//! A frame's pixels cost no allocation once the first frame of that size has gone through.
+//! Preprocessing allocates memory for the first frame of a size alone.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -12,23 +12,23 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: all of it is the system's allocator; the counter is a constant-initialised thread local without a destructor,
-// which allocates nothing.
+// SAFETY: every call goes to the system's allocator. The counter is a constant-initialised thread local without a
+// destructor, which allocates no memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the contract of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the contract of the system's allocator.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller upholds the contract of the system's allocator.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -47,7 +47,7 @@ fn the_second_frame_allocates_nothing() {
             preprocessor.run(&image, &mut out).unwrap();
             ALLOCATIONS.get() - before
         };
-        assert!(allocations(10) > 0, "nothing was counted");
+        assert!(allocations(10) > 0, "the allocator counts no allocation");
         assert_eq!(allocations(200), 0, "{resize:?}");
     }
 }

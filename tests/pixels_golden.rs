@@ -1,5 +1,5 @@
-//! Pixels against the reference implementations: Pillow, torchvision, SAM, OpenCV. `export/golden_pixels.py` made the
-//! files. `cargo test --test pixels_golden -- --nocapture` prints the figures.
+//! Pixels against the reference implementations: Pillow, torchvision, SAM, OpenCV. `export/golden_pixels.py` writes the
+//! golden files. `cargo test --test pixels_golden -- --nocapture` prints the differences.
 
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ struct EncodingCase {
     encoding: String,
     width: u32,
     height: u32,
-    /// Pixels along the border that are not compared.
+    /// Width of the border that is not compared, in pixels.
     border: u32,
 }
 
@@ -89,20 +89,20 @@ impl Golden {
         self.bytes(key).as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
     }
 
-    /// Low-resolution logits, kept as multiples of 1/1024.
+    /// Reads low-resolution logits, which are stored as multiples of 1/1024.
     fn logits(&self, key: &str) -> Vec<f32> {
         let read = |b: &[u8; 2]| f32::from(i16::from_le_bytes(*b)) / 1024.0;
         self.bytes(key).as_chunks::<2>().0.iter().map(read).collect()
     }
 
-    /// Ours at the sampled positions, each with its position.
+    /// Returns our values at the sampled positions, each with its position.
     fn sampled(&self, ours: &[f32]) -> Vec<(usize, f32)> {
         (0..self.cases.samples).map(|i| i * self.cases.stride % ours.len()).map(|at| (at, ours[at])).collect()
     }
 }
 
 #[test]
-fn letterbox_is_sams_bit_by_bit() {
+fn letterbox_equals_sam_within_a_thousandth_of_a_level() {
     let golden = Golden::load();
     let (mut all, mut worst) = (0, 0.0f32);
     for case in golden.cases.inputs.iter().filter(|c| c.resize == Resize::Letterbox) {
@@ -120,7 +120,7 @@ fn letterbox_is_sams_bit_by_bit() {
 }
 
 #[test]
-fn stretch_is_sam_2s() {
+fn stretch_equals_sam_2() {
     let golden = Golden::load();
     let (mean, std) = ([0.485, 0.456, 0.406f32].map(|v| v * 255.0), [0.229, 0.224, 0.225f32].map(|v| v * 255.0));
     let (mut all, mut worst) = (0, 0.0f32);
@@ -146,7 +146,7 @@ fn preprocess(case: &InputCase, mean: [f32; 3], std: [f32; 3]) -> Vec<f32> {
 }
 
 #[test]
-fn masks_are_those_of_the_reference() {
+fn masks_equal_the_reference() {
     let golden = Golden::load();
     let (mut worst, mut agreement, mut stability) = (0.0f32, 1.0f64, 0.0f32);
     for case in &golden.cases.masks {
@@ -177,10 +177,10 @@ fn masks_are_those_of_the_reference() {
 }
 
 #[test]
-fn coordinates_are_those_of_apply_coords() {
+fn coordinates_equal_apply_coords() {
     for case in &Golden::load().cases.coordinates {
         let geometry = Geometry::new(case.image[0], case.image[1], case.side, Resize::Letterbox);
-        let (x, y) = geometry.to_model(case.point[0], case.point[1]);
+        let (x, y) = geometry.model_from_image(case.point[0], case.point[1]);
         for (ours, expected) in [x, y].into_iter().zip(case.model) {
             assert!((f64::from(ours) - expected).abs() < 1e-4, "{ours} against {expected}");
         }
@@ -188,7 +188,7 @@ fn coordinates_are_those_of_apply_coords() {
 }
 
 #[test]
-fn encodings_are_those_of_opencv() {
+fn encodings_equal_opencv() {
     let golden = Golden::load();
     for case in &golden.cases.encodings {
         let EncodingCase { encoding, width, height, border } = case;
@@ -216,14 +216,14 @@ fn encodings_are_those_of_opencv() {
 struct RleCase {
     /// Height, width.
     size: [u32; 2],
-    /// Row by row, eight a byte from the highest bit, in hexadecimal.
+    /// Pixels row by row, eight in a byte from the highest bit on, in hexadecimal.
     pixels: String,
     counts: String,
     area: u32,
 }
 
 #[test]
-fn coco_run_lengths_are_those_of_pycocotools() {
+fn coco_run_lengths_equal_pycocotools() {
     let text = read("coco_rle.json");
     let cases: Vec<RleCase> = serde_json::from_slice(&text).unwrap();
     assert!(cases.len() >= 25);

@@ -1,4 +1,5 @@
-//! Draws the pictures that a person would look at, into cargo's scratch folder for tests, and checks what can be checked.
+//! Draws the pictures that a person would look at, into cargo's scratch folder for tests, and checks what can be
+//! checked.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! TensorRT and CUDA down to the call: `promptseg` runs as a process of its own against tests/stub_onnxruntime, which has
-//! both, writes down what it is told, and does what the test says.
+//! TensorRT and CUDA down to the call: `promptseg` runs as a process of its own against tests/stub_onnxruntime, which
+//! has both, writes down what it is told, and does what the test says.
 
 mod scratch;
 

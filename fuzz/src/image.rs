@@ -1,7 +1,7 @@
 //! `sensor_msgs/Image`: every encoding, size, step and byte order.
 
 use arbitrary::{Result, Unstructured};
-use promptseg::pixels::{InputSpec, KNOWN_ENCODINGS, Preprocessor, RawImage, Resize, decode_raw};
+use promptseg::pixels::{InputSpec, Preprocessor, RawImage, Resize, SUPPORTED_ENCODINGS, decode_raw};
 
 use super::filled;
 
@@ -12,7 +12,7 @@ pub fn run(data: &[u8]) {
 fn check(mut u: Unstructured) -> Result<()> {
     let any: String;
     let encoding = if u.ratio(15, 16)? {
-        *u.choose(KNOWN_ENCODINGS)?
+        *u.choose(SUPPORTED_ENCODINGS)?
     } else {
         any = u.arbitrary()?;
         any.as_str()

@@ -174,7 +174,7 @@ impl Worker<'_> {
         };
         track.set_limits(self.settings.track.limits(), self.settings.track.fill_holes);
         self.with_network(frame, |network| {
-            let mask = said.mask.as_ref().and_then(|m| SquareMask::of_logits(&m.data, m.side, spec.image_side));
+            let mask = said.mask.as_ref().and_then(|m| SquareMask::from_logits(&m.data, m.side, spec.image_side));
             if let Some(mask) = mask {
                 let answer = track.mask(network, position, &frame.embedding, &mask)?;
                 if said.prompt.points.is_empty() && said.prompt.bbox.is_none() {

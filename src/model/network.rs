@@ -8,8 +8,8 @@ use super::embedding::Embedding;
 use super::error::Error;
 use crate::prompt::Prompt;
 
-/// Most conditioning frames that take part in the memory attention of a frame, whatever a tracker's limits are. TensorRT's
-/// engines are built for this number.
+/// Most conditioning frames that take part in the memory attention of a frame, whatever a tracker's limits are.
+/// TensorRT's engines are built for this number.
 pub const MAX_CONDITIONING: usize = 16;
 
 /// The spatial memory of one frame: the features of the frame and the mask of the object on it. `[N, C]` tokens, row by
@@ -49,8 +49,8 @@ impl MemorySpec {
 /// Memories that condition the current frame. Neither list is empty: an object without memories cannot be followed.
 #[derive(Debug, Clone, Default)]
 pub struct Memories {
-    /// Spatial memories, each with its row of the table of temporal encodings: 0 for the previous frame, `frames - 1` for
-    /// every conditioning frame.
+    /// Spatial memories, each with its row of the table of temporal encodings: 0 for the previous frame, `frames - 1`
+    /// for every conditioning frame.
     pub spatial: Vec<(SpatialMemory, usize)>,
     /// Object pointers, each with its distance in frames divided by the largest distance (`pointers - 1`).
     pub pointers: Vec<(ObjectPointer, f32)>,
@@ -90,15 +90,16 @@ impl std::ops::AddAssign for StepTimings {
 pub trait Network {
     fn spec(&self) -> MemorySpec;
 
-    /// Runs the mask decoder on a frame (`_forward_sam_heads` of the reference). With `memories`, the frame is conditioned
-    /// on them first; `None` is an object's first prompt. Tracking passes a prompt without points, box and mask.
+    /// Runs the mask decoder on a frame (`_forward_sam_heads` of the reference). With `memories`, the frame is
+    /// conditioned on them first; `None` is an object's first prompt. Tracking passes a prompt without points, box and
+    /// mask.
     ///
-    /// With `multimask` the result is the candidate of the highest predicted IoU, with its own pointer. Otherwise it is the
-    /// single mask, or the best candidate if the single mask is not stable, with the pointer of the single mask in both
-    /// cases.
+    /// With `multimask` the result is the candidate of the highest predicted IoU, with its own pointer. Otherwise it is
+    /// the single mask, or the best candidate if the single mask is not stable, with the pointer of the single mask in
+    /// both cases.
     ///
-    /// The mask is the decoder's, whatever the object score. The pointer is the pointer for "no object" if the score is not
-    /// above 0.
+    /// The mask is the decoder's, whatever the object score. The pointer is the pointer for "no object" if the score is
+    /// not above 0.
     ///
     /// # Errors
     /// [`Error::Session`] or [`Error::OutOfMemory`] if ONNX Runtime fails, [`Error::ForeignEmbedding`] if another model
@@ -111,17 +112,17 @@ pub trait Network {
         multimask: bool,
     ) -> Result<Heads, Error>;
 
-    /// Returns the pointer, `[C]`, of an object whose mask is given (`_use_mask_as_output`). `mask` is
-    /// `[image_side, image_side]` of 0 or 1; learnt weights make it smaller, and the decoder runs on the frame as the image
-    /// encoder made it. An empty mask gives the pointer for "no object".
+    /// Returns the pointer, `[C]`, of an object whose mask is given (`_use_mask_as_output`). `mask` is `[image_side,
+    /// image_side]` of 0 or 1; learnt weights make it smaller, and the decoder runs on the frame as the image encoder
+    /// made it. An empty mask gives the pointer for "no object".
     ///
     /// # Errors
     /// As [`Network::heads`], and [`Error::Tensor`] if `mask` has another size.
     fn pointer_of_mask(&mut self, frame: &Embedding, mask: &[f32]) -> Result<Vec<f32>, Error>;
 
     /// Encodes the spatial memory of a frame with the object's low-resolution logits on it (`_encode_new_memory`). Also
-    /// returns the time that it took, in milliseconds. With `binarize`, for masks of prompted frames, cells above 0 count as
-    /// 1 and all others as 0; otherwise the sigmoid of the logits counts.
+    /// returns the time that it took, in milliseconds. With `binarize`, for masks of prompted frames, cells above 0
+    /// count as 1 and all others as 0; otherwise the sigmoid of the logits counts.
     ///
     /// # Errors
     /// As [`Network::heads`], and [`Error::Tensor`] if `mask` has another size.

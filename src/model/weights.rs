@@ -46,8 +46,8 @@ impl<'a> Weights<'a> {
         Ok(view.data().chunks_exact(4).map(value).collect())
     }
 
-    /// Returns the first dimension of a parameter, for sizes that only the file defines. None if the parameter is missing
-    /// or has no values.
+    /// Returns the first dimension of a parameter, for sizes that only the file defines. None if the parameter is
+    /// missing or has no values.
     pub fn rows(&self, name: &str) -> Option<usize> {
         let view = self.tensors.tensor(name).or_else(|_| self.tensors.tensor(&format!("prompt_encoder.{name}")));
         view.ok().and_then(|v| v.shape().first().copied()).filter(|&rows| rows > 0)

@@ -1,8 +1,8 @@
-//! Mask up-sampling along one axis, as a sparse linear operator.
+//! Up-sampling of masks along one axis, as a sparse linear operator.
 //!
 //! Bilinear interpolation is separable and linear, and so is the composition of SAM's two steps (low resolution ->
-//! model's square -> crop -> image). So each column (row) of the image depends on a few neighbouring columns (rows) of
-//! the low-resolution mask, with weights that only depend on the sizes.
+//! model's square -> crop -> image). Each column (row) of the image therefore depends on a few neighbouring columns
+//! (rows) of the low-resolution mask, with weights that depend on the sizes alone.
 
 /// Two neighbouring samples and the weight of the second.
 #[derive(Debug, Clone, Copy)]
@@ -12,8 +12,8 @@ struct Pair {
     fraction: f32,
 }
 
-/// `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` along one axis
-/// (`aten/src/ATen/native/UpSample.h`, `area_pixel_compute_source_index`), in its own precision.
+/// Returns the samples of `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` along one axis
+/// (`aten/src/ATen/native/UpSample.h`, `area_pixel_compute_source_index`), in the reference's own precision.
 fn bilinear(from: usize, to: usize) -> impl Iterator<Item = Pair> {
     let scale = from as f32 / to as f32;
     (0..to).map(move |i| {
@@ -27,28 +27,28 @@ fn bilinear(from: usize, to: usize) -> impl Iterator<Item = Pair> {
     })
 }
 
-/// For each position of the image, which cells of the low-resolution mask it is made of.
+/// The cells of the low-resolution mask, and their weights, for each position of the image along one axis.
 #[derive(Debug, Clone)]
 pub(super) struct AxisTaps {
-    /// Cells that each position looks at; all positions have the same number.
+    /// Number of cells of each position, the same for all positions.
     pub taps: usize,
-    /// The first cell of each position; never decreases, and `first + taps` is within the mask.
+    /// First cell of each position, in ascending order. `first + taps` lies within the mask.
     pub first: Vec<usize>,
-    /// `taps` weights for each position; none is negative, together they are 1.
+    /// `taps` weights for each position. No weight is negative, and their sum is 1.
     pub weights: Vec<f32>,
 }
 
-/// The cells of a position and their weights: two for each of two neighbours in the square between the steps.
+/// The cells of a position and their weights: two cells for each of two neighbours in the square between the steps.
 type Cells = [(usize, f32); 4];
 
 impl AxisTaps {
-    /// One step: `cells` -> `positions`.
+    /// Makes the operator of one step: `cells` -> `positions`.
     pub fn direct(cells: usize, positions: usize) -> Self {
         let both = |p: Pair| [(p.low, 1.0 - p.fraction), (p.high, p.fraction), (p.low, 0.0), (p.low, 0.0)];
         Self::new(cells, bilinear(cells, positions).map(both).collect())
     }
 
-    /// Two steps: `cells` -> `square`, of which the first `content` are kept -> `positions`.
+    /// Makes the operator of two steps: `cells` -> `square`, cropped to the first `content` -> `positions`.
     pub fn composed(cells: usize, square: usize, content: usize, positions: usize) -> Self {
         let first_step: Vec<Pair> = bilinear(cells, square).take(content).collect();
         let compose = |outer: Pair| {
@@ -62,31 +62,32 @@ impl AxisTaps {
     }
 
     fn new(cells: usize, positions: Vec<Cells>) -> Self {
-        let weighty = |cells: &Cells| {
+        let weighted_span = |cells: &Cells| {
             let mut span = (usize::MAX, 0);
             for (cell, _) in cells.iter().filter(|(_, weight)| *weight != 0.0) {
                 span = (span.0.min(*cell), span.1.max(*cell));
             }
             span
         };
-        let taps = positions.iter().map(weighty).map(|(low, high)| high + 1 - low).max().unwrap_or(1);
+        let taps = positions.iter().map(weighted_span).map(|(low, high)| high + 1 - low).max().unwrap_or(1);
         let mut first = Vec::with_capacity(positions.len());
         let mut weights = vec![0.0; positions.len() * taps];
-        for (own, weights) in positions.iter().zip(weights.chunks_exact_mut(taps)) {
-            let start = weighty(own).0.min(cells - taps);
+        for (cells_of_position, weights) in positions.iter().zip(weights.chunks_exact_mut(taps)) {
+            let start = weighted_span(cells_of_position).0.min(cells - taps);
             first.push(start);
-            for (cell, weight) in own.iter().filter(|(_, weight)| *weight != 0.0) {
+            for (cell, weight) in cells_of_position.iter().filter(|(_, weight)| *weight != 0.0) {
                 weights[cell - start] += weight;
             }
         }
         AxisTaps { taps, first, weights }
     }
 
-    /// First cell and weights of a position.
+    /// Returns the first cell and the weights of a position.
     pub fn at(&self, position: usize) -> (usize, &[f32]) {
         (self.first[position], &self.weights[position * self.taps..][..self.taps])
     }
 
+    /// Returns the number of positions.
     pub fn len(&self) -> usize {
         self.first.len()
     }
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_case_has_three_taps() {
+    fn sam_at_1280_pixels_has_three_taps_and_sam_2_two() {
         assert_eq!(AxisTaps::composed(256, 1024, 1024, 1280).taps, 3);
         assert_eq!(AxisTaps::direct(256, 1280).taps, 2);
     }

@@ -1,9 +1,9 @@
-//! Bilinear demosaicing: each missing colour is the mean of its two or four nearest samples, as in OpenCV's
-//! `cvtColor(COLOR_Bayer*2RGB)`. At the border, where OpenCV repeats the next row, the mosaic is mirrored.
+//! Bilinear demosaicing: a missing colour is the mean of its two or four nearest samples, as in OpenCV's
+//! `cvtColor(COLOR_Bayer*2RGB)`. At the border the mosaic is mirrored, where OpenCV repeats the next row.
 
 use image::RgbImage;
 
-/// Which pixels of the mosaic are red: the parity of their column and row.
+/// Positions of the red pixels of a mosaic: the parity of their columns and rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pattern {
     red_x: usize,
@@ -11,7 +11,7 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
-    /// By the colours of the first 2x2 pixels, row by row, as in the names of the encodings.
+    /// Parses the colours of the first 2x2 pixels, row by row, as the names of the encodings give them.
     pub fn from_name(name: &str) -> Option<Pattern> {
         let (red_x, red_y) = match name {
             "rggb" => (0, 0),
@@ -24,19 +24,19 @@ impl Pattern {
     }
 }
 
-/// `mosaic` has one byte per pixel and rows of `step` bytes; `out` gives the size, at least 2x2 pixels.
+/// Demosaics into `out`, which has at least 2x2 pixels. `mosaic` has one byte per pixel in rows of `step` bytes.
 pub(super) fn demosaic(mosaic: &[u8], step: usize, pattern: Pattern, out: &mut RgbImage) {
     let (width, height) = (out.width() as usize, out.height() as usize);
     let row = |y: usize| &mosaic[y * step..y * step + width];
     for (y, out_row) in out.chunks_exact_mut(width * 3).enumerate() {
-        let (above, here, below) = (row(mirror_before(y)), row(y), row(mirror_after(y, height)));
+        let (above, current, below) = (row(mirror_before(y)), row(y), row(mirror_after(y, height)));
         let red_row = y % 2 == pattern.red_y;
         for (x, o) in out_row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
             let (l, r) = (mirror_before(x), mirror_after(x, width));
-            let centre = here[x];
-            let across = || mean2(here[l], here[r]);
+            let centre = current[x];
+            let across = || mean2(current[l], current[r]);
             let along = || mean2(above[x], below[x]);
-            let cross = || mean4(here[l], here[r], above[x], below[x]);
+            let cross = || mean4(current[l], current[r], above[x], below[x]);
             let corners = || mean4(above[l], above[r], below[l], below[r]);
             *o = match (red_row, x % 2 == pattern.red_x) {
                 (true, true) => [centre, cross(), corners()],

@@ -1,33 +1,35 @@
-//! Where a mask is drawn before its tight box is known.
+//! The part of the image that a mask is drawn into before its tight box is known.
 
 use super::columns::BLOCK;
 use super::mask::{PixelRect, tighten};
 
-/// Whole blocks of a part of the image; 0 where nothing was drawn.
+/// A part of the image in whole blocks of pixels, 255 inside the mask and 0 outside.
 pub(super) struct Canvas {
-    /// Position in the image, in pixels.
+    /// Left column in the image, in pixels.
     x: usize,
+    /// Top row in the image, in pixels.
     y: usize,
-    /// In pixels, a multiple of the block's.
+    /// Width in pixels, a multiple of [`BLOCK`].
     width: usize,
     data: Vec<u8>,
 }
 
 impl Canvas {
-    /// For blocks `blocks.0..blocks.1` of rows `rows.0..rows.1`; without any when either is empty.
+    /// Makes a canvas of the blocks `blocks.0..blocks.1` in the rows `rows.0..rows.1`, without pixels if either is
+    /// empty.
     pub fn new(blocks: (usize, usize), rows: (usize, usize)) -> Self {
         let width = blocks.1.saturating_sub(blocks.0) * BLOCK;
         let height = rows.1.saturating_sub(rows.0);
         Canvas { x: blocks.0.saturating_mul(BLOCK), y: rows.0, width, data: vec![0; width * height] }
     }
 
-    /// Row `y` of the image from a block on.
+    /// Returns row `y` of the image from a block on.
     #[inline(always)]
     pub fn row(&mut self, y: usize, block: usize) -> &mut [u8] {
         &mut self.data[(y - self.y) * self.width + block * BLOCK - self.x..]
     }
 
-    /// The tight box of what was drawn, and that part, row by row.
+    /// Returns the tight box of the mask in the image, and the pixels in the box, row by row.
     #[inline(always)]
     pub fn tighten(self) -> (Option<PixelRect>, Vec<u8>) {
         let (bbox, cropped) = tighten(self.data, self.width);
@@ -51,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_drawn_is_nothing() {
+    fn an_empty_mask_has_no_box() {
         assert_eq!(Canvas::new((1, 2), (3, 5)).tighten(), (None, Vec::new()));
         assert_eq!(Canvas::new((usize::MAX, 0), (usize::MAX, 0)).tighten(), (None, Vec::new()));
     }

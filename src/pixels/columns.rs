@@ -1,20 +1,21 @@
-//! The columns of a mask's image in blocks, and rows of low-resolution cells at those columns.
+//! The columns of the image in blocks, and rows of low-resolution cells interpolated to these columns.
 
 use super::axis::AxisTaps;
 use super::levels::Sides;
 
-/// Pixels of a row that are decided together: two registers of AVX2, four of SSE or NEON.
+/// Number of pixels of a row that are compared together: two registers of AVX2, four of SSE or NEON.
 pub(super) const BLOCK: usize = 16;
 
 /// The columns of the image in blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
     taps: usize,
-    /// The cells that each block looks at.
+    /// The cells of each block.
     pub cells: Vec<Span>,
-    /// For each block the first cell of each pixel.
+    /// The first cell of each pixel, block by block.
     first: Vec<[usize; BLOCK]>,
-    /// For each block and tap the weights. Behind the image's edge they are not numbers: nothing there is ever inside.
+    /// The weights of the pixels, block by block and tap by tap. Pixels beyond the edge of the image have NaN: no
+    /// comparison finds them inside.
     weights: Vec<[f32; BLOCK]>,
 }
 
@@ -40,12 +41,12 @@ impl Columns {
         Columns { taps, cells, first: firsts, weights }
     }
 
-    /// How many blocks.
+    /// Returns the number of blocks.
     pub fn len(&self) -> usize {
         self.cells.len()
     }
 
-    /// A row of cells at the columns of a block.
+    /// Interpolates a row of cells to the columns of a block.
     #[inline(always)]
     fn expand(&self, row: &[f32], block: usize) -> [f32; BLOCK] {
         let first = &self.first[block];
@@ -63,18 +64,18 @@ impl Columns {
     }
 }
 
-/// Neighbouring cells, read eight at a time.
+/// A range of neighbouring cells, which is read eight cells at a time.
 #[derive(Debug, Clone)]
 pub(super) struct Span {
     start: usize,
-    /// Whole words before the last.
+    /// Number of whole words before the last word.
     words: usize,
-    /// Which cells of the last word are meant.
+    /// Bit mask of the cells of the last word.
     last: u64,
 }
 
 impl Span {
-    /// What a row must have behind its last cell.
+    /// Number of values that a row must have after its last cell.
     pub const SPARE: usize = 8;
 
     fn new(start: usize, end: usize) -> Self {
@@ -83,7 +84,8 @@ impl Span {
         Span { start, words, last: u64::MAX >> (64 - 8 * (count - 8 * words)) }
     }
 
-    /// The sides of all cells together, from those of a row and [`Self::SPARE`] more.
+    /// Returns the sides of all cells together. `row` is the sides of a row of cells, followed by [`Self::SPARE`]
+    /// values.
     #[inline(always)]
     pub fn sides(&self, row: &[Sides]) -> Sides {
         let row = row[self.start..].as_chunks::<8>().0;
@@ -95,21 +97,21 @@ impl Span {
     }
 }
 
-/// Rows of cells at the columns of the image, each block made once, and only where it is asked for.
+/// Rows of cells interpolated to the columns of the image. A block is computed once, when it is first needed.
 pub(super) struct Expanded<'a> {
     columns: &'a Columns,
-    /// The low-resolution logits, `side` in a row.
+    /// The low-resolution logits, `[side, side]`.
     low: &'a [f32],
     side: usize,
-    /// Rows of cells that a row of the image looks at.
+    /// Number of rows of cells of each row of the image.
     taps: usize,
-    /// The first of the rows of cells that are looked at now.
+    /// First row of cells of the current band.
     first: usize,
-    /// Where each of them lies.
+    /// Starts of the rows of cells of the current band in `lines`.
     slots: Vec<usize>,
-    /// `[row % taps][block]`.
+    /// Interpolated cells, `[row % taps][block]`.
     lines: Vec<[f32; BLOCK]>,
-    /// Of which row of cells each line is.
+    /// The row of cells that each line belongs to.
     rows: Vec<usize>,
 }
 
@@ -119,17 +121,17 @@ impl<'a> Expanded<'a> {
         Expanded { columns, low, side, taps, first: 0, slots: Vec::with_capacity(taps), lines, rows }
     }
 
-    /// Looks at the rows of cells from `first` on.
+    /// Starts a band of rows of the image, whose first row of cells is `first`.
     #[inline(always)]
-    pub fn look_at(&mut self, first: usize) {
+    pub fn start_band(&mut self, first: usize) {
         self.first = first;
         self.slots.clear();
         self.slots.extend((first..first + self.taps).map(|row| row % self.taps * self.columns.len()));
     }
 
-    /// Makes what is missing of a block.
+    /// Interpolates the rows of cells of a block that are not computed yet.
     #[inline(always)]
-    pub fn make(&mut self, block: usize) {
+    pub fn prepare(&mut self, block: usize) {
         for (row, slot) in (self.first..).zip(&self.slots) {
             let slot = slot + block;
             if self.rows[slot] != row {
@@ -139,7 +141,7 @@ impl<'a> Expanded<'a> {
         }
     }
 
-    /// The weighted sum of a block's rows.
+    /// Returns the weighted sum of the rows of a prepared block.
     #[inline(always)]
     pub fn blend(&self, weights: &[f32], block: usize) -> [f32; BLOCK] {
         let mut sums = [0.0; BLOCK];
@@ -157,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_the_cells_from_its_start_to_its_end() {
+    fn a_span_covers_the_cells_from_its_start_to_its_end() {
         let row: Vec<Sides> = (0..40).map(|i| if i < 32 { 1 << (i % 6) } else { 0 }).collect();
         for start in 0..32 {
             for end in start + 1..=32 {

@@ -2,9 +2,9 @@
 
 use super::mask::Mask;
 
-/// A closed line around inside pixels, or around a hole in them. Its corners are corners of pixels: (0, 0) is the top-left
-/// corner of the image, (width, height) its bottom-right one. The inside lies to the right of the way, so that outer
-/// contours go clockwise on the screen and holes the other way. The last corner is joined to the first.
+/// A closed line around inside pixels, or around a hole in them. Its corners are corners of pixels: (0, 0) is the
+/// top-left corner of the image, (width, height) its bottom-right one. The inside lies to the right of the way, so that
+/// outer contours go clockwise on the screen and holes the other way. The last corner is joined to the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contour {
     pub corners: Vec<(u32, u32)>,

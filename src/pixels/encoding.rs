@@ -1,8 +1,8 @@
 //! `sensor_msgs/Image` encodings to RGB.
 //!
-//! Meaning of the names: `sensor_msgs/image_encodings.hpp`; colours of `8UC3` and `8UC4` as OpenCV stores them (BGR,
-//! BGRA), which is what `cv_bridge` publishes under these names. Sixteen bits become eight by full range
-//! (65535 -> 255, rounded), as `cv_bridge` scales. Alpha is dropped.
+//! The names are defined in `sensor_msgs/image_encodings.hpp`. The channels of `8UC3` and `8UC4` are in OpenCV's order
+//! (BGR, BGRA), as `cv_bridge` publishes them. Samples of 16 bits are scaled to 8 bits by the full range (65535 -> 255,
+//! rounded), as in `cv_bridge`. Alpha is dropped.
 
 use image::RgbImage;
 
@@ -10,25 +10,25 @@ use super::bayer::{self, Pattern};
 use super::error::{PixelError, check_size};
 use super::yuv::{self, Packed422};
 
-/// A `sensor_msgs/Image` without ROS.
+/// The fields of a `sensor_msgs/Image`.
 #[derive(Debug, Clone, Copy)]
 pub struct RawImage<'a> {
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// Bytes from one row to the next; rows may end in padding.
+    /// Bytes from the start of a row to the start of the next; rows may end in padding.
     pub step: u32,
     /// A name of `sensor_msgs/image_encodings.hpp`, such as `rgb8`.
     pub encoding: &'a str,
     /// Byte order of samples wider than a byte.
     pub big_endian: bool,
-    /// Exactly the rows: `step * height` bytes (half as many again for nv12 and nv21, three times for nv24).
+    /// The rows: exactly `step * height` bytes (1.5 times as many for nv12 and nv21, 3 times for nv24).
     pub data: &'a [u8],
 }
 
-/// The encodings that [`decode_raw`] reads.
-pub const KNOWN_ENCODINGS: &[&str] = &[
+/// Encodings that [`decode_raw`] converts.
+pub const SUPPORTED_ENCODINGS: &[&str] = &[
     "rgb8",
     "bgr8",
     "rgba8",
@@ -60,17 +60,17 @@ pub const KNOWN_ENCODINGS: &[&str] = &[
     "bayer_grbg16",
 ];
 
-/// How the bytes of an encoding lie.
+/// Memory layout of an encoding.
 #[derive(Debug, Clone, Copy)]
 enum Layout {
-    /// Interleaved samples of `bytes` bytes each; `rgb` says which of the `channels` is red, green, blue.
+    /// Interleaved samples of `bytes` bytes each; `rgb` are the indices of red, green and blue among the `channels`.
     Interleaved {
         channels: usize,
         bytes: usize,
         rgb: [usize; 3],
     },
     Packed422(Packed422),
-    /// A plane of Y, then a plane of interleaved chroma: for each 2x2 pixels (`full` false) or for each pixel.
+    /// A plane of luma, then a plane of interleaved chroma: for each pixel (`full`), or for each 2x2 pixels.
     TwoPlanes {
         v_first: bool,
         full: bool,
@@ -108,19 +108,27 @@ fn layout_of(encoding: &str) -> Option<Layout> {
     }
 }
 
-/// Reads an image message as RGB, row by row, honouring `step` and byte order.
+/// Converts an image message to RGB. `step` and byte order are taken into account.
 ///
 /// # Errors
-/// What does not fit together (see [`PixelError`]): nothing is guessed.
+/// * [`PixelError::UnknownEncoding`] if the encoding is none of [`SUPPORTED_ENCODINGS`].
+/// * [`PixelError::Empty`], [`PixelError::TooLarge`], [`PixelError::OddSize`], [`PixelError::MosaicTooSmall`] for a
+///   size that the encoding cannot have.
+/// * [`PixelError::StepTooSmall`], [`PixelError::SizeMismatch`] if the step or the amount of data does not fit the
+///   size.
 pub fn decode_raw(raw: &RawImage) -> Result<RgbImage, PixelError> {
     let layout = layout_of(raw.encoding).ok_or_else(|| PixelError::UnknownEncoding {
         encoding: raw.encoding.to_owned(),
-        known: KNOWN_ENCODINGS.join(", "),
+        expected: SUPPORTED_ENCODINGS.join(", "),
     })?;
     check_size(raw.width, raw.height)?;
     let (width, height) = (u64::from(raw.width), u64::from(raw.height));
-    let odd =
-        |what| PixelError::OddSize { encoding: raw.encoding.to_owned(), width: raw.width, height: raw.height, what };
+    let odd = |dimension| PixelError::OddSize {
+        encoding: raw.encoding.to_owned(),
+        width: raw.width,
+        height: raw.height,
+        dimension,
+    };
     let mut out = RgbImage::new(raw.width, raw.height);
     match layout {
         Layout::Interleaved { channels, bytes, rgb } => {
@@ -181,7 +189,7 @@ pub fn decode_raw(raw: &RawImage) -> Result<RgbImage, PixelError> {
     Ok(out)
 }
 
-/// Checks `step` and the amount of data for `rows` rows of `row_bytes` bytes; returns `row_bytes`.
+/// Checks that `step` and the amount of data fit `rows` rows of `row_bytes` bytes. Returns `row_bytes`.
 pub(super) fn check_rows(raw: &RawImage, row_bytes: u64, rows: u64) -> Result<usize, PixelError> {
     if u64::from(raw.step) < row_bytes {
         return Err(PixelError::StepTooSmall {
@@ -204,7 +212,7 @@ pub(super) fn check_rows(raw: &RawImage, row_bytes: u64, rows: u64) -> Result<us
     Ok(row_bytes as usize)
 }
 
-/// The rows without their padding. Only after [`check_rows`].
+/// Returns the rows without their padding. [`check_rows`] must have accepted the image.
 pub(super) fn rows<'a>(raw: &RawImage<'a>, row_bytes: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     raw.data.chunks_exact((raw.step as usize).max(1)).map(move |row| &row[..row_bytes])
 }
@@ -242,7 +250,7 @@ fn interleaved16(row: &[u8], channels: usize, rgb: [usize; 3], big_endian: bool,
     }
 }
 
-/// Full range: 0 -> 0, 65535 -> 255, rounded to the nearest.
+/// Scales a sample by the full range: 0 -> 0, 65535 -> 255, rounded to the nearest.
 fn to_eight_bits(sample: [u8; 2], big_endian: bool) -> u8 {
     let value = if big_endian { u16::from_be_bytes(sample) } else { u16::from_le_bytes(sample) };
     ((u32::from(value) + 128) / 257) as u8

@@ -1,8 +1,8 @@
-//! Every encoding, with and without padding, and every way to get it wrong.
+//! Every encoding with and without padding, and every inconsistent image.
 
 use super::*;
 
-/// A `width` x 2 image whose rows are `row`, padded to `step` with bytes that would be seen.
+/// Returns `rows` rows of `row`, each followed by `padding` bytes that would change the result, and the step.
 fn padded(row: &[u8], rows: usize, padding: usize) -> (Vec<u8>, u32) {
     let mut data = Vec::new();
     for _ in 0..rows {
@@ -12,7 +12,7 @@ fn padded(row: &[u8], rows: usize, padding: usize) -> (Vec<u8>, u32) {
     (data, (row.len() + padding) as u32)
 }
 
-/// Decodes two equal rows with 0 and 5 bytes of padding and returns the first row.
+/// Decodes two equal rows with 0 and 5 bytes of padding. Returns the first row.
 fn decode(encoding: &str, width: u32, big_endian: bool, row: &[u8]) -> Vec<u8> {
     let mut results = Vec::new();
     for padding in [0, 5] {
@@ -63,7 +63,7 @@ fn sixteen_bits_of_either_byte_order() {
 }
 
 #[test]
-fn packed_yuv_has_one_chroma_for_two_pixels() {
+fn packed_yuv_has_one_chroma_sample_for_two_pixels() {
     // BT.601 limited range: white, black, and pure red (Y 81, U 90, V 240).
     for encoding in ["yuv422", "uyvy"] {
         assert_eq!(decode(encoding, 2, false, &[128, 235, 128, 16]), [255, 255, 255, 0, 0, 0]);
@@ -123,7 +123,7 @@ fn error(width: u32, height: u32, step: u32, encoding: &str, data: &[u8]) -> Pix
 }
 
 #[test]
-fn what_does_not_fit_together_is_refused_with_both_figures() {
+fn an_inconsistent_image_is_refused_with_the_sizes_found_and_expected() {
     let e = error(2, 2, 6, "rgb8", &[0; 11]);
     assert!(matches!(e, PixelError::SizeMismatch { found: 11, expected: 12, rows: 2, step: 6, .. }), "{e}");
     assert!(matches!(error(2, 2, 6, "rgb8", &[0; 13]), PixelError::SizeMismatch { found: 13, .. }));
@@ -133,14 +133,14 @@ fn what_does_not_fit_together_is_refused_with_both_figures() {
     assert!(matches!(error(2, 2, 0, "mono16", &[]), PixelError::StepTooSmall { step: 0, needed: 4, .. }));
     assert!(matches!(error(0, 2, 0, "rgb8", &[]), PixelError::Empty { .. }));
     assert!(matches!(error(2, 0, 6, "rgb8", &[]), PixelError::Empty { .. }));
-    assert!(matches!(error(3, 2, 6, "yuv422", &[0; 12]), PixelError::OddSize { what: "width", .. }));
-    assert!(matches!(error(3, 2, 3, "nv21", &[0; 9]), PixelError::OddSize { what: "width", .. }));
-    assert!(matches!(error(2, 3, 2, "nv12", &[0; 9]), PixelError::OddSize { what: "height", .. }));
+    assert!(matches!(error(3, 2, 6, "yuv422", &[0; 12]), PixelError::OddSize { dimension: "width", .. }));
+    assert!(matches!(error(3, 2, 3, "nv21", &[0; 9]), PixelError::OddSize { dimension: "width", .. }));
+    assert!(matches!(error(2, 3, 2, "nv12", &[0; 9]), PixelError::OddSize { dimension: "height", .. }));
     assert!(matches!(error(1, 5, 1, "bayer_rggb8", &[0; 5]), PixelError::MosaicTooSmall { .. }));
 }
 
 #[test]
-fn an_unknown_encoding_is_refused_with_the_known_ones() {
+fn an_unknown_encoding_is_refused_with_the_supported_encodings() {
     for encoding in ["", "32FC1", "RGB8", "bayer_rggb12", "bayer_8", "bayer_é8"] {
         let e = error(1, 1, 4, encoding, &[0; 4]);
         assert!(e.to_string().contains("nv12") && e.to_string().contains("bayer_grbg8"), "{e}");
@@ -148,15 +148,15 @@ fn an_unknown_encoding_is_refused_with_the_known_ones() {
 }
 
 #[test]
-fn every_known_encoding_is_read() {
-    for encoding in KNOWN_ENCODINGS {
+fn every_supported_encoding_has_a_layout() {
+    for encoding in SUPPORTED_ENCODINGS {
         assert!(layout_of(encoding).is_some(), "{encoding}");
     }
 }
 
 #[test]
-fn absurd_figures_are_refused_without_overflow() {
-    for encoding in KNOWN_ENCODINGS {
+fn absurd_sizes_are_refused_without_overflow() {
+    for encoding in SUPPORTED_ENCODINGS {
         for (w, h, step) in [
             (u32::MAX, u32::MAX, u32::MAX),
             (u32::MAX, 1, u32::MAX),

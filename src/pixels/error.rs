@@ -1,29 +1,29 @@
-//! Why an image was refused: what was found, and what was expected.
+//! Errors of images: each names what was found and what was expected.
 
 use thiserror::Error;
 
-/// Longest side of an image that is accepted, in pixels. Larger ones are taken for a corrupt message or a
-/// decompression bomb.
+/// Longest accepted side of an image, in pixels. A longer side is the sign of a corrupt message or a decompression
+/// bomb.
 pub const MAX_SIDE: u32 = 16_384;
 
-/// Most pixels of an image that is accepted: 256 MiPx would be 768 MiB of RGB; 64 MiPx is twice an 8K frame.
+/// Most accepted pixels of an image: twice the pixels of an 8K frame, 192 MiB of RGB.
 pub const MAX_PIXELS: u64 = 64 << 20;
 
-/// Why pixels could not be read, resized or written.
+/// Errors of reading, resizing and writing pixels.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum PixelError {
-    #[error("image without pixels ({width}x{height})")]
+    #[error("image without pixels ({width}x{height}); expected at least 1x1")]
     Empty { width: u32, height: u32 },
     #[error("image of {width}x{height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS} in all are accepted")]
     TooLarge { width: u32, height: u32 },
-    #[error("unknown encoding \"{encoding}\"; known: {known}")]
-    UnknownEncoding { encoding: String, known: String },
+    #[error("unknown encoding \"{encoding}\"; expected one of {expected}")]
+    UnknownEncoding { encoding: String, expected: String },
     #[error("step of {step} bytes is smaller than a row: {width} pixels of {encoding} take {needed}")]
     StepTooSmall { step: u32, needed: u64, width: u32, encoding: String },
     #[error("{found} bytes of data, expected {expected} ({rows} rows of {step} bytes, {encoding})")]
     SizeMismatch { found: usize, expected: u64, rows: u64, step: u32, encoding: String },
-    #[error("{encoding} image of {width}x{height} pixels; its {what} must be even")]
-    OddSize { encoding: String, width: u32, height: u32, what: &'static str },
+    #[error("{encoding} image of {width}x{height} pixels; its {dimension} must be even")]
+    OddSize { encoding: String, width: u32, height: u32, dimension: &'static str },
     #[error("{encoding} image of {width}x{height} pixels; a mosaic needs at least 2x2")]
     MosaicTooSmall { encoding: String, width: u32, height: u32 },
     #[error("compressed image (format \"{format}\") starts with {start}: neither JPEG nor PNG")]
@@ -32,7 +32,7 @@ pub enum PixelError {
     Compressed { format: String, reason: String },
     #[error("encoding \"{encoding}\" is not a mask; expected mono8 (0 or 255) or 32FC1 (logits)")]
     NotAMask { encoding: String },
-    #[error("mask holds a value that is not finite, at ({x}, {y})")]
+    #[error("the mask has a value that is not finite at ({x}, {y}); expected finite logits")]
     MaskNotFinite { x: u32, y: u32 },
     #[error("buffer of {found} values, expected {expected} (3 x {side} x {side})")]
     OutputSize { found: usize, expected: usize, side: u32 },
@@ -40,7 +40,7 @@ pub enum PixelError {
     Encode(String),
 }
 
-/// Refuses images without pixels and absurdly large ones.
+/// Checks that an image has pixels, and not more than [`MAX_SIDE`] and [`MAX_PIXELS`].
 pub(crate) fn check_size(width: u32, height: u32) -> Result<(), PixelError> {
     if width == 0 || height == 0 {
         return Err(PixelError::Empty { width, height });

@@ -1,33 +1,33 @@
-//! The triangle filter of an antialiased bilinear resize along one axis, as Pillow (`precompute_coeffs` of
-//! `Resample.c`) and torch (`_upsample_bilinear2d_aa` of `UpSampleKernel.cpp`) both make it.
+//! The triangle filter of an antialiased bilinear resize along one axis, the same in Pillow (`precompute_coeffs` of
+//! `Resample.c`) and torch (`_upsample_bilinear2d_aa` of `UpSampleKernel.cpp`).
 
 use std::ops::{AddAssign, Mul};
 
-/// Values behind the end of a row that [`Filter::blend_pixels`] may load.
+/// Number of values after the end of a row that [`Filter::blend_pixels`] may load.
 pub(super) const SPARE: usize = 16;
 
-/// For each new position the samples it is a mean of. All positions have the same number of taps.
+/// The samples, and their weights, for each position of the new size. All positions have the same number of taps.
 #[derive(Debug, Default)]
 pub(super) struct Filter<W> {
     from: usize,
     to: usize,
-    /// Samples that each position looks at; not more than there are.
+    /// Number of samples of each position, at most the number of all samples.
     pub taps: usize,
-    /// The first sample of each position; never decreases, and `first + taps` is within the samples.
+    /// First sample of each position, in ascending order. `first + taps` lies within the samples.
     pub first: Vec<usize>,
     /// `taps` weights for each position.
     pub weights: Vec<W>,
 }
 
 impl<W: Copy + Default + PartialEq> Filter<W> {
-    /// Weights from `from` samples to `to` positions; nothing to do when they are those of the last call. `convert`
-    /// gets weights of a position that add up to 1.
+    /// Computes the weights from `from` samples to `to` positions. Does nothing if the sizes are those of the last
+    /// call. `convert` makes a stored weight of one of a position's weights, whose sum is 1.
     pub fn prepare(&mut self, from: usize, to: usize, convert: impl Fn(f64) -> W) {
         if (self.from, self.to) == (from, to) {
             return;
         }
         let scale = from as f64 / to as f64;
-        // Antialiasing: the triangle is as wide as a new sample, but never narrower than an old one.
+        // Antialiasing: the triangle is as wide as a new sample, and at least as wide as an old sample.
         let support = scale.max(1.0);
         let room = support.ceil() as usize * 2 + 1;
         let mut wide = vec![W::default(); room * to];
@@ -50,20 +50,20 @@ impl<W: Copy + Default + PartialEq> Filter<W> {
         (self.from, self.to) = (from, to);
     }
 
-    /// Keeps only as many taps as any position needs: samples without weight at either end are left out.
+    /// Reduces the taps to the most that any position needs, without samples of weight 0 at either end.
     fn narrow(&mut self, from: usize, wide: &[W], spans: &[(usize, usize)], room: usize) {
-        let weighty = |weights: &[W]| {
-            let some = |w: &W| *w != W::default();
-            let start = weights.iter().position(some).unwrap_or(0);
-            (start, weights.iter().rposition(some).map_or(start + 1, |end| end + 1))
+        let weighted_span = |weights: &[W]| {
+            let is_weighted = |w: &W| *w != W::default();
+            let start = weights.iter().position(is_weighted).unwrap_or(0);
+            (start, weights.iter().rposition(is_weighted).map_or(start + 1, |end| end + 1))
         };
         let rows = || wide.chunks_exact(room).zip(spans);
-        self.taps = rows().map(|(w, _)| weighty(w)).map(|(start, end)| end - start).max().unwrap_or(1);
+        self.taps = rows().map(|(w, _)| weighted_span(w)).map(|(start, end)| end - start).max().unwrap_or(1);
         self.first.clear();
         self.weights.clear();
         for (weights, (first, _)) in rows() {
-            let (start, end) = weighty(weights);
-            // At the far edge the taps begin earlier, with nothing in front.
+            let (start, end) = weighted_span(weights);
+            // At the far edge the taps begin earlier, with weights of 0.
             let begin = (first + start).min(from - self.taps);
             self.first.push(begin);
             let at = self.weights.len();
@@ -73,7 +73,7 @@ impl<W: Copy + Default + PartialEq> Filter<W> {
         }
     }
 
-    /// First sample and weights of a position.
+    /// Returns the first sample and the weights of a position.
     #[inline(always)]
     pub fn at(&self, position: usize) -> (usize, &[W]) {
         (self.first[position], &self.weights[position * self.taps..][..self.taps])
@@ -81,14 +81,14 @@ impl<W: Copy + Default + PartialEq> Filter<W> {
 }
 
 impl<W: Copy + AddAssign + Mul<Output = W>> Filter<W> {
-    /// The horizontal pass over a row of interleaved RGB with [`SPARE`] values behind its end. `finish` gets the sums
-    /// of red, green, blue and of something to be left alone: with four lanes a pixel is one vector.
+    /// Runs the horizontal pass over a row of interleaved RGB with [`SPARE`] values after its end. `finish` gets the
+    /// sums of red, green and blue, and a fourth value without meaning: with four lanes a pixel is one vector.
     #[inline(always)]
     pub fn blend_pixels<L: Copy, T>(&self, row: &[L], start: W, out: &mut [T], finish: impl Fn([W; 4]) -> T)
     where
         W: From<L>,
     {
-        // A constant number of taps unrolls the loop over them.
+        // A constant number of taps lets the compiler unroll the loop over the taps.
         match self.taps {
             2 => self.blend_taps(2, row, start, out, finish),
             3 => self.blend_taps(3, row, start, out, finish),
@@ -121,14 +121,14 @@ impl<W: Copy + AddAssign + Mul<Output = W>> Filter<W> {
     }
 }
 
-/// Adds neighbouring pixels, each with its weight.
+/// Adds neighbouring pixels to the sums, each with its weight.
 #[inline(always)]
 fn add<W, L, const TAPS: usize>(sums: &mut [W; 4], levels: &[L], weights: &[W; TAPS])
 where
     W: Copy + AddAssign + Mul<Output = W> + From<L>,
     L: Copy,
 {
-    // A window of known length: no check for each load.
+    // A window of constant length: no bounds check for each load.
     let Some(levels) = levels.first_chunk::<SPARE>() else { return };
     for (k, weight) in weights.iter().enumerate() {
         for (lane, sum) in sums.iter_mut().enumerate() {

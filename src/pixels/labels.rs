@@ -1,12 +1,12 @@
-//! Several masks in one image.
+//! One image of several masks.
 
 use super::mask::Mask;
 
-/// The image of `~/labels`: for each pixel the id of the object there, 0 for background, row by row. Where masks
-/// overlap the smaller one wins, so that a cup on a table stays visible; among equals the first.
+/// Returns the image of `~/labels`, row by row: the id of the object on each pixel, 0 for background. Where masks
+/// overlap, the smaller mask wins, so that a cup on a table stays visible; among masks of equal area the first wins.
 ///
-/// Empty without masks. Masks of another size than the first are left out. Ids above 65535 keep their low 16 bits,
-/// but never become 0.
+/// The image is empty without masks. Masks of another image size than the first mask are left out. An id above 65535 is
+/// reduced to its low 16 bits, or to 65535 if these are 0.
 pub fn label_image(masks: &[(u32, &Mask)]) -> Vec<u16> {
     let Some((_, first)) = masks.first() else { return Vec::new() };
     let mut labels = vec![0u16; first.width as usize * first.height as usize];
@@ -29,8 +29,8 @@ pub fn label_image(masks: &[(u32, &Mask)]) -> Vec<u16> {
     labels
 }
 
-/// The image of `~/mask`: 255 where any object is. Empty without masks; masks of another size than the first are
-/// left out.
+/// Returns the image of `~/mask`, row by row: 255 inside any mask. The image is empty without masks. Masks of another
+/// image size than the first mask are left out.
 pub fn union_mask(masks: &[&Mask]) -> Vec<u8> {
     let Some(first) = masks.first() else { return Vec::new() };
     let mut union = first.full();

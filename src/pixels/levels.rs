@@ -1,16 +1,17 @@
-//! On which side of the thresholds low-resolution logits are, and with them everything interpolated from them.
+//! Comparison of low-resolution logits with the levels of a mask, valid for all logits interpolated from them.
 
-/// What a few cells may become: bit `i` says that a mean of them may be not above level `i`, bit `3 + i` that it may
-/// be above. The sides of more cells are those of each, or-ed.
+/// The sides of the three levels on which a mean of some cells may lie. Bit `i`: the mean may be at or below level `i`.
+/// Bit `3 + i`: the mean may be above level `i`. The sides of a group of cells are the bitwise or of the sides of each
+/// cell.
 pub(super) type Sides = u8;
 
-/// `threshold - offset`, `threshold`, `threshold + offset`.
+/// The levels of a mask: `threshold - offset`, `threshold`, `threshold + offset`.
 pub(super) struct Levels {
-    /// What an interpolated logit is compared with.
+    /// The levels that interpolated logits are compared with.
     pub exact: [f32; 3],
-    /// A cell above is so far above the level that a mean of such cells is above it whatever was rounded.
+    /// Upper bounds: a mean of cells above the bound is above the level, whatever the rounding.
     surely_above: [f32; 3],
-    /// Likewise: not above is surely not above.
+    /// Lower bounds: a mean of cells at or below the bound is at or below the level, whatever the rounding.
     perhaps_above: [f32; 3],
 }
 
@@ -19,15 +20,17 @@ impl Levels {
     pub fn new(low: &[f32], threshold: f32, offset: f32) -> Self {
         let offset = offset.abs();
         let exact = [threshold - offset, threshold, threshold + offset];
-        // As bits, in whose order absolute values are too: a float's maximum is not vectorised. With logits that are
-        // not finite nothing is sure to be above.
+        // Absolute values are compared as bits, which have the same order, because the maximum of floats is not
+        // vectorised. If a logit is not finite, the margin is infinite and no cell is surely above a level.
         let largest = low.iter().fold((threshold.abs() + offset).to_bits(), |m, v| m.max(v.abs().to_bits()));
         let largest = f32::from_bits(largest.min(f32::INFINITY.to_bits()));
-        // Weights add up to 1 within a few roundings each, and so do the sums: 64 epsilon is far beyond all of them.
+        // The sums of the weights and of the products deviate by a few roundings. 64 epsilon is far more than all of
+        // them.
         let margin = 64.0 * f32::EPSILON * largest;
         Levels { exact, surely_above: exact.map(|l| l + margin), perhaps_above: exact.map(|l| l - margin) }
     }
 
+    /// Returns the sides on which a cell lies.
     #[inline(always)]
     pub fn sides(&self, cell: f32) -> Sides {
         let mut sides = 0;
@@ -39,13 +42,13 @@ impl Levels {
     }
 }
 
-/// How many of the levels everything is above, when that is sure.
+/// Returns the number of levels below the pixels of a group of cells. None if it may differ from pixel to pixel.
 #[inline(always)]
 pub(super) fn class(sides: Sides) -> Option<usize> {
     (sides & sides >> 3 & 7 == 0).then(|| usize::from((sides >> 3 & 1) + (sides >> 4 & 1) + (sides >> 5)))
 }
 
-/// Whether something may be above the threshold.
+/// Returns whether any pixel of a group of cells may be above the threshold.
 #[inline(always)]
 pub(super) fn may_be_inside(sides: Sides) -> bool {
     sides & 1 << 4 != 0

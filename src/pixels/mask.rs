@@ -1,6 +1,6 @@
-//! A mask in the camera's image: its tight box, and what lies in it.
+//! A mask in the camera's image: its tight box, and the pixels in the box.
 
-/// A rectangle of whole pixels.
+/// A rectangle of whole pixels of the camera's image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PixelRect {
     pub x: u32,
@@ -9,30 +9,32 @@ pub struct PixelRect {
     pub height: u32,
 }
 
-/// A mask in the camera's image. Only what lies in its tight box is stored: a detector's thousand small boxes on a
-/// large image cost little.
+/// A mask in the camera's image. Only the pixels in its tight box are stored, so that a thousand masks of small objects
+/// in a large image take little memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mask {
-    /// Size of the image.
+    /// Width of the image in pixels.
     pub width: u32,
+    /// Height of the image in pixels.
     pub height: u32,
-    /// Pixels inside.
+    /// Number of pixels inside the mask.
     pub area: u32,
-    /// The tight box; none when nothing is inside.
+    /// The tight box of the mask; none if the mask is empty.
     pub bbox: Option<PixelRect>,
-    /// The part within the tight box, row by row: 255 inside, 0 outside. Empty for an empty mask.
+    /// The pixels in the tight box, row by row: 255 inside, 0 outside. Empty if the mask is empty.
     pub cropped: Vec<u8>,
-    /// 0..1, how little the mask changes with the threshold; 0 for an empty one.
+    /// Stability score, 0 to 1: 1 if the mask does not change with the threshold. 0 for an empty mask.
     pub stability: f32,
 }
 
 impl Mask {
-    /// One with nothing inside.
+    /// Makes an empty mask of an image of `width` x `height` pixels.
     pub fn empty(width: u32, height: u32) -> Self {
         Mask { width, height, area: 0, bbox: None, cropped: Vec::new(), stability: 0.0 }
     }
 
-    /// A mask of someone else; anything but 0 is inside. None when `data` has another size. Its stability is 1.
+    /// Makes a mask of `width * height` pixels, row by row; every pixel except 0 is inside. Its stability is 1. None if
+    /// `data` has another length.
     pub fn from_data(width: u32, height: u32, data: &[u8]) -> Option<Mask> {
         if data.len() as u64 != u64::from(width) * u64::from(height) {
             return None;
@@ -43,25 +45,26 @@ impl Mask {
         Some(Mask { width, height, area, bbox, cropped, stability: 1.0 })
     }
 
+    /// Returns whether both masks belong to images of the same size.
     pub fn same_size(&self, other: &Mask) -> bool {
         (self.width, self.height) == (other.width, other.height)
     }
 
-    /// Whether the pixel is inside; false outside the image.
+    /// Returns whether a pixel is inside the mask; false outside the image.
     pub fn contains(&self, x: u32, y: u32) -> bool {
         let Some(b) = self.bbox else { return false };
         let within = (b.x..b.x + b.width).contains(&x) && (b.y..b.y + b.height).contains(&y);
         within && self.cropped[(y - b.y) as usize * b.width as usize + (x - b.x) as usize] != 0
     }
 
-    /// The whole image, `width * height`, row by row: 255 inside, 0 outside.
+    /// Returns the whole image, `width * height` pixels, row by row: 255 inside, 0 outside.
     pub fn full(&self) -> Vec<u8> {
         let mut full = vec![0; self.width as usize * self.height as usize];
         self.for_each_row(|at, row| full[at..at + row.len()].copy_from_slice(row));
         full
     }
 
-    /// Visits the rows of the tight box: where the row starts in the whole image, and its part within the box.
+    /// Calls `visit` with each row of the tight box: the index of its first pixel in the whole image, and its pixels.
     pub(super) fn for_each_row(&self, mut visit: impl FnMut(usize, &[u8])) {
         let Some(b) = self.bbox else { return };
         for (y, row) in (b.y..).zip(self.cropped.chunks_exact(b.width as usize)) {
@@ -70,7 +73,7 @@ impl Mask {
     }
 }
 
-/// The tight box of what is not 0 in rows of `width` pixels, and that part of them.
+/// Returns the tight box of the pixels that are not 0, and the pixels in the box. `data` has rows of `width` pixels.
 #[inline(always)]
 pub(super) fn tighten(mut data: Vec<u8>, width: usize) -> (Option<PixelRect>, Vec<u8>) {
     let mut columns = vec![0; width];

@@ -1,6 +1,7 @@
-//! Image encodings in, resize and normalise, masks out, overlays.
+//! Pixels: image encodings to RGB, preprocessing for the encoder, masks from logits, overlays.
 //!
-//! Everything here is plain memory: no ROS, no network, no session. Nothing panics on what a message may hold.
+//! This module works on plain memory and knows neither ROS nor ONNX Runtime. No image message and no file makes it
+//! panic.
 
 mod axis;
 mod bayer;
@@ -29,7 +30,7 @@ mod yuv;
 
 pub use compressed::decode_compressed;
 pub use contour::{Contour, contours};
-pub use encoding::{KNOWN_ENCODINGS, RawImage, decode_raw};
+pub use encoding::{RawImage, SUPPORTED_ENCODINGS, decode_raw};
 pub use error::PixelError;
 pub(crate) use error::check_size;
 pub use jpeg::{encode_jpeg, jpeg_is_whole};

@@ -1,33 +1,35 @@
-//! Pillow's antialiased bilinear resize of 8-bit RGB, bit by bit, fused with the normalisation.
+//! Pillow's antialiased bilinear resize of 8-bit RGB, identical bit by bit, fused with normalisation.
 //!
-//! SAM resizes with Pillow, and one level of difference in a pixel is a thousandth in the embedding: libraries that
-//! resize "like Pillow" with coefficients of 16 bits are not near enough. Source: `src/libImaging/Resample.c`,
+//! SAM resizes with Pillow. A difference of one level in a pixel changes the embedding by a thousandth, so that
+//! libraries with coefficients of 16 bits are not accurate enough. Source: `src/libImaging/Resample.c`,
 //! `normalize_coeffs_8bpc`, `ImagingResampleHorizontal_8bpc` and `..Vertical_8bpc`.
 //!
-//! Rows go through the horizontal pass when the vertical pass comes to them, so what lies between the two passes never
-//! leaves the first cache. It has four bytes for a pixel, the last of them unused: a pixel is one load.
+//! A row goes through the horizontal pass when the vertical pass first needs it, so that the rows between the two
+//! passes stay in the first-level cache. These rows have four bytes for a pixel, the fourth unused, so that a pixel is
+//! one load.
 
 use multiversion::multiversion;
 
 use super::filter::{Filter, SPARE};
 
-/// Fixed-point bits of a coefficient: 32 less 8 of a level and 2 of head room.
+/// Fractional bits of a coefficient: 32, less 8 for a level and 2 for head room.
 const PRECISION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (PRECISION - 1);
-/// Bytes that the vertical pass makes at a time.
+/// Number of bytes that the vertical pass computes at a time.
 const STRIP: usize = 32;
 
-/// Where the resized image goes.
+/// Destination of the resized image.
 #[derive(Debug)]
 pub(super) enum Target<'a> {
-    /// The top left corner of three planes of `side` x `side`, as `(level - mean) / std`; the rest of them becomes 0.
+    /// The top-left corner of three planes of `side` x `side`, as `(level - mean) / std`; the padding becomes 0. `norm`
+    /// is mean and std.
     Planes { out: &'a mut [f32], side: usize, norm: ([f32; 3], [f32; 3]) },
-    /// Red, green, blue of pixel after pixel.
+    /// Levels of interleaved red, green, blue.
     Levels(&'a mut [f32]),
 }
 
 impl Target<'_> {
-    /// Takes a finished row.
+    /// Writes a finished row.
     #[inline(always)]
     fn put(&mut self, y: usize, pixels: &[[u8; 4]]) {
         match self {
@@ -48,7 +50,7 @@ impl Target<'_> {
         }
     }
 
-    /// Nothing but padding comes after `height` rows.
+    /// Writes the padding after `height` rows.
     fn finish(&mut self, height: usize) {
         if let Target::Planes { out, side, .. } = self {
             out.chunks_exact_mut(*side * *side).for_each(|plane| plane[height * *side..].fill(0.0));
@@ -56,23 +58,23 @@ impl Target<'_> {
     }
 }
 
-/// Resizes images; keeps coefficients and scratch memory from one call to the next.
+/// Resizes images. It keeps coefficients and scratch memory from one call to the next.
 #[derive(Debug, Default)]
 pub(super) struct PillowResizer {
     columns: Filter<i32>,
     rows: Filter<i32>,
-    /// One row of the image, with room to load whole vectors at its end.
+    /// One row of the image, followed by [`SPARE`] bytes.
     row: Vec<u8>,
-    /// Rows after the horizontal pass, `[row % taps][width][4]`: no more than the vertical pass looks at.
+    /// Rows after the horizontal pass, `[row % taps][width][4]`: as many as the vertical pass needs at a time.
     ring: Vec<[u8; 4]>,
-    /// Where in the ring the rows lie that the vertical pass looks at.
+    /// Starts of the rows in the ring that the vertical pass needs for the current row.
     slots: Vec<usize>,
-    /// One row of the new size.
+    /// One row of the resized image.
     blended: Vec<[u8; 4]>,
 }
 
 impl PillowResizer {
-    /// Resizes `pixels` (interleaved RGB, `from`: width and height) to the size `to`, horizontally first.
+    /// Resizes `pixels`, interleaved RGB, horizontally first. `from` and `to` are width and height.
     pub fn run(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize), target: Target) {
         self.prepare(from, to);
         resize(self, pixels, from.0, to, target);
@@ -103,12 +105,12 @@ fn resize_rows(
     row.resize(from_width * 3 + SPARE, 0);
     ring.resize(rows.taps * padded, [0; 4]);
     blended.resize(padded, [0; 4]);
-    let mut ready = 0; // rows of the image that went through the horizontal pass
+    let mut ready = 0; // number of rows that went through the horizontal pass
     for y in 0..height {
         let (first, weights) = rows.at(y);
         while ready < first + rows.taps {
             row[..from_width * 3].copy_from_slice(&pixels[ready * from_width * 3..][..from_width * 3]);
-            columns.blend_pixels(row, HALF, &mut ring[ready % rows.taps * padded..][..width], cut_pixel);
+            columns.blend_pixels(row, HALF, &mut ring[ready % rows.taps * padded..][..width], pixel_from_sums);
             ready += 1;
         }
         slots.clear();
@@ -119,7 +121,7 @@ fn resize_rows(
     target.finish(height);
 }
 
-/// A new row, from the rows at `slots` of the ring.
+/// Computes a row of the resized image from the rows at `slots` of the ring.
 #[inline(always)]
 fn vertical(ring: &[[u8; 4]], slots: &[usize], weights: &[i32], out: &mut [[u8; 4]]) {
     let (ring, out) = (ring.as_flattened(), out.as_flattened_mut());
@@ -132,12 +134,12 @@ fn vertical(ring: &[[u8; 4]], slots: &[usize], weights: &[i32], out: &mut [[u8; 
             }
         }
         for (level, sum) in out.iter_mut().zip(&sums) {
-            *level = cut(*sum);
+            *level = level_from_sum(*sum);
         }
     }
 }
 
-/// Pixels of four bytes to three lines of `(level - mean) / std`.
+/// Splits pixels of four bytes into three lines of `(level - mean) / std`.
 #[inline(always)]
 fn normalise(pixels: &[[u8; 4]], (mean, std): ([f32; 3], [f32; 3]), [red, green, blue]: [&mut [f32]; 3]) {
     for (((pixel, red), green), blue) in pixels.iter().zip(red).zip(green).zip(blue) {
@@ -148,17 +150,17 @@ fn normalise(pixels: &[[u8; 4]], (mean, std): ([f32; 3], [f32; 3]), [red, green,
     }
 }
 
-/// A sum as a level, cut at 0 and 255.
+/// Converts a fixed-point sum to a level, clamped to 0..255.
 #[inline(always)]
-fn cut(sum: i32) -> u8 {
+fn level_from_sum(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 #[inline(always)]
-fn cut_pixel(sums: [i32; 4]) -> [u8; 4] {
+fn pixel_from_sums(sums: [i32; 4]) -> [u8; 4] {
     let mut levels = [0; 4];
     for (level, sum) in levels.iter_mut().zip(sums) {
-        *level = cut(sum);
+        *level = level_from_sum(sum);
     }
     levels
 }
@@ -168,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_vector_instructions_the_result_is_the_same() {
+    fn the_result_without_vector_instructions_is_identical() {
         for (from, to, side) in [((97, 61), (64, 40), 64), ((31, 50), (40, 64), 64), ((300, 200), (33, 22), 33)] {
             let pixels: Vec<u8> = (0..from.0 * from.1 * 3).map(|i| (i * i / 7 + i) as u8).collect();
             let norm = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);

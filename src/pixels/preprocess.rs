@@ -1,4 +1,4 @@
-//! An image becomes the encoder's input tensor.
+//! Preprocessing: an image to the encoder's input tensor.
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -8,19 +8,19 @@ use super::pillow::{PillowResizer, Target};
 use super::resize::{Geometry, Resize};
 use super::stretch::Stretcher;
 
-/// What an image encoder wants.
+/// Size and normalisation of an image encoder's input.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct InputSpec {
     /// Side of the square, in pixels.
     pub side: u32,
     pub resize: Resize,
-    /// Subtracted from red, green, blue, in levels (0..255).
+    /// Means of red, green and blue, in levels (0..255), which are subtracted first.
     pub mean: [f32; 3],
-    /// What is left is divided by this, in levels.
+    /// Standard deviations of red, green and blue, in levels, which divide the differences.
     pub std: [f32; 3],
 }
 
-/// Resizes and normalises. Owns its scratch memory: frames of one size cost no allocation after the first.
+/// Resizes and normalises images. It keeps its scratch memory, so that only the first frame of a size allocates.
 #[derive(Debug)]
 pub struct Preprocessor {
     spec: InputSpec,
@@ -37,14 +37,17 @@ impl Preprocessor {
         &self.spec
     }
 
-    /// Fills `out`, `[3, side, side]` (planes of red, green, blue), and says where the image lies in it.
+    /// Fills `out`, `[3, side, side]` (planes of red, green, blue). Returns the part of the square that shows the
+    /// image.
     ///
-    /// Letterbox, as SAM (`ResizeLongestSide.apply_image`, then `Sam.preprocess`): Pillow's antialiased bilinear on
-    /// 8 bits, rounded after each pass, then normalised; the padding to the right and below is 0. Stretch, as SAM 2
-    /// (`SAM2Transforms`): torchvision's antialiased bilinear in floating point, then normalised.
+    /// Letterbox, as in SAM (`ResizeLongestSide.apply_image`, then `Sam.preprocess`): Pillow's antialiased bilinear
+    /// resize on 8 bits, rounded after each pass, then normalised; the padding to the right and at the bottom is 0.
+    /// Stretch, as in SAM 2 (`SAM2Transforms`): torchvision's antialiased bilinear resize in floating point, then
+    /// normalised.
     ///
     /// # Errors
-    /// An image without pixels or of absurd size, or `out` of another length.
+    /// [`PixelError::Empty`] or [`PixelError::TooLarge`] for the image, [`PixelError::OutputSize`] if `out` has another
+    /// length.
     pub fn run(&mut self, image: &RgbImage, out: &mut [f32]) -> Result<Geometry, PixelError> {
         let (width, height) = image.dimensions();
         check_size(width, height)?;
@@ -64,10 +67,11 @@ impl Preprocessor {
         Ok(geometry)
     }
 
-    /// The image as it lies in the square of a letterbox, without the padding: levels of red, green, blue, row by row.
+    /// Fills `out` with the content of a letterbox without its padding: `[height, width, 3]` levels of red, green,
+    /// blue.
     ///
     /// # Errors
-    /// An image without pixels or of absurd size.
+    /// [`PixelError::Empty`] or [`PixelError::TooLarge`].
     pub fn content(&mut self, image: &RgbImage, out: &mut Vec<f32>) -> Result<Geometry, PixelError> {
         let (width, height) = image.dimensions();
         check_size(width, height)?;
@@ -78,10 +82,11 @@ impl Preprocessor {
         Ok(geometry)
     }
 
-    /// The image at its own size as planes from 0 to 1, for graphs that stretch and normalise it themselves.
+    /// Fills `out` with the image at its own size, `[3, height, width]` from 0 to 1, for graphs that stretch and
+    /// normalise.
     ///
     /// # Errors
-    /// An image without pixels or of absurd size.
+    /// [`PixelError::Empty`] or [`PixelError::TooLarge`].
     pub fn planes(&self, image: &RgbImage, out: &mut Vec<f32>) -> Result<Geometry, PixelError> {
         let (width, height) = image.dimensions();
         check_size(width, height)?;

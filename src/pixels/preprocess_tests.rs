@@ -1,4 +1,4 @@
-//! The fused, vectorised passes against the same arithmetic written one value after the other.
+//! The fused, vectorised passes against the same arithmetic on one value after the other.
 
 use image::Rgb;
 
@@ -8,7 +8,7 @@ const SPEC: InputSpec =
     InputSpec { side: 8, resize: Resize::Letterbox, mean: [100.0, 50.0, 25.0], std: [2.0, 4.0, 5.0] };
 
 #[test]
-fn a_flat_image_stays_flat_and_the_padding_is_zero_in_a_buffer_used_before() {
+fn a_flat_image_stays_flat_and_the_padding_is_zero_in_a_used_buffer() {
     let image = RgbImage::from_pixel(31, 15, Rgb([110, 70, 20]));
     let mut out = vec![f32::NAN; 3 * 64];
     let geometry = Preprocessor::new(SPEC).run(&image, &mut out).unwrap();
@@ -57,7 +57,7 @@ fn an_empty_image_and_a_wrong_buffer_are_refused() {
     assert_eq!(e, PixelError::OutputSize { found: 191, expected: 192, side: 8 });
 }
 
-/// Photo-like and full of edges at once.
+/// Makes an image of gradients, edges and noise.
 fn picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let noise = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(2_246_822_519)).wrapping_mul(3_266_489_917) >> 24;
@@ -65,7 +65,7 @@ fn picture(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// The triangle filter of both libraries: first sample and weights of a position, which add up to 1.
+/// Returns the first sample and the weights of a position, of sum 1: the triangle filter of Pillow and torch.
 fn triangle(i: usize, from: usize, to: usize) -> (usize, Vec<f64>) {
     let scale = from as f64 / to as f64;
     let (support, centre) = (scale.max(1.0), (i as f64 + 0.5) * scale);
@@ -76,7 +76,7 @@ fn triangle(i: usize, from: usize, to: usize) -> (usize, Vec<f64>) {
     (first, (first..end).map(|j| weight(j) / total).collect())
 }
 
-/// One axis of `pixels`, `[to][across][3]` of `[from][across][3]`, or with the two sides exchanged.
+/// Resizes each row of `pixels` to `to` pixels.
 fn along<T: Copy>(pixels: &[Vec<[T; 3]>], to: usize, blend: impl Fn(&[f64], &[T]) -> T) -> Vec<Vec<[T; 3]>> {
     let new_row = |row: &Vec<[T; 3]>| {
         let position = |i: usize| {
@@ -93,7 +93,7 @@ fn transposed<T: Copy>(rows: Vec<Vec<[T; 3]>>) -> Vec<Vec<[T; 3]>> {
     (0..rows[0].len()).map(|x| rows.iter().map(|row| row[x]).collect()).collect()
 }
 
-/// The same arithmetic, one value after the other: resize along x, then along y, then normalise and pad.
+/// Resizes along x, then along y, then normalises and pads, one value after the other.
 fn plain<T: Copy>(
     image: &RgbImage,
     spec: &InputSpec,
@@ -117,7 +117,7 @@ fn plain<T: Copy>(
     out
 }
 
-/// Up, down, far down, one axis alone, slivers, sides that no vector divides.
+/// Width, height and side: enlarged, reduced, far reduced, one axis alone, slivers, no multiple of a vector.
 const SIZES: [(u32, u32, u32); 14] = [
     (128, 72, 102),
     (128, 72, 25),
@@ -137,7 +137,7 @@ const SIZES: [(u32, u32, u32); 14] = [
 
 #[test]
 fn letterbox_equals_the_plain_version_bit_by_bit() {
-    // Pillow's fixed point: 22 bits, half of them added, cut at 0 and 255 (`Resample.c`).
+    // Pillow's fixed point: 22 bits, rounded to the nearest, clamped to 0..255 (`Resample.c`).
     let blend = |weights: &[f64], levels: &[u8]| {
         let fixed = |w: &f64| (0.5 + w * f64::from(1 << 22)) as i32;
         let sum = weights.iter().zip(levels).fold(1 << 21, |sum, (w, level)| sum + fixed(w) * i32::from(*level));
@@ -169,7 +169,7 @@ fn stretch_equals_the_plain_version_bit_by_bit() {
 }
 
 #[test]
-fn content_is_what_the_square_of_a_letterbox_shows_before_it_is_normalised() {
+fn content_is_the_letterbox_without_padding_and_normalisation() {
     for (width, height, side) in SIZES {
         let spec = InputSpec { side, mean: [0.0; 3], std: [1.0; 3], ..SPEC };
         let mut preprocessor = Preprocessor::new(spec);

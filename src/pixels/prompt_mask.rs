@@ -1,29 +1,33 @@
-//! Masks as prompts: an image message that says which pixels, or the logits of an earlier answer.
+//! Masks as prompts: a binary image, or the logits of an earlier prediction.
 
 use super::encoding::{RawImage, check_rows, rows};
 use super::error::{PixelError, check_size};
 use super::resize::Geometry;
 
-/// Logit of a pixel that is certainly inside, in what [`MaskInput::to_low_res`] makes of a drawn mask; outside is its
-/// negative. About what SAM's own answers reach well inside an object.
-const CERTAIN: f32 = 10.0;
+/// Logit of a pixel inside a binary mask; a pixel outside has the negative logit. SAM's own logits are about as large
+/// well inside an object.
+const BINARY_LOGIT: f32 = 10.0;
 
-/// Logits beyond this count as this: sums of larger ones, and the squares within the prompt encoder, are infinite.
-const LARGEST: f32 = 1e6;
+/// Largest absolute value of a logit; larger logits are clamped. Sums of larger logits, and their squares within the
+/// prompt encoder, would be infinite.
+const MAX_LOGIT: f32 = 1e6;
 
-/// A mask that came as a prompt.
+/// A mask that was received as a prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MaskInput {
-    /// In the camera's image, row by row: 0 or 255.
+    /// Pixels of the camera's image, row by row: 0 or 255.
     Binary { width: u32, height: u32, data: Vec<u8> },
-    /// Logits, row by row, finite: of the size of the image, or in the model's own frame as they left a prediction.
+    /// Finite logits, row by row: of the camera's image, or of the model's square as a prediction returns them.
     Logits { width: u32, height: u32, data: Vec<f32> },
 }
 
 /// Reads the mask of a prompt: mono8 or 8UC1 (above 127 is inside), or 32FC1 (logits).
 ///
 /// # Errors
-/// Another encoding, sizes that do not fit together, values that are not finite.
+/// * [`PixelError::NotAMask`] for any other encoding.
+/// * [`PixelError::Empty`], [`PixelError::TooLarge`], [`PixelError::StepTooSmall`], [`PixelError::SizeMismatch`] if
+///   width, height, step and data do not fit together.
+/// * [`PixelError::MaskNotFinite`] if a logit is not finite.
 pub fn decode_mask(raw: &RawImage) -> Result<MaskInput, PixelError> {
     let RawImage { width, height, .. } = *raw;
     let bytes = match raw.encoding {
@@ -43,12 +47,12 @@ pub fn decode_mask(raw: &RawImage) -> Result<MaskInput, PixelError> {
         let (x, y) = (at as u32 % width, at as u32 / width);
         return Err(PixelError::MaskNotFinite { x, y });
     }
-    data.iter_mut().for_each(|v| *v = v.clamp(-LARGEST, LARGEST));
+    data.iter_mut().for_each(|v| *v = v.clamp(-MAX_LOGIT, MAX_LOGIT));
     Ok(MaskInput::Logits { width, height, data })
 }
 
 impl MaskInput {
-    /// Memory of its pixels.
+    /// Returns the size of the pixels in bytes.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             MaskInput::Binary { data, .. } => data.len(),
@@ -56,7 +60,7 @@ impl MaskInput {
         }
     }
 
-    /// Whether nothing is inside.
+    /// Returns whether no pixel is inside the mask.
     pub fn is_empty(&self) -> bool {
         match self {
             MaskInput::Binary { data, .. } => data.iter().all(|v| *v == 0),
@@ -64,9 +68,10 @@ impl MaskInput {
         }
     }
 
-    /// Logits for the decoder, `side * side`, row by row, in the model's frame. Logits of that size pass unchanged.
-    /// Everything else must have the size of the image, or gives none: each cell is the mean of its pixels, where a
-    /// pixel of a drawn mask counts +10 inside and -10 outside; padding is outside.
+    /// Returns low-resolution logits for the decoder, `[side, side]`, row by row, in the model's square. Logits of that
+    /// size are returned unchanged. Any other mask must have the size of the image, otherwise the result is none: each
+    /// cell is the mean of its pixels, +10 for a pixel inside a binary mask and -10 for a pixel outside. Padding is
+    /// outside.
     pub fn to_low_res(&self, geometry: &Geometry, side: usize) -> Option<Vec<f32>> {
         let (MaskInput::Binary { width, height, .. } | MaskInput::Logits { width, height, .. }) = self;
         let fits = (*width, *height) == geometry.image && side > 0;
@@ -74,16 +79,17 @@ impl MaskInput {
             MaskInput::Logits { data, .. } if (*width as usize, *height as usize) == (side, side) => Some(data.clone()),
             MaskInput::Logits { data, .. } => fits.then(|| cell_means(|i| data[i], geometry, side)),
             MaskInput::Binary { data, .. } => {
-                let logit = |i: usize| if data[i] == 0 { -CERTAIN } else { CERTAIN };
+                let logit = |i: usize| if data[i] == 0 { -BINARY_LOGIT } else { BINARY_LOGIT };
                 fits.then(|| cell_means(logit, geometry, side))
             }
         }
     }
 }
 
+/// Returns the mean logit of the pixels under each cell of the model's square, `[side, side]`.
 fn cell_means(logit: impl Fn(usize) -> f32, geometry: &Geometry, side: usize) -> Vec<f32> {
     let (width, height) = (geometry.image.0 as usize, geometry.image.1 as usize);
-    // The pixels under each cell; at least one, so that images smaller than the grid work too.
+    // The pixels under each cell, at least one: the image may be smaller than the grid.
     let spans = |image: usize, content: u32| -> Vec<Option<(usize, usize)>> {
         let scale = image as f64 * f64::from(geometry.side) / (f64::from(content) * side as f64);
         let span = |cell: usize| {
@@ -102,7 +108,7 @@ fn cell_means(logit: impl Fn(usize) -> f32, geometry: &Geometry, side: usize) ->
     for row in &rows {
         for column in &columns {
             let (Some((top, bottom)), Some((left, right))) = (row, column) else {
-                out.push(-CERTAIN);
+                out.push(-BINARY_LOGIT);
                 continue;
             };
             let row_sum = |y: usize| (y * width + left..y * width + right).map(&logit).sum::<f32>();
@@ -144,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mask_is_refused() {
+    fn images_that_are_not_masks_are_refused() {
         assert!(matches!(decode_mask(&raw(1, 1, 3, "rgb8", &[0; 3])), Err(PixelError::NotAMask { .. })));
         assert!(matches!(decode_mask(&raw(0, 1, 0, "mono8", &[])), Err(PixelError::Empty { .. })));
         assert!(matches!(decode_mask(&raw(2, 1, 4, "32FC1", &[0; 4])), Err(PixelError::StepTooSmall { .. })));
@@ -154,14 +160,14 @@ mod tests {
     }
 
     #[test]
-    fn a_drawn_mask_survives_the_way_through_the_model_frame() {
+    fn a_binary_mask_survives_the_round_trip_through_the_model_square() {
         for (w, h) in [(640u32, 480u32), (300, 700), (50, 40)] {
             for resize in [Resize::Letterbox, Resize::Stretch] {
                 let geometry = Geometry::new(w, h, 1024, resize);
                 let inside = |x: u32, y: u32| x > w / 4 && x < w / 2 && y > h / 5 && y < h / 2;
                 let data: Vec<u8> = (0..w * h).map(|i| if inside(i % w, i / w) { 255 } else { 0 }).collect();
-                let drawn = MaskInput::Binary { width: w, height: h, data: data.clone() };
-                let low = drawn.to_low_res(&geometry, 256).unwrap();
+                let binary = MaskInput::Binary { width: w, height: h, data: data.clone() };
+                let low = binary.to_low_res(&geometry, 256).unwrap();
                 let back = mask_from_low_res(&low, 256, &geometry, 0.0, 1.0);
                 let both = back.full().iter().zip(&data).filter(|(a, b)| **a > 0 && **b > 0).count();
                 let any = back.full().iter().zip(&data).filter(|(a, b)| **a > 0 || **b > 0).count();
@@ -185,8 +191,8 @@ mod tests {
         let logits = MaskInput::Logits { width: 4, height: 4, data: vec![1.0; 16] };
         assert_eq!(logits.to_low_res(&geometry, 4), Some(vec![1.0; 16]));
         assert_eq!(logits.to_low_res(&geometry, 8), None);
-        let drawn = MaskInput::Binary { width: 6, height: 8, data: vec![0; 48] };
-        assert_eq!(drawn.to_low_res(&geometry, 4), None);
+        let binary = MaskInput::Binary { width: 6, height: 8, data: vec![0; 48] };
+        assert_eq!(binary.to_low_res(&geometry, 4), None);
     }
 
     #[test]
@@ -195,6 +201,6 @@ mod tests {
         let data = (0..32).map(|i| if i % 8 < 4 { 3.0 } else { -1.0 }).collect();
         let low = MaskInput::Logits { width: 8, height: 4, data }.to_low_res(&geometry, 4).unwrap();
         assert_eq!(low[..8], [3.0, 3.0, -1.0, -1.0, 3.0, 3.0, -1.0, -1.0]);
-        assert_eq!(low[8..], [-CERTAIN; 8]);
+        assert_eq!(low[8..], [-BINARY_LOGIT; 8]);
     }
 }

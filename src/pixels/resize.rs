@@ -1,20 +1,20 @@
-//! From the camera's image to the square that a network wants: sizes and coordinates.
+//! From the camera's image to the model's square: sizes and coordinates.
 
 use serde::{Deserialize, Serialize};
 
-/// How an image is fitted into the model's square.
+/// Method of fitting an image into the model's square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
-    /// SAM: the long side becomes the square's, the rest is padding to the right and at the bottom
-    /// (`segment_anything/utils/transforms.py`, `ResizeLongestSide`).
+    /// SAM: the longer side is scaled to the side of the square. Padding fills the square to the right and at the
+    /// bottom (`segment_anything/utils/transforms.py`, `ResizeLongestSide`).
     Letterbox,
-    /// SAM 2: both sides become the square's, the aspect ratio is lost (`sam2/utils/transforms.py`,
-    /// `SAM2Transforms`).
+    /// SAM 2: both sides are scaled to the side of the square, without regard to the aspect ratio
+    /// (`sam2/utils/transforms.py`, `SAM2Transforms`).
     Stretch,
 }
 
-/// Where an image lies in the model's square.
+/// Size of an image, and the part of the model's square that shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Geometry {
     /// Width and height of the camera's image, in pixels.
@@ -27,8 +27,9 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Zero sizes are taken for 1: such images are refused where they are read, not here. A side that letterboxing
-    /// would round to nothing (an image more than twice as long as the square) keeps one pixel; SAM's own fails there.
+    /// Computes the geometry of an image of `width` x `height` pixels. A size of 0 counts as 1: decoding refuses images
+    /// without pixels. A side that the letterbox would round to 0 (the image is more than twice as long as the square)
+    /// keeps one pixel, where SAM itself fails.
     pub fn new(width: u32, height: u32, side: u32, resize: Resize) -> Self {
         let (width, height, side) = (width.max(1), height.max(1), side.max(1));
         let content = match resize {
@@ -42,11 +43,11 @@ impl Geometry {
         Geometry { image: (width, height), side, resize, content }
     }
 
-    /// A position in the camera's image as a position in the model's square, both in pixels.
+    /// Transforms a position in the camera's image to the model's square, both in pixels.
     ///
     /// SAM: `ResizeLongestSide.apply_coords`, `x * new_w / old_w`; SAM 2: `SAM2Transforms.transform_coords`,
-    /// `x / w * side`. Neither adds half a pixel here; the prompt encoder does.
-    pub fn to_model(&self, x: f32, y: f32) -> (f32, f32) {
+    /// `x / w * side`. Neither adds half a pixel here; the prompt encoder adds it.
+    pub fn model_from_image(&self, x: f32, y: f32) -> (f32, f32) {
         let map = |v: f32, content: u32, image: u32| (f64::from(v) * (f64::from(content) / f64::from(image))) as f32;
         (map(x, self.content.0, self.image.0), map(y, self.content.1, self.image.1))
     }
@@ -75,10 +76,10 @@ mod tests {
     #[test]
     fn coordinates_follow_the_rounded_size() {
         let g = Geometry::new(451, 300, 1024, Resize::Letterbox);
-        assert_eq!(g.to_model(451.0, 300.0), (1024.0, 681.0));
+        assert_eq!(g.model_from_image(451.0, 300.0), (1024.0, 681.0));
         let s = Geometry::new(640, 480, 1024, Resize::Stretch);
-        assert_eq!(s.to_model(320.0, 120.0), (512.0, 256.0));
-        assert_eq!(Geometry::new(0, 0, 0, Resize::Letterbox).to_model(0.0, 0.0), (0.0, 0.0));
+        assert_eq!(s.model_from_image(320.0, 120.0), (512.0, 256.0));
+        assert_eq!(Geometry::new(0, 0, 0, Resize::Letterbox).model_from_image(0.0, 0.0), (0.0, 0.0));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! COCO's run-length encoding, byte for byte as pycocotools writes it (cocoapi, common/maskApi.c: `rleEncode` and
+//! COCO's run-length encoding, identical to that of pycocotools (cocoapi, common/maskApi.c: `rleEncode` and
 //! `rleToString`).
 
 use super::mask::Mask;
 
-/// The lengths of the runs down the columns, the first of them outside the mask (and 0 where the first pixel is inside).
+/// Returns the lengths of the runs down the columns. The first run is outside the mask; its length is 0 if the first
+/// pixel is inside.
 pub fn coco_counts(mask: &Mask) -> Vec<u32> {
     let (mut counts, mut from, mut inside) = (Vec::new(), 0, false);
     let mut change = |at: u32, inside: &mut bool| {
@@ -28,7 +29,7 @@ pub fn coco_counts(mask: &Mask) -> Vec<u32> {
             change(end, &mut inside);
         }
     }
-    // A run that ends with the picture has no other behind it.
+    // A run that ends with the image is the last.
     let last = mask.width * mask.height - from;
     if last > 0 || counts.is_empty() {
         counts.push(last);
@@ -36,8 +37,8 @@ pub fn coco_counts(mask: &Mask) -> Vec<u32> {
     counts
 }
 
-/// The `counts` of COCO's compressed form: each run as its difference to the one before the last, in groups of five
-/// bits from the lowest, as characters from `0` on; the sixth bit says that another group follows.
+/// Returns the `counts` of COCO's compressed form. Each run is stored as its difference to the run two places before,
+/// in groups of five bits from the lowest on, as characters from `0` on. The sixth bit is set if another group follows.
 pub fn coco_string(counts: &[u32]) -> String {
     let mut text = String::new();
     for (i, &count) in counts.iter().enumerate() {

@@ -1,29 +1,32 @@
-//! SAM 2's resize: both sides to the model's, antialiased bilinear in floating point, fused with the normalisation.
+//! SAM 2's resize: both sides to the side of the square, antialiased bilinear in floating point, fused with
+//! normalisation.
 //!
-//! What torchvision's `Resize((side, side))` does on a float tensor (`aten/src/ATen/native/cpu/UpSampleKernel.cpp`,
-//! `_upsample_bilinear2d_aa`). Rows go through the horizontal pass when the vertical pass comes to them.
+//! The result is that of torchvision's `Resize((side, side))` on a float tensor
+//! (`aten/src/ATen/native/cpu/UpSampleKernel.cpp`, `_upsample_bilinear2d_aa`). A row goes through the horizontal pass
+//! when the vertical pass first needs it.
 
 use multiversion::multiversion;
 
 use super::filter::{Filter, SPARE};
 
-/// Resizes images; keeps weights and scratch memory from one call to the next.
+/// Resizes images. It keeps weights and scratch memory from one call to the next.
 #[derive(Debug, Default)]
 pub(super) struct Stretcher {
     columns: Filter<f32>,
     rows: Filter<f32>,
-    /// One row of the image as floats, with room to load four of them at its end.
+    /// One row of the image as floats, followed by [`SPARE`] values.
     levels: Vec<f32>,
-    /// That row after the horizontal pass, the last of four values unused.
+    /// The row after the horizontal pass; the fourth value of a pixel is unused.
     pixels: Vec<[f32; 4]>,
-    /// Rows after the horizontal pass, `[row % taps][3][side]`: no more than the vertical pass looks at.
+    /// Rows after the horizontal pass, `[row % taps][3][side]`: as many as the vertical pass needs at a time.
     ring: Vec<f32>,
-    /// Where in the ring the rows lie that the vertical pass looks at.
+    /// Starts of the rows in the ring that the vertical pass needs for the current line.
     slots: Vec<usize>,
 }
 
 impl Stretcher {
-    /// `(level - mean) / std` of `pixels` (interleaved RGB, `width` x `height`), as three planes of `side` x `side`.
+    /// Fills `out`, three planes of `side` x `side`, with `(level - mean) / std`. `pixels` is interleaved RGB of
+    /// `width` x `height`, `norm` is mean and std.
     pub fn run(
         &mut self,
         pixels: &[u8],
@@ -67,7 +70,7 @@ fn stretch_rows(
     levels.resize(width * 3 + SPARE, 0.0);
     pixels.resize(side, [0.0; 4]);
     ring.resize(rows.taps * 3 * side, 0.0);
-    let mut ready = 0; // rows of the image that went through the horizontal pass
+    let mut ready = 0; // number of rows that went through the horizontal pass
     for y in 0..side {
         let (first, weights) = rows.at(y);
         while ready < first + rows.taps {
@@ -87,7 +90,7 @@ fn stretch_rows(
     }
 }
 
-/// Pixels to three planes.
+/// Splits pixels into three planes.
 #[inline(always)]
 fn separate(pixels: &[[f32; 4]], planes: &mut [f32], side: usize) {
     let (red, rest) = planes.split_at_mut(side);
@@ -97,7 +100,7 @@ fn separate(pixels: &[[f32; 4]], planes: &mut [f32], side: usize) {
     }
 }
 
-/// A line of the output, from the lines at `slots` of the ring.
+/// Computes a line of the output from the lines at `slots` of the ring.
 #[inline(always)]
 fn vertical(ring: &[f32], slots: &[usize], weights: &[f32], (mean, factor): (f32, f32), out: &mut [f32]) {
     let line = |k: usize| &ring[slots[k]..][..out.len()];
@@ -133,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_vector_instructions_the_result_is_the_same() {
+    fn the_result_without_vector_instructions_is_identical() {
         for (from, side) in [((97, 61), 64), ((31, 50), 66), ((300, 200), 33)] {
             let pixels: Vec<u8> = (0..from.0 * from.1 * 3).map(|i| (i * i / 7 + i) as u8).collect();
             let norm = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]);

@@ -1,16 +1,15 @@
-//! Low-resolution logits become masks in the camera's image.
+//! Up-sampling of low-resolution logits to masks in the camera's image.
 //!
-//! SAM (`Sam.postprocess_masks`): bilinear to the model's square, crop the padding, bilinear to the image, above the
-//! threshold is inside. SAM 2 (`SAM2Transforms.postprocess_masks`): bilinear to the image in one step. The two steps
-//! are done as one (see `axis`), along x first.
+//! SAM (`Sam.postprocess_masks`): bilinear to the model's square, crop of the padding, bilinear to the image; logits
+//! above the threshold are inside. SAM 2 (`SAM2Transforms.postprocess_masks`): bilinear to the image in one step. SAM's
+//! two steps are composed into one operator (see `axis`), which runs along x first.
 //!
-//! The stability score is the one of `calculate_stability_score` (`utils/amg.py`), and like there it is counted on the
-//! up-sampled logits, pixel by pixel of the image: pixels above `threshold + offset` over pixels above
-//! `threshold - offset`.
+//! The stability score is that of `calculate_stability_score` (`utils/amg.py`), on the up-sampled logits as in the
+//! reference: the number of pixels above `threshold + offset`, divided by the number above `threshold - offset`.
 //!
-//! Most pixels need no interpolation. An interpolated logit is a mean of cells, so where all cells are on one side of a
-//! level, so are the pixels among them. The image is cut into blocks: [`BLOCK`] columns by a band of rows that look at
-//! the same cells. Blocks that are sure are filled, the others are computed.
+//! Most pixels need no interpolation. An interpolated logit is a mean of cells: if all cells are on one side of a
+//! level, so are the pixels among them. The image is divided into blocks of [`BLOCK`] columns by a band of rows with
+//! the same cells. Blocks on one side of all levels are filled, the other blocks are interpolated.
 
 use multiversion::multiversion;
 
@@ -21,20 +20,20 @@ use super::levels::{Levels, Sides, class, may_be_inside};
 use super::mask::Mask;
 use super::resize::{Geometry, Resize};
 
-/// The up-sampling for one pair of sizes: make it once for all masks of a frame.
+/// The up-sampling for one geometry. Make it once for all masks of a frame.
 #[derive(Debug, Clone)]
 pub struct MaskUpscaler {
     side: usize,
     columns: Columns,
     rows: AxisTaps,
-    /// How many rows of the image look at the same cells, band by band.
+    /// Number of rows of each band: neighbouring rows of the image with the same cells.
     bands: Vec<usize>,
     width: u32,
     height: u32,
 }
 
 impl MaskUpscaler {
-    /// `side`: cells of the low-resolution mask along each axis (256 for SAM), at least 1.
+    /// Prepares the up-sampling of `side` x `side` cells (256 for SAM, at least 1) to the image of `geometry`.
     pub fn new(side: usize, geometry: &Geometry) -> Self {
         let (width, height) = geometry.image;
         let (content_width, content_height) = geometry.content;
@@ -49,10 +48,11 @@ impl MaskUpscaler {
         MaskUpscaler { side, columns: Columns::new(&axis(content_width, width)), rows, bands, width, height }
     }
 
-    /// All logits at the size of the image, row by row: those that [`Self::mask`] decides on, bit by bit.
+    /// Returns the logits at the size of the image, row by row. [`Self::mask`] compares identical logits with the
+    /// threshold.
     ///
     /// # Panics
-    /// When `low` is not `side * side` long: the caller has the tensor's shape.
+    /// If `low` is not `side * side` long. The caller checks the shape of the tensor.
     pub fn logits(&self, low: &[f32]) -> Vec<f32> {
         assert_eq!(low.len(), self.side * self.side, "low-resolution logits are square");
         let mut out = vec![0.0; self.width as usize * self.height as usize];
@@ -60,24 +60,25 @@ impl MaskUpscaler {
         out
     }
 
-    /// Threshold, area, box and stability in one pass over the image; no full-size logits are made.
+    /// Returns the mask of `low` with its area, box and stability, in one pass over the image and without logits at the
+    /// size of the image.
     ///
     /// # Panics
-    /// When `low` is not `side * side` long: the caller has the tensor's shape.
+    /// If `low` is not `side * side` long. The caller checks the shape of the tensor.
     pub fn mask(&self, low: &[f32], threshold: f32, stability_offset: f32) -> Mask {
         assert_eq!(low.len(), self.side * self.side, "low-resolution logits are square");
         draw(self, low, threshold, stability_offset)
     }
 }
 
-/// The up-sampling of the last frame: cameras rarely change their size.
+/// The up-sampling of the last frame. Cameras rarely change the size of their images.
 #[derive(Debug, Default)]
 pub struct LastUpscaler(Option<(Geometry, MaskUpscaler)>);
 
 impl LastUpscaler {
-    /// As [`MaskUpscaler::new`], made only where the last one was another.
+    /// Returns the up-sampling of a geometry. It is made anew only if side or geometry changed.
     pub fn get(&mut self, side: usize, geometry: &Geometry) -> &MaskUpscaler {
-        self.0 = self.0.take().filter(|(known, upscaler)| known == geometry && upscaler.side == side.max(1));
+        self.0 = self.0.take().filter(|(last, upscaler)| last == geometry && upscaler.side == side.max(1));
         &self.0.get_or_insert_with(|| (*geometry, MaskUpscaler::new(side, geometry))).1
     }
 }
@@ -93,9 +94,9 @@ fn interpolate_rows(upscaler: &MaskUpscaler, low: &[f32], out: &mut [f32]) {
     let mut expanded = Expanded::new(columns, low, *side, rows.taps);
     for (y, out) in out.chunks_exact_mut(*width as usize).enumerate() {
         let (first, weights) = rows.at(y);
-        expanded.look_at(first);
+        expanded.start_band(first);
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            expanded.make(block);
+            expanded.prepare(block);
             out.copy_from_slice(&expanded.blend(weights, block)[..out.len()]);
         }
     }
@@ -118,7 +119,7 @@ fn draw_bands(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, stability_of
     let mut band = 0..0;
     for (band_height, sides) in bands.iter().zip(all_sides.chunks_exact(columns.len())) {
         band = band.end..band.end + band_height;
-        expanded.look_at(rows.first[band.start]);
+        expanded.start_band(rows.first[band.start]);
         let mut end = 0;
         for run in sides.chunk_by(|a, b| a == b) {
             let start = end;
@@ -133,7 +134,7 @@ fn draw_bands(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, stability_of
                 continue;
             }
             for block in start..end {
-                expanded.make(block);
+                expanded.prepare(block);
                 values.clear();
                 values.extend(band.clone().map(|y| expanded.blend(rows.at(y).1, block)));
                 for (above, level) in above.iter_mut().zip(levels.exact) {
@@ -154,13 +155,13 @@ fn draw_bands(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, stability_of
     Mask { width: *width, height: *height, area: above[1] as u32, bbox, cropped, stability }
 }
 
-/// For each band the sides of each block.
+/// Returns the sides of each block, `[band][block]`.
 #[inline(always)]
 fn block_sides(upscaler: &MaskUpscaler, low: &[f32], levels: &Levels) -> Vec<Sides> {
     let MaskUpscaler { side, columns, rows, bands, .. } = upscaler;
     let blocks = columns.len();
     let mut cells = vec![0; side + Span::SPARE];
-    // The sides of each block on one row of cells, of as many rows as a band looks at.
+    // The sides of each block on each row of cells of a band, `[row % taps][block]`.
     let mut kept = vec![0; rows.taps * blocks];
     let mut ready = 0;
     let mut all = vec![0; bands.len() * blocks];
@@ -188,7 +189,7 @@ fn block_sides(upscaler: &MaskUpscaler, low: &[f32], levels: &Levels) -> Vec<Sid
     all
 }
 
-/// As much of the image as the mask may reach.
+/// Returns a canvas for the blocks that may have pixels inside the mask.
 #[inline(always)]
 fn canvas(upscaler: &MaskUpscaler, all_sides: &[Sides]) -> Canvas {
     let blocks = upscaler.columns.len();
@@ -223,13 +224,13 @@ fn decide(values: &[f32; BLOCK], level: f32, inside: &mut [u8; BLOCK]) {
     }
 }
 
-/// Low-resolution logits (`side * side`, row by row) at the size of the camera's image. See [`MaskUpscaler::logits`].
+/// Returns low-resolution logits, `[side, side]`, at the size of the camera's image. See [`MaskUpscaler::logits`].
 pub fn upscale_logits(low: &[f32], side: usize, geometry: &Geometry) -> Vec<f32> {
     MaskUpscaler::new(side, geometry).logits(low)
 }
 
-/// The mask of low-resolution logits (`side * side`, row by row); `stability_offset` is 1.0 in the reference. For
-/// several masks of a frame keep a [`MaskUpscaler`].
+/// Returns the mask of low-resolution logits, `[side, side]`. `stability_offset` is 1.0 in the reference. Use a
+/// [`MaskUpscaler`] for several masks of a frame.
 pub fn mask_from_low_res(low: &[f32], side: usize, geometry: &Geometry, threshold: f32, stability_offset: f32) -> Mask {
     MaskUpscaler::new(side, geometry).mask(low, threshold, stability_offset)
 }

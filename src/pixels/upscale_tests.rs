@@ -1,9 +1,9 @@
-//! The fast pass against the plain one, and the plain one against SAM's two steps as they are written there.
+//! The blockwise pass against a plain pass, and the plain pass against SAM's two steps.
 
 use super::super::mask::PixelRect;
 use super::*;
 
-/// Smooth pseudo-random logits with both signs.
+/// Returns smooth pseudo-random logits of both signs.
 fn logits(side: usize, seed: u32, amplitude: f32) -> Vec<f32> {
     let phase = seed as f32 * 1.7;
     (0..side * side)
@@ -15,7 +15,7 @@ fn logits(side: usize, seed: u32, amplitude: f32) -> Vec<f32> {
         .collect()
 }
 
-/// `F.interpolate(mode="bilinear", align_corners=False)` on a plane, as simply as it can be written.
+/// `F.interpolate(mode="bilinear", align_corners=False)` on a plane, pixel by pixel.
 fn interpolate(plane: &[f32], (w, h): (usize, usize), (new_w, new_h): (usize, usize)) -> Vec<f32> {
     let source = |i: usize, from: usize, to: usize| {
         let s = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).max(0.0);
@@ -62,7 +62,7 @@ fn geometries() -> Vec<(usize, Geometry)> {
 }
 
 #[test]
-fn one_composed_step_is_the_two_of_sam() {
+fn one_composed_step_equals_the_two_steps_of_sam() {
     for (side, g) in geometries() {
         let low = logits(side, 3, 8.0);
         let (ours, expected) = (upscale_logits(&low, side, &g), two_steps(&low, side, &g));
@@ -72,7 +72,7 @@ fn one_composed_step_is_the_two_of_sam() {
     }
 }
 
-/// The same weights without blocks, bands and shortcuts: every pixel for itself.
+/// Interpolates each pixel alone with the same weights, without blocks and bands.
 fn plain_logits(low: &[f32], side: usize, g: &Geometry) -> Vec<f32> {
     let axis = |content: u32, image: u32| match g.resize {
         Resize::Letterbox => AxisTaps::composed(side, g.side as usize, content as usize, image as usize),
@@ -97,7 +97,7 @@ fn plain_logits(low: &[f32], side: usize, g: &Geometry) -> Vec<f32> {
     out
 }
 
-/// Everything about a mask that the fast pass gathers on its way, from full-size logits.
+/// Computes a mask with its area, box and stability from logits at the size of the image.
 fn plain_mask(logits: &[f32], g: &Geometry, threshold: f32, offset: f32) -> Mask {
     let inside: Vec<u8> = logits.iter().map(|v| if *v > threshold { 255 } else { 0 }).collect();
     let count = |level: f32| logits.iter().filter(|v| **v > level).count();
@@ -118,26 +118,26 @@ fn plain_mask(logits: &[f32], g: &Geometry, threshold: f32, offset: f32) -> Mask
     Mask { width, height, area: within.len() as u32, bbox, cropped, stability }
 }
 
-/// Compares both with the fast pass, bit by bit, as it is dispatched and without vector instructions.
-fn check(low: &[f32], side: usize, g: &Geometry, what: &str) {
+/// Compares the blockwise pass with the plain pass bit by bit, with and without vector instructions.
+fn check(low: &[f32], side: usize, g: &Geometry, name: &str) {
     let plain = plain_logits(low, side, g);
     let upscaler = MaskUpscaler::new(side, g);
     let bits = |values: &[f32]| {
         values.iter().map(|v| (v.is_nan(), if v.is_nan() { 0 } else { v.to_bits() })).collect::<Vec<_>>()
     };
-    assert!(bits(&upscaler.logits(low)) == bits(&plain), "logits of {what}: {side} {g:?}");
+    assert!(bits(&upscaler.logits(low)) == bits(&plain), "logits of {name}: {side} {g:?}");
     let mut portable = vec![0.0; plain.len()];
     interpolate_rows(&upscaler, low, &mut portable);
-    assert!(bits(&portable) == bits(&plain), "portable logits of {what}: {side} {g:?}");
+    assert!(bits(&portable) == bits(&plain), "portable logits of {name}: {side} {g:?}");
     for (threshold, offset) in [(0.0, 1.0), (0.5, -0.05), (0.0, 0.0), (-3.0, 1.0)] {
         let (mask, expected) = (upscaler.mask(low, threshold, offset), plain_mask(&plain, g, threshold, offset));
-        assert!(mask == expected, "{what}: {side} {g:?}, above {threshold} by {offset}");
+        assert!(mask == expected, "{name}: {side} {g:?}, above {threshold} by {offset}");
         let portable = draw_bands(&upscaler, low, threshold, offset);
-        assert!(portable == expected, "portable {what}: {side} {g:?}, above {threshold} by {offset}");
+        assert!(portable == expected, "portable {name}: {side} {g:?}, above {threshold} by {offset}");
     }
 }
 
-/// Pseudo-random numbers, 0..1.
+/// Returns a generator of pseudo-random numbers from 0 to 1.
 fn random(seed: u32) -> impl FnMut() -> f32 {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
     move || {
@@ -147,7 +147,7 @@ fn random(seed: u32) -> impl FnMut() -> f32 {
 }
 
 #[test]
-fn the_fast_pass_equals_the_plain_one_bit_by_bit() {
+fn the_blockwise_pass_equals_the_plain_pass_bit_by_bit() {
     for (side, g) in geometries() {
         for (seed, amplitude) in [(1, 12.0), (2, 0.08), (3, 1.0), (5, 1e30)] {
             check(&logits(side, seed, amplitude), side, &g, &format!("waves {seed}"));
@@ -156,7 +156,7 @@ fn the_fast_pass_equals_the_plain_one_bit_by_bit() {
 }
 
 #[test]
-fn masks_that_are_all_border_or_none_are_those_of_the_plain_pass() {
+fn masks_of_borders_and_flat_masks_equal_the_plain_pass() {
     for (side, g) in geometries() {
         let cells = |value: &dyn Fn(usize, usize) -> f32| -> Vec<f32> {
             (0..side * side).map(|i| value(i % side, i / side)).collect()
@@ -175,7 +175,7 @@ fn masks_that_are_all_border_or_none_are_those_of_the_plain_pass() {
 }
 
 #[test]
-fn noise_is_decided_as_by_the_plain_pass() {
+fn noise_equals_the_plain_pass() {
     for (n, (side, g)) in geometries().into_iter().enumerate() {
         for amplitude in [0.001, 1.5, 40.0] {
             let mut next = random(n as u32);
@@ -186,7 +186,7 @@ fn noise_is_decided_as_by_the_plain_pass() {
 }
 
 #[test]
-fn values_that_are_not_finite_do_not_panic_and_are_never_inside_as_nan() {
+fn values_that_are_not_finite_do_not_panic_and_nan_is_never_inside() {
     for (n, (side, g)) in geometries().into_iter().enumerate() {
         for values in
             [&[f32::NAN][..], &[f32::INFINITY], &[f32::NEG_INFINITY], &[f32::NAN, f32::INFINITY, -f32::INFINITY]]

@@ -1,4 +1,4 @@
-//! YUV to RGB: ITU-R BT.601, limited range (16..235), in the fixed point of OpenCV's `cvtColor`
+//! YUV to RGB: ITU-R BT.601, limited range (16..235), in the fixed-point arithmetic of OpenCV's `cvtColor`
 //! (`modules/imgproc/src/color_yuv.simd.hpp`), which `cv_bridge` uses.
 
 const SHIFT: i32 = 20;
@@ -9,7 +9,7 @@ const CUG: i32 = -409_993;
 const CVG: i32 = -852_492;
 const CVR: i32 = 1_673_527;
 
-/// Where the four bytes of two neighbouring pixels lie.
+/// Order of the four bytes of two neighbouring pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed422 {
     y: [usize; 2],
@@ -22,7 +22,7 @@ impl Packed422 {
     pub const YUYV: Packed422 = Packed422 { y: [0, 2], u: 1, v: 3 };
 }
 
-/// What the chroma of one or more pixels adds to red, green and blue.
+/// The terms that the chroma of a pixel adds to red, green and blue.
 #[derive(Clone, Copy)]
 struct Chroma([i32; 3]);
 
@@ -40,7 +40,7 @@ impl Chroma {
     }
 }
 
-/// One row of 4:2:2 in groups of four bytes; `out` holds RGB of the same row.
+/// Converts a row of 4:2:2, in groups of four bytes, to RGB.
 pub(super) fn row_422(row: &[u8], order: Packed422, out: &mut [u8]) {
     for (s, o) in row.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<6>().0) {
         let chroma = Chroma::new(s[order.u], s[order.v]);
@@ -49,7 +49,8 @@ pub(super) fn row_422(row: &[u8], order: Packed422, out: &mut [u8]) {
     }
 }
 
-/// One row of luma with the chroma row of its pair of rows: one pair of chroma bytes for two pixels.
+/// Converts a row of 4:2:0 to RGB: a row of luma, and the chroma row of its pair of rows, with two bytes for two
+/// pixels.
 pub(super) fn row_420(luma: &[u8], chroma: &[u8], v_first: bool, out: &mut [u8]) {
     let pairs = luma.as_chunks::<2>().0.iter().zip(chroma.as_chunks::<2>().0);
     for ((y, c), o) in pairs.zip(out.as_chunks_mut::<6>().0) {
@@ -59,7 +60,7 @@ pub(super) fn row_420(luma: &[u8], chroma: &[u8], v_first: bool, out: &mut [u8])
     }
 }
 
-/// One row of luma with a pair of chroma bytes for each pixel.
+/// Converts a row of 4:4:4 to RGB: a row of luma, and a row of chroma with two bytes for each pixel.
 pub(super) fn row_444(luma: &[u8], chroma: &[u8], v_first: bool, out: &mut [u8]) {
     for ((y, c), o) in luma.iter().zip(chroma.as_chunks::<2>().0).zip(out.as_chunks_mut::<3>().0) {
         let chroma = if v_first { Chroma::new(c[1], c[0]) } else { Chroma::new(c[0], c[1]) };

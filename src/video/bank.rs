@@ -65,9 +65,9 @@ pub struct Limits {
     pub recent: usize,
     /// Number of frames of the clip, if it is known. Object pointers come from no more frames than the clip has.
     pub length: Option<usize>,
-    /// Number of conditioning frames that are kept: the first, and the last ones. Of all other memories only those are kept
-    /// that forward tracking and a correction of one of the newest frames need. `None` keeps all memories, for corrections
-    /// of any frame and for both directions.
+    /// Number of conditioning frames that are kept: the first, and the last ones. Of all other memories only those are
+    /// kept that forward tracking and a correction of one of the newest frames need. `None` keeps all memories, for
+    /// corrections of any frame and for both directions.
     pub keep: Option<usize>,
 }
 
@@ -129,8 +129,8 @@ impl Bank {
         Selection { spatial, pointers, divisor: most - 1 }
     }
 
-    /// Returns the conditioning frames that take part: the nearest before `at`, the nearest from `at` on, then the nearest
-    /// of the rest.
+    /// Returns the conditioning frames that take part: the nearest before `at`, the nearest from `at` on, then the
+    /// nearest of the rest.
     fn closest_conditioning(&self, at: Position, most: Option<usize>) -> Vec<Position> {
         let all = || self.conditioning.keys().copied();
         let most = most.unwrap_or(MAX_CONDITIONING).clamp(2, MAX_CONDITIONING);

@@ -1,5 +1,5 @@
-//! Small holes of a mask are filled, as by `fill_holes_in_mask_scores` of sam2/utils/misc.py. The reference needs its CUDA
-//! extension for this.
+//! Small holes of a mask are filled, as by `fill_holes_in_mask_scores` of sam2/utils/misc.py. The reference needs its
+//! CUDA extension for this.
 
 /// Logit of a filled cell.
 const FILLED: f32 = 0.1;

@@ -3,8 +3,8 @@
 /// Largest logit of a cell that belongs to another object.
 const OTHER_OBJECT: f32 = -10.0;
 
-/// Gives each cell to the object with the highest logit there, or to the first of several with equal logits. The logits of
-/// all other objects are lowered to -10.
+/// Gives each cell to the object with the highest logit there, or to the first of several with equal logits. The logits
+/// of all other objects are lowered to -10.
 pub fn separate(masks: &mut [&mut [f32]]) {
     let cells = masks.iter().map(|mask| mask.len()).min().unwrap_or_default();
     for cell in 0..cells {

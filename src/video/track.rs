@@ -1,8 +1,8 @@
 //! One object through a stream: prompts, corrections, and steps to the next frame.
 //!
 //! Reference: `add_new_points_or_box`, `add_new_mask`, `propagate_in_video_preflight` and `propagate_in_video` of
-//! sam2/sam2_video_predictor.py with the option `add_all_frames_to_correct_as_cond`: a corrected frame stays corrected. With
-//! the reference's default, a later step over the frame discards the correction.
+//! sam2/sam2_video_predictor.py with the option `add_all_frames_to_correct_as_cond`: a corrected frame stays corrected.
+//! With the reference's default, a later step over the frame discards the correction.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,9 +69,9 @@ impl Track {
         (self.limits, self.fill_holes) = (limits, fill_holes);
     }
 
-    /// Prompts the object on a frame with points, a box, or both: all points of the object on this frame, not the newest
-    /// alone. On a frame that the object was followed over, the prompt is a correction, which the memories and the mask of
-    /// that frame condition.
+    /// Prompts the object on a frame with points, a box, or both: all points of the object on this frame, not the
+    /// newest alone. On a frame that the object was followed over, the prompt is a correction, which the memories and
+    /// the mask of that frame condition.
     ///
     /// # Errors
     /// Those of the network. The track is unchanged then.
@@ -165,7 +165,8 @@ impl Track {
     pub fn forget(&mut self, at: Position) -> bool {
         self.pending.remove(&at);
         if let Some(record) = self.bank.conditioning.remove(&at) {
-            // The mask is the result of the prompt that is taken back: a new prompt on the frame must not get it fed back.
+            // The mask is the result of the prompt that is taken back: a new prompt on the frame must not get it fed
+            // back.
             self.bank.followed.insert(at, Record { mask: None, ..record });
             self.visited.remove(&at);
         }

@@ -273,8 +273,8 @@ fn an_hour_of_frames_and_a_correction_each_minute_take_bounded_memory() {
         assert_eq!(track.prompted().len(), keep);
         most.push(largest as f64 / f64::from(1 << 20));
     }
-    // 9 spatial memories, 18 pointers and 3 masks of followed frames are 5.3 MiB. A conditioning frame adds 0.5 MiB, and the
-    // newest conditioning frame a mask.
+    // 9 spatial memories, 18 pointers and 3 masks of followed frames are 5.3 MiB. A conditioning frame adds 0.5 MiB,
+    // and the newest conditioning frame a mask.
     assert!(most[0] < 6.1, "{most:?} MiB");
     assert!((most[1] - most[0] - 1.5).abs() < 0.3, "{most:?} MiB");
 }

@@ -1,9 +1,9 @@
 //! The dense embedding of a mask prompt: `mask_downscaling` of the reference.
 //!
 //! Conv 2x2 stride 2 -> LayerNorm2d -> GELU -> Conv 2x2 stride 2 -> LayerNorm2d -> GELU -> Conv 1x1. The kernel and the
-//! stride of each convolution are equal, so that patches do not overlap and a convolution is one matrix product over the
-//! patches. Activations are matrices of one row per cell and one column per channel. They are stored column by column,
-//! which is `[C, h, w]` in memory.
+//! stride of each convolution are equal, so that patches do not overlap and a convolution is one matrix product over
+//! the patches. Activations are matrices of one row per cell and one column per channel. They are stored column by
+//! column, which is `[C, h, w]` in memory.
 
 use nalgebra::{DMatrix, DVector};
 

@@ -46,7 +46,7 @@ impl Token {
 /// token.
 pub fn tokens(prompt: &Prompt, geometry: &Geometry, box_as_points: bool) -> Vec<Token> {
     let token = |x: f32, y: f32, label: TokenLabel| {
-        let (x, y) = geometry.to_model(x, y);
+        let (x, y) = geometry.model_from_image(x, y);
         Token { x, y, label }
     };
     let corners = prompt

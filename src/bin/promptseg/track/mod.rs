@@ -204,6 +204,6 @@ fn square(file: &Path, (width, height): (u32, u32), side: usize) -> Result<Squar
         return Err(format!("{file}: a mask of {w}x{h} pixels for frames of {width}x{height}; they must be alike"));
     }
     let inside: Vec<u8> = image.pixels().map(|p| u8::from(p.0.iter().any(|v| *v > 127))).collect();
-    SquareMask::stretched(&inside, (width as usize, height as usize), side)
+    SquareMask::from_image(&inside, (width as usize, height as usize), side)
         .ok_or_else(|| format!("{}: a mask without pixels", file.display()))
 }
