@@ -1,8 +1,8 @@
-//! What the engine costs beside the model: from a camera's frame to its masks, less the time within the two sessions.
-//! `cargo bench --no-default-features --bench engine`; `PROMPTSEG_BENCH_BUNDLE=FOLDER` measures that model, else the
-//! built-in one. A held object is decoded on every frame of 1280x720; a click is answered on the frame that is kept.
+//! Measures the overhead of the engine: the time from a camera's frame to its masks, without the time in the sessions.
+//! `cargo bench --no-default-features --bench engine`. `PROMPTSEG_BENCH_BUNDLE=FOLDER` selects a bundle instead of the
+//! built-in model. A held object is decoded on every frame of 1280x720; a click is decoded on the kept frame.
 //!
-//! criterion measures the whole; the table at the end says, frame by frame, what of it was not the sessions'.
+//! The printed table shows the time inside and outside the sessions; criterion measures the whole time.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -27,7 +27,7 @@ struct Camera {
     frames: i32,
 }
 
-/// Milliseconds of one answer.
+/// Time of one answer, in milliseconds.
 struct Answer {
     total: f64,
     sessions: f64,
@@ -45,7 +45,7 @@ impl Camera {
         let engine = Engine::start(encoder, decoder, Settings::default(), sink).expect("threads");
         let pixel = |i: usize| {
             let (x, y) = (i / 3 % WIDTH as usize, i / 3 / WIDTH as usize);
-            // A bright disk on a gradient: something to segment.
+            // A bright disk on a gradient.
             let inside = (x as f64 - 500.0).hypot(y as f64 - 300.0) < 150.0;
             if inside { 230 } else { (x / 8 + y / 6 + i % 3 * 20) as u8 }
         };
@@ -65,7 +65,7 @@ impl Camera {
         Answer { total, sessions: encode + f64::from(result.ms.decode) }
     }
 
-    /// A frame as the middleware hands it over, and its masks.
+    /// Pushes a frame, as the middleware delivers it, and waits for its masks.
     fn frame(&mut self) -> Answer {
         let pixels = self.pixels();
         let since = Instant::now();
@@ -82,7 +82,7 @@ impl Camera {
         Frame { header, pixels }
     }
 
-    /// A click that starts an object of its own and its mask. `persistence` of that object.
+    /// Clicks on a new object with the given persistence, and waits for its mask.
     fn click(&mut self, persistence: Persistence) -> Answer {
         self.engine.interact(Interaction::Clear).expect("room");
         let point = Point::foreground(500.0, 300.0);
@@ -122,7 +122,7 @@ fn main() {
     camera.engine.push_frame(first);
     camera.click(Persistence::Hold);
     camera.frame();
-    // A few frames each for the table; criterion's own runs follow, for its statistics and comparisons.
+    // A few frames and clicks for the table; then criterion runs its own measurements.
     let until = Instant::now() + Duration::from_secs(12);
     let frames: Vec<Answer> =
         (0..200).take_while(|i| *i < 10 || Instant::now() < until).map(|_| camera.frame()).collect();

@@ -1,8 +1,8 @@
-"""What the node itself costs: `./dev bench --node` runs it as a process and writes out/bench-node.json.
+"""Measures the memory and CPU time of the node process. `./dev bench --node` runs this and writes out/bench-node.json.
 
-- memory: the most that it ever held (VmHWM) with a model, from its start over a click to frames of 1280x720 with a held object,
-  beside the model's two sessions in a bare program that does the same (`models bare` and `models lean`, see models/main.rs).
-- CPU: its share of one core with a camera of 5 frames a second and a held object, and with nothing to do.
+- Memory: peak (VmHWM) after the start, after a click, and after frames of 1280x720 with a held object; compared with a
+  program that runs only the two sessions in the same way (`models bare` and `models lean`, see models/main.rs).
+- CPU: share of one core with a camera of 5 frames per second and a held object, and without frames.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from promptseg_msgs.msg import MaskArray, PromptArray  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 WIDTH, HEIGHT, CLICK = 1280, 720, (540.0, 320.0)
-# More frames than the node keeps.
+# FRAMES is more than the node keeps.
 FRAMES, RATE, SECONDS = 34, 5.0, 12.0
 PATIENCE = 120.0
 
 
 def peak(pid: int) -> float:
-    """MB."""
+    """Peak memory of a process, in MB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
@@ -42,7 +42,7 @@ def seconds_of_cpu(pid: int) -> float:
 
 
 class Rig:
-    """A node and a camera."""
+    """A node process and a camera that sends it images."""
 
     def __init__(self, photo: Path, **parameters: object) -> None:
         domain = free_domain()
@@ -61,9 +61,9 @@ class Rig:
             self.masks.wait("masks of an image", lambda m: m.header.stamp == stamp, timeout=PATIENCE)
 
     def hold(self) -> None:
-        """An object that lives on from frame to frame."""
+        """Prompts an object that is held on all later frames."""
 
-        # The node subscribes anew with the camera's quality of service: the first images may be lost.
+        # The first images may be lost, because the node subscribes again with the camera's quality of service.
         def answered() -> bool:
             self.send()
             self.peer.publish("prompts", prompts(PromptArray.SET, prompt(points=[(*CLICK, 1)])))
@@ -80,13 +80,13 @@ class Rig:
 def node_memory(photo: Path, bundle: Path, precision: str) -> dict:
     rig = Rig(photo, model=bundle, precision=precision, threads=2)
     try:
-        found = {"ready_mb": peak(rig.process.pid)}
+        peaks = {"ready_mb": peak(rig.process.pid)}
         rig.hold()
-        found["click_mb"] = peak(rig.process.pid)
+        peaks["click_mb"] = peak(rig.process.pid)
         for _ in range(FRAMES):
             rig.send(wait=True)
-        found["frames_mb"] = peak(rig.process.pid)
-        return found
+        peaks["frames_mb"] = peak(rig.process.pid)
+        return peaks
     finally:
         rig.close()
 
@@ -95,26 +95,26 @@ def bare_memory(program: Path, kind: str, photo: Path, bundle: Path, precision: 
     command = [program, kind, bundle, precision, "2"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
-        def ask(line: str) -> None:
+        def request(line: str) -> None:
             if line:
                 print(line, file=process.stdin, flush=True)
             if not process.stdout.readline():
-                raise SystemExit(f"{program} {kind} ended at {line or 'its start'}")
+                raise SystemExit(f"{program} {kind} ended at {f'`{line}`' if line else 'its start'}")
 
-        ask("")
-        found = {"ready_mb": peak(process.pid)}
-        ask(f"photo {photo}")
-        ask(f"image_to_mask {CLICK[0]} {CLICK[1]}")
-        found["click_mb"] = peak(process.pid)
+        request("")
+        peaks = {"ready_mb": peak(process.pid)}
+        request(f"photo {photo}")
+        request(f"image_to_mask {CLICK[0]} {CLICK[1]}")
+        peaks["click_mb"] = peak(process.pid)
         for _ in range(3):
-            ask(f"image_to_mask {CLICK[0]} {CLICK[1]}")
-        found["frames_mb"] = peak(process.pid)
+            request(f"image_to_mask {CLICK[0]} {CLICK[1]}")
+        peaks["frames_mb"] = peak(process.pid)
         process.stdin.close()
-        return found
+        return peaks
 
 
 def memory(args: argparse.Namespace, bundle: Path, precision: str) -> dict:
-    row = {"what": f"memory/{bundle.name}/{precision}", "node": node_memory(args.photo, bundle, precision)}
+    row = {"case": f"memory/{bundle.name}/{precision}", "node": node_memory(args.photo, bundle, precision)}
     row["lean"] = bare_memory(args.models, "lean", args.photo, bundle, precision)
     row["bare"] = bare_memory(args.models, "bare", args.photo, bundle, precision)
     for peer in ("lean", "bare"):
@@ -123,7 +123,7 @@ def memory(args: argparse.Namespace, bundle: Path, precision: str) -> dict:
 
 
 def cpu(photo: Path, spinning: bool, seconds: float) -> dict:
-    """The built-in model."""
+    """CPU time of the node with the built-in model, idle and at 5 frames per second."""
     rig = Rig(photo, spinning=spinning, threads=2)
     try:
         pid = rig.process.pid
@@ -141,7 +141,7 @@ def cpu(photo: Path, spinning: bool, seconds: float) -> dict:
         eventually("the last masks", lambda: len(rig.masks.all(mark)) >= 0.8 * count)
         busy = seconds_of_cpu(pid) - used
         return {
-            "what": f"cpu/tiny/spinning_{'on' if spinning else 'off'}",
+            "case": f"cpu/tiny/spinning_{'on' if spinning else 'off'}",
             "idle_percent": round(100 * idle, 2),
             "percent_at_5_hz": round(100 * busy / (time.monotonic() - begun), 1),
             "cpu_ms_per_frame": round(1e3 * busy / count, 1),
@@ -155,15 +155,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev bench --node", description=__doc__.split("\n\n")[0])
     parser.add_argument("--models", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--photo", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--only", choices=("memory", "cpu"), help="one half of it")
-    parser.add_argument("bundles", nargs="*", type=Path, help="bundles whose memory is measured")
+    parser.add_argument("--only", choices=("memory", "cpu"), help="measure only memory or only CPU time")
+    parser.add_argument("bundles", nargs="*", type=Path, help="bundles to measure the memory of")
     args = parser.parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rows = []
     if args.only != "cpu":
         for bundle in args.bundles:
-            listed = json.loads((bundle / "bundle.json").read_text()).get("variants", [])
-            for precision in sorted({"fp32", *(v["precision"] for v in listed)} - {"fp16"}):
+            variants = json.loads((bundle / "bundle.json").read_text()).get("variants", [])
+            for precision in sorted({"fp32", *(v["precision"] for v in variants)} - {"fp16"}):
                 rows.append(memory(args, bundle.resolve(), precision))
                 print(json.dumps(rows[-1]), flush=True)
     if args.only != "memory":
@@ -173,8 +173,8 @@ def main() -> None:
     out = ROOT / "out/bench-node.json"
     out.parent.mkdir(exist_ok=True)
     kept = json.loads(out.read_text()) if out.is_file() else []
-    new = {row["what"] for row in rows}
-    out.write_text(json.dumps([row for row in kept if row["what"] not in new] + rows, indent=1) + "\n")
+    new = {row["case"] for row in rows}
+    out.write_text(json.dumps([row for row in kept if row.get("case") not in {None, *new}] + rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

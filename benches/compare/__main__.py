@@ -1,11 +1,12 @@
-"""promptseg side by side with PyTorch, a Python loop around ONNX Runtime, the library usls and the bare sessions:
-`./dev bench` makes what this needs and runs it.
+"""Compares promptseg with PyTorch, a Python loop around ONNX Runtime, the library usls and the bare sessions.
+
+`./dev bench` builds the programs that this script needs and runs it:
 
     python benches/compare --models PROGRAM --pixels PROGRAM --usls PROGRAM --work DIR [--quick] [--only PART ...]
 
-Every contender has two threads. Each row of out/bench.json is `case`, `ours_ms`, `peer`, `peer_ms`, `ratio` (ours / peer,
-the median over turns), `spread` (its quartiles), `turns`; `mask_iou`: of ours with the peer's mask. Rows that are not
-measured now stay as they are, so that a long run can be done in parts.
+Every contender has two threads. Each row of out/bench.json has `case`, `ours_ms`, `peer`, `peer_ms`, `ratio` (ours / peer,
+the median over turns), `spread` (quartiles of the ratio), `turns` and `mask_iou` (IoU of our mask with the peer's mask).
+Rows of other cases stay in the file, so that a long measurement can be done in parts.
 """
 
 import argparse
@@ -24,7 +25,7 @@ TURNS, QUICK = 15, 2
 
 
 def starter(group: cases.Group, args, bundle: Path):
-    """How to start each contender of a group."""
+    """Returns a function that starts a contender of a group by name."""
     python = [sys.executable, "-W", "ignore"]
     exported = models.MODELS.get(group.model)
 
@@ -54,34 +55,34 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--peers", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--make", metavar="MODEL", help=argparse.SUPPRESS)
-    parser.add_argument("--only", nargs="+", metavar="PART", help="cases with one of these in their names")
-    parser.add_argument("--list", action="store_true", help="the names of all cases")
-    parser.add_argument("--quick", action="store_true", help="two turns each: whether it works, no figures to quote")
-    parser.add_argument("--docs", action="store_true", help="write the tables of docs/performance.md and docs/tracking.md too")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="measure only cases whose name contains one of these parts")
+    parser.add_argument("--list", action="store_true", help="list the names of all cases")
+    parser.add_argument("--quick", action="store_true", help="only two turns per case, as a test; do not quote its figures")
+    parser.add_argument("--docs", action="store_true", help="also write the tables of docs/performance.md and docs/tracking.md")
     args = parser.parse_args()
     if args.make:
         print(models.bundle(args.make, args.work, print), models.photo(1280, 720, args.work))
         return 0
     out = models.ROOT / "out" / ("bench-quick.json" if args.quick else "bench.json")
 
-    def wanted(name: str) -> bool:
+    def selected(name: str) -> bool:
         return not args.only or any(part in name for part in args.only)
 
-    chosen = [(g, [c for c in g.cases if wanted(c.name)]) for g in cases.groups()]
+    chosen = [(g, [c for c in g.cases if selected(c.name)]) for g in cases.groups()]
     names = [c.name for _, part in chosen for c in part]
-    pixel_names = [name for name in cases.PIXELS if wanted(name)]
-    track_names = [name for name in tracking.NAMES if wanted(name)]
+    pixel_names = [name for name in cases.PIXELS if selected(name)]
+    track_names = [name for name in tracking.NAMES if selected(name)]
     if args.peers:
         print("\n".join({peer for _, part in chosen for case in part for peer in case.peers}))
         return 0
     if args.list or not (names or pixel_names or track_names):
-        print("\n".join((names + pixel_names + track_names) or [f"no case has {' or '.join(args.only)} in its name"]))
+        print("\n".join((names + pixel_names + track_names) or [f"no name of a case contains {' or '.join(args.only)}; see --list"]))
         return 0 if args.list else 2
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def take(rows: list) -> None:
+    def record(rows: list) -> None:
         report.add(out, rows)
         for row in rows:
             print(report.line(row), flush=True)
@@ -91,21 +92,21 @@ def main() -> int:
     for group, part in chosen:
         if not part:
             continue
-        bundle = models.bundle(group.model, args.work, say)
+        bundle = models.bundle(group.model, args.work, log)
         photo = lambda size: models.photo(*size, args.work)  # noqa: E731
-        most, start = QUICK if args.quick else TURNS, starter(group, args, bundle)
+        max_turns, start = QUICK if args.quick else TURNS, starter(group, args, bundle)
         try:
-            failed += measure.of_group(group, part, start, photo, most, take)
+            failed += measure.measure_group(group, part, start, photo, max_turns, record)
         except Failed as e:
             failed.append(str(e))
     if pixel_names:
-        import pixels  # PyTorch takes seconds
+        import pixels  # importing PyTorch takes seconds
 
-        pixels.measure_all(args.pixels, pixel_names, 2 if args.quick else pixels.TURNS, take)
+        pixels.measure_all(args.pixels, pixel_names, 2 if args.quick else pixels.TURNS, record)
     if track_names:
         program = [args.models, "track"]
         try:
-            tracking.measure_all(program, track_names, args.work, 1 if args.quick else tracking.TURNS, say, take)
+            tracking.measure_all(program, track_names, args.work, 1 if args.quick else tracking.TURNS, log, record)
         except Failed as e:
             failed.append(str(e))
     if args.docs:
@@ -113,7 +114,7 @@ def main() -> int:
         report.write_docs(report.read(out))
     print(f"{out.relative_to(models.ROOT)}: {len(report.read(out))} rows")
     for reason in failed:
-        say(f"missing: {reason}")
+        log(f"missing: {reason}")
     return 1 if failed else 0
 
 

@@ -1,14 +1,14 @@
-"""What is measured. A case is one question to promptseg and to its peers; those of one group share the programs."""
+"""The measured cases. A case is one request to promptseg and its peers; cases of a group share the running programs."""
 
 from dataclasses import dataclass, field
 
 CLICK, SECOND = (0.42, 0.45), (0.62, 0.3)
-"""Parts of the picture's width and height."""
+"""Clicks, relative to the width and height of the image."""
 SIZES = ((640, 480), (1280, 720), (1920, 1080), (2560, 1440), (3840, 2160))
 OBJECTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CAMERAS = (1, 2, 4, 8, 16)
 FRAMES = 60
-"""Answered frames of a measurement with several cameras, and at least four of each."""
+"""Number of answered frames in a measurement with several cameras; at least four per camera."""
 PIXELS = (
     "preprocess/letterbox/1024",
     "preprocess/letterbox/256",
@@ -18,20 +18,21 @@ PIXELS = (
     "masks/stretch/3x256",
     "masks/noise/3x256",
 )
-"""Of benches/pixels.rs, on a picture of 1280 x 720."""
+"""Cases of benches/pixels.rs, on an image of 1280 x 720."""
 
 
 @dataclass(frozen=True)
 class Case:
     name: str
-    ask: str
-    """The line for promptseg, after `photo`."""
+    request: str
+    """The request line for promptseg, after `photo`."""
     peers: dict = field(default_factory=dict)
-    """Peer -> its line, where it is another one."""
+    """Request line of each peer."""
     size: tuple = (1280, 720)
     budget: float = 12.0
-    """Seconds for all turns, once there were `turns`."""
+    """Seconds after which no turn is added to the minimum number of turns."""
     turns: int = 5
+    """Minimum number of turns."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +48,30 @@ def at(click: tuple, size: tuple) -> str:
 
 
 def boxes(count: int, size: tuple = (1280, 720)) -> str:
-    """Boxes on a grid, of a sixth of the picture and shifted against each other."""
-    (width, height), found = size, []
+    """Boxes of a sixth of the image's sides, spread over the image."""
+    (width, height), corners = size, []
     for i in range(count):
         x, y = (i * 0.618034) % 1 * 0.8 * width, (i * 0.414214) % 1 * 0.8 * height
-        found += [x, y, x + width / 6, y + height / 6]
-    return " ".join(f"{v:.1f}" for v in found)
+        corners += [x, y, x + width / 6, y + height / 6]
+    return " ".join(f"{v:.1f}" for v in corners)
 
 
-def of_model(model: str, precision: str, peers: tuple, clicks: tuple = ()) -> list:
-    """The picture to a mask, and a second click on it."""
+def clicks_on(model: str, precision: str, peers: tuple, clicks: tuple = ()) -> list:
+    """Cases of a model: from image to mask, and a second click on the same image."""
     size = (1280, 720)
     name = model if precision == "fp32" else f"{model}-{precision}"
     picture, second = f"image_to_mask {at(CLICK, size)}", f"click {at(SECOND, size)}"
-    found = [Case(f"image_to_mask/{name}/1280x720", picture, {p: picture for p in peers})]
+    listed = [Case(f"image_to_mask/{name}/1280x720", picture, {p: picture for p in peers})]
     if clicks:
-        found.append(Case(f"second_click/{name}/1280x720", second, {p: second for p in clicks}, budget=10))
-    return found
+        listed.append(Case(f"second_click/{name}/1280x720", second, {p: second for p in clicks}, budget=10))
+    return listed
 
 
 def many_boxes(model: str) -> list:
-    one, some = boxes(64), boxes(16)
+    boxes_64, boxes_16 = boxes(64), boxes(16)
     return [
-        Case(f"boxes_64/{model}/1280x720", f"boxes {one}", {"one by one": f"one_by_one {one}"}),
-        Case(f"boxes_16/{model}/1280x720", f"boxes {some}", {p: f"boxes {some}" for p in ("pytorch", "bare sessions")}),
+        Case(f"boxes_64/{model}/1280x720", f"boxes {boxes_64}", {"one by one": f"one_by_one {boxes_64}"}),
+        Case(f"boxes_16/{model}/1280x720", f"boxes {boxes_16}", {p: f"boxes {boxes_16}" for p in ("pytorch", "bare sessions")}),
     ]
 
 
@@ -100,13 +101,13 @@ EVERY = ("pytorch", "onnxruntime in python", *BARE)
 
 def groups() -> list:
     with_usls = ("pytorch", "onnxruntime in python", "usls", *BARE)
-    first = [*of_model("mobilesam", "fp32", with_usls, with_usls), *many_boxes("mobilesam")]
+    first = [*clicks_on("mobilesam", "fp32", with_usls, with_usls), *many_boxes("mobilesam")]
     return [
         Group("mobilesam", "fp32", (*first, *sizes("mobilesam", 5), *objects("mobilesam"))),
-        Group("mobilesam", "int8", tuple(of_model("mobilesam", "int8", EVERY))),
-        Group("sam2.1_tiny", "fp32", tuple(of_model("sam2.1_tiny", "fp32", EVERY, EVERY))),
-        Group("sam2.1_tiny", "int8", tuple(of_model("sam2.1_tiny", "int8", EVERY))),
-        Group("edgetam", "fp32", tuple(of_model("edgetam", "fp32", EVERY, EVERY))),
-        Group("tiny", "fp32", (*of_model("tiny", "fp32", BARE, BARE), *sizes("tiny", 4))),
+        Group("mobilesam", "int8", tuple(clicks_on("mobilesam", "int8", EVERY))),
+        Group("sam2.1_tiny", "fp32", tuple(clicks_on("sam2.1_tiny", "fp32", EVERY, EVERY))),
+        Group("sam2.1_tiny", "int8", tuple(clicks_on("sam2.1_tiny", "int8", EVERY))),
+        Group("edgetam", "fp32", tuple(clicks_on("edgetam", "fp32", EVERY, EVERY))),
+        Group("tiny", "fp32", (*clicks_on("tiny", "fp32", BARE, BARE), *sizes("tiny", 4))),
         Group("tiny", "fp32", tuple(cameras("tiny")), ours="cameras"),
     ]

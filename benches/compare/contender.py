@@ -1,12 +1,12 @@
-"""Programs that are measured side by side. Each is a process of its own that says `ready` and then answers lines:
+"""The contenders of a comparison. Each is a process that prints `ready` and then answers request lines with a line each:
 
-    photo FILE              reads the picture: `ok`
-    image_to_mask X Y       encodes the picture and answers a click: milliseconds
-    click X Y               answers a click on the picture that is encoded, or encodes it again if it cannot keep it
-    boxes X0 Y0 X1 Y1 ...   masks of several objects at once; `one_by_one` the same in a call each
-    mask FILE               writes the last mask, a byte for each pixel: `ok`
-    track N MEMORIES        (those that track) milliseconds of one frame with N objects that were followed for long
-    cameras N FRAMES        (promptseg's engine) milliseconds a frame, and the part of the slowest camera
+    photo FILE              reads an image: `ok`
+    image_to_mask X Y       encodes the image and decodes a click: milliseconds
+    click X Y               decodes a click on the encoded image; encodes the image again if it is not kept: milliseconds
+    boxes X0 Y0 X1 Y1 ...   decodes several boxes at once: milliseconds; `one_by_one` decodes them in a call each
+    mask FILE               writes the last mask, one byte per pixel: `ok`
+    track N MEMORIES        (only trackers) milliseconds for one frame with N objects that have all their memories
+    cameras N FRAMES        (only the engine) milliseconds per frame, and the share of frames of the slowest camera
 """
 
 import os
@@ -19,10 +19,12 @@ THREADS = 2
 
 
 class Failed(Exception):
-    """A contender ended instead of answering."""
+    """A contender ended or gave a wrong answer."""
 
 
 class Contender:
+    """A running contender process."""
+
     def __init__(self, name: str, command: list, log: Path):
         self.name = name
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -36,36 +38,36 @@ class Contender:
                 )
             except OSError as e:
                 raise Failed(f"{name} does not start: {e}") from e
-        self._expect("ready", "its start")
+        self._expect("ready", "at its start")
 
-    def _line(self, asked: str) -> str:
+    def _line(self, occasion: str) -> str:
         answer = self.process.stdout.readline().strip()
         if not answer:
             last = self.log.read_text().strip().splitlines()[-3:]
-            raise Failed(f"{self.name} gave up at {asked}: {' / '.join(last) or 'without a word'}")
+            raise Failed(f"{self.name} ended {occasion}: {' / '.join(last) or 'no output'}")
         return answer
 
-    def _expect(self, wanted: str, asked: str) -> None:
-        if (answer := self._line(asked)) != wanted:
-            raise Failed(f"{self.name} answered {answer!r} to {asked}, expected {wanted!r}")
+    def _expect(self, expected: str, occasion: str) -> None:
+        if (answer := self._line(occasion)) != expected:
+            raise Failed(f"{self.name} answered {answer!r} {occasion}, expected {expected!r}")
 
-    def _ask(self, line: str) -> str:
+    def _request(self, line: str) -> str:
         try:
             print(line, file=self.process.stdin, flush=True)
         except BrokenPipeError:
             pass
-        return self._line(f"`{line[:60]}`")
+        return self._line(f"at `{line[:60]}`")
 
     def numbers(self, line: str) -> list:
-        return [float(word) for word in self._ask(line).split()]
+        return [float(word) for word in self._request(line).split()]
 
     def photo(self, file: Path) -> None:
         print(f"photo {file}", file=self.process.stdin, flush=True)
-        self._expect("ok", "photo")
+        self._expect("ok", "at `photo`")
 
     def mask(self, file: Path) -> np.ndarray:
         print(f"mask {file}", file=self.process.stdin, flush=True)
-        self._expect("ok", "mask")
+        self._expect("ok", "at `mask`")
         return np.fromfile(file, np.uint8) > 0
 
     def close(self) -> None:
@@ -79,7 +81,7 @@ class Contender:
 
 
 def serve(answers: dict) -> None:
-    """The other end, in Python: `answers` has a function for each command."""
+    """Runs the loop of a contender written in Python. `answers` has a function for each request."""
     print("ready", flush=True)
     while line := input_line():
         command, *words = line.split()

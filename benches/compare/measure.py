@@ -1,4 +1,4 @@
-"""Turns: in each, promptseg and every peer answer once, in an order that rotates; a ratio is that of one turn."""
+"""Measures in turns. In each turn promptseg and every peer answer once, in rotating order; ratios are taken per turn."""
 
 import statistics
 import tempfile
@@ -10,69 +10,72 @@ from cases import Case, Group
 from contender import Contender, Failed
 
 SHORT_MS = 250.0
-"""In one turn a question is asked again and again for about this long, 15 times at most; the median counts."""
+"""In one turn a request is repeated for about this long, at most 15 times; the median counts."""
 
 
 class Measurement:
+    """Turns of one case; promptseg has the name ""."""
+
     def __init__(self, case: Case, ours: Contender, contenders: dict):
-        self.asked = {"": (ours, case.ask)}
+        self.requests = {"": (ours, case.request)}
         for peer, line in case.peers.items():
             if peer in contenders:
-                self.asked[peer] = (contenders[peer], line)
-        self.case, self.times, self.extra = case, {name: [] for name in self.asked}, []
+                self.requests[peer] = (contenders[peer], line)
+        self.case, self.times, self.shares = case, {name: [] for name in self.requests}, []
 
     def once(self, name: str, runs: int) -> float:
-        contender, line = self.asked[name]
+        contender, line = self.requests[name]
         answers = [contender.numbers(line) for _ in range(runs)]
         if len(answers[0]) > 1 and name == "":
-            self.extra += [answer[1] for answer in answers]
+            self.shares += [answer[1] for answer in answers]
         return statistics.median(answer[0] for answer in answers)
 
     def repeats(self, name: str) -> int:
-        ms = self.once(name, 1)  # of a frame, for cameras, which are asked for many
-        return 1 if self.asked[name][1].startswith("cameras") else round(min(15, max(1, SHORT_MS / ms)))
+        ms = self.once(name, 1)
+        # A request for cameras already measures many frames.
+        return 1 if self.requests[name][1].startswith("cameras") else round(min(15, max(1, SHORT_MS / ms)))
 
-    def run(self, most: int) -> None:
-        """Between the case's own number of turns and `most`, its seconds decide."""
-        runs = {name: self.repeats(name) for name in self.asked}
-        self.extra.clear()
-        begun, order = monotonic(), list(self.asked)
-        for turn in range(most):
-            if turn >= self.case.turns and monotonic() - begun > self.case.budget:
+    def run(self, max_turns: int) -> None:
+        """Runs at least the minimum number of turns of the case, then up to `max_turns` within its budget of seconds."""
+        runs = {name: self.repeats(name) for name in self.requests}
+        self.shares.clear()
+        started, order = monotonic(), list(self.requests)
+        for turn in range(max_turns):
+            if turn >= self.case.turns and monotonic() - started > self.case.budget:
                 break
             for name in order:
                 self.times[name].append(self.once(name, runs[name]))
             order.append(order.pop(0))
 
     def rows(self) -> list:
-        mine, found = self.times[""], []
-        for peer in list(self.asked)[1:]:
+        ours, rows = self.times[""], []
+        for peer in list(self.requests)[1:]:
             theirs = self.times[peer]
-            ratios = [a / b for a, b in zip(mine, theirs)]
+            ratios = [a / b for a, b in zip(ours, theirs)]
             low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
             row = {
                 "case": self.case.name,
-                "ours_ms": round(statistics.median(mine), 4),
+                "ours_ms": round(statistics.median(ours), 4),
                 "peer": peer,
                 "peer_ms": round(statistics.median(theirs), 4),
                 "ratio": round(statistics.median(ratios), 4),
                 "spread": [round(low, 4), round(high, 4)],
-                "turns": len(mine),
+                "turns": len(ours),
             }
-            if self.extra:
-                row["slowest_camera"] = round(statistics.median(self.extra), 3)
+            if self.shares:
+                row["slowest_camera"] = round(statistics.median(self.shares), 3)
             if (overlap := self.overlap(peer)) is not None:
                 row["mask_iou"] = round(overlap, 5)
-            found.append(row)
-        return found
+            rows.append(row)
+        return rows
 
     def overlap(self, peer: str) -> float | None:
-        """IoU of the mask with the peer's."""
-        contender, line = self.asked[peer]
-        ours, own_line = self.asked[""]
+        """IoU of our mask with the peer's mask; None if the peer returns no mask."""
+        contender, line = self.requests[peer]
+        ours, own_line = self.requests[""]
         if peer.startswith("bare") or not line.startswith(("image_to_mask", "click")):
             return None
-        # The last answer of each may be to another case.
+        # Repeats the requests, because the last mask of a contender may belong to another case.
         ours.numbers(own_line)
         contender.numbers(line)
         with tempfile.TemporaryDirectory() as folder:
@@ -81,28 +84,30 @@ class Measurement:
         return np.count_nonzero(a & b) / union if union else 1.0
 
 
-def of_group(group: Group, cases: list, start, photo, most: int, report) -> list:
-    """`start(name)` starts a contender, `photo(size)` is a file, `report(rows)` takes what was measured of a case. Returns
-    why peers are missing."""
-    wanted = dict.fromkeys(p for case in cases for p in case.peers)
+def measure_group(group: Group, cases: list, start, photo, max_turns: int, record) -> list:
+    """Measures the cases of a group; returns the reasons why peers are missing.
+
+    `start(name)` starts a contender, `photo(size)` returns an image file, `record(rows)` stores the rows of a case.
+    """
+    peers = dict.fromkeys(p for case in cases for p in case.peers)
     ours, contenders, missing = start(group.ours), {}, []
     try:
-        for name in wanted:
+        for name in peers:
             try:
                 contenders[name] = start(name)
             except Failed as e:
                 missing.append(str(e))
         for case in cases:
-            asked = {name: contenders[name] for name in case.peers if name in contenders}
-            for contender in (ours, *asked.values()):
+            running = {name: contenders[name] for name in case.peers if name in contenders}
+            for contender in (ours, *running.values()):
                 contender.photo(photo(case.size))
-            # Every contender needs the photo's embedding before a click.
-            if not case.ask.startswith(("image_to_mask", "cameras")):
-                for contender in (ours, *asked.values()):
+            # A click needs the embedding of the photo.
+            if not case.request.startswith(("image_to_mask", "cameras")):
+                for contender in (ours, *running.values()):
                     contender.numbers(f"image_to_mask {case.size[0] * 0.42:.1f} {case.size[1] * 0.45:.1f}")
-            measurement = Measurement(case, ours, asked)
-            measurement.run(most)
-            report(measurement.rows())
+            measurement = Measurement(case, ours, running)
+            measurement.run(max_turns)
+            record(measurement.rows())
     finally:
         for contender in (ours, *contenders.values()):
             contender.close()

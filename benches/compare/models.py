@@ -1,4 +1,4 @@
-"""The models that are measured: bundles with random weights, which take the same time as trained ones, and photos."""
+"""The measured models and photos. The bundles have random weights, which take the same time as trained weights."""
 
 import hashlib
 import os
@@ -16,13 +16,13 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Exported:
-    """A model of `promptseg-export`, by the names of its command line."""
+    """A model of `promptseg-export`, with the names of the command line."""
 
     family: str
     model: str
     precisions: str = "fp32"
     official: bool = False
-    """Whether Meta's own export of the decoder is written too, which other programs take."""
+    """Whether to also write Meta's own export of the decoder, which other programs need."""
 
 
 MODELS = {
@@ -39,36 +39,36 @@ def key(model: Exported) -> str:
     return hashlib.sha256(content + repr((model, SEED)).encode()).hexdigest()
 
 
-def bundle(name: str, work: Path, say) -> Path:
-    """The folder of a model; it is exported when it is not there, or was made by another exporter."""
+def bundle(name: str, work: Path, log) -> Path:
+    """The folder of a bundle, exported first if it is missing or was written by another version of the exporter."""
     if name == "tiny":
         return ROOT / "models/tiny"
     model, folder = MODELS[name], work / name
-    # Of the exporter as it is now: it may be changed while it runs.
-    stamp, wanted = folder / ".stamp", key(model)
-    if stamp.is_file() and stamp.read_text() == wanted:
+    # Computed before the export, because the exporter may be edited while it runs.
+    stamp, current = folder / ".stamp", key(model)
+    if stamp.is_file() and stamp.read_text() == current:
         return folder
-    say(f"exporting {model.family} {model.model} with random weights (a minute or two) ...")
+    log(f"exporting {model.family} {model.model} with random weights (a minute or two) ...")
     work.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
-    log = work / f"{name}.log"
-    with log.open("w") as out:
+    log_file = work / f"{name}.log"
+    with log_file.open("w") as out:
         command = [sys.executable, "-W", "ignore", "-m", "promptseg_export", model.family, "--model", model.model]
         command += ["--random-weights", str(SEED), "--variants", model.precisions, str(folder)]
-        run(command, out, log)
+        run(command, out, log_file)
         if model.official:
-            run([sys.executable, "-W", "ignore", __file__, str(folder / OFFICIAL)], out, log)
-    stamp.write_text(wanted)
+            run([sys.executable, "-W", "ignore", __file__, str(folder / OFFICIAL)], out, log_file)
+    stamp.write_text(current)
     return folder
 
 
-def run(command: list, out, log: Path) -> None:
+def run(command: list, out, log_file: Path) -> None:
     if subprocess.run(command, stdout=out, stderr=subprocess.STDOUT).returncode:
-        raise SystemExit(f"{' '.join(command[:8])} ... failed; its output is in {log}")
+        raise SystemExit(f"{' '.join(command[:8])} ... failed; its output is in {log_file}")
 
 
 def photo(width: int, height: int, work: Path) -> Path:
-    """The flower of tests/golden, enlarged until it covers so many pixels, its middle cut out."""
+    """The flower of tests/golden, enlarged to cover the size and cropped to its centre."""
     path = work / f"photo_{width}x{height}.png"
     if path.is_file():
         return path
@@ -84,7 +84,7 @@ def photo(width: int, height: int, work: Path) -> Path:
 
 
 def write_official(path: Path) -> None:
-    """MobileSAM's decoder as `scripts/export_onnx_model.py` of segment-anything writes it."""
+    """Writes MobileSAM's decoder as `scripts/export_onnx_model.py` of segment-anything does."""
     from promptseg_export import golden, mobile_sam
 
     model = MODELS["mobilesam"]

@@ -1,7 +1,7 @@
-"""Our pixels side by side with the reference implementations, one thread each.
+"""Compares our image processing with the reference implementations, with one thread each.
 
-The compiled benches/pixels.rs and a peer take turns, so that both meet the same machine; a ratio is that of one turn's
-medians. What they compute is compared too.
+The compiled benches/pixels.rs and a peer take turns, so that both run under the same load; a ratio compares the medians of
+one turn. The results are compared too.
 """
 
 import statistics
@@ -27,26 +27,26 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 class Ours:
-    """The cases of benches/pixels.rs."""
+    """The running program of benches/pixels.rs."""
 
     def __init__(self, program):
         pipe = subprocess.PIPE
         self.process = subprocess.Popen([program, "--serve"], stdin=pipe, stdout=pipe, text=True)
 
-    def ask(self, line):
+    def request(self, line):
         print(line, file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         if not answer:
-            sys.exit(f"benches/pixels.rs gave up on `{line}`")
+            sys.exit(f"benches/pixels.rs ended at `{line}`")
         return answer
 
     def times(self, case):
-        return [float(t) for t in self.ask(f"{case} {RUNS}").split()]
+        return [float(t) for t in self.request(f"{case} {RUNS}").split()]
 
     def result(self, case, dtype):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "result"
-            self.ask(f"{case} save {file}")
+            self.request(f"{case} save {file}")
             return np.fromfile(file, dtype)
 
 
@@ -56,7 +56,7 @@ def scene():
 
 
 def sam_input(side):
-    """SamPredictor.set_image, then Sam.preprocess."""
+    """Input of SAM: SamPredictor.set_image, then Sam.preprocess."""
     resize, image = ResizeLongestSide(side), scene()
     mean, std = torch.tensor(MEAN).view(-1, 1, 1), torch.tensor(STD).view(-1, 1, 1)
 
@@ -69,14 +69,14 @@ def sam_input(side):
 
 
 def sam2_input(side):
-    """SAM2Transforms.__call__."""
+    """Input of SAM 2: SAM2Transforms.__call__."""
     image, resize = scene(), Resize((side, side))
     normalise = Normalize([m / 255 for m in MEAN], [s / 255 for s in STD])
     return lambda: normalise(resize(ToTensor()(image))).numpy()
 
 
 def objects(side):
-    """An object of three sizes."""
+    """Logits of an object in three sizes."""
     y, x = np.mgrid[:side, :side].astype(np.float32) / np.float32(side) - np.float32([[[0.3]], [[0.4]]])
     wobble = 1 + 0.15 * np.sin(9 * np.arctan2(y, x))
     return [np.clip((r * wobble - np.hypot(x, y)) * 80, -18, 14).astype(np.float32) for r in (0.08, 0.16, 0.24)]
@@ -89,7 +89,7 @@ def noise(side):
 
 
 def cv2_masks(low, side):
-    """SAM's two steps, or with `side` None SAM 2's one; without box, area and stability."""
+    """The two resize steps of SAM or, with `side` None, the single step of SAM 2; without box, area and stability."""
     if side is None:
         return lambda: [cv2.resize(logits, (WIDTH, HEIGHT)) > 0 for logits in low]
     width, height = side, ResizeLongestSide.get_preprocess_shape(HEIGHT, WIDTH, side)[0]
@@ -98,14 +98,14 @@ def cv2_masks(low, side):
 
 
 class Square:
-    """The part of `Sam` that `postprocess_masks` looks at."""
+    """The attributes of `Sam` that `postprocess_masks` reads."""
 
     def __init__(self, side):
         self.image_encoder = type("Encoder", (), {"img_size": side})
 
 
 def torch_masks(low, side):
-    """Sam.postprocess_masks, or with `side` None SAM2Transforms.postprocess_masks."""
+    """Sam.postprocess_masks or, with `side` None, SAM2Transforms.postprocess_masks."""
     low = torch.as_tensor(np.stack(low))[None]
     if side is None:
         return lambda: (F.interpolate(low, (HEIGHT, WIDTH), mode="bilinear", align_corners=False) > 0).numpy()
@@ -114,7 +114,7 @@ def torch_masks(low, side):
 
 
 def peers():
-    """case, name of the peer, its run, type of the result."""
+    """Yields case, name of the peer, function of the peer and data type of the result."""
     yield "preprocess/letterbox/1024", "sam", sam_input(1024), np.float32
     yield "preprocess/letterbox/256", "sam", sam_input(256), np.float32
     yield "preprocess/stretch/1024", "sam2", sam2_input(1024), np.float32
@@ -129,7 +129,7 @@ def peers():
 
 
 def compare(ours, theirs):
-    """How far apart the results are, in words."""
+    """Describes the difference of the results."""
     theirs = np.asarray(theirs).reshape(-1)
     if theirs.dtype == bool:
         return f"{np.mean((ours != 0) != theirs):.1e} of the pixels differ"
@@ -137,7 +137,7 @@ def compare(ours, theirs):
 
 
 def measure(ours, case, run, turns):
-    mine, their, ratios = [], [], []
+    our_times, peer_times, ratios = [], [], []
     for turn in range(turns + 1):
         a = ours.times(case)
         b = []
@@ -145,15 +145,15 @@ def measure(ours, case, run, turns):
             start = perf_counter()
             run()
             b.append((perf_counter() - start) * 1e3)
-        if turn:  # the first warms up
-            mine, their = mine + a, their + b
+        if turn:  # the first turn is a warm-up
+            our_times, peer_times = our_times + a, peer_times + b
             ratios.append(statistics.median(a) / statistics.median(b))
     low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    return statistics.median(mine), statistics.median(their), statistics.median(ratios), [low, high]
+    return statistics.median(our_times), statistics.median(peer_times), statistics.median(ratios), [low, high]
 
 
-def measure_all(program, names, turns, take):
-    """Measures the cases of these names; `take` gets the rows of each."""
+def measure_all(program, names, turns, record):
+    """Measures the cases with these names and passes the rows of each case to `record`."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     ours = Ours(program)
@@ -162,7 +162,7 @@ def measure_all(program, names, turns, take):
             continue
         difference = compare(ours.result(case, dtype), run())
         ours_ms, peer_ms, ratio, spread = measure(ours, case, run, turns)
-        take([{
+        record([{
             "case": f"{case}/{WIDTH}x{HEIGHT}", "ours_ms": round(ours_ms, 4), "peer": peer, "peer_ms": round(peer_ms, 4),
             "ratio": round(ratio, 4), "spread": [round(v, 4) for v in spread], "turns": turns, "result": difference,
         }])  # fmt: skip

@@ -1,5 +1,10 @@
-"""The loop that people write around ONNX Runtime in Python, on the files of a bundle: OpenCV's resize, NumPy, two
-sessions, OpenCV's resize. `python_loop.py BUNDLE PRECISION`, see contender.py. Its pixels are not quite the reference's."""
+"""A contender: a typical Python loop around ONNX Runtime, on the files of a bundle.
+
+    python_loop.py BUNDLE PRECISION      # requests: see contender.py
+
+The loop resizes with OpenCV, normalises with NumPy, runs two sessions and resizes the mask with OpenCV. Its pixel values
+differ slightly from those of the reference.
+"""
 
 import json
 import sys
@@ -16,13 +21,13 @@ from safetensors.numpy import load_file
 class Loop:
     def __init__(self, bundle: Path, precision: str):
         self.description = json.loads((bundle / "bundle.json").read_text())
-        listed = self.description.get("variants", [])
-        files = next((v for v in listed if v["precision"] == precision), {})
+        variants = self.description.get("variants", [])
+        files = next((v for v in variants if v["precision"] == precision), {})
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = THREADS
 
-        def session(part: str, usual: str) -> onnxruntime.InferenceSession:
-            return onnxruntime.InferenceSession(bundle / files.get(part, usual), options, ["CPUExecutionProvider"])
+        def session(part: str, default: str) -> onnxruntime.InferenceSession:
+            return onnxruntime.InferenceSession(bundle / files.get(part, default), options, ["CPUExecutionProvider"])
 
         self.encoder = session("encoder", "image_encoder.onnx")
         self.decoder = session("decoder", "mask_decoder.onnx")
@@ -50,21 +55,21 @@ class Loop:
         square = np.zeros((1, 3, self.side, self.side), np.float32)
         square[0, :, :h, :w] = resized.transpose(2, 0, 1)
         names = [output.name for output in self.encoder.get_outputs()]
-        made = self.encoder.run(names, {self.encoder.get_inputs()[0].name: square})
-        self.features = dict(zip(names, made))
+        outputs = self.encoder.run(names, {self.encoder.get_inputs()[0].name: square})
+        self.features = dict(zip(names, outputs))
 
     def sparse(self, points: np.ndarray, labels: list) -> np.ndarray:
-        """points [N, P, 2] in pixels of the picture -> [N, P, C]; a label for each P, -1 pads."""
+        """Sparse embeddings: points [N, P, 2] in pixels of the image, labels [P] (-1 for padding) -> [N, P, C]."""
         w = self.weights
-        at = 2 * (points * self.scale() + 0.5) / self.side - 1
-        angle = 2 * np.pi * at @ w["pe_layer.positional_encoding_gaussian_matrix"]
-        found = np.concatenate([np.sin(angle), np.cos(angle)], -1).astype(np.float32)
+        position = 2 * (points * self.scale() + 0.5) / self.side - 1
+        angle = 2 * np.pi * position @ w["pe_layer.positional_encoding_gaussian_matrix"]
+        tokens = np.concatenate([np.sin(angle), np.cos(angle)], -1).astype(np.float32)
         for i, label in enumerate(labels):
             if label < 0:
-                found[:, i] = w["not_a_point_embed.weight"]
+                tokens[:, i] = w["not_a_point_embed.weight"]
             else:
-                found[:, i] += w[f"point_embeddings.{label}.weight"][0]
-        return found
+                tokens[:, i] += w[f"point_embeddings.{label}.weight"][0]
+        return tokens
 
     def decode(self, points: np.ndarray, labels: list) -> None:
         if self.features is None:
@@ -77,8 +82,8 @@ class Loop:
             "dense_prompt_embeddings": np.ascontiguousarray(dense),
             "wanted_masks": np.float32([[[0, 0, 0, 0, 1]]] * len(points)),  # the best candidate
         }
-        taken = [i.name for i in self.decoder.get_inputs()]
-        for logits in self.decoder.run(["low_res_masks"], {name: feeds[name] for name in taken})[0]:
+        names = [i.name for i in self.decoder.get_inputs()]
+        for logits in self.decoder.run(["low_res_masks"], {name: feeds[name] for name in names})[0]:
             self.last = self.to_image(logits[0])
 
     def to_image(self, low: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What was measured, as out/bench.json, as lines on the terminal, and as the table and the plot of docs/performance.md."""
+"""Reports the measured rows: out/bench.json, lines on the terminal, and the table and plot of docs/performance.md."""
 
 import json
 import os
@@ -17,12 +17,12 @@ def read(path: Path) -> list:
 
 
 def add(path: Path, rows: list) -> None:
-    """Rows take the place of those of the same case and peer."""
+    """Adds rows to the file, replacing rows of the same case and peer."""
     path.parent.mkdir(exist_ok=True)
-    known = {(row["case"], row["peer"]): row for row in read(path)}
-    known.update({(row["case"], row["peer"]): row for row in rows})
+    merged = {(row["case"], row["peer"]): row for row in read(path)}
+    merged.update({(row["case"], row["peer"]): row for row in rows})
     partial = path.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps(list(known.values()), indent=1) + "\n")
+    partial.write_text(json.dumps(list(merged.values()), indent=1) + "\n")
     partial.replace(path)
 
 
@@ -33,9 +33,9 @@ def milliseconds(value: float) -> str:
 def line(row: dict) -> str:
     low, high = row["spread"]
     ours, peer = (f"{milliseconds(row[key])} ms" for key in ("ours_ms", "peer_ms"))
-    found = f"{row['case']:<36} {ours:>12} {row['peer']:>25} {peer:>12}   {row['ratio']:5.3f} ({low:.3f} to {high:.3f})"
+    columns = f"{row['case']:<36} {ours:>12} {row['peer']:>25} {peer:>12}   {row['ratio']:5.3f} ({low:.3f} to {high:.3f})"
     notes = [f"{key.replace('_', ' ')} {row[key]}" for key in ("mask_iou", "slowest_camera", "result") if key in row]
-    return found + "".join(f"  {note}" for note in notes)
+    return columns + "".join(f"  {note}" for note in notes)
 
 
 def table(rows: list) -> str:
@@ -44,18 +44,21 @@ def table(rows: list) -> str:
         if row["case"].startswith((*CURVES, *ELSEWHERE)):
             continue
         low, high = row["spread"]
-        same = f"IoU {row['mask_iou']:.4f}" if "mask_iou" in row else row.get("result", "")
+        agreement = f"IoU {row['mask_iou']:.4f}" if "mask_iou" in row else row.get("result", "")
         text += (
             f"| {row['case']} | {milliseconds(row['ours_ms'])} | {row['peer']} | {milliseconds(row['peer_ms'])} "
-            f"| {row['ratio']:.3f} | {low:.3f} to {high:.3f} | {same} |\n"
+            f"| {row['ratio']:.3f} | {low:.3f} to {high:.3f} | {agreement} |\n"
         )
     return text
 
 
-def curve(rows: list, start: str, across) -> tuple:
-    """Of the cases `start/...`: across, ours, peer, in the order of `across` of the name's last part."""
-    found = sorted((across(r["case"].split("/")[-1]), r["ours_ms"], r["peer_ms"]) for r in rows if r["case"].startswith(start))
-    return tuple(zip(*found)) if found else ((), (), ())
+def curve(rows: list, start: str, x_value) -> tuple:
+    """The x values, our times and the peer's times of all cases `start/...`, sorted by x.
+
+    `x_value` converts the last part of a case's name to its x value.
+    """
+    points = sorted((x_value(r["case"].split("/")[-1]), r["ours_ms"], r["peer_ms"]) for r in rows if r["case"].startswith(start))
+    return tuple(zip(*points)) if points else ((), (), ())
 
 
 def megapixels(size: str) -> float:
@@ -69,7 +72,7 @@ def plot(rows: list, path: Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot
 
-    # Greys and colours that are read on white and on black.
+    # Colours that are readable on white and on black.
     grey, blue, orange = "#808080", "#3b82f6", "#e07b00"
     pyplot.rcParams.update({
         "svg.fonttype": "none", "svg.hashsalt": "promptseg", "font.size": 10, "text.color": grey, "axes.labelcolor": grey,
@@ -82,8 +85,8 @@ def plot(rows: list, path: Path) -> None:
         ("cameras/tiny/", "models/tiny: cameras on one model", "cameras", "ms a frame, all cameras", int, 2),
     )
     figure, axes = pyplot.subplots(2, 2, figsize=(9, 5.4))
-    for axis, (start, title, label, unit, across, base) in zip(axes.flat, panels):
-        x, ours, bare = curve(rows, start, across)
+    for axis, (start, title, label, unit, x_value, base) in zip(axes.flat, panels):
+        x, ours, bare = curve(rows, start, x_value)
         axis.plot(x, bare, "--", color=orange, marker="s", markersize=3, label="bare sessions")
         axis.plot(x, ours, color=blue, marker="o", markersize=3, label="promptseg")
         axis.set_title(title, fontsize=10)
@@ -107,7 +110,7 @@ def plot(rows: list, path: Path) -> None:
 def write_docs(rows: list) -> None:
     text = DOCUMENT.read_text()
     if BEGIN not in text or END not in text:
-        raise SystemExit(f"{DOCUMENT} has no {BEGIN} and {END}, between which the table goes")
+        raise SystemExit(f"{DOCUMENT} does not contain {BEGIN} and {END}, between which the table is written")
     before, rest = text.split(BEGIN, 1)
     curves = ""
     if any(row["case"].startswith(CURVES) for row in rows):

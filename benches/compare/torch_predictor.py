@@ -1,4 +1,4 @@
-"""The predictor of a family's own package as a contender: `torch_predictor.py FAMILY MODEL SEED`, see contender.py."""
+"""A contender: the predictor of a family's own package. `torch_predictor.py FAMILY MODEL SEED`, see contender.py."""
 
 import sys
 from time import perf_counter
@@ -16,8 +16,8 @@ class Predictor:
 
         listing = next(f for f in FAMILIES if f.name == family)
         module = import_module(f"promptseg_export.{listing.module}")
-        built = getattr(module, listing.build)(model, None, seed)
-        self.predictor, self.image, self.last = built.predictor, None, None
+        family_model = getattr(module, listing.build)(model, None, seed)
+        self.predictor, self.image, self.last = family_model.predictor, None, None
 
     def photo(self, file: str) -> str:
         self.image = np.asarray(Image.open(file).convert("RGB"))

@@ -1,4 +1,4 @@
-"""`SAM2VideoPredictor` as a contender that tracks: `torch_tracker.py FAMILY MODEL SEED`, see contender.py."""
+"""A contender that tracks: `SAM2VideoPredictor`. `torch_tracker.py FAMILY MODEL SEED`, see contender.py."""
 
 import sys
 from importlib import import_module
@@ -12,14 +12,14 @@ from PIL import Image
 from promptseg_export.cli import FAMILIES
 
 WARM, MOST, MOVE, SIZE = 8, 40, 4, (640, 480)
-"""As benches/models/tracking.rs has them, and the most frames that are asked for."""
+"""Values of benches/models/tracking.rs; MOST is the largest number of frames."""
 
 
 class Tracker:
     def __init__(self, family: str, model: str, seed: int):
         listing = next(f for f in FAMILIES if f.name == family)
         module = import_module(f"promptseg_export.{listing.module}")
-        self.built = getattr(module, listing.build)(model, None, seed)
+        self.family = getattr(module, listing.build)(model, None, seed)
         self.frames = None
 
     def photo(self, file: str) -> str:
@@ -30,8 +30,8 @@ class Tracker:
             x, y = MOVE * at, MOVE * at // 2
             return np.asarray(picture.crop((x, y, x + width, y + height)))
 
-        images = torch.stack([self.built.predictor._transforms(frame(at)) for at in range(MOST)])
-        predictor = self.built.network
+        images = torch.stack([self.family.predictor._transforms(frame(at)) for at in range(MOST)])
+        predictor = self.family.network
         with torch.inference_mode(), \
                 mock.patch("sam2.sam2_video_predictor.load_video_frames", lambda **_: (images, height, width)):
             state = predictor.init_state("")
@@ -43,7 +43,7 @@ class Tracker:
         return "ok"
 
     def track(self, objects: str, memories: str) -> float:
-        assert (objects, memories) == ("1", "6"), "one object with all its memories is what is compared"
+        assert (objects, memories) == ("1", "6"), "only one object with all its memories is supported"
         start = perf_counter()
         with torch.inference_mode():
             next(self.frames)
@@ -52,6 +52,5 @@ class Tracker:
 
 if __name__ == "__main__":
     torch.set_num_threads(THREADS)
-    # Its progress goes to the standard error, and asks for a terminal's width.
     tracker = Tracker(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     serve({"photo": tracker.photo, "track": tracker.track})

@@ -1,5 +1,5 @@
-//! The ONNX Runtime sessions of a bundle with nothing around them: the limit of what can be reached. Their inputs are
-//! made once; what comes out is not looked at.
+//! The ONNX Runtime sessions of a bundle alone, as the lower limit of the time. The inputs are created once, and the
+//! outputs are ignored.
 
 use std::path::Path;
 
@@ -12,25 +12,25 @@ use serde_json::Value;
 
 use super::{Contender, Outcome};
 
-/// As promptseg's own sessions, so that both cut a large batch in the same way.
+/// The batch limit of promptseg's decoder, so that both split a large batch in the same way.
 const MAX_OBJECTS: usize = 64;
 
 pub struct Bare {
     encoder: Session,
     decoder: Session,
     spec: InputSpec,
-    /// Tokens of a click and of a box.
+    /// Number of tokens of a click and of a box.
     tokens: [usize; 2],
     picture: Option<Tensor<f32>>,
     embedding: Vec<(String, Tensor<f32>)>,
-    /// The decoder's other inputs, for so many objects of so many tokens.
+    /// The other inputs of the decoder, with the numbers of objects and tokens that they were created for.
     prompts: Prompts,
 }
 
 type Prompts = ((usize, usize), Vec<(String, DynTensor)>);
 
 impl Bare {
-    /// `lean` with promptseg's own options, else with ONNX Runtime's defaults.
+    /// Opens the sessions, with promptseg's session options if `lean`, else with ONNX Runtime's defaults.
     pub fn new(bundle: &Path, precision: &str, threads: usize, lean: bool) -> Outcome<Self> {
         let description: Value = serde_json::from_slice(&std::fs::read(bundle.join("bundle.json"))?)?;
         let variants = description["variants"].as_array().into_iter().flatten();
@@ -52,7 +52,7 @@ impl Bare {
         let triple = |name: &str| -> Outcome<[f32; 3]> { Ok(serde_json::from_value(description[name].clone())?) };
         let resize = if description["resize"] == "stretch" { Resize::Stretch } else { Resize::Letterbox };
         let side = description["image_size"].as_u64().ok_or("no image_size")? as u32;
-        // A click and a pad token; two corners, and a pad token where a box is two points.
+        // A click and a padding token; two corners, and a padding token if a box is passed as two points.
         let tokens = [2, if description["box_as_points"] == true { 3 } else { 2 }];
         Ok(Bare {
             encoder: open(file("encoder", "image_encoder.onnx"))?,
@@ -82,9 +82,9 @@ impl Bare {
         for input in self.decoder.inputs() {
             if self.embedding.iter().all(|(name, _)| name != input.name()) {
                 let shape = input.dtype().tensor_shape().ok_or("an input that is no tensor")?;
-                // The dense prompt is that of objects without a mask, the same for all.
+                // Objects without a mask share one dense prompt.
                 let batch = if input.name() == "dense_prompt_embeddings" { 1 } else { objects };
-                // One mask of each object.
+                // One mask per object.
                 let second = if input.name() == "wanted_masks" { 1 } else { tokens };
                 let dimension = |(axis, size): (usize, &i64)| match size {
                     -1 => [batch, second][axis.min(1)],
@@ -116,7 +116,7 @@ impl Bare {
     }
 }
 
-/// A tensor of small numbers; zeros where they are whole.
+/// Creates a tensor of small numbers, or of zeros for integer types.
 fn filled(shape: &[usize], kind: Option<TensorElementType>) -> Outcome<DynTensor> {
     let count = shape.iter().product();
     Ok(match kind {

@@ -1,5 +1,5 @@
-//! Cameras that share one model through the engine: `cameras N FRAMES` answers with the milliseconds for each frame that
-//! was answered, of any camera, and the part of the slowest camera in it (1 is its fair part).
+//! Cameras that share one model through the engine. `cameras N FRAMES` answers with the milliseconds per answered frame
+//! of all cameras, and the number of frames of the slowest camera relative to an equal share (1 is fair).
 
 use std::io::BufRead;
 use std::path::Path;
@@ -17,7 +17,7 @@ use promptseg::prompt::Prompt;
 
 use super::Outcome;
 
-/// Frames come faster than any model takes them: 250 a second from each camera.
+/// Time between frames: 250 frames per second from each camera, faster than any model.
 const PERIOD: Duration = Duration::from_millis(4);
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -46,7 +46,7 @@ pub fn serve(bundle: &Path, options: &SessionOptions) -> Outcome<()> {
                 let (ms, slowest) = rig.run(count.parse()?, frames.parse()?)?;
                 println!("{ms:.5} {slowest:.3}");
             }
-            _ => return Err(format!("`{line}` is not known").into()),
+            _ => return Err(format!("unknown request `{line}`; see benches/compare/contender.py").into()),
         }
     }
     Ok(())
@@ -60,7 +60,7 @@ impl Rig {
             let answers = answers.clone();
             let sink = move |event| {
                 if matches!(&event, Event::Result(result) if result.source == Source::Camera) {
-                    // The receiver is gone when all frames are there.
+                    // The receiver is dropped after the last frame.
                     let _ = answers.send(camera);
                 }
             };
@@ -81,7 +81,7 @@ impl Rig {
         self.count(&engines, &answered, frames)
     }
 
-    /// Pushes frames into all engines until so many are answered. The first of each camera are not counted.
+    /// Pushes frames into all engines until `frames` are answered. The first answers, one per camera, are not counted.
     fn count(&self, engines: &[Engine], answered: &Receiver<usize>, frames: usize) -> Outcome<(f64, f64)> {
         let begun = Instant::now();
         let (mut warm, mut start) = (engines.len(), begun);

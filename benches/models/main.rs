@@ -1,5 +1,5 @@
-//! promptseg as a contender of `./dev bench`, and the bare ONNX Runtime sessions under it: answers the lines that
-//! `benches/compare/contender.py` describes. `models ours|bare|lean|cameras|track BUNDLE PRECISION THREADS`.
+//! Contenders of `./dev bench`: promptseg and the bare ONNX Runtime sessions. They answer the requests described in
+//! `benches/compare/contender.py`. `models ours|bare|lean|cameras|track BUNDLE PRECISION THREADS`.
 
 mod bare;
 mod cameras;
@@ -16,16 +16,16 @@ use promptseg::model::{Precision, SessionOptions};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Something that turns clicks and boxes into masks.
+/// A program that turns clicks and boxes into masks.
 trait Contender {
     fn photo(&mut self, image: RgbImage) -> Outcome<()>;
-    /// From the image to the mask of one click.
+    /// Encodes the image and decodes one click.
     fn image_to_mask(&mut self, click: [f32; 2]) -> Outcome<()>;
-    /// One more click on the image of the last `image_to_mask`.
+    /// Decodes another click on the image of the last `image_to_mask`.
     fn click(&mut self, click: [f32; 2]) -> Outcome<()>;
-    /// Boxes in as few runs of the decoder as it likes.
+    /// Decodes boxes, in any number of decoder runs.
     fn boxes(&mut self, boxes: &[[f32; 4]]) -> Outcome<()>;
-    /// The last mask, 0 or 255, row by row.
+    /// Returns the last mask, 0 or 255 per pixel, in row-major order.
     fn mask(&self) -> Outcome<Vec<u8>>;
 }
 
@@ -50,7 +50,7 @@ fn answer(contender: &mut dyn Contender, line: &str) -> Outcome<String> {
             let at_once = if command == "boxes" { boxes.len().max(1) } else { 1 };
             timed(|| boxes.chunks(at_once).try_for_each(|part| contender.boxes(part)))
         }
-        _ => Err(format!("`{line}` is not known").into()),
+        _ => Err(format!("unknown request `{line}`; see benches/compare/contender.py").into()),
     }
 }
 

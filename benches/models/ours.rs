@@ -1,4 +1,4 @@
-//! promptseg, as a program uses it.
+//! promptseg as a contender, through the library interface.
 
 use std::path::Path;
 
@@ -51,6 +51,6 @@ impl Contender for Ours {
     }
 
     fn mask(&self) -> Outcome<Vec<u8>> {
-        Ok(self.last.as_ref().ok_or("nothing was asked yet")?.full())
+        Ok(self.last.as_ref().ok_or("no mask yet: send `image_to_mask` first")?.full())
     }
 }

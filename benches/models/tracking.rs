@@ -1,4 +1,4 @@
-//! An object that is followed for long, and one more frame of it: `models track BUNDLE PRECISION THREADS`.
+//! Measures one frame of objects that are tracked by memory: `models track BUNDLE PRECISION THREADS`.
 
 use std::time::Instant;
 
@@ -10,10 +10,11 @@ use promptseg::video::{Direction, Limits, Position, Track};
 
 use super::Outcome;
 
-/// Frames until an object has all the memories that it will have.
+/// Number of frames after which an object has the maximum number of memories.
 const WARM: Position = 8;
-/// Pixels that the picture moves from frame to frame, and the size of a frame.
+/// Motion of the picture from frame to frame, in pixels.
 const MOVE: u32 = 4;
+/// Width and height of a frame.
 const SIZE: (u32, u32) = (640, 480);
 
 pub struct Tracking {
@@ -35,7 +36,7 @@ impl Tracking {
         Ok(self.encoder.encode(&frame)?)
     }
 
-    /// A track that was followed over `WARM` frames.
+    /// Returns a track of `WARM` frames.
     fn warm(&mut self) -> Outcome<Track> {
         if let Some(track) = &self.warm {
             return Ok(track.clone());
@@ -56,8 +57,8 @@ impl Tracking {
         Ok(track)
     }
 
-    /// `photo FILE`: ok. `track OBJECTS MEMORIES`: milliseconds of one frame, and of it those of the encoder, the attention, the
-    /// decoder and the memory encoder.
+    /// Answers `photo FILE` with `ok`, and `track OBJECTS MEMORIES` with the milliseconds of one frame: in total, in
+    /// the encoder, the attention, the decoder and the memory encoder.
     pub fn answer(&mut self, line: &str) -> Outcome<String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
@@ -66,7 +67,7 @@ impl Tracking {
                 Ok("ok".into())
             }
             ["track", objects, memories] => self.track(objects.parse()?, memories.parse()?),
-            _ => Err(format!("`{line}` is not known").into()),
+            _ => Err(format!("unknown request `{line}`; see benches/compare/contender.py").into()),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The library usls as a contender of `./dev bench`: `bench-usls ENCODER DECODER THREADS` answers the lines that
-//! `benches/compare/contender.py` describes. It has no way to ask twice about one image: a click encodes it again.
+//! The library usls as a contender of `./dev bench`. `bench-usls ENCODER DECODER THREADS` answers the requests described
+//! in `benches/compare/contender.py`. usls cannot reuse an embedding, so every click encodes the image again.
 
 use std::error::Error;
 use std::io::BufRead;
@@ -29,9 +29,9 @@ impl Contender {
     fn click(&mut self, x: f32, y: f32) -> Result<f64, Box<dyn Error>> {
         let prompt = [SamPrompt::default().with_positive_point(x, y)];
         let start = Instant::now();
-        let found = self.model.run((&self.photo, &prompt))?;
+        let results = self.model.run((&self.photo, &prompt))?;
         let ms = start.elapsed().as_secs_f64() * 1e3;
-        self.mask = found.first().and_then(|y| y.masks().first()).map(|mask| mask.to_vec()).ok_or("no mask")?;
+        self.mask = results.first().and_then(|y| y.masks().first()).map(|mask| mask.to_vec()).ok_or("no mask")?;
         Ok(ms)
     }
 
@@ -46,7 +46,7 @@ impl Contender {
                 std::fs::write(file, &self.mask)?;
                 Ok("ok".into())
             }
-            _ => Err(format!("`{line}` is not for usls").into()),
+            _ => Err(format!("usls does not support the request `{line}`").into()),
         }
     }
 }
@@ -54,7 +54,7 @@ impl Contender {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [encoder, decoder, threads] = arguments.as_slice() else {
-        return Err("bench-usls ENCODER DECODER THREADS".into());
+        return Err("expected arguments: bench-usls ENCODER DECODER THREADS".into());
     };
     let mut contender = Contender::new(encoder, decoder, threads.parse()?)?;
     println!("ready");
