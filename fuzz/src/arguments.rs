@@ -1,4 +1,4 @@
-//! What people type: `--point`, `--box`, and the words of parameters.
+//! Text arguments: `--point`, `--box`, and the values of parameters.
 
 use promptseg::engine::{ClickMode, Persistence};
 use promptseg::model::{Precision, Provider};

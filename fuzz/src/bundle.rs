@@ -1,4 +1,4 @@
-//! A bundle: its description, the list of its files, their sizes and hashes.
+//! Bundles: the description, the list of files, their sizes and hashes.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -7,12 +7,12 @@ use promptseg::model::{Bundle, Manifest};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// In memory where the machine has a folder for that: a run takes microseconds.
+/// Folder of the bundle's files, in memory (`/dev/shm`) if possible, so that a run takes microseconds.
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let memory = PathBuf::from("/dev/shm");
     let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
     let folder = parent.join(format!("promptseg-fuzz-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder of one's own");
+    std::fs::create_dir_all(&folder).expect("the folder can be created");
     folder
 });
 
@@ -24,37 +24,37 @@ pub fn run(data: &[u8]) {
         assert!(plain && !name.starts_with('.'), "{name:?} may leave the folder");
     }
     let text = [&manifest.name, &manifest.family, &manifest.source, &manifest.licence];
-    assert!(text.iter().all(|t| !t.contains('\0')), "what goes into messages of ROS ends at a zero: {text:?}");
+    assert!(text.iter().all(|t| !t.contains('\0')), "strings in ROS messages end at a zero byte: {text:?}");
     for variant in &manifest.variants {
         assert_eq!(manifest.precision_of(&variant.encoder).is_some(), manifest.files.contains_key(&variant.encoder));
     }
-    let again = serde_json::to_vec(&manifest).expect("it came from JSON");
-    let again = Manifest::parse(&again, "bundle.json").expect("it was one");
+    let again = serde_json::to_vec(&manifest).expect("a manifest is valid JSON");
+    let again = Manifest::parse(&again, "bundle.json").expect("a written manifest can be parsed");
     assert_eq!(format!("{manifest:?}"), format!("{again:?}"));
     on_disk(data, &manifest);
 }
 
-/// The files are there, with the right size and hash, or with wrong ones.
+/// Opens the bundle with files of correct or wrong sizes and hashes.
 fn on_disk(data: &[u8], manifest: &Manifest) {
     let Ok(mut description) = serde_json::from_slice::<Value>(data) else { return };
     for (i, (name, entry)) in manifest.files.iter().enumerate() {
         let content = vec![i as u8; (entry.bytes % 512) as usize + 1];
-        // One in three as it says, if that is no wonder.
+        // Two of three files get a correct size and hash.
         let right = !entry.bytes.is_multiple_of(3);
         if right {
             let hash = Sha256::digest(&content).iter().map(|b| format!("{b:02x}")).collect::<String>();
             description["files"][name] = json!({ "bytes": content.len(), "sha256": hash });
         }
         if std::fs::write(FOLDER.join(name), content).is_err() {
-            return; // a name that the file system does not take
+            return; // the file system does not allow the name
         }
     }
-    std::fs::write(FOLDER.join("bundle.json"), description.to_string()).expect("room for a kilobyte");
+    std::fs::write(FOLDER.join("bundle.json"), description.to_string()).expect("bundle.json can be written");
     match Bundle::open(&FOLDER) {
         Ok(bundle) => {
             for name in bundle.manifest.files.keys() {
-                let said = bundle.verify(name).map_err(|e| e.to_string());
-                assert_eq!(said.is_ok(), bundle.read(name).is_ok(), "{said:?}");
+                let verified = bundle.verify(name).map_err(|e| e.to_string());
+                assert_eq!(verified.is_ok(), bundle.read(name).is_ok(), "{verified:?}");
             }
         }
         Err(error) => assert!(error.to_string().contains(&*FOLDER.to_string_lossy()), "{error}"),

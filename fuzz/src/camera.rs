@@ -1,4 +1,4 @@
-//! `CameraInfo`, clicks in metres, and `/tf`.
+//! `CameraInfo`, projection of points in metres, and `/tf`.
 
 use arbitrary::{Result, Unstructured};
 use nalgebra::Point3;
@@ -87,7 +87,7 @@ fn transforms(mut u: Unstructured) -> Result<()> {
             let (to, from): (String, String) = (name(&mut u)?, name(&mut u)?);
             let time = if u.arbitrary()? { Some(stamp(&mut u)?) } else { None };
             match tree.lookup(&to, &from, time) {
-                // Huge translations may add up to infinity; a turn stays a turn.
+                // Huge translations may add up to infinity; a rotation stays normalised.
                 Ok(pose) => assert!((pose.rotation.norm() - 1.0).abs() < 1e-6, "{pose:?}"),
                 Err(error) => assert!(!error.to_string().is_empty()),
             }

@@ -1,4 +1,4 @@
-//! A detector's boxes: hulls, filters, and what is left of them on the image.
+//! Boxes of a detector: hulls, filters, clipping to the image.
 
 use arbitrary::{Result, Unstructured};
 use promptseg::engine::detected::{Filter, Found, hull};
@@ -33,15 +33,15 @@ fn check(mut u: Unstructured) -> Result<()> {
     }
     let passed = filter.pass(found.clone());
     assert!(passed.len() <= filter.most.min(found.len()));
-    let tags: Vec<usize> = passed.iter().map(|b| b.tag.parse().expect("a number of ours")).collect();
-    assert!(tags.is_sorted_by(|a, b| a < b), "in their order: {tags:?}");
+    let tags: Vec<usize> = passed.iter().map(|b| b.tag.parse().expect("tags are numbers")).collect();
+    assert!(tags.is_sorted_by(|a, b| a < b), "the filter changed the order: {tags:?}");
     for (item, tag) in passed.iter().zip(tags) {
         let from = &found[tag];
         let number = from.class_number.map(|n| n.to_string()).unwrap_or_default();
         assert!(filter.classes.is_empty() || [&from.class, &number].iter().any(|c| filter.classes.contains(c)));
         assert!(filter.min_score.is_nan() || filter.min_score <= 0.0 || from.score >= Some(filter.min_score));
         if let Ok(prompt) = (Prompt { bbox: Some(item.bbox), ..Prompt::default() }).check(width, height) {
-            let b = prompt.bbox.expect("it was given");
+            let b = prompt.bbox.expect("a checked prompt keeps its box");
             assert!(0.0 <= b.x_min && b.x_min < b.x_max && b.x_max <= width as f32, "{b:?}");
             assert!(0.0 <= b.y_min && b.y_min < b.y_max && b.y_max <= height as f32, "{b:?}");
         }

@@ -19,7 +19,7 @@ fn check(mut u: Unstructured) -> Result<()> {
     };
     let side = |u: &mut Unstructured| if u.ratio(15, 16)? { u.int_in_range(0..=40) } else { u.arbitrary() };
     let (width, height): (u32, u32) = (side(&mut u)?, side(&mut u)?);
-    // A row of the encoding, then what is beside it or wrong with it.
+    // Bytes of a row in the encoding; the step below adds padding or is wrong.
     let row = match encoding {
         "mono8" | "8UC1" | "nv12" | "nv21" | "nv24" => width,
         _ if encoding.starts_with("bayer") && encoding.ends_with('8') => width,
@@ -48,7 +48,7 @@ fn check(mut u: Unstructured) -> Result<()> {
         }
     };
     assert_eq!(image.dimensions(), (width, height));
-    // Bytes behind the rows are no pixels. A row of nv24's chroma takes two steps.
+    // Padding after the rows does not change the pixels. nv24 is excluded: a row of its chroma takes two steps.
     let stride = if encoding == "nv24" { 1 } else { step as usize };
     let padding = if encoding == "nv24" { 0 } else { 3 };
     let padded: Vec<u8> = data.chunks(stride).flat_map(|row| [row, &[0xee; 3][..padding]].concat()).collect();

@@ -1,4 +1,4 @@
-//! What each fuzz target does with its bytes. A target fails by panicking: each checks what must hold of every answer.
+//! The functions of the fuzz targets. Each function checks its results; a target fails by a panic.
 
 pub mod arguments;
 pub mod bundle;
@@ -13,7 +13,7 @@ pub mod weights;
 
 pub type Target = (&'static str, fn(&[u8]));
 
-/// By the names of their folders in `seeds/`.
+/// All targets, with the names of their folders in `seeds/`.
 pub const TARGETS: &[Target] = &[
     ("arguments", arguments::run),
     ("bundle", bundle::run),
@@ -27,19 +27,19 @@ pub const TARGETS: &[Target] = &[
     ("weights", weights::run),
 ];
 
-/// One of these numbers, often; any, sometimes.
+/// Returns a number: often a special value or a small coordinate, sometimes any number.
 pub fn number(u: &mut arbitrary::Unstructured) -> arbitrary::Result<f64> {
     const ODD: [f64; 12] =
         [0.0, -0.0, 1.0, -1.0, 0.5, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, 1e9, 1e38];
     Ok(match u.int_in_range(0..=3)? {
         0 => *u.choose(&ODD)?,
         1 => u.arbitrary()?,
-        // Within a small picture, and a little beside it.
+        // Within a small image or close to it.
         _ => f64::from(u.int_in_range(-16..=400)?) / 8.0,
     })
 }
 
-/// The rest of the bytes, again and again, as `len` bytes.
+/// Repeats the remaining bytes to `len` bytes.
 pub fn filled(rest: &[u8], len: usize) -> Vec<u8> {
     if rest.is_empty() { vec![0x5a; len] } else { rest.iter().copied().cycle().take(len).collect() }
 }

@@ -1,4 +1,4 @@
-//! Masks that are prompts, and masks as run lengths.
+//! Mask prompts, run lengths and contours of masks.
 
 use arbitrary::{Result, Unstructured};
 use promptseg::pixels::{
@@ -16,12 +16,12 @@ fn check(mut u: Unstructured) -> Result<()> {
     if u.arbitrary()? { drawn(u, width, height) } else { prompt(u, width, height) }
 }
 
-/// The runs of a mask are its pixels, and their text is the runs.
+/// Checks that run lengths of a mask restore its pixels, and that their text restores the run lengths.
 fn drawn(u: Unstructured, width: u32, height: u32) -> Result<()> {
     let pixels = width as usize * height as usize;
     let bits = filled(u.take_rest(), pixels.div_ceil(8));
     let data: Vec<u8> = (0..pixels).map(|i| bits[i / 8] >> (i % 8) & 1).collect();
-    let mask = Mask::from_data(width, height, &data).expect("as many as there are pixels");
+    let mask = Mask::from_data(width, height, &data).expect("one value per pixel");
     assert!(mask.full().iter().zip(&data).all(|(a, b)| (*a != 0) == (*b != 0)));
     let counts = coco_counts(&mask);
     let mut column_major = counts.iter().enumerate().flat_map(|(i, n)| std::iter::repeat_n(i % 2 == 1, *n as usize));
@@ -38,7 +38,7 @@ fn drawn(u: Unstructured, width: u32, height: u32) -> Result<()> {
     Ok(())
 }
 
-/// cocoapi's `rleFrString`.
+/// Decodes the text of run lengths, like `rleFrString` of cocoapi.
 fn from_string(text: &str) -> Vec<u32> {
     let (mut counts, mut at) = (Vec::new(), 0);
     let bytes = text.as_bytes();
@@ -62,7 +62,7 @@ fn from_string(text: &str) -> Vec<u32> {
     counts
 }
 
-/// What is taken as a mask prompt is finite logits of the model's size.
+/// Checks that an accepted mask prompt becomes finite logits of the model's size.
 fn prompt(mut u: Unstructured, width: u32, height: u32) -> Result<()> {
     let encoding = *u.choose(&["mono8", "8UC1", "32FC1", "rgb8", ""])?;
     let bytes = if encoding == "32FC1" { 4 } else { 1 };
@@ -88,7 +88,7 @@ fn prompt(mut u: Unstructured, width: u32, height: u32) -> Result<()> {
     assert_eq!((*w, *h), (width, height));
     for resize in [Resize::Letterbox, Resize::Stretch] {
         let geometry = Geometry::new(width, height, 32, resize);
-        let low = input.to_low_res(&geometry, 8).expect("of the size of the image");
+        let low = input.to_low_res(&geometry, 8).expect("the mask has the size of the image");
         assert!(low.len() == 64 && low.iter().all(|v| v.abs() <= 1e6), "{low:?}");
         let mask = mask_from_low_res(&low, 8, &geometry, 0.0, 1.0);
         assert_eq!((mask.width, mask.height), (width, height));

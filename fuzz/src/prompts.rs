@@ -1,5 +1,5 @@
-//! Whatever people and programs send, to an engine with fakes for its two sessions: `PromptArray`, clicks, boxes, masks,
-//! detections, questions, on frames that are there or not.
+//! Prompts of users and programs, to an engine with fake sessions: `PromptArray`, clicks, boxes, masks, detections and
+//! `segment` requests, on frames that are kept or missing.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -44,9 +44,9 @@ impl Decode for Decoder {
     ) -> std::result::Result<Decodes, String> {
         let (width, height) = embedding.image_size();
         let decoded = |prompt: &Prompt| {
-            // Nothing comes here that was not checked.
+            // The engine passes only checked prompts to the decoder.
             let checked = prompt.check(width, height);
-            assert_eq!(checked.as_ref(), Ok(prompt), "not as it was checked");
+            assert_eq!(checked.as_ref(), Ok(prompt), "the engine decodes an unchecked prompt");
             assert!(prompt.mask.as_ref().is_none_or(|m| m.side == SIDE));
             let place = prompt.points.iter().map(|p| p.x + 2.0 * p.y).sum::<f32>();
             let logit = |i: usize| ((i as f32) * 0.7 + place).sin() * 5.0;
@@ -73,7 +73,7 @@ impl Decode for Decoder {
 }
 
 pub fn run(data: &[u8]) {
-    // What a panic of one of the engine's threads says is not lost.
+    // The first failed check in a thread of the engine.
     let wrong = Arc::new(OnceLock::new());
     let _ = check(Unstructured::new(data), &wrong);
     assert_eq!(wrong.get(), None);
@@ -109,7 +109,7 @@ fn mask(u: &mut Unstructured) -> Result<MaskInput> {
         let data = (0..cells).map(|i| if pattern[i % 3] >> (i / 3 % 8) & 1 == 1 { 255 } else { 0 }).collect();
         MaskInput::Binary { width, height, data }
     } else {
-        // What is not finite is refused when the message is read, and what is huge is clamped.
+        // Parsing a message refuses values that are not finite, and clamps huge values.
         let finite = values.map(|v| if v.is_finite() { v.clamp(-1e6, 1e6) } else { 1.0 });
         MaskInput::Logits { width, height, data: (0..cells).map(|i| finite[i % 2]).collect() }
     })
@@ -143,8 +143,8 @@ fn frame(u: &mut Unstructured) -> Result<Frame> {
     Ok(Frame { header: Header { stamp: stamp(u)?, frame_id: "camera".into() }, pixels })
 }
 
-/// What holds of every answer.
-fn judge(result: &FrameResult) -> Option<String> {
+/// Checks a result; returns the violation.
+fn violation(result: &FrameResult) -> Option<String> {
     let (width, height) = result.image.dimensions();
     let ids: Vec<u32> = result.objects.iter().map(|o| o.id).collect();
     for (i, object) in result.objects.iter().enumerate() {
@@ -170,9 +170,9 @@ fn check(mut u: Unstructured, wrong: &Arc<OnceLock<String>>) -> Result<()> {
     let sink = Arc::clone(wrong);
     let events = move |event: Event| {
         if let Event::Result(result) = event
-            && let Some(what) = judge(&result)
+            && let Some(violation) = violation(&result)
         {
-            let _ = sink.set(what);
+            let _ = sink.set(violation);
         }
     };
     let (encoder, decoder) = (Turns::shared(Encoder), Turns::shared(Decoder));
@@ -224,9 +224,9 @@ fn check(mut u: Unstructured, wrong: &Arc<OnceLock<String>>) -> Result<()> {
                 let on = if u.arbitrary()? { SegmentOn::Image(frame(&mut u)?) } else { SegmentOn::Frame(at(&mut u)?) };
                 let (reply, answer) = tokio::sync::oneshot::channel();
                 engine.segment(Segment { on, objects: objects(&mut u)?, all_candidates: u.arbitrary()?, reply });
-                let answer = answer.blocking_recv().expect("a question is always answered");
-                if let Some(what) = answer.ok().as_ref().and_then(judge) {
-                    let _ = wrong.set(what);
+                let answer = answer.blocking_recv().expect("a segment request is always answered");
+                if let Some(violation) = answer.ok().as_ref().and_then(violation) {
+                    let _ = wrong.set(violation);
                 }
             }
             _ => {
@@ -241,10 +241,10 @@ fn check(mut u: Unstructured, wrong: &Arc<OnceLock<String>>) -> Result<()> {
     Ok(())
 }
 
-/// Also waits until all that was sent before is done: people's prompts are worked off in order.
+/// Undoes a prompt. The reply also means that all earlier prompts are processed, because their order is kept.
 fn undo(engine: &Engine) {
     let (reply, answer) = tokio::sync::oneshot::channel();
     if engine.interact(Interaction::Undo { reply }).is_ok() {
-        let _ = answer.blocking_recv().expect("the decoder's thread is there");
+        let _ = answer.blocking_recv().expect("the decoder thread runs");
     }
 }

@@ -1,4 +1,4 @@
-//! The inputs and outputs that an ONNX graph of others declares.
+//! The declared inputs and outputs of third-party ONNX graphs.
 
 use arbitrary::{Result, Unstructured};
 use promptseg::model::{DecoderLayout, EncoderLayout, Signature, TensorSpec};
@@ -76,7 +76,7 @@ fn check(mut u: Unstructured) -> Result<()> {
     }
     match DecoderLayout::recognise(&graph) {
         Ok(layout) => {
-            // All that is asked of the graph later is there.
+            // All tensors that the decoder uses exist in the graph.
             for name in [&layout.low_res, &layout.iou].into_iter().chain(&layout.object_score) {
                 assert!(graph.output(name).is_some(), "no output {name}: {layout:?}");
             }

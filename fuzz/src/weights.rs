@@ -6,7 +6,7 @@ use promptseg::pixels::{Geometry, Resize};
 use promptseg::prompt::{Point, Prompt};
 
 pub fn run(data: &[u8]) {
-    // The shape first, so that a file of the repository with three bytes before it is a seed.
+    // The shape comes first, so that a file of the repository with three bytes before it is a seed.
     let Some((shape, file)) = data.split_at_checked(3) else { return };
     let [c, h, w] = [shape[0] % 65, shape[1] % 5, shape[2] % 5].map(usize::from);
     let encoder = match PromptEncoder::load(file, "fuzz.safetensors", 64, &[1, c, h, w]) {
