@@ -13,14 +13,14 @@ COPY . /ws/src/promptseg
 RUN build-promptseg humble
 
 FROM ros
-# ONNX Runtime with CUDA and TensorRT for Python 3.10 and CUDA 12.6, from the wheels for JetPack 6 of the Jetson AI Lab.
+# ONNX Runtime with CUDA and TensorRT for Python 3.10 and CUDA 12.6: a wheel of the Jetson AI Lab for JetPack 6.
 ARG ORT_INDEX=https://pypi.jetson-ai-lab.io/jp6/cu126
 ARG ORT_VERSION=1.23.0
 RUN apt-get update && apt-get install -y --no-install-recommends python3-pip && rm -rf /var/lib/apt/lists/* \
     && pip3 install --no-cache-dir --no-deps --index-url "${ORT_INDEX}" "onnxruntime-gpu==${ORT_VERSION}"
 COPY --from=build /opt/promptseg /opt/promptseg
 COPY docker/entrypoint /usr/local/bin/promptseg-entrypoint
-# TensorRT engines take minutes to build: mount a volume here.
+# Cache of TensorRT engines, which take minutes to build: mount a volume.
 ENV XDG_CACHE_HOME=/cache
 VOLUME /cache
 ENTRYPOINT ["promptseg-entrypoint"]

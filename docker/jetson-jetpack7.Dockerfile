@@ -1,11 +1,11 @@
 # JetPack 7 (Jetson Thor: L4T r38, Ubuntu 24.04, CUDA 13.0, TensorRT 10.13) with ROS 2 Jazzy. From the repository's root:
 #   docker build -f docker/jetson-jetpack7.Dockerfile -t promptseg:jetpack7 .
 #   docker run --rm --runtime nvidia --network host --ipc host -v promptseg-cache:/cache promptseg:jetpack7
-# There is no wheel of ONNX Runtime for this board yet: it is built here, which takes an hour on the board itself.
+# No wheel of ONNX Runtime exists for this board, so it is built from source, which takes an hour on the board.
 ARG BASE=nvcr.io/nvidia/tensorrt:25.08-py3
 FROM ${BASE} AS onnxruntime
 ARG ORT_VERSION=1.23.2
-# Blackwell of Thor.
+# The GPU of Thor (Blackwell).
 ARG CUDA_ARCHITECTURES=110
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential cmake git ninja-build \
     && rm -rf /var/lib/apt/lists/*
@@ -30,11 +30,11 @@ RUN build-promptseg jazzy
 
 FROM ros
 COPY --from=onnxruntime /opt/onnxruntime /opt/onnxruntime
-# Its providers are found beside it.
+# ONNX Runtime finds its providers in the same folder.
 ENV ORT_DYLIB_PATH=/opt/onnxruntime/libonnxruntime.so
 COPY --from=build /opt/promptseg /opt/promptseg
 COPY docker/entrypoint /usr/local/bin/promptseg-entrypoint
-# TensorRT engines take minutes to build: mount a volume here.
+# Cache of TensorRT engines, which take minutes to build: mount a volume.
 ENV XDG_CACHE_HOME=/cache
 VOLUME /cache
 ENTRYPOINT ["promptseg-entrypoint"]
