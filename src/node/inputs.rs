@@ -33,9 +33,17 @@ pub fn start(topics: &mut Topics, slot: &Arc<Slot>) -> Result<(), NodeError> {
         s.engine.push_frame(convert::compressed_frame(image));
         Ok(())
     });
-    // rqt_image_view publishes a click on the picture of topic T on T_mouse_left: on the overlay it needs no remapping.
+    // rqt_image_view publishes a click on the picture of topic T on T_mouse_left. Two of these names are one topic where a rule
+    // maps `point` to that of rqt_image_view.
     let on_overlay = topics.derived("~/overlay", "_mouse_left");
-    for (input, topic) in [("point", "point"), ("~/overlay_mouse_left", &on_overlay)] {
+    let on_image = topics.derived("image", "_mouse_left");
+    let mut subscribed = Vec::new();
+    for (input, topic) in [("point", "point"), ("image_mouse_left", &on_image), ("~/overlay_mouse_left", &on_overlay)] {
+        let name = topics.resolve(topic);
+        if subscribed.contains(&name) {
+            continue;
+        }
+        subscribed.push(name);
         let points = topics.subscribe::<PointMsg>(topic, qos::PROMPTS)?;
         drain(points, slot, input, |s, p| click(s, "point", FrameRef::Newest, p.x, p.y));
     }

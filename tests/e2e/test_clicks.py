@@ -49,17 +49,31 @@ def test_a_click_without_stamp_is_for_the_newest_frame(robot: Robot, topic: str)
     assert iou(only_mask(answer), scene.truth[0]) >= GOOD
 
 
-def test_rqt_on_the_cameras_own_picture(start_robot: Callable[..., Robot], scene: Scene) -> None:
-    """The remapping that the launch files make."""
-    robot = start_robot(ros_args=("-r", "image:=/cam/image_raw", "-r", "point:=/cam/image_raw_mouse_left"))
+@pytest.mark.parametrize(
+    ("rules", "topic"),
+    [
+        ([], "/cam/image_raw_mouse_left"),
+        ([], "/point"),
+        (["image_mouse_left:=/clicks"], "/clicks"),
+        # One topic under two names: a click counts once.
+        (["point:=/cam/image_raw_mouse_left"], "/cam/image_raw_mouse_left"),
+    ],
+)
+def test_rqt_on_the_cameras_own_picture(
+    start_robot: Callable[..., Robot], scene: Scene, rules: list[str], topic: str
+) -> None:
+    remapped = [part for rule in ["image:=/cam/image_raw", *rules] for part in ("-r", rule)]
+    robot = start_robot(ros_args=tuple(remapped))
     robot.image_topic = "/cam/image_raw"
     robot.process.wait_ready()
+    assert robot.peer.node.count_subscribers(topic) <= 1
 
     def send() -> None:
         robot.publish_image(image(scene.rgb, robot.stamp()))
-        robot.peer.publish("/cam/image_raw_mouse_left", point(scene.shapes[0].centre))
+        robot.peer.publish(topic, point(scene.shapes[0].centre))
 
     answer = robot.until_answered(send, robot.masks)
+    assert robot.peer.node.count_subscribers(topic) == 1
     assert whole_mask(answer, answer.masks[0])[scene.truth[0]].mean() > 0.5
 
 
