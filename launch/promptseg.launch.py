@@ -1,10 +1,11 @@
 """Start the promptseg node: ros2 launch promptseg promptseg.launch.py image:=/camera/image_raw"""
 
+import os
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix, get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -13,12 +14,13 @@ SHARE = Path(get_package_share_directory('promptseg'))
 ARGUMENTS = [
     ('name', 'promptseg', 'Name of the node; its outputs are below it, as in /promptseg/mask.'),
     ('namespace', '', 'Namespace of the node and of its inputs.'),
+    ('cameras', '', 'Names of several cameras that share the node, with spaces between them. Empty: one camera.'),
     ('params_file', str(SHARE / 'config' / 'promptseg.yaml'), 'YAML file with the parameters of the node.'),
     ('model', '', 'Folder of a model bundle. Empty: the one of params_file.'),
     ('image', 'image', "The camera's topic (sensor_msgs/Image). <image>/compressed is used when image_transport says so."),
     ('image_transport', '', "'raw' or 'compressed'. Empty: as in params_file."),
     ('camera_info', 'camera_info', 'Topic of the calibration (sensor_msgs/CameraInfo), for 3-D clicks only.'),
-    ('point', '', 'Clicks in pixels (geometry_msgs/Point). Empty: IMAGE_mouse_left, where rqt_image_view publishes them.'),
+    ('point', 'point', "Clicks in pixels (geometry_msgs/Point), beside rqt_image_view's on the camera's image and on the overlay."),
     ('detections', 'detections', "An upstream detector's boxes (vision_msgs/Detection2DArray)."),
     ('yolo_detections', 'yolo_detections', "yolo_ros' boxes (yolo_msgs/DetectionArray): /yolo/detections or /yolo/tracking."),
     ('autostart', 'true', 'true: the node configures and activates itself. false: it waits for a lifecycle manager.'),
@@ -29,48 +31,81 @@ ARGUMENTS = [
     ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
     ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
 ]
+# Inputs whose topics are arguments.
+TOPICS = ('image', 'camera_info', 'point', 'detections', 'yolo_detections')
 
 
 def start(context):
     value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
-    # What is empty stays as the file has it.
-    overrides = {name: value[name] for name in ('model', 'image_transport') if value[name]}
+    check(value)
     managed = is_true(value['lifecycle_manager'])
-    if is_true(value['use_sim_time']):
-        overrides['use_sim_time'] = True
-    if managed or not is_true(value['autostart']):
-        overrides['autostart'] = False
-    nodes = [
-        Node(
-            package='promptseg',
-            executable='promptseg_node',
-            name=value['name'],
-            namespace=value['namespace'],
-            parameters=[value['params_file'], overrides],
-            remappings=[
-                ('image', value['image']),
-                ('camera_info', value['camera_info']),
-                # Where rqt_image_view says that the camera's picture was clicked.
-                ('point', value['point'] or value['image'] + '_mouse_left'),
-                ('detections', value['detections']),
-                ('yolo_detections', value['yolo_detections']),
-            ],
-            arguments=['--log-level', value['log_level']],
-            output='screen',
-            emulate_tty=True,
-            respawn=is_true(value['respawn']),
-            respawn_delay=2.0,
-        )
-    ]
+    actions = [node(value, managed)]
     if managed:
-        nodes.append(lifecycle_manager(value))
+        actions.append(lifecycle_manager(value))
     if is_true(value['rviz']):
-        nodes.append(rviz(value))
-    return nodes
+        if is_installed('rviz2', 'rviz2'):
+            actions.append(rviz(value))
+        else:
+            actions.append(LogInfo(msg=f"WARNING: going on without rviz2, which is not installed: apt install {debian('rviz2')}"))
+    return actions
+
+
+def check(value):
+    """Raises what stands in the way, before the first process: an error after that would leave it behind."""
+    if not Path(value['params_file']).is_file():
+        raise RuntimeError(f"params_file: there is no file {value['params_file']}")
+    if is_true(value['lifecycle_manager']) and not is_installed('nav2_lifecycle_manager', 'lifecycle_manager'):
+        raise RuntimeError(
+            'lifecycle_manager:=true needs the package nav2_lifecycle_manager, which is not installed: '
+            f"apt install {debian('nav2_lifecycle_manager')}, or leave lifecycle_manager out: the node starts by itself"
+        )
 
 
 def is_true(text):
     return text.lower() in ('true', '1')
+
+
+def is_installed(package, executable):
+    try:
+        return (Path(get_package_prefix(package)) / 'lib' / package / executable).is_file()
+    except PackageNotFoundError:
+        return False
+
+
+def debian(package):
+    return f"ros-{os.environ.get('ROS_DISTRO', 'DISTRO')}-{package.replace('_', '-')}"
+
+
+def node(value, managed):
+    # A parameter whose argument is empty stays as the file has it.
+    overrides = {name: value[name] for name in ('model', 'image_transport') if value[name]}
+    cameras = value['cameras'].split()
+    if cameras:
+        overrides['cameras'] = cameras
+    if is_true(value['use_sim_time']):
+        overrides['use_sim_time'] = True
+    if managed or not is_true(value['autostart']):
+        overrides['autostart'] = False
+    return Node(
+        package='promptseg',
+        executable='promptseg_node',
+        name=value['name'],
+        namespace=value['namespace'],
+        parameters=[value['params_file'], overrides],
+        # With several cameras the topics are below their names: front/image, front/point.
+        remappings=[
+            (below(camera, topic), below(camera, value[topic])) for camera in cameras or [''] for topic in TOPICS
+        ],
+        arguments=['--log-level', value['log_level']],
+        output='screen',
+        emulate_tty=True,
+        respawn=is_true(value['respawn']),
+        respawn_delay=2.0,
+    )
+
+
+def below(camera, topic):
+    return f'{camera}/{topic}' if camera and not topic.startswith('/') else topic
 
 
 def lifecycle_manager(value):
@@ -93,10 +128,12 @@ def lifecycle_manager(value):
 
 
 def rviz(value):
-    """With the topics of config/promptseg.rviz mapped to those of the node."""
+    """With the topics of config/promptseg.rviz mapped to those of the node, or of its first camera."""
     inputs = value['namespace'].strip('/')
     inputs = '/' + inputs if inputs else ''
     outputs = f"{inputs}/{value['name']}"
+    for camera in value['cameras'].split()[:1]:
+        inputs, outputs = f'{inputs}/{camera}', f'{outputs}/{camera}'
     image = value['image'] if value['image'].startswith('/') else f"{inputs}/{value['image']}"
     return Node(
         package='rviz2',

@@ -11,79 +11,54 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
 SHARE = Path(get_package_share_directory('promptseg'))
 
-ARGUMENTS = [
-    ('cameras', 'front rear', 'Namespaces of the cameras, with spaces between them.'),
+CAMERAS = [
+    ('cameras', 'front rear', 'Names of the cameras, with spaces between them.'),
     ('shared', 'false', 'true: one node, whose cameras share the model and its memory. false: a node for each.'),
-    ('image', 'image_raw', "The cameras' topic within their namespace."),
+]
+# Handed on to promptseg.launch.py for each node.
+OURS = [
+    ('name', 'promptseg', "Name of the nodes; a camera's outputs are below it."),
+    ('namespace', '', 'Namespace of the cameras and nodes: /robot/front/image_raw with robot.'),
+    ('image', 'image_raw', "The cameras' topic (sensor_msgs/Image) below their names."),
+    ('camera_info', 'camera_info', 'Topic of the calibrations (sensor_msgs/CameraInfo) below the names, for 3-D clicks only.'),
+    ('point', 'point', "Clicks in pixels (geometry_msgs/Point) below the names, beside rqt_image_view's."),
+    ('detections', 'detections', "An upstream detector's boxes (vision_msgs/Detection2DArray) below the names."),
+    ('yolo_detections', 'yolo_detections', "yolo_ros' boxes (yolo_msgs/DetectionArray) below the names."),
     ('params_file', str(SHARE / 'config' / 'promptseg.yaml'), 'YAML file with the parameters of the nodes.'),
     ('model', '', 'Folder of a model bundle. Empty: the one of params_file.'),
     ('image_transport', '', "'raw' or 'compressed'. Empty: as in params_file."),
     ('autostart', 'true', 'true: the nodes configure and activate themselves. false: they wait for a lifecycle manager.'),
+    ('lifecycle_manager', 'false', "true: Nav2's lifecycle manager too, one for each node."),
     ('respawn', 'false', 'true: a node is started again two seconds after it ended.'),
     ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
     ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
 ]
 
 
-def is_true(text):
-    return text.lower() in ('true', '1')
-
-
-def one_node(cameras, value):
-    # What is empty stays as the file has it.
-    overrides = {name: value[name] for name in ('model', 'image_transport') if value[name]}
-    if is_true(value['use_sim_time']):
-        overrides['use_sim_time'] = True
-    if not is_true(value['autostart']):
-        overrides['autostart'] = False
-    return Node(
-        package='promptseg',
-        executable='promptseg_node',
-        name='promptseg',
-        parameters=[value['params_file'], {**overrides, 'cameras': cameras}],
-        # The node's own names are front/image, front/point, ...; only the image, and clicks on it, are called differently.
-        remappings=[
-            rule
-            for camera in cameras
-            for rule in [
-                (f'{camera}/image', f"{camera}/{value['image']}"),
-                # Where rqt_image_view says that the camera's picture was clicked.
-                (f'{camera}/point', f"{camera}/{value['image']}_mouse_left"),
-            ]
-        ],
-        arguments=['--log-level', value['log_level']],
-        output='screen',
-        emulate_tty=True,
-        respawn=is_true(value['respawn']),
-        respawn_delay=2.0,
-    )
-
-
-def node_of(camera, value):
-    handed_on = ('image', 'params_file', 'model', 'image_transport', 'autostart', 'respawn', 'use_sim_time', 'log_level')
+def node_for(value, **changes):
     return IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / 'launch' / 'promptseg.launch.py')),
-        launch_arguments=[('namespace', camera), *((name, value[name]) for name in handed_on)],
+        launch_arguments=[*({name: value[name] for name, _, _ in OURS} | changes).items()],
     )
 
 
 def start(context):
-    value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    value = {name: LaunchConfiguration(name).perform(context) for name, _, _ in CAMERAS + OURS}
     cameras = value['cameras'].split()
     if not cameras:
         raise RuntimeError("cameras is empty: name at least one, as in cameras:='front rear'")
-    if is_true(value['shared']):
-        return [one_node(cameras, value)]
-    return [node_of(camera, value) for camera in cameras]
+    if value['shared'].lower() in ('true', '1'):
+        return [node_for(value, cameras=' '.join(cameras))]
+    above = value['namespace'].rstrip('/')
+    return [node_for(value, cameras='', namespace=f'{above}/{camera}' if above else camera) for camera in cameras]
 
 
 def generate_launch_description():
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, default, description in ARGUMENTS
+        for name, default, description in CAMERAS + OURS
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=start)])

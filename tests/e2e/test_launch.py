@@ -1,6 +1,7 @@
-"""The launch files: what can be read of them, and, where launch and launch_ros are, what they start.
+"""The launch files: what can be read of them, and what they start.
 
-Those two are on no package index: with a sourced ROS 2 they are there, with the wheels of ./dev they are not.
+launch and launch_ros are on no package index: with a sourced ROS 2 they are there. With the wheels of ./dev the launch files run
+on the stand-in in launch_stand_in, which starts the same processes; the names of the tests say which of the two it was.
 """
 
 from __future__ import annotations
@@ -14,22 +15,29 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from geometry_msgs.msg import Point
 from lifecycle_msgs.srv import GetState
+from promptseg_msgs.msg import MaskArray
 
 from harness import ROOT, START_TIMEOUT, Peer, eventually, find_node
 from lifecycle import Manager
+from messages import image, whole_mask
 from robot import get_parameters
+from scenes import Scene
 
 LAUNCH = ROOT / "launch"
 PYTHON = sorted(LAUNCH.glob("*.py"))
 XML = sorted(LAUNCH.glob("*.xml"))
 REQUIRED = {"namespace", "params_file", "model", "image", "use_sim_time", "log_level"}
 IS_HERE = all(importlib.util.find_spec(module) for module in ("launch", "launch_ros"))
-needs_launch = pytest.mark.skipif(not IS_HERE, reason="launch and launch_ros are not installed: source a ROS 2")
+LAUNCH_ROS = "with launch_ros" if IS_HERE else "with a stand-in for launch_ros"
+STAND_IN = Path(__file__).with_name("launch_stand_in")
+starts = pytest.mark.parametrize("start", [LAUNCH_ROS], indirect=True)
 
 
 def arguments_of(file: Path) -> dict[str, str]:
@@ -49,11 +57,9 @@ def arguments_of(file: Path) -> dict[str, str]:
 @pytest.mark.parametrize("file", PYTHON + XML, ids=lambda f: f.name)
 def test_every_argument_is_described(file: Path) -> None:
     arguments = arguments_of(file)
-    required = {"model", "image"} if file.name == "promptseg_cameras.launch.xml" else REQUIRED
-    if "cameras" in arguments:
-        # The cameras are the namespaces.
-        required = required - {"namespace"}
-    assert required <= set(arguments)
+    assert REQUIRED <= set(arguments)
+    if file.name.startswith("promptseg_cameras"):
+        assert {"detections", "yolo_detections", "lifecycle_manager", "camera_info", "point"} <= set(arguments)
     assert all(len(description) > 10 for description in arguments.values())
 
 
@@ -65,11 +71,16 @@ def test_what_is_included_knows_its_arguments(file: Path) -> None:
         assert given <= set(arguments_of(target))
 
 
-def test_the_xml_file_has_the_arguments_of_the_python_file() -> None:
-    assert arguments_of(LAUNCH / "promptseg.launch.xml").keys() == arguments_of(LAUNCH / "promptseg.launch.py").keys()
+@pytest.mark.parametrize("name", ["promptseg", "promptseg_cameras"])
+def test_the_xml_file_has_the_arguments_of_the_python_file(name: str) -> None:
+    xml = ElementTree.parse(LAUNCH / f"{name}.launch.xml").getroot()
+    declared = arguments_of(LAUNCH / f"{name}.launch.xml").keys()
+    assert declared == arguments_of(LAUNCH / f"{name}.launch.py").keys()
+    handed_on = {a.get("name"): a.get("value") for a in xml.findall("include/arg")}
+    assert handed_on == {argument: f"$(var {argument})" for argument in declared}
 
 
-# ------------------------------------------------------------------------------------ with launch and launch_ros
+# ------------------------------------------------------------------------------------ what they start
 
 
 @pytest.fixture(scope="module")
@@ -89,33 +100,108 @@ def prefix() -> Iterator[Path]:
         yield prefix
 
 
-Start = Callable[..., subprocess.Popen[bytes]]
+RECORDER = """#!/bin/sh
+printf '%s\\n' "$@" >"{record}.new"
+mv "{record}.new" "{record}"
+trap 'exit 0' INT TERM
+while :; do sleep 0.1; done
+"""
+
+
+class Launched:
+    """A launch file at work."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], output: Path) -> None:
+        self.output_path = output
+        with output.open("w") as file:
+            # A group of its own, for Ctrl-C.
+            self.process = subprocess.Popen(
+                command, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def output(self) -> str:
+        return self.output_path.read_text()
+
+    def interrupt(self) -> int:
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(20)
+
+    def processes(self) -> dict[int, str]:
+        """Process ids and names of its group, without itself."""
+        found = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                name, rest = stat.read_text().rsplit(")", 1)
+            except OSError:
+                # It has just ended.
+                continue
+            state, _, group = rest.split()[:3]
+            if int(group) == self.process.pid and int(stat.parent.name) != self.process.pid and state != "Z":
+                found[int(stat.parent.name)] = name.split("(", 1)[1]
+        return found
+
+    def node(self) -> int | None:
+        return next((pid for pid, name in self.processes().items() if name.startswith("promptseg_node")), None)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.interrupt()
+        if left := self.processes():
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise AssertionError(f"the launch file has left {left} behind:\n{self.output()}")
+
+
+class Workspace:
+    """A prefix with promptseg, and with packages that a test adds."""
+
+    def __init__(self, peer: Peer, prefix: Path, folder: Path) -> None:
+        self.peer, self.prefix, self.folder = peer, prefix, folder
+        self.launched: list[Launched] = []
+        self.own = folder / "install"
+
+    def add_program(self, package: str, executable: str) -> Path:
+        """A program that writes its command line to the file that is returned, and runs until Ctrl-C."""
+        record = self.folder / f"{package}.arguments"
+        program = self._package(package) / "lib" / package / executable
+        program.parent.mkdir(parents=True)
+        program.write_text(RECORDER.format(record=record))
+        program.chmod(0o755)
+        return record
+
+    def hide(self, package: str) -> None:
+        """The package is there and has no program, whatever else is installed."""
+        self._package(package)
+
+    def add_launch_file(self, package: str, name: str, text: str) -> None:
+        file = self._package(package) / "share" / package / "launch" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+
+    def _package(self, package: str) -> Path:
+        marker = self.own / "share" / "ament_index" / "resource_index" / "packages" / package
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        return self.own
+
+    def __call__(self, file: Path | str, *arguments: str) -> Launched:
+        command = [sys.executable, str(Path(__file__).with_name("run_launch_file.py")), str(LAUNCH / file), *arguments]
+        environment = os.environ | {
+            "ROS_DOMAIN_ID": str(self.peer.domain),
+            "AMENT_PREFIX_PATH": f"{self.own}:{self.prefix}:{os.environ['AMENT_PREFIX_PATH']}",
+            "ROS_LOG_DIR": str(self.folder / "log"),
+        }
+        if not IS_HERE:
+            environment["PYTHONPATH"] = f"{STAND_IN}:{os.environ.get('PYTHONPATH', '')}"
+        self.launched.append(Launched(command, environment, self.folder / f"launch-{len(self.launched)}.log"))
+        return self.launched[-1]
 
 
 @pytest.fixture
-def start(peer: Peer, prefix: Path, tmp_path: Path) -> Iterator[Start]:
-    processes: list[subprocess.Popen[bytes]] = []
-    environment = os.environ | {
-        "ROS_DOMAIN_ID": str(peer.domain),
-        "AMENT_PREFIX_PATH": f"{prefix}:{os.environ['AMENT_PREFIX_PATH']}",
-        "ROS_LOG_DIR": str(tmp_path / "log"),
-    }
-
-    def start(file: Path, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(Path(__file__).with_name("run_launch_file.py")), str(file), *arguments]
-        # A group of its own, for Ctrl-C.
-        processes.append(subprocess.Popen(command, env=environment, start_new_session=True))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+def start(peer: Peer, prefix: Path, tmp_path: Path) -> Iterator[Workspace]:
+    workspace = Workspace(peer, prefix, tmp_path)
+    yield workspace
+    for launched in workspace.launched:
+        launched.close()
 
 
 def wait_for(peer: Peer, node: str, state: str = "active") -> Manager:
@@ -130,45 +216,173 @@ def topics_of(peer: Peer, node: str) -> set[str]:
     return {t for t, _ in peer.node.get_subscriber_names_and_types_by_node(name, namespace or "/")}
 
 
-@needs_launch
+def wait_for_topics(peer: Peer, node: str, *topics: str) -> None:
+    eventually(f"{topics} of {node}", lambda: set(topics) <= topics_of(peer, node))
+
+
+@starts
 @pytest.mark.parametrize("file", ["promptseg.launch.py", "promptseg.launch.xml"])
-def test_one_camera(peer: Peer, start: Start, file: str) -> None:
+def test_one_camera(peer: Peer, start: Workspace, file: str) -> None:
     launched = start(
-        LAUNCH / file,
+        file,
         "namespace:=robot",
         "name:=seg",
         "image:=/camera/image_raw",
         f"params_file:={ROOT}/config/cpu.yaml",
         "use_sim_time:=true",
         "model:=tiny",
+        "detections:=/boxes",
     )
     wait_for(peer, "/robot/seg")
     values = get_parameters(peer, "providers", "prompt_timeout", "use_sim_time", "model", node="/robot/seg")
     assert values == [["cpu"], 5.0, True, "tiny"]
-    topics = eventually("the subscriptions", lambda: topics_of(peer, "/robot/seg"))
-    eventually("the image", lambda: "/camera/image_raw" in topics_of(peer, "/robot/seg"))
-    assert {"/camera/image_raw_mouse_left", "/robot/prompts"} <= topics_of(peer, "/robot/seg"), topics
-    os.killpg(launched.pid, signal.SIGINT)
-    assert launched.wait(20) == 0
+    inputs = ("/camera/image_raw", "/camera/image_raw_mouse_left", "/robot/point", "/robot/prompts", "/boxes")
+    wait_for_topics(peer, "/robot/seg", *inputs)
+    assert launched.interrupt() == 0
 
 
-@needs_launch
-@pytest.mark.parametrize(("shared", "nodes"), [("false", ["/front/promptseg", "/rear/promptseg"]), ("true", ["/promptseg"])])
-def test_several_cameras(peer: Peer, start: Start, shared: str, nodes: list[str]) -> None:
-    start(LAUNCH / "promptseg_cameras.launch.py", "cameras:=front rear", f"shared:={shared}")
+@starts
+@pytest.mark.parametrize("file", ["promptseg.launch.py", "promptseg.launch.xml"])
+@pytest.mark.parametrize("topic", ["/point", "/camera/image_raw_mouse_left", "/promptseg/overlay_mouse_left"])
+def test_a_click_in_pixels(peer: Peer, start: Workspace, scene: Scene, file: str, topic: str) -> None:
+    """As README has it: by hand on /point, with rqt_image_view on the camera's picture or on the overlay."""
+    start(file, "image:=/camera/image_raw")
+    wait_for(peer, "/promptseg")
+    masks = peer.subscribe(MaskArray, "/promptseg/masks")
+    eventually("the camera to be heard", lambda: peer.node.count_subscribers("/camera/image_raw"))
+    end = time.monotonic() + START_TIMEOUT
+    while not (answers := [m for m in masks.all() if m.masks]):
+        assert time.monotonic() < end, f"no mask for a click on {topic}"
+        peer.publish("/camera/image_raw", image(scene.rgb, peer.node.get_clock().now().to_msg()))
+        x, y = scene.shapes[0].centre
+        peer.publish(topic, Point(x=float(x), y=float(y)))
+        time.sleep(0.3)
+    assert whole_mask(answers[0], answers[0].masks[0])[scene.truth[0]].mean() > 0.5
+
+
+@starts
+@pytest.mark.parametrize("file", ["promptseg_cameras.launch.py", "promptseg_cameras.launch.xml"])
+@pytest.mark.parametrize(
+    ("shared", "nodes"), [("false", ["/robot/front/promptseg", "/robot/rear/promptseg"]), ("true", ["/robot/promptseg"])]
+)
+def test_several_cameras(peer: Peer, start: Workspace, file: str, shared: str, nodes: list[str]) -> None:
+    start(file, "cameras:=front rear", f"shared:={shared}", "namespace:=robot", "detections:=boxes", "model:=tiny")
     for node in nodes:
         wait_for(peer, node)
     for camera in ("front", "rear"):
-        eventually("its image", lambda c=camera: peer.node.count_subscribers(f"/{c}/image_raw"))
+        node = nodes[0] if shared == "true" else f"/robot/{camera}/promptseg"
+        topics = ("image_raw", "image_raw_mouse_left", "point", "boxes", "prompts")
+        wait_for_topics(peer, node, *(f"/robot/{camera}/{topic}" for topic in topics))
 
 
-@needs_launch
-def test_a_node_that_dies_is_started_again(peer: Peer, start: Start) -> None:
-    launched = start(LAUNCH / "promptseg.launch.py", "respawn:=true")
+@starts
+@pytest.mark.parametrize("shared", ["false", "true"])
+def test_cameras_with_a_lifecycle_manager(peer: Peer, start: Workspace, shared: str) -> None:
+    record = start.add_program("nav2_lifecycle_manager", "lifecycle_manager")
+    start("promptseg_cameras.launch.py", "cameras:=front", f"shared:={shared}", "lifecycle_manager:=true")
+    wait_for(peer, "/promptseg" if shared == "true" else "/front/promptseg", "unconfigured")
+    arguments = eventually("the manager", lambda: record.is_file() and record.read_text().split("\n"))
+    assert "__node:=lifecycle_manager_promptseg" in arguments
+    assert f"__ns:=/{'' if shared == 'true' else 'front'}" in arguments
+    (parameters,) = yaml.safe_load(Path(arguments[arguments.index("--params-file") + 1]).read_text()).values()
+    assert parameters["ros__parameters"]["node_names"] == ["promptseg"]
+
+
+@starts
+@pytest.mark.parametrize("file", ["promptseg.launch.py", "promptseg_rviz.launch.xml"])
+def test_without_rviz2_the_node_runs_and_the_log_says_what_is_missing(peer: Peer, start: Workspace, file: str) -> None:
+    start.hide("rviz2")
+    launched = start(file, *(["rviz:=true"] if file.endswith(".py") else []))
     wait_for(peer, "/promptseg")
-    first = child_of(launched.pid)
+    assert "going on without rviz2, which is not installed: apt install ros-" in launched.output()
+    assert launched.process.poll() is None
+    assert launched.interrupt() == 0
+
+
+@starts
+def test_with_rviz2_it_shows_the_topics_of_the_node(peer: Peer, start: Workspace) -> None:
+    record = start.add_program("rviz2", "rviz2")
+    start("promptseg.launch.py", "rviz:=true", "namespace:=robot", "image:=/camera/image_raw", "fixed_frame:=odom")
+    arguments = eventually("rviz2", lambda: record.is_file() and record.read_text().split("\n"))
+    assert arguments[2:4] == ["-f", "odom"] and Path(arguments[1]).is_file()
+    assert {"/image:=/camera/image_raw", "/promptseg/overlay:=/robot/promptseg/overlay"} <= set(arguments)
+
+
+DETECTOR = """
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+from launch_ros.actions import Node
+
+
+def generate_launch_description():
+    return LaunchDescription([
+        DeclareLaunchArgument('topic', default_value='', description='the camera'),
+        Node(package='detector', executable='detect', name='detector'),
+    ])
+"""
+
+
+@starts
+@pytest.mark.parametrize(
+    ("file", "arguments", "reason"),
+    [
+        ("promptseg.launch.py", ["lifecycle_manager:=true"], "needs the package nav2_lifecycle_manager"),
+        ("promptseg.launch.xml", ["lifecycle_manager:=true"], "needs the package nav2_lifecycle_manager"),
+        ("promptseg.launch.py", ["params_file:=/typo.yaml"], "there is no file /typo.yaml"),
+        ("promptseg_cameras.launch.py", ["lifecycle_manager:=true"], "needs the package nav2_lifecycle_manager"),
+        ("promptseg_cameras.launch.py", ["shared:=true", "lifecycle_manager:=true"], "needs the package nav2_lifecycle_manager"),
+        ("promptseg_cameras.launch.xml", ["cameras:="], "cameras is empty"),
+        ("promptseg_detector.launch.py", ["detector_package:=nobody"], "the package nobody is not installed"),
+        ("promptseg_detector.launch.py", ["detector_package:=promptseg"], "there is no file"),
+        (
+            "promptseg_detector.launch.py",
+            ["detector_package:=detector", "detector_launch:=detector.launch.py", "params_file:=/typo.yaml"],
+            "there is no file /typo.yaml",
+        ),
+        (
+            "promptseg_detector.launch.py",
+            ["detector_package:=detector", "detector_launch:=detector.launch.py", "lifecycle_manager:=true"],
+            "needs the package nav2_lifecycle_manager",
+        ),
+    ],
+)
+def test_what_cannot_work_ends_before_the_first_process(
+    start: Workspace, file: str, arguments: list[str], reason: str
+) -> None:
+    start.hide("nav2_lifecycle_manager")
+    start.add_program("detector", "detect")
+    start.add_launch_file("detector", "detector.launch.py", DETECTOR)
+    launched = start(file, *arguments)
+    assert launched.process.wait(START_TIMEOUT) == 1
+    assert reason in launched.output()
+    assert launched.processes() == {}
+
+
+@starts
+def test_a_detector_and_the_node(peer: Peer, start: Workspace) -> None:
+    record = start.add_program("detector", "detect")
+    start.add_launch_file("detector", "detector.launch.py", DETECTOR)
+    start(
+        "promptseg_detector.launch.py",
+        "detector_package:=detector",
+        "detector_launch:=detector.launch.py",
+        "detector_arguments:=topic:=IMAGE",
+        "image:=/camera/image_raw",
+        "detections:=/boxes",
+    )
+    wait_for(peer, "/promptseg")
+    wait_for_topics(peer, "/promptseg", "/camera/image_raw", "/boxes", "/yolo/tracking")
+    assert record.is_file()
+
+
+@starts
+def test_a_node_that_dies_is_started_again(peer: Peer, start: Workspace) -> None:
+    launched = start("promptseg.launch.py", "respawn:=true")
+    wait_for(peer, "/promptseg")
+    first = launched.node()
+    assert first
     os.kill(first, signal.SIGKILL)
-    eventually("another process", lambda: child_of(launched.pid) not in (None, first), START_TIMEOUT)
+    eventually("another process", lambda: launched.node() not in (None, first), START_TIMEOUT)
     # DDS takes the dead one for alive for a while: a question may go to it only.
     client = peer.node.create_client(GetState, "/promptseg/get_state")
 
@@ -182,21 +396,8 @@ def test_a_node_that_dies_is_started_again(peer: Peer, start: Start) -> None:
     eventually("the new one to be active", is_active, START_TIMEOUT)
 
 
-def child_of(pid: int) -> int | None:
-    """The node that a launch file has started."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            name, rest = stat.read_text().rsplit(")", 1)
-        except OSError:
-            # It has just ended.
-            continue
-        if "promptseg_node" in name and int(rest.split()[1]) == pid:
-            return int(stat.parent.name)
-    return None
-
-
-@needs_launch
-def test_a_lifecycle_node_of_launch_ros(peer: Peer, start: Start, tmp_path: Path) -> None:
+@starts
+def test_a_lifecycle_node_of_launch_ros(peer: Peer, start: Workspace, tmp_path: Path) -> None:
     """It asks for transitions, and hears of them: the second is asked for when the first is over."""
     file = tmp_path / "managed.launch.py"
     file.write_text(
