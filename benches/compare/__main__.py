@@ -14,11 +14,6 @@ import sys
 from pathlib import Path
 
 import cases
-import measure
-import models
-import report
-import tracking
-from contender import Contender, Failed
 
 HERE = Path(__file__).parent
 TURNS, QUICK = 15, 2
@@ -26,10 +21,13 @@ TURNS, QUICK = 15, 2
 
 def starter(group: cases.Group, args, bundle: Path):
     """Returns a function that starts a contender of a group by name."""
+    import models
+    from contender import Contender
+
     python = [sys.executable, "-W", "ignore"]
     exported = models.MODELS.get(group.model)
 
-    def start(name: str) -> Contender:
+    def start(name: str):
         commands = {
             "ours": [args.models, "ours", bundle, group.precision, 2],
             "one by one": [args.models, "ours", bundle, group.precision, 2],
@@ -61,23 +59,35 @@ def main() -> int:
     parser.add_argument("--docs", action="store_true", help="also write the tables of docs/performance.md and docs/tracking.md")
     args = parser.parse_args()
     if args.make:
+        import models
+
         print(models.bundle(args.make, args.work, print), models.photo(1280, 720, args.work))
         return 0
-    out = models.ROOT / "out" / ("bench-quick.json" if args.quick else "bench.json")
-
     def selected(name: str) -> bool:
         return not args.only or any(part in name for part in args.only)
 
     chosen = [(g, [c for c in g.cases if selected(c.name)]) for g in cases.groups()]
     names = [c.name for _, part in chosen for c in part]
     pixel_names = [name for name in cases.PIXELS if selected(name)]
-    track_names = [name for name in tracking.NAMES if selected(name)]
+    track_names = [name for name in cases.TRACKING if selected(name)]
     if args.peers:
         print("\n".join({peer for _, part in chosen for case in part for peer in case.peers}))
         return 0
     if args.list or not (names or pixel_names or track_names):
         print("\n".join((names + pixel_names + track_names) or [f"no name of a case contains {' or '.join(args.only)}; see --list"]))
         return 0 if args.list else 2
+    return measure_cases(args, chosen, pixel_names, track_names)
+
+
+def measure_cases(args, chosen: list, pixel_names: list, track_names: list) -> int:
+    """Measures the chosen cases. The imports are here because `--list` and `--help` need only Python."""
+    import measure
+    import models
+    import report
+    import tracking
+    from contender import Failed
+
+    out = models.ROOT / "out" / ("bench-quick.json" if args.quick else "bench.json")
 
     def log(text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -111,3 +111,15 @@ def groups() -> list:
         Group("tiny", "fp32", (*clicks_on("tiny", "fp32", BARE, BARE), *sizes("tiny", 4))),
         Group("tiny", "fp32", tuple(cameras("tiny")), ours="cameras"),
     ]
+
+
+# Objects tracked by memory, for tracking.py.
+TRACKED = "sam2.1_tiny"
+MEMORIES = (0, 1, 2, 4, 6)
+OBJECTS = (1, 2, 4, 8)
+TRACKED_BY_PYTORCH = f"track/{TRACKED}/pytorch"
+TRACKING = (
+    TRACKED_BY_PYTORCH,
+    *(f"track/{TRACKED}/objects/{n}" for n in OBJECTS),
+    *(f"track/{TRACKED}/memories/{n}" for n in MEMORIES),
+)

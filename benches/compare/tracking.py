@@ -8,14 +8,12 @@ import sys
 from pathlib import Path
 
 import models
+from cases import MEMORIES, OBJECTS
+from cases import TRACKED as MODEL
+from cases import TRACKED_BY_PYTORCH as PYTORCH
 from contender import THREADS, Contender
 
-MODEL = "sam2.1_tiny"
 TURNS = 3
-MEMORIES = (0, 1, 2, 4, 6)
-OBJECTS = (1, 2, 4, 8)
-PYTORCH = f"track/{MODEL}/pytorch"
-NAMES = (PYTORCH, *(f"track/{MODEL}/objects/{n}" for n in OBJECTS), *(f"track/{MODEL}/memories/{n}" for n in MEMORIES))
 PARTS = ("encoder", "attention", "decoder", "memory_encoder")
 DOCUMENT = models.ROOT / "docs/tracking.md"
 
