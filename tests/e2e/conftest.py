@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -76,3 +77,12 @@ def peer() -> Iterator[Peer]:
     peer = Peer(free_domain())
     yield peer
     peer.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What test_docs.py has counted."""
+    docs = sys.modules.get("test_docs")
+    if docs and (lines := config.stash.get(docs.SUMMARY, None)):
+        terminalreporter.section("commands of the docs")
+        for line in lines:
+            terminalreporter.write_line(line)
