@@ -9,7 +9,7 @@
 //! ```
 //!
 //! * [`pixels`]: image encodings in, resize and normalise, masks out, overlays.
-//! * [`prompt`]: points, boxes and masks as the caller gives them, validated.
+//! * [`prompt`]: points, boxes and masks of the caller, checked against the image.
 //! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, prompt encoder, mask decoder.
 //! * [`segmenter`]: what `SamPredictor` is in Python: set an image, predict masks.
 //! * [`video`]: SAM 2's memory: an object is followed through a stream.

@@ -1,4 +1,4 @@
-//! What `SamPredictor` is in Python: set an image, predict masks on it as often as wanted.
+//! The counterpart of Python's `SamPredictor`: set an image, then predict masks on it any number of times.
 
 use image::RgbImage;
 use thiserror::Error as ThisError;
@@ -6,10 +6,10 @@ use thiserror::Error as ThisError;
 use crate::model::{self, DecodeOptions, Decoded, Decodes, Embedding, Model, ModelInfo};
 use crate::prompt::{Prompt, PromptError};
 
-/// Why there is no mask.
+/// Reason why a prediction failed.
 #[derive(Debug, ThisError)]
 pub enum Error {
-    #[error("no image is set: call set_image first")]
+    #[error("no image is set; call set_image first")]
     NoImage,
     #[error(transparent)]
     Prompt(#[from] PromptError),
@@ -17,42 +17,54 @@ pub enum Error {
     Model(#[from] model::Error),
 }
 
-/// A model with the image that it looks at: segment_anything/predictor.py. For one thread; the engine has one each for
-/// encoder and decoder.
+/// A model with its current image: `SamPredictor` of segment_anything/predictor.py. Encoder and decoder run on the
+/// caller's thread; the engine runs them on two threads instead.
 pub struct Segmenter {
     model: Model,
     embedding: Option<Embedding>,
 }
 
 impl Segmenter {
+    /// Makes a segmenter without an image.
     pub fn new(model: Model) -> Self {
         Segmenter { model, embedding: None }
     }
 
+    /// Returns the description of the model.
     pub fn info(&self) -> &ModelInfo {
         &self.model.info
     }
 
-    /// Encodes an image; predictions are on it until the next. On failure no image is set.
+    /// Encodes an image, for all predictions until the next call.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the image has no pixels or the encoder fails. No image is set then.
     pub fn set_image(&mut self, image: &RgbImage) -> Result<&Embedding, Error> {
         self.embedding = None;
         let embedding = self.model.encoder.encode(image)?;
         Ok(self.embedding.insert(embedding))
     }
 
-    /// The embedding of the image that is set.
+    /// Returns the embedding of the current image.
     pub fn embedding(&self) -> Option<&Embedding> {
         self.embedding.as_ref()
     }
 
-    /// Masks for one object. The prompt is checked against the image, and clamped to it.
+    /// Predicts the masks of one object. The prompt is checked against the image and clamped to it.
+    ///
+    /// # Errors
+    /// [`Error::NoImage`], [`Error::Prompt`] if the prompt does not fit the image, [`Error::Model`] if the decoder
+    /// fails.
     pub fn predict(&mut self, prompt: &Prompt, options: &DecodeOptions) -> Result<Decoded, Error> {
         let mut decodes = self.predict_many(std::slice::from_ref(prompt), options)?;
-        // One prompt in, one answer out.
+        // One prompt has one result.
         decodes.objects.pop().ok_or(Error::NoImage)
     }
 
-    /// Masks for several objects, in as few runs of the decoder as its graph allows.
+    /// Predicts the masks of several objects, in as few runs of the decoder as its graph allows.
+    ///
+    /// # Errors
+    /// As [`Segmenter::predict`]; the first fault of any prompt.
     pub fn predict_many(&mut self, prompts: &[Prompt], options: &DecodeOptions) -> Result<Decodes, Error> {
         let embedding = self.embedding.as_ref().ok_or(Error::NoImage)?;
         let (width, height) = embedding.image_size();
@@ -60,12 +72,12 @@ impl Segmenter {
         Ok(self.model.decoder.decode(embedding, &prompts, options)?)
     }
 
-    /// Forgets the image.
+    /// Removes the current image.
     pub fn reset(&mut self) {
         self.embedding = None;
     }
 
-    /// The parts, for those who want a thread each.
+    /// Returns the model, for instance to run encoder and decoder on two threads.
     pub fn into_model(self) -> Model {
         self.model
     }

@@ -180,8 +180,7 @@ pub fn encode(pixels: &[u8], width: u32, height: u32, quality: u8) -> Result<Vec
     // SAFETY: the memory has the size that is named. The library allocates the file, which is copied and freed.
     unsafe {
         let format = raw::TJPF_TJPF_RGB;
-        let status =
-            raw::tj3Compress8(handle.0, pixels.as_ptr(), width, 0, height, format, &mut file, &mut length);
+        let status = raw::tj3Compress8(handle.0, pixels.as_ptr(), width, 0, height, format, &mut file, &mut length);
         let copy = if status == 0 {
             Ok(std::slice::from_raw_parts(file, length as usize).to_vec())
         } else {

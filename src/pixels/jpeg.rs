@@ -20,7 +20,8 @@ pub(super) fn decode_jpeg(file: &[u8], bad: impl Fn(String) -> PixelError) -> Re
     if layout == Layout::Cmyk {
         pixels = pixels.as_chunks().0.iter().flat_map(rgb_of_cmyk).collect();
     }
-    RgbImage::from_raw(width, height, pixels).ok_or_else(|| bad("a picture of another size than its header's".to_owned()))
+    RgbImage::from_raw(width, height, pixels)
+        .ok_or_else(|| bad("a picture of another size than its header's".to_owned()))
 }
 
 /// Pillow's conversion (`cmyk2rgb` of its Convert.c), of the inverted inks that Adobe's programs store.
