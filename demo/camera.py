@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A camera: publishes a drawn scene, or one picture over and over, on `image`, with `camera_info` beside it."""
+"""A camera node: publishes a drawn scene, or a picture repeatedly, on `image`, and `camera_info`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from ros import OPTICAL_FRAME, Runner, image_message, jpeg_message, run_node, to
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--image", type=Path, help="publish this picture instead of the drawn scene")
-    parser.add_argument("--rate", type=float, default=15.0, help="pictures a second")
+    parser.add_argument("--rate", type=float, default=15.0, help="pictures per second")
     parser.add_argument("--compressed", action="store_true", help="publish JPEG on image/compressed instead of image")
-    parser.add_argument("--epoch", type=float, help="time (s) at which the scene begins; now when it is not given")
+    parser.add_argument("--epoch", type=float, help="time (s) at which the scene begins (default: now)")
     return parser.parse_args()
 
 
 def load(path: Path) -> Picture.Image:
-    """A picture as people see it: turned as its camera noted, without transparency."""
+    """Loads a picture, rotated as its EXIF data says, without transparency."""
     return ImageOps.exif_transpose(Picture.open(path)).convert("RGB")
 
 
 def source(args: argparse.Namespace, epoch: float) -> Callable[[float], Picture.Image]:
-    """What the camera sees at a time."""
+    """Returns a function from time to picture."""
     if args.image:
         still = load(args.image)
         return lambda _: still
@@ -45,7 +45,7 @@ def source(args: argparse.Namespace, epoch: float) -> Callable[[float], Picture.
 
 def program(runner: Runner, args: argparse.Namespace) -> None:
     epoch = time.time() if args.epoch is None else args.epoch
-    see = source(args, epoch)
+    picture_at = source(args, epoch)
     qos = QoSProfile(depth=2)
     topic, kind = ("image/compressed", CompressedImage) if args.compressed else ("image", Image)
     images = runner.node.create_publisher(kind, topic, qos)
@@ -54,13 +54,13 @@ def program(runner: Runner, args: argparse.Namespace) -> None:
     tick = max(0, int((time.time() - epoch) * args.rate) + 1)
     while True:
         at = epoch + tick / args.rate
-        picture = see(at)
+        picture = picture_at(at)
         runner.sleep(at - time.time())
         stamp = to_time(at)
         images.publish(make(picture, stamp))
         header = Header(stamp=stamp, frame_id=OPTICAL_FRAME)
         infos.publish(CameraInfo(header=header, width=picture.width, height=picture.height))
-        # A machine that is too slow for the rate leaves pictures out, and is never late.
+        # A machine that is too slow for the rate skips pictures, so that no picture is late.
         tick = max(tick + 1, int((time.time() - epoch) * args.rate))
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""An operator: points at things in the camera's image and says what the node answers.
+"""An operator node: sends prompts for objects in the camera's image and prints the answers of the node.
 
-The prompts of the command line are given in their order; they belong to one object until --new. With --scene it works
-through the drawn scene of this demo instead: clicks, a box, and corrections where a mask is wrong.
+The prompts of the command line are sent in order; they belong to one object until --new. With --scene, the operator
+prompts the objects of the demo's drawn scene instead, with clicks, boxes and corrections of wrong masks.
 Each answer is a line on stdout, as JSON with --json.
 """
 
@@ -22,12 +22,12 @@ from report import answer_line
 from ros import Runner, run_node, to_seconds
 from scene import Scene, innermost, iou, tight_box
 
-# The operator of the drawn scene corrects a mask below this IoU with the truth.
+# IoU with the true mask below which the operator of the drawn scene corrects a mask.
 GOOD_ENOUGH = 0.85
 
 
 class InOrder(argparse.Action):
-    """Keeps which prompt came after which."""
+    """Stores prompts in the order of the command line."""
 
     def __call__(
         self,
@@ -46,32 +46,32 @@ def numbers(count: int) -> Callable[[str], tuple[float, ...]]:
         except ValueError:
             values = ()
         if len(values) != count:
-            raise argparse.ArgumentTypeError(f"'{text}' is not {count} numbers with commas between them")
+            raise argparse.ArgumentTypeError(f"'{text}': expected {count} numbers separated by commas")
         return values
 
     return parse
 
 
 def add_prompts(parser: argparse.ArgumentParser) -> None:
-    """The options --click, --background, --box and --new; their order is kept in `prompts`."""
+    """Adds the options --click, --background, --box and --new, which are stored in `prompts` in their order."""
     group = parser.add_argument_group("prompts, in pixels of the image")
     group.add_argument("--click", action=InOrder, type=numbers(2), metavar="X,Y", help="a point on the object")
-    group.add_argument("--background", action=InOrder, type=numbers(2), metavar="X,Y", help="a point beside it")
-    group.add_argument("--box", action=InOrder, type=numbers(4), metavar="X0,Y0,X1,Y1", help="a box around it")
-    group.add_argument("--new", action=InOrder, nargs=0, help="the prompts after this are for another object")
+    group.add_argument("--background", action=InOrder, type=numbers(2), metavar="X,Y", help="a point beside the object")
+    group.add_argument("--box", action=InOrder, type=numbers(4), metavar="X0,Y0,X1,Y1", help="a box around the object")
+    group.add_argument("--new", action=InOrder, nargs=0, help="start another object for the following prompts")
     parser.set_defaults(prompts=[])
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_prompts(parser)
-    parser.add_argument("--scene", type=float, metavar="EPOCH", help="the drawn scene, which began at that time (s)")
+    parser.add_argument("--scene", type=float, metavar="EPOCH", help="prompt the objects of the drawn scene, which began at this time (s)")
     parser.add_argument("--pause", type=float, default=0.9, help="seconds between two prompts (default: 0.9)")
-    parser.add_argument("--json", action="store_true", help="answers as JSON")
+    parser.add_argument("--json", action="store_true", help="print answers as JSON")
     return parser.parse_args()
 
 
-def say(answer: Answer, prompt: str, args: argparse.Namespace, true_iou: float | None = None) -> None:
+def print_answer(answer: Answer, prompt: str, args: argparse.Namespace, true_iou: float | None = None) -> None:
     stamp = answer.header.stamp
     event: dict[str, Any] = {
         "prompt": prompt,
@@ -86,8 +86,8 @@ def say(answer: Answer, prompt: str, args: argparse.Namespace, true_iou: float |
     print(json.dumps(event) if args.json else answer_line(event), flush=True)
 
 
-def given_prompts(runner: Runner, operator: Operator, args: argparse.Namespace) -> None:
-    """The prompts of the command line."""
+def send_prompts(runner: Runner, operator: Operator, args: argparse.Namespace) -> None:
+    """Sends the prompts of the command line."""
     header = operator.frame or Header()
     object_id, background = 0, []
     for kind, values in args.prompts:
@@ -96,7 +96,7 @@ def given_prompts(runner: Runner, operator: Operator, args: argparse.Namespace) 
             object_id, background = 0, []
             continue
         if kind == "background" and not object_id:
-            # Beside what? It is said with the object's first prompt.
+            # A background point needs an object; it is sent after the object's first prompt.
             background.append(values)
             continue
         if kind == "background":
@@ -108,16 +108,16 @@ def given_prompts(runner: Runner, operator: Operator, args: argparse.Namespace) 
         else:
             answer = operator.click(header, *values)
         object_id = answer.object_id
-        say(answer, f"{kind} {','.join(f'{v:g}' for v in values)}", args)
+        print_answer(answer, f"{kind} {','.join(f'{v:g}' for v in values)}", args)
         for point in background:
             answer = operator.refine(header, object_id, *point, foreground=False)
-            say(answer, f"background {point[0]:g},{point[1]:g}", args)
+            print_answer(answer, f"background {point[0]:g},{point[1]:g}", args)
         background = []
         runner.sleep(args.pause)
 
 
-class SceneWork:
-    """The work on the drawn scene. It knows the truth, as a person does who looks at the picture."""
+class SceneOperator:
+    """Prompts and corrects the objects of the drawn scene. It knows the true masks, as a person would see them."""
 
     def __init__(self, runner: Runner, operator: Operator, args: argparse.Namespace) -> None:
         self.runner, self.operator, self.args = runner, operator, args
@@ -131,24 +131,24 @@ class SceneWork:
         assert self.operator.frame is not None
         return self.operator.frame
 
-    def tell(self, name: str, prompt: str, answer: Answer) -> None:
+    def record(self, name: str, prompt: str, answer: Answer) -> None:
         self.answers[name] = answer
-        say(answer, prompt, self.args, iou(answer.mask, self.truth(answer.header, name)))
+        print_answer(answer, prompt, self.args, iou(answer.mask, self.truth(answer.header, name)))
         self.runner.sleep(self.args.pause)
 
     def click(self, name: str) -> None:
         self.operator.next_object()
         header = self.newest()
         x, y = innermost(self.truth(header, name))
-        self.tell(name, f"click on the {name} at {x},{y}", self.operator.click(header, x, y))
+        self.record(name, f"click on the {name} at {x},{y}", self.operator.click(header, x, y))
 
     def box(self, name: str) -> None:
         header = self.newest()
         corners = tight_box(self.truth(header, name))
-        self.tell(name, f"box around the {name}", self.operator.around(header, corners, name=name))
+        self.record(name, f"box around the {name}", self.operator.around(header, corners, name=name))
 
     def errors(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """What the last answer left out, and what it took too much."""
+        """The missing and the surplus pixels of the last mask."""
         last = self.answers[name]
         truth = self.truth(last.header, name)
         return truth & ~last.mask, last.mask & ~truth
@@ -158,16 +158,16 @@ class SceneWork:
         return iou(last.mask, self.truth(last.header, name)) >= GOOD_ENOUGH
 
     def correct(self, name: str, only_background: bool = False) -> None:
-        """One more click, on the frame of the last answer, where that is most wrong."""
-        missing, too_much = self.errors(name)
-        foreground = not only_background and np.count_nonzero(missing) > np.count_nonzero(too_much)
-        wrong = missing if foreground else too_much
+        """Clicks into the larger error of the last mask, on the frame of that mask."""
+        missing, surplus = self.errors(name)
+        foreground = not only_background and np.count_nonzero(missing) > np.count_nonzero(surplus)
+        wrong = missing if foreground else surplus
         if not wrong.any():
             return
         last = self.answers[name]
         x, y = innermost(wrong)
         answer = self.operator.refine(last.header, last.object_id, x, y, foreground)
-        self.tell(name, f"{'click' if foreground else 'background click'} for the {name} at {x},{y}", answer)
+        self.record(name, f"{'click' if foreground else 'background click'} for the {name} at {x},{y}", answer)
 
     def run(self) -> None:
         for name in ("cup", "book"):
@@ -176,7 +176,7 @@ class SceneWork:
                 self.correct(name)
         for name in ("banana", "ball"):
             self.box(name)
-        # What is still too much of one of them is clicked away.
+        # A background click corrects the mask with the most surplus pixels.
         self.correct(max(self.answers, key=lambda n: np.count_nonzero(self.errors(n)[1])), only_background=True)
 
 
@@ -185,9 +185,9 @@ def program(runner: Runner, args: argparse.Namespace) -> None:
     try:
         operator.connect()
         if args.scene is None:
-            given_prompts(runner, operator, args)
+            send_prompts(runner, operator, args)
         else:
-            SceneWork(runner, operator, args).run()
+            SceneOperator(runner, operator, args).run()
     except NoAnswer as error:
         print(error, file=sys.stderr, flush=True)
         raise SystemExit(1) from None

@@ -1,4 +1,4 @@
-"""The pictures that the demo leaves behind."""
+"""Writes the pictures of the demo."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS, TILE_WIDTH, GAP = 3, 480, 10
 
 @dataclass
 class Moment:
-    """A picture worth showing, and what happened there."""
+    """An overlay for the contact sheet, with its caption."""
 
     jpeg: bytes
     title: str
@@ -34,7 +34,7 @@ def _fitted(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont, wid
 
 
 def contact_sheet(moments: Sequence[Moment], path: Path) -> None:
-    """The moments side by side, each with a caption."""
+    """Writes the moments in a grid, each with its caption."""
     first = open_jpeg(moments[0].jpeg)
     columns = min(COLUMNS, len(moments))
     height = round(TILE_WIDTH * first.height / first.width)
@@ -56,7 +56,7 @@ def contact_sheet(moments: Sequence[Moment], path: Path) -> None:
 def animation(
     overlays: Sequence[tuple[tuple[int, int], bytes]], path: Path, per_second: float = 6, width: int = 400
 ) -> None:
-    """The overlay stream as an animated GIF."""
+    """Writes the overlay stream as an animated GIF."""
     frames: list[Image.Image] = []
     due = 0.0
     for (seconds, nanoseconds), data in overlays:
@@ -68,10 +68,10 @@ def animation(
         frames.append(picture.resize((width, round(width * picture.height / picture.width)), Image.Resampling.BOX))
     if not frames:
         return
-    # One palette for all: made of the whole film, so that nothing flickers.
-    some = frames[:: max(1, len(frames) // 8)]
-    film = Image.new("RGB", (width, frames[0].height * len(some)))
-    for i, frame in enumerate(some):
+    # All frames share one palette, computed from samples of the whole film, so that colours do not flicker.
+    samples = frames[:: max(1, len(frames) // 8)]
+    film = Image.new("RGB", (width, frames[0].height * len(samples)))
+    for i, frame in enumerate(samples):
         film.paste(frame, (0, i * frame.height))
     palette = film.quantize(200, Image.Quantize.MEDIANCUT, kmeans=4)
     flat = [f.quantize(palette=palette, dither=Image.Dither.NONE) for f in frames]
@@ -79,5 +79,5 @@ def animation(
 
 
 def save_mask(mask: np.ndarray, path: Path) -> None:
-    """A mask (bool) as a black and white picture."""
+    """Writes a mask (bool) as a black and white picture."""
     Image.fromarray((mask * np.uint8(255)).astype(np.uint8)).save(path, optimize=True)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the pictures of 3-D clicks in docs/prompting.md: the real node, clicked in a map while the camera drives.
+"""Writes the pictures of 3-D clicks in docs/prompting.md, with the real node, clicks in a map and a moving camera.
 
-Run it in the environment of the tests: ./dev shell -- python demo/pointing_3d.py
-What rviz2 would show is drawn here from the messages that it would get.
+Run this in the environment of the tests: ./dev shell -- python demo/pointing_3d.py
+The views of rviz2 are drawn here from the messages that rviz2 would receive.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 HERE = Path(__file__).resolve().parent
-# The tests' robot: a running node with everything that is connected to it.
+# For `Robot` of the tests: a running node with its camera and its subscribers.
 sys.path.append(str(HERE.parent / "tests" / "e2e"))
 
 import messages  # noqa: E402
@@ -37,7 +37,7 @@ BALL = (186, 346)
 
 
 class Viewer:
-    """A pinhole that looks at the map: what an orbit view of rviz2 is."""
+    """A pinhole view of the map, like an orbit view of rviz2."""
 
     def __init__(self, eye: tuple[float, float, float], at: tuple[float, float, float], focal: float = 1.35) -> None:
         self.eye, self.focal = np.array(eye), focal * TILE[0]
@@ -49,13 +49,14 @@ class Viewer:
         self.tile = Image.new("RGB", TILE, PAPER)
         self.draw, self.font = ImageDraw.Draw(self.tile), ImageFont.load_default(12)
 
-    def seen(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels and depths of points in the map."""
         local = (points - self.eye) @ self.axes.T
         depth = np.maximum(local[..., 2], 1e-3)
         return local[..., :2] / depth[..., None] * self.focal + np.array(TILE) / 2, depth
 
     def line(self, a: np.ndarray, b: np.ndarray, colour: tuple[int, int, int], width: int = 1) -> None:
-        (start, end), _ = self.seen(np.stack([a, b]))
+        (start, end), _ = self.project(np.stack([a, b]))
         self.draw.line([tuple(start), tuple(end)], colour, width)
 
     def grid(self) -> None:
@@ -68,24 +69,25 @@ class Viewer:
         origin = pose[:3, 3]
         for axis, colour in enumerate(AXES):
             self.line(origin, origin + pose[:3, axis] * size, colour, 3)
-        (x, y), _ = self.seen(origin)
+        (x, y), _ = self.project(origin)
         self.draw.text((x + label[0], y + label[1]), name, INK, self.font)
 
     def cloud(self, points: np.ndarray, colours: np.ndarray, size: float) -> None:
-        at, depth = self.seen(points.reshape(-1, 3))
+        pixels, depth = self.project(points.reshape(-1, 3))
         half = np.maximum(size * self.focal / depth / 2, 0.5)
         for i in np.argsort(-depth):
-            (x, y), h = at[i], half[i]
+            (x, y), h = pixels[i], half[i]
             self.draw.rectangle((x - h, y - h, x + h, y + h), tuple(int(v) for v in colours.reshape(-1, 3)[i]))
 
     def click(self, point: np.ndarray) -> None:
-        (x, y), _ = self.seen(point)
+        (x, y), _ = self.project(point)
         self.draw.ellipse((x - 7, y - 7, x + 7, y + 7), outline=ACCENT, width=2)
         for dx, dy in ((12, 0), (-12, 0), (0, 12), (0, -12)):
             self.draw.line((x + dx / 3, y + dy / 3, x + dx, y + dy), ACCENT, 2)
 
 
 def strip(name: str, panels: list[tuple[Image.Image, str]]) -> None:
+    """Writes panels in a row, each with a caption, as a small PNG."""
     sheet = Image.new("RGB", (GAP + len(panels) * (TILE[0] + GAP), TILE[1] + CAPTION + 2 * GAP), (24, 26, 30))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for i, (tile, caption) in enumerate(panels):
@@ -99,6 +101,7 @@ def strip(name: str, panels: list[tuple[Image.Image, str]]) -> None:
 
 
 def points_of(cloud: PointCloud2) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and colours of a point cloud."""
     raw = np.frombuffer(cloud.data, np.uint8).reshape(cloud.height, cloud.width, cloud.point_step)
     return np.ascontiguousarray(raw[..., :12]).view("<f4").astype(float), raw[..., [14, 13, 12]]
 
@@ -111,7 +114,7 @@ def info(stamp: Time) -> CameraInfo:
 
 
 def base_at(since: float) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds after the first image: it drives to the left and turns to the right."""
+    """Pose of the robot `since` seconds after the first image: it drives to the left and turns to the right."""
     return yaw(-0.5 * since, (0.1 * since, 0.5 * since, 1.0))
 
 
@@ -130,8 +133,8 @@ def main() -> None:
         def shown() -> PointCloud2 | None:
             robot.peer.publish("camera_info", info(robot.stamp()))
             stamp = robot.show(picture)
-            found = [m for m in planes.all() if m.header.stamp == stamp]
-            return found[0] if found else None
+            matching = [m for m in planes.all() if m.header.stamp == stamp]
+            return matching[0] if matching else None
 
         plane = eventually("an image plane", shown, timeout=30)
         start = plane.header.stamp
@@ -140,7 +143,7 @@ def main() -> None:
         for i in range(-2, 30):
             stamp = later(start, i * 50)
             robot.peer.publish("/tf", TFMessage(transforms=[transform("map", "base", stamp, *base_at(i * 0.05))]), TF_QOS)
-        # The camera drives on; the operator clicks on what the first plane showed.
+        # The camera drives on; the click is on the image plane of the first image.
         for _ in range(12):
             robot.show(picture)
         points, colours = points_of(plane)
@@ -152,7 +155,7 @@ def main() -> None:
             robot.peer.publish("clicked_point", clicked(in_map, "map", later(start, 650)))
             return bool([m for m in robot.masks.all() if m.header.stamp == start and m.masks])
 
-        eventually("the mask on the image that was clicked", lambda: answer() or None, timeout=30)
+        eventually("the mask on the clicked image", lambda: answer() or None, timeout=30)
         drawn = robot.overlay.wait("the overlay", lambda m: m.header.stamp == start, overlays)
         robot.clear()
         shown_later = camera_at(0.65)
@@ -165,8 +168,8 @@ def main() -> None:
         view.frame(camera_at(0.0), "camera, at the image")
         view.click(in_map)
         through = Image.fromarray(np.frombuffer(drawn.data, np.uint8).reshape(HEIGHT, WIDTH, 3))
-        clicked_on = (view.tile, "the image plane in rviz2, and Publish Point on it")
-        strip("image_plane", [clicked_on, (through, "~/overlay: the mask of that click")])
+        clicked_on = (view.tile, "a click with Publish Point on the image plane in rviz2")
+        strip("image_plane", [clicked_on, (through, "~/overlay: the mask of the click")])
 
         above = Viewer((0.2, 0.1, 4.3), (0.75, 0.1, 0.0), focal=1.25)
         above.grid()
@@ -175,8 +178,8 @@ def main() -> None:
         above.frame(shown_later, "at the click, 0.65 s later", (-150, 4))
         above.line(camera_at(0.0)[:3, 3], in_map, ACCENT, 2)
         above.click(in_map)
-        driven = (above.tile, "map, from above: the camera drove on before the click")
-        strip("clicked_point", [driven, (through, "the click lands on the image that it was made on")])
+        driven = (above.tile, "map from above: the camera drove on before the click")
+        strip("clicked_point", [driven, (through, "the click is applied to the image of its stamp")])
     finally:
         robot.close()
 

@@ -1,4 +1,4 @@
-"""The demo's processes: start them, pass on what they say, and leave none behind."""
+"""Starts and stops the processes of the demo, and forwards their output."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# The Linux kernel's ephemeral ports begin above the ports of domain 101.
+# Ports of domains above 101 overlap with Linux's ephemeral ports.
 DOMAINS = range(1, 102)
 
 
 def find_node() -> Path | None:
-    """The node's executable: PROMPTSEG_NODE, or the newest one in cargo's target folder."""
-    if given := os.environ.get("PROMPTSEG_NODE"):
-        return Path(given)
+    """Finds the node's executable: PROMPTSEG_NODE, or the newest build in cargo's target folder."""
+    if named := os.environ.get("PROMPTSEG_NODE"):
+        return Path(named)
     target = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent / "target"))
-    built = [target / profile / "promptseg_node" for profile in ("release", "debug")]
-    return max((b for b in built if b.is_file()), key=lambda b: b.stat().st_mtime, default=None)
+    builds = [target / profile / "promptseg_node" for profile in ("release", "debug")]
+    return max((b for b in builds if b.is_file()), key=lambda b: b.stat().st_mtime, default=None)
 
 
-def domain_of_its_own() -> int:
-    """A ROS domain that no other process of this machine is in: its first port is free."""
+def unused_domain() -> int:
+    """Finds a ROS domain that no other process on this machine uses: its first port is free."""
     for domain in random.sample(DOMAINS, len(DOMAINS)):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
@@ -40,11 +40,11 @@ def domain_of_its_own() -> int:
 
 
 class Process:
-    """One process of the demo. Its output is given to `say`, line by line."""
+    """A process of the demo. Each line of its output is passed to `on_line(name, line)`."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], say: Callable[[str, str], None]) -> None:
+    def __init__(self, name: str, command: Sequence[str | Path], on_line: Callable[[str, str], None]) -> None:
         self.name = name
-        # A session of its own: Ctrl-C reaches the demo only, which then stops everything in order.
+        # A new session: Ctrl-C reaches only the demo, which then stops its processes in order.
         self._process = subprocess.Popen(
             [str(part) for part in command],
             stdout=subprocess.PIPE,
@@ -53,13 +53,13 @@ class Process:
             errors="replace",
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, args=(say,), daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(on_line,), daemon=True)
         self._reader.start()
 
-    def _read(self, say: Callable[[str, str], None]) -> None:
+    def _read(self, on_line: Callable[[str, str], None]) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            say(self.name, line.rstrip("\n"))
+            on_line(self.name, line.rstrip("\n"))
 
     def exit_status(self) -> int | None:
         return self._process.poll()
@@ -69,7 +69,7 @@ class Process:
             self._process.send_signal(signal.SIGINT)
 
     def finish(self, deadline: float) -> None:
-        """Waits until the deadline (monotonic), then kills."""
+        """Waits until the deadline (monotonic), then kills the process."""
         try:
             self._process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -78,14 +78,14 @@ class Process:
         self._reader.join(timeout=1.0)
 
 
-class Family:
-    """All processes of the demo; leaving the `with` block ends every one of them."""
+class ProcessGroup:
+    """All processes of the demo. The end of the `with` block stops them."""
 
-    def __init__(self, say: Callable[[str, str], None]) -> None:
-        self._say = say
+    def __init__(self, on_line: Callable[[str, str], None]) -> None:
+        self._on_line = on_line
         self._members: list[Process] = []
 
-    def __enter__(self) -> Family:
+    def __enter__(self) -> ProcessGroup:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,7 +96,7 @@ class Family:
             process.finish(deadline)
 
     def start(self, name: str, command: Sequence[str | Path]) -> Process:
-        process = Process(name, command, self._say)
+        process = Process(name, command, self._on_line)
         self._members.append(process)
         return process
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the pictures of docs/prompting.md: the real node, prompted in every way, on the drawn scene of the demo.
+"""Writes the pictures of docs/prompting.md: the real node with all kinds of prompts, on the drawn scene of the demo.
 
-Run it in the environment of the tests: ./dev shell -- python demo/prompting.py
+Run this in the environment of the tests: ./dev shell -- python demo/prompting.py
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 HERE = Path(__file__).resolve().parent
-# The tests' robot: a running node with everything that is connected to it.
+# For `Robot` of the tests: a running node with its camera and its subscribers.
 sys.path.append(str(HERE.parent / "tests" / "e2e"))
 
 import messages  # noqa: E402
@@ -36,7 +36,7 @@ TILE, CAPTION, GAP = (300, 225), 22, 6
 
 
 def strip(name: str, panels: list[tuple[np.ndarray, str]]) -> None:
-    """Panels side by side, with a caption each, as a small PNG."""
+    """Writes panels in a row, each with a caption, as a small PNG."""
     sheet = Image.new("RGB", (GAP + len(panels) * (TILE[0] + GAP), TILE[1] + CAPTION + 2 * GAP), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for i, (rgb, caption) in enumerate(panels):
@@ -50,11 +50,13 @@ def strip(name: str, panels: list[tuple[np.ndarray, str]]) -> None:
 
 
 class Photographer:
+    """Shows times of the drawn scene to the node and takes pictures of its overlay."""
+
     def __init__(self, robot: Robot) -> None:
         self.robot, self.scene, self.t, self.stamp = robot, Scene(), 0.0, Time()
 
     def show(self, t: float) -> None:
-        """The camera's picture at a time of the scene."""
+        """Publishes the picture of the scene at time `t`."""
         self.t = t
         self.stamp = self.robot.show(np.asarray(self.scene.picture(t)))
 
@@ -73,11 +75,11 @@ class Photographer:
         return tight_box(self.truth(name))
 
     def overlay(self, send: Callable[[], object] = lambda: None, stamp: Time | None = None) -> np.ndarray:
-        """The last overlay of the frame, when nothing more comes."""
+        """Sends a prompt, and returns the last overlay of the frame after no more overlays arrive."""
         send()
-        stamp, seen = stamp or self.stamp, -1
-        while seen != self.robot.overlay.mark():
-            seen = self.robot.overlay.mark()
+        stamp, count = stamp or self.stamp, -1
+        while count != self.robot.overlay.mark():
+            count = self.robot.overlay.mark()
             time.sleep(0.8)
         return messages.pixels([m for m in self.robot.overlay.all() if m.header.stamp == stamp][-1]).copy()
 
@@ -94,9 +96,9 @@ def clicks(p: Photographer) -> None:
     x, y = p.middle("cup")
     on_overlay = p.overlay(p.publish("/promptseg/overlay_mouse_left", Point(x=x, y=y)))
     p.start(3.0)
-    then, (x, y) = p.stamp, p.middle("book")
+    clicked, (x, y) = p.stamp, p.middle("book")
     p.show(5.0)
-    late = p.overlay(lambda: p.robot.send_click(x, y, then), then)
+    late = p.overlay(lambda: p.robot.send_click(x, y, clicked), clicked)
     p.start()
     strip(
         "clicks",
@@ -146,14 +148,14 @@ def detectors(p: Photographer) -> None:
     vision = messages.detections(p.stamp, *(messages.detection(p.box(n), n, n) for n in names))
     first = p.overlay(p.publish("detections", vision))
     p.start()
-    found = []
+    detections = []
     for number, name in ((73, "book"), (41, "cup")):
         x0, y0, x1, y1 = map(float, p.box(name))
-        one = yolo_msgs.Detection(class_id=number, class_name=name, score=0.8, id=str(number))
-        one.bbox.center.position.x, one.bbox.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
-        one.bbox.size.x, one.bbox.size.y = x1 - x0, y1 - y0
-        found.append(one)
-    message = yolo_msgs.DetectionArray(header=messages.header(p.stamp), detections=found)
+        detection = yolo_msgs.Detection(class_id=number, class_name=name, score=0.8, id=str(number))
+        detection.bbox.center.position.x, detection.bbox.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
+        detection.bbox.size.x, detection.bbox.size.y = x1 - x0, y1 - y0
+        detections.append(detection)
+    message = yolo_msgs.DetectionArray(header=messages.header(p.stamp), detections=detections)
     second = p.overlay(p.publish("yolo_detections", message))
     strip("detectors", [(first, "vision_msgs: six boxes, one batch"), (second, "yolo_ros")])
 
@@ -173,8 +175,8 @@ def prompts(p: Photographer) -> None:
 
 def segment(p: Photographer) -> None:
     p.start()
-    asked = [messages.prompt(points=[(*p.middle("book"), 1)])]
-    answer = p.robot.segment(stamp=p.stamp, objects=asked, all_candidates=True).result
+    objects = [messages.prompt(points=[(*p.middle("book"), 1)])]
+    answer = p.robot.segment(stamp=p.stamp, objects=objects, all_candidates=True).result
     panels = []
     for mask in answer.masks:
         rgb = np.asarray(p.scene.picture(0)).copy()
@@ -198,7 +200,7 @@ def tracking(p: Photographer) -> None:
 
 
 def cameras() -> None:
-    """One node with two cameras; a click on one of them."""
+    """One node with two cameras, and a click on each."""
     scene = Scene()
     robot = Robot({"cameras": "[front, rear]"})
     try:
@@ -214,9 +216,9 @@ def cameras() -> None:
                 robot.peer.publish(f"{name}/pixel", messages.pixel(x, y, stamp))
                 time.sleep(1.0)
                 robot.peer.call(Trigger, f"/promptseg/{name}/new_object", Trigger.Request())
-            found = next(m for m in masks.all() if m.masks).header.stamp
+            answered = next(m for m in masks.all() if m.masks).header.stamp
             time.sleep(0.5)
-            drawn = [m for m in overlay.all() if m.header.stamp == found][-1]
+            drawn = [m for m in overlay.all() if m.header.stamp == answered][-1]
             panels.append((messages.pixels(drawn), f"/promptseg/{name}/overlay"))
         strip("cameras", panels)
     finally:

@@ -1,4 +1,4 @@
-"""Watches the demo's topics: counts frames and masks, keeps the overlays, reads the node's own latencies."""
+"""Records the topics of the demo: counts frames and masks, keeps overlays, reads latencies from the diagnostics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STAGES = {
     "postprocess": "postprocess",
     "total": "image to masks",
 }
-"""What the demo calls a stage, and what the node's diagnostics call it."""
+"""Names of the stages in the demo, and in the node's diagnostics."""
 MAX_KEPT = 2000
 
 Stamp = tuple[int, int]
@@ -31,13 +31,16 @@ def _stamp(message: CameraInfo | MaskArray | CompressedImage) -> Stamp:
 
 
 class Recorder:
+    """Records masks, overlays and latencies by the stamp of the frame."""
+
     def __init__(self, node: Node) -> None:
         self._lock = threading.Lock()
         self.frames = 0
         self.model = ""
         self._masks: dict[Stamp, MaskArray] = {}
         self._overlays: dict[Stamp, bytes] = {}
-        self._came: dict[Stamp, list[float]] = {}  # the last masks and the last overlay of a frame, seconds
+        # Times (s) of the last masks and of the last overlay of a frame.
+        self._received: dict[Stamp, list[float]] = {}
         self._ious: defaultdict[int, list[float]] = defaultdict(list)
         self._ms: dict[str, float] = {}
         self._steps: list[tuple[float, float]] = []
@@ -52,7 +55,7 @@ class Recorder:
     def _mask(self, array: MaskArray) -> None:
         with self._lock:
             self.model = array.model
-            self._came.setdefault(_stamp(array), [0.0, 0.0])[0] = time.monotonic()
+            self._received.setdefault(_stamp(array), [0.0, 0.0])[0] = time.monotonic()
             if array.masks:
                 self._masks[_stamp(array)] = array
                 self._steps.append((array.encode_ms, array.decode_ms))
@@ -62,8 +65,8 @@ class Recorder:
     def _overlay(self, picture: CompressedImage) -> None:
         with self._lock:
             self._overlays[_stamp(picture)] = bytes(picture.data)
-            self._came.setdefault(_stamp(picture), [0.0, 0.0])[1] = time.monotonic()
-            for kept in (self._overlays, self._masks, self._came):
+            self._received.setdefault(_stamp(picture), [0.0, 0.0])[1] = time.monotonic()
+            for kept in (self._overlays, self._masks, self._received):
                 if len(kept) > MAX_KEPT:
                     del kept[next(iter(kept))]
 
@@ -79,7 +82,7 @@ class Recorder:
 
     @property
     def masks(self) -> int:
-        """Frames with at least one mask."""
+        """Number of frames with at least one mask."""
         with self._lock:
             return len(self._masks)
 
@@ -92,21 +95,21 @@ class Recorder:
             return self._masks[max(self._masks)] if self._masks else None
 
     def overlay_at(self, stamp: Stamp) -> bytes | None:
-        """The overlay of a frame, once it shows the frame's last masks: it is drawn after they are published."""
+        """The overlay of a frame, or None until it shows the last masks: the node publishes masks before overlays."""
         with self._lock:
-            masks, overlay = self._came.get(stamp, (0.0, 0.0))
+            masks, overlay = self._received.get(stamp, (0.0, 0.0))
             return self._overlays.get(stamp) if overlay >= masks else None
 
     def overlays(self) -> list[tuple[Stamp, bytes]]:
-        """All overlays in the order of their frames; of a frame that was drawn again, the last one."""
+        """The last overlay of each frame, in the order of the frames."""
         with self._lock:
             return sorted(self._overlays.items())
 
     def objects(self) -> list[dict[str, float]]:
-        """Every object with the median of its predicted IoU."""
+        """All objects with the median of their predicted IoU."""
         with self._lock:
             return [{"id": i, "iou": round(statistics.median(v), 3)} for i, v in sorted(self._ious.items())]
 
     def ms(self) -> dict[str, float]:
-        """Median milliseconds of each stage, as the node's diagnostics say; without those that they did not say yet."""
+        """Median milliseconds of the stages in the node's diagnostics so far."""
         return {name: self._ms[name] for name in STAGES if name in self._ms}

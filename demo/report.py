@@ -1,4 +1,4 @@
-"""What the demo shows on the terminal: lines, colour where there is one, and a status line that stays at the bottom."""
+"""Output of the demo on the terminal: coloured lines, and a status line at the bottom."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", 
 
 
 def answer_line(event: Mapping[str, Any]) -> str:
-    """One prompt and its answer."""
+    """Formats a prompt and its answer."""
     x, y, width, height = event["box"]
     true = event.get("true_iou")
     truth = "" if true is None else f"  (true {true:.2f})"
@@ -28,7 +28,7 @@ def coloured(stream: TextIO) -> bool:
 
 
 class Terminal:
-    """Prints lines from several threads; on a terminal, a status line stays below them."""
+    """Prints lines from several threads, with a status line below them if the output is a terminal."""
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self._stream = stream
@@ -45,12 +45,12 @@ class Terminal:
             print(text, file=self._stream, flush=True)
             self._draw()
 
-    def said(self, who: str, text: str, colour: str = "dim") -> None:
-        """A line of one of the processes."""
-        self.line(f"{self.paint(f'{who:>9}', colour)}  {text}")
+    def process_line(self, process: str, text: str, colour: str = "dim") -> None:
+        """Prints a line of a process."""
+        self.line(f"{self.paint(f'{process:>9}', colour)}  {text}")
 
     def status(self, text: str) -> None:
-        """Replaces the status line; nothing when the output is a file."""
+        """Replaces the status line, if the output is a terminal with colours."""
         if not self._colour:
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""What the demo's ROS processes have in common: time, headers, pictures, a clean stop."""
+"""Common functions of the demo's ROS nodes: time, messages, spinning and stopping."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def jpeg_message(picture: Picture.Image, stamp: Time, quality: int = 95) -> Comp
 
 
 def mask_in_picture(mask: Image, x: int, y: int, width: int, height: int) -> np.ndarray:
-    """A mask that was cut to its box, back in the whole picture: bool, [height, width]."""
+    """Places a cropped mask into the whole picture: bool, [height, width]."""
     whole = np.zeros((height, width), bool)
     if mask.width and mask.height:
         rows = np.frombuffer(mask.data, np.uint8).reshape(mask.height, mask.step)[:, : mask.width]
@@ -60,11 +60,11 @@ def mask_in_picture(mask: Image, x: int, y: int, width: int, height: int) -> np.
 
 
 class Stopped(Exception):
-    """Somebody asked this process to stop."""
+    """The process received SIGINT or SIGTERM."""
 
 
 class Runner:
-    """Spins a node on a thread of its own, so that its program can be written from top to bottom."""
+    """Spins a node on a separate thread, so that the program of the node can be written sequentially."""
 
     def __init__(self, name: str) -> None:
         self.stopping = threading.Event()
@@ -79,7 +79,7 @@ class Runner:
         self._thread.start()
 
     def _spin(self) -> None:
-        # Not spin(): ending that from another thread pulls the ground from under a callback that runs.
+        # Not spin(): stopping spin() from another thread destroys objects that a running callback uses.
         while not self._closing.is_set():
             self._executor.spin_once(timeout_sec=0.1)
 
@@ -104,7 +104,7 @@ class Runner:
 
 
 def run_node(name: str, program: Callable[[Runner], None]) -> int:
-    """Runs a program around a node until it ends or is asked to stop."""
+    """Runs the program of a node until it ends or receives SIGINT or SIGTERM."""
     runner = Runner(name)
     try:
         program(runner)

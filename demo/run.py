@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The demo: starts the real node, a camera, an operator and a detector, and shows what becomes of every prompt.
+"""The demo: starts the real node, a camera, an operator and a detector, and shows the answer to each prompt.
 
-Without --image the camera sees a drawn table with things that drift; the operator clicks, draws a box and corrects,
-and the detector's boxes are for frames that are a third of a second old. With --image it is your picture and your
-prompts, in pixels of that picture. Pictures are written to --out; the last line on stdout is one JSON object.
+Without --image the camera shows a drawn table with moving objects. The operator sends clicks, boxes and corrections, and
+the detector sends boxes for frames that are a third of a second old. With --image the camera shows your picture, and the
+operator sends your prompts, in pixels of that picture. Pictures are written to --out; the last line on stdout is JSON.
 """
 
 from __future__ import annotations
@@ -21,47 +21,49 @@ try:
     import rclpy  # noqa: F401
     from PIL import Image, ImageOps, UnidentifiedImageError
 except ImportError as missing:
-    sys.exit(f"demo: {missing}; run it with ./dev demo, which brings what it needs")
+    sys.exit(f"demo: {missing}; use ./dev demo, which installs the required packages")
 
 from clicker import add_prompts
 from pictures import Moment, animation, contact_sheet, save_mask
 from pointing import FIRST_DETECTION_ID
-from processes import Family, Process, domain_of_its_own, find_node
+from processes import Process, ProcessGroup, find_node, unused_domain
 from recorder import Recorder
 from report import Terminal, answer_line
 from ros import Runner, Stopped, mask_in_picture
 
 NODE_START = 60.0
 LONGEST = 150.0
-# Pictures above this many pixels travel as JPEG.
+# Pictures with more pixels are published as JPEG.
 RAW_PIXELS = 1_500_000
 COLOURS = {"node": "blue", "camera": "cyan", "operator": "green", "detector": "yellow"}
 
 
 class Failed(Exception):
-    """The demo cannot go on; the text says what to do."""
+    """The demo cannot continue; the text says what to do."""
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--image", type=Path, help="a picture of your own (JPEG, PNG, ...)")
+    parser.add_argument("--image", type=Path, help="your own picture (JPEG, PNG, ...)")
     add_prompts(parser)
-    parser.add_argument("--seconds", type=float, help="stop after so many seconds (default: when the work is done)")
-    parser.add_argument("--frames", type=int, help="stop after so many camera images")
-    parser.add_argument("--rate", type=float, help="camera images a second (default: 15; 5 with --image)")
-    parser.add_argument("--track", action="store_true", help="masks follow their things (persistence 'track')")
+    parser.add_argument("--seconds", type=float, help="stop after this time (default: after the last prompt)")
+    parser.add_argument("--frames", type=int, help="stop after this number of camera images")
+    parser.add_argument("--rate", type=float, help="camera images per second (default: 15; 5 with --image)")
+    parser.add_argument("--track", action="store_true", help="masks follow moving objects (persistence 'track')")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
-    parser.add_argument("--node", type=Path, help="the node's executable (default: what was built last)")
-    parser.add_argument("--model", help="a model bundle instead of the built-in one")
+    parser.add_argument("--node", type=Path, help="executable of the node (default: the newest build)")
+    parser.add_argument("--model", help="bundle to use instead of the built-in model")
     args = parser.parse_args()
     if args.prompts and not args.image:
-        parser.error("prompts are for a picture of your own: give --image FILE too")
+        parser.error("prompts need your own picture: add --image FILE")
     return args
 
 
 class Demo:
+    """The processes of the demo and the recorded moments."""
+
     def __init__(self, args: argparse.Namespace, terminal: Terminal) -> None:
         self.args, self.terminal = args, terminal
         self.node_ready = False
@@ -78,39 +80,39 @@ class Demo:
         try:
             with Image.open(path) as picture:
                 picture.load()
-                size = ImageOps.exif_transpose(picture).size  # as the camera shows it
+                size = ImageOps.exif_transpose(picture).size  # as published by the camera
         except (OSError, UnidentifiedImageError) as error:
             raise Failed(f"{path} cannot be read: {error}") from None
         if not self.args.prompts:
             self.args.prompts = [("click", (size[0] // 2, size[1] // 2))]
-            self.terminal.line("no prompt given: a click in the middle (--click X,Y points elsewhere)")
+            self.terminal.line("no prompt given: clicking in the middle (use --click X,Y for another point)")
         return size
 
-    # ------------------------------------------------------------------ the processes
+    # ---------------------------------------------------------------------- processes
 
-    def heard(self, who: str, line: str) -> None:
-        """A line of a process."""
-        if who == "node" and line.rstrip().endswith("ready"):
+    def on_line(self, process: str, line: str) -> None:
+        """Handles a line of output of a process."""
+        if process == "node" and line.rstrip().endswith("ready"):
             self.node_ready = True
         if line.startswith("{"):
             event = json.loads(line)
-            if who == "detector":
+            if process == "detector":
                 self._detections.append((time.monotonic(), event))
                 return
-            # The overlay of this answer is on its way.
+            # The overlay of the answer arrives a little later.
             self._events.append((time.monotonic() + 0.25, event))
             line = answer_line(event)
-        self.terminal.said(who, line, COLOURS.get(who, "dim"))
+        self.terminal.process_line(process, line, COLOURS.get(process, "dim"))
 
-    def start_node(self, family: Family, runner: Runner) -> Process:
+    def start_node(self, processes: ProcessGroup, runner: Runner) -> Process:
         path = self.args.node or find_node()
         if path is None or not path.is_file():
-            raise Failed(f"no node{f' at {path}' if path else ''}: build it with ./dev build, or name it with --node")
+            raise Failed(f"no node{f' at {path}' if path else ''}: build it with ./dev build, or set --node")
         parameters = {
             "persistence": "track" if self.args.track else "hold",
-            # For an operator who corrects an answer of some seconds ago.
+            # The operator corrects answers that are seconds old.
             "keep_frames": "100",
-            # For a detector that takes its time, on a machine that does not encode every image.
+            # The detector is slow, and the node may not encode every image.
             "keep_images": "60",
             "image_transport": "compressed" if self._compressed() else "raw",
             "overlay_quality": "92",
@@ -118,18 +120,18 @@ class Demo:
         if self.args.model:
             model = Path(self.args.model)
             parameters["model"] = str(model.resolve() if model.exists() else model)
-        given = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-        node = family.start("node", [path, "--ros-args", *given])
+        options = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
+        node = processes.start("node", [path, "--ros-args", *options])
         if not runner.wait_until(lambda: self.node_ready or node.exit_status() is not None, NODE_START):
-            raise Failed(f"the node was not ready within {NODE_START:.0f} s; what it said is above")
+            raise Failed(f"the node was not ready within {NODE_START:.0f} s; see its output above")
         if not self.node_ready:
-            raise Failed(f"the node ended with status {node.exit_status()}; what it said above tells why")
+            raise Failed(f"the node ended with status {node.exit_status()}; see its output above for the reason")
         return node
 
     def _compressed(self) -> bool:
         return self.size is not None and self.size[0] * self.size[1] > RAW_PIXELS
 
-    def start_others(self, family: Family) -> Process:
+    def start_others(self, processes: ProcessGroup) -> Process:
         epoch = f"{time.time() + 0.5:.3f}"
         rate = self.args.rate or (5.0 if self.args.image else 15.0)
         camera: list[str | Path] = ["--rate", f"{rate:g}", "--epoch", epoch]
@@ -138,38 +140,38 @@ class Demo:
             camera += ["--image", self.args.image]
             operator += ["--pause", "0.3"]
             for kind, values in self.args.prompts:
-                # "=": a value may begin with a minus.
+                # With "=", because a value may begin with a minus sign.
                 operator += [f"--{kind}={','.join(f'{v:g}' for v in values)}" if values else f"--{kind}"]
         else:
             operator += ["--scene", epoch]
-            family.start_script("detector", "detector.py", "--epoch", epoch)
+            processes.start_script("detector", "detector.py", "--epoch", epoch)
         if self._compressed():
             camera.append("--compressed")
-        family.start_script("camera", "camera.py", *camera)
-        return family.start_script("operator", "clicker.py", *operator)
+        processes.start_script("camera", "camera.py", *camera)
+        return processes.start_script("operator", "clicker.py", *operator)
 
-    # ------------------------------------------------------------------ what happens
+    # ------------------------------------------------------------------------ events
 
     def watch(self, runner: Runner, recorder: Recorder, node: Process, operator: Process) -> None:
-        """Until enough was seen."""
-        args, began = self.args, time.monotonic()
+        """Shows the answers until the work is done or the limit of seconds or frames is reached."""
+        args, started = self.args, time.monotonic()
         done_at: float | None = None
         while True:
             now = time.monotonic()
             self._take_moments(recorder, now)
-            self._tell_detections(recorder, now)
-            seconds = now - began
+            self._report_detections(recorder, now)
+            seconds = now - started
             newest = recorder.newest_array()
-            shown = "  ".join(f"{m.object_id}: {m.iou:.2f}" for m in newest.masks) if newest else "none yet"
+            ious = "  ".join(f"{m.object_id}: {m.iou:.2f}" for m in newest.masks) if newest else "none yet"
             self.terminal.status(
-                f"{seconds:5.1f} s  {recorder.frames} frames  {recorder.masks} with masks  IoU {shown}"
+                f"{seconds:5.1f} s  {recorder.frames} frames  {recorder.masks} with masks  IoU {ious}"
             )
             if node.exit_status() is not None:
-                raise Failed(f"the node ended with status {node.exit_status()}; what it said above tells why")
+                raise Failed(f"the node ended with status {node.exit_status()}; see its output above for the reason")
             if operator.exit_status():
                 raise Failed(
-                    f"the operator ended with status {operator.exit_status()} before its work was done; what it said above "
-                    "tells why, and lines of the node say which prompts it refused"
+                    f"the operator ended with status {operator.exit_status()} before its work was done; see its output "
+                    "above for the reason, and the node's output for refused prompts"
                 )
             if operator.exit_status() is not None and done_at is None:
                 done_at = now
@@ -177,13 +179,13 @@ class Demo:
                 break
             if args.seconds is not None and seconds >= args.seconds:
                 break
-            # One more second: the diagnostics of the last one, and some frames on which all objects are followed.
+            # Continues for a second, to receive the last diagnostics and some frames with all objects.
             if args.frames is None and args.seconds is None and done_at and now > done_at + 1.3:
                 break
             if seconds > max(LONGEST, args.seconds or 0):
                 if args.frames is None and done_at is None:
                     raise Failed(
-                        f"the operator still works after {LONGEST:.0f} s; what it said is above. --seconds gives it longer"
+                        f"the operator did not finish within {LONGEST:.0f} s; see its output above. --seconds allows more time"
                     )
                 break
             runner.sleep(0.05)
@@ -202,27 +204,27 @@ class Demo:
                 )
                 self.moments.append(Moment(jpeg, event["prompt"], detail))
 
-    def _tell_detections(self, recorder: Recorder, now: float) -> None:
+    def _report_detections(self, recorder: Recorder, now: float) -> None:
         waiting = list(self._detections)
         self._detections.clear()
-        for heard_at, event in waiting:
+        for received, event in waiting:
             stamp = (event["stamp"][0], event["stamp"][1])
             array, jpeg = recorder.array_at(stamp), recorder.overlay_at(stamp)
-            found = [m for m in array.masks if m.object_id >= FIRST_DETECTION_ID] if array else []
-            if not found or not jpeg:
-                # Not answered yet, or refused: the node says so.
-                if now < heard_at + 10.0:
-                    self._detections.append((heard_at, event))
+            masks = [m for m in array.masks if m.object_id >= FIRST_DETECTION_ID] if array else []
+            if not masks or not jpeg:
+                # Not answered yet, or refused, which the node logs.
+                if now < received + 10.0:
+                    self._detections.append((received, event))
                 continue
             title = f"boxes of a detector, {event['age']:.2f} s old"
-            detail = ", ".join(f"{m.class_id} IoU {m.iou:.2f}" for m in found)
-            self.terminal.said("detector", f"{title:<36} {detail}", COLOURS["detector"])
+            detail = ", ".join(f"{m.class_id} IoU {m.iou:.2f}" for m in masks)
+            self.terminal.process_line("detector", f"{title:<36} {detail}", COLOURS["detector"])
             self.detected = Moment(jpeg, title, detail)
 
-    # ------------------------------------------------------------------ what is left
+    # ----------------------------------------------------------------------- results
 
     def write_pictures(self, recorder: Recorder) -> list[str]:
-        """The contact sheet; the overlay stream, or the overlay and the masks of one's own picture."""
+        """Writes the contact sheet and the overlay stream, or the overlay and the masks of your own picture."""
         out: Path = self.args.out
         out.mkdir(parents=True, exist_ok=True)
         overlays = recorder.overlays()
@@ -251,16 +253,16 @@ class Demo:
 
 def hint(recorder: Recorder) -> str:
     if recorder.frames == 0:
-        return "no image came from the camera; what it said is above"
+        return "no image received from the camera; see its output above"
     return (
-        "no mask came. Lines of the node above say which prompts it refused, and why; a click must lie inside the "
-        "picture. RUST_LOG=debug shows what it does."
+        "no mask received. See the node's output above for refused prompts; a click must lie inside the picture. "
+        "RUST_LOG=debug shows more."
     )
 
 
 def main() -> int:
     args = arguments()
-    os.environ.setdefault("ROS_DOMAIN_ID", str(domain_of_its_own()))
+    os.environ.setdefault("ROS_DOMAIN_ID", str(unused_domain()))
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     terminal = Terminal()
     runner: Runner | None = None
@@ -271,9 +273,9 @@ def main() -> int:
         runner = Runner("demo")
         recorder = Recorder(runner.node)
         try:
-            with Family(demo.heard) as family:
-                node = demo.start_node(family, runner)
-                operator = demo.start_others(family)
+            with ProcessGroup(demo.on_line) as processes:
+                node = demo.start_node(processes, runner)
+                operator = demo.start_others(processes)
                 demo.watch(runner, recorder, node, operator)
                 terminal.status("writing the pictures")
         except Stopped:

@@ -1,4 +1,4 @@
-"""A table with things that drift on it: a function of time, so that every process of the demo knows the truth."""
+"""A drawn table with moving objects, as a function of time, so that every process of the demo knows the true masks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHADOW_SHIFT = (11, 9)
 
 @dataclass(frozen=True)
 class Path:
-    """Where a thing is: a slow Lissajous figure around (x, y), and how it sways."""
+    """The path of a thing: a slow Lissajous figure around (x, y), with a swaying rotation."""
 
     x: float
     y: float
@@ -42,14 +42,14 @@ class Thing:
 
     @cached_property
     def shadow(self) -> Image.Image:
-        """How dark the thing makes the table around it."""
+        """The blurred shadow of the thing, as an alpha channel."""
         pad = SHADOW_BLUR * 3
         dark = Image.new("L", (self.sprite.width + 2 * pad, self.sprite.height + 2 * pad))
         dark.paste(self.sprite.getchannel("A"), (pad, pad))
         return dark.filter(ImageFilter.BoxBlur(SHADOW_BLUR)).point(lambda v: int(v * 0.55))
 
     def placed(self, t: float, shadow: bool = False) -> tuple[Image.Image, tuple[int, int]]:
-        """The sprite (or its shadow) as it lies at time t, and the pixel of its top-left corner."""
+        """The rotated sprite (or its shadow) at time t, and the pixel of its top-left corner."""
         x, y, turn = self.path.at(t)
         sprite = self.shadow if shadow else self.sprite
         margin = 2 + int(abs(self.path.sway) * max(sprite.size) / 2)
@@ -63,7 +63,7 @@ class Thing:
 
 
 def all_things() -> list[Thing]:
-    """From the back of the table to its front: later ones hide earlier ones."""
+    """All things from the back of the table to the front; later things cover earlier things."""
     return [
         Thing("book", things.book(), Path(104, 190, 10, 5, 9, 0.5, 0.08)),
         Thing("apple", things.apple(), Path(272, 160, 62, 6, 8, 2.0)),
@@ -75,14 +75,14 @@ def all_things() -> list[Thing]:
 
 
 def _smooth_noise(rng: np.random.Generator, height: int, width: int, cell_y: float, cell_x: float) -> np.ndarray:
-    """Noise of mean 0 whose blotches measure about cell_x by cell_y pixels."""
+    """Noise of mean 0 with structures of about cell_x by cell_y pixels."""
     coarse = rng.random((int(height / cell_y) + 3, int(width / cell_x) + 3), np.float32)
     large = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(large) - 0.5
 
 
 def _ground() -> Image.Image:
-    """A wooden table before a plain wall."""
+    """A wooden table in front of a plain wall."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     depth = (y - HORIZON) / (HEIGHT - HORIZON)
@@ -102,7 +102,7 @@ def _ground() -> Image.Image:
 
 
 class Scene:
-    """Draws the picture, and says where everything is, at any time (seconds)."""
+    """Draws the picture and the true masks at any time (seconds)."""
 
     def __init__(self) -> None:
         self.things = all_things()
@@ -111,26 +111,26 @@ class Scene:
         self._noise = Image.fromarray(np.clip(np.round(noise), 0, 255).astype(np.uint8))
 
     def picture(self, t: float) -> Image.Image:
-        """What the camera sees: RGB, WIDTH x HEIGHT."""
+        """The picture at time t: RGB, WIDTH x HEIGHT."""
         canvas = self._ground.copy()
         for thing in self.things:
             dark, (left, top) = thing.placed(t, shadow=True)
             canvas.paste((22, 14, 10), (left + SHADOW_SHIFT[0], top + SHADOW_SHIFT[1]), dark)
             sprite, corner = thing.placed(t)
             canvas.paste(sprite, corner, sprite)
-        # The sensor's noise: another piece of the same noise for every frame.
+        # Sensor noise: another part of the same noise for every frame.
         tick = int(t * 1000)
         dy, dx = tick * 31 % 64, tick * 17 % 64
         return ImageChops.add(canvas, self._noise.crop((dx, dy, dx + WIDTH, dy + HEIGHT)), offset=-128)
 
     def truth(self, t: float) -> dict[str, np.ndarray]:
-        """What is visible of each thing: bool, [HEIGHT, WIDTH]."""
+        """The visible mask of each thing: bool, [HEIGHT, WIDTH]."""
         labels = Image.new("L", (WIDTH, HEIGHT))
         for number, thing in enumerate(self.things, 1):
             sprite, corner = thing.placed(t)
             labels.paste(number, corner, sprite.getchannel("A").point(lambda v: 255 if v > 127 else 0))
-        seen = np.asarray(labels)
-        return {thing.name: seen == number for number, thing in enumerate(self.things, 1)}
+        visible = np.asarray(labels)
+        return {thing.name: visible == number for number, thing in enumerate(self.things, 1)}
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -155,6 +155,6 @@ def innermost(mask: np.ndarray) -> tuple[int, int]:
 
 
 def tight_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """(x_min, y_min, x_max, y_max) of a mask, the last two beyond its last pixel."""
+    """(x_min, y_min, x_max, y_max) of a mask; x_max and y_max lie one pixel beyond the mask."""
     ys, xs = np.nonzero(mask)
     return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1

@@ -1,4 +1,4 @@
-"""The things on the table: sprites drawn by code, shaded as if lit from the upper left."""
+"""The things on the table: drawn sprites, lit from the upper left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-# Drawn this much larger and made small again: that is what smooths the edges.
+# Sprites are drawn larger by this factor and then reduced, which smooths their edges.
 SUPERSAMPLING = 3
 LIGHT = np.array([-0.55, -0.60, 0.58])
 
@@ -21,7 +21,7 @@ def _paint(width: int, height: int, painter: Painter) -> Image.Image:
     y, x = np.mgrid[0 : height * s, 0 : width * s].astype(np.float32)
     colour, inside = painter((x + 0.5) / s - width / 2, (y + 0.5) / s - height / 2)
     rgb = np.clip(colour, 0, 1) * 255
-    # Colours beyond the edge are kept as they are, so that nothing dark is mixed into it.
+    # Colours outside the shape stay, so that no dark colour is mixed into the edge.
     small = Image.fromarray(rgb.astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
     alpha = Image.fromarray((inside * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
     small.putalpha(alpha)
@@ -37,7 +37,7 @@ def _mix(a: Array, b: Array, weight: Array) -> Array:
 
 
 def _lit(base: Array, nx: Array, ny: Array, nz: Array, shine: float = 0.35, hard: float = 24) -> Array:
-    """Lambert and a highlight for unit normals."""
+    """Lambertian shading with a highlight, for unit normals."""
     light = LIGHT / np.linalg.norm(LIGHT)
     diffuse = np.clip(nx * light[0] + ny * light[1] + nz * light[2], 0, 1)
     half = light + np.array([0, 0, 1])
@@ -53,7 +53,7 @@ def ball(radius: float = 58) -> Image.Image:
         nx, ny = x / radius, y / radius
         r2 = nx * nx + ny * ny
         nz = np.sqrt(np.clip(1 - r2, 0.0, 1))
-        # Two turned stripes: great circles of the sphere.
+        # A band along a great circle of the sphere.
         across = 0.80 * nx - 0.45 * ny + 0.40 * nz
         base = _mix(_colour(232, 98, 34), _colour(250, 168, 84), (np.abs(across) < 0.16).astype(np.float32))
         return _lit(base, nx, ny, nz, 0.45, 40), r2 <= 1
