@@ -58,7 +58,7 @@ class Recorder:
             self._received.setdefault(_stamp(array), [0.0, 0.0])[0] = time.monotonic()
             if array.masks:
                 self._masks[_stamp(array)] = array
-                self._steps.append((array.encode_ms, array.decode_ms))
+                self._steps.append((1e3 * array.encode_s, 1e3 * array.decode_s))
             for mask in array.masks:
                 self._ious[mask.object_id].append(float(mask.iou))
 

@@ -10,6 +10,26 @@ use crate::engine::{Frame, FramePixels, Header, ObjectPrompt, Operation, Refusal
 use crate::pixels::{MaskInput, RawImage, decode_mask};
 use crate::prompt::{BoxPrompt, Label, Point, Prompt};
 
+/// The operations of a PromptArray, of its field's type.
+mod operation {
+    use r2r::promptseg_msgs::msg::PromptArray;
+
+    pub const UNSPECIFIED: u8 = PromptArray::UNSPECIFIED as u8;
+    pub const ADD: u8 = PromptArray::ADD as u8;
+    pub const REMOVE: u8 = PromptArray::REMOVE as u8;
+    pub const CLEAR: u8 = PromptArray::CLEAR as u8;
+    pub const SET: u8 = PromptArray::SET as u8;
+}
+
+/// The labels of a PointPrompt, of its field's type.
+mod label {
+    use r2r::promptseg_msgs::msg::PointPrompt;
+
+    pub const UNSPECIFIED: u8 = PointPrompt::UNSPECIFIED as u8;
+    pub const FOREGROUND: u8 = PointPrompt::FOREGROUND as u8;
+    pub const BACKGROUND: u8 = PointPrompt::BACKGROUND as u8;
+}
+
 /// A text as a string of ROS, which ends at a zero byte: r2r panics on one within.
 pub fn text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
@@ -62,12 +82,14 @@ pub fn region(roi: &RegionOfInterest) -> BoxPrompt {
 }
 
 pub fn operation(message: &ours::PromptArray) -> Result<Operation, Refusal> {
+    const EXPECTED: &str = "expected ADD=1, REMOVE=2, CLEAR=3 or SET=4";
     match message.operation {
-        0 => Ok(Operation::Set),
-        1 => Ok(Operation::Add),
-        2 => Ok(Operation::Remove),
-        3 => Ok(Operation::Clear),
-        other => Err(bad(format!("operation {other}; known are SET=0, ADD=1, REMOVE=2, CLEAR=3"))),
+        operation::ADD => Ok(Operation::Add),
+        operation::REMOVE => Ok(Operation::Remove),
+        operation::CLEAR => Ok(Operation::Clear),
+        operation::SET => Ok(Operation::Set),
+        operation::UNSPECIFIED => Err(bad(format!("operation 0 (UNSPECIFIED: not filled in), {EXPECTED}"))),
+        other => Err(bad(format!("operation {other}, {EXPECTED}"))),
     }
 }
 
@@ -95,10 +117,17 @@ fn object_prompt(object: ours::ObjectPrompt) -> Result<ObjectPrompt, Refusal> {
 }
 
 fn point(id: u32, p: &ours::PointPrompt) -> Result<Point, Refusal> {
+    const EXPECTED: &str = "expected FOREGROUND=1 or BACKGROUND=2";
     let label = match p.label {
-        0 => Label::Background,
-        1 => Label::Foreground,
-        other => return Err(bad(format!("object {id}: point label {other}; known are BACKGROUND=0, FOREGROUND=1"))),
+        label::FOREGROUND => Label::Foreground,
+        label::BACKGROUND => Label::Background,
+        label::UNSPECIFIED => {
+            let message = format!(
+                "object {id}: point label 0 (UNSPECIFIED: not filled in), {EXPECTED}; SAM's label 0 is BACKGROUND"
+            );
+            return Err(bad(message));
+        }
+        other => return Err(bad(format!("object {id}: point label {other}, {EXPECTED}"))),
     };
     Ok(Point { x: p.x, y: p.y, label })
 }
@@ -122,15 +151,42 @@ fn bad(message: String) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prompt::PromptError;
 
     #[test]
     fn labels_operations_and_boxes_that_do_not_exist_are_refused() {
         let array = ours::PromptArray { operation: 9, ..Default::default() };
-        assert!(operation(&array).unwrap_err().message.contains("CLEAR=3"));
+        assert!(operation(&array).unwrap_err().message.contains("operation 9, expected ADD=1"));
         let points = vec![ours::PointPrompt { label: 7, ..Default::default() }];
         let object = ours::ObjectPrompt { points, ..Default::default() };
         assert!(object_prompt(object).unwrap_err().message.contains("label 7"));
         let object = ours::ObjectPrompt { box_: vec![Default::default(), Default::default()], ..Default::default() };
         assert!(object_prompt(object).unwrap_err().message.contains("2 boxes"));
+    }
+
+    #[test]
+    fn operations_and_labels_are_those_of_the_messages() {
+        let parsed = |operation: u8| super::operation(&ours::PromptArray { operation, ..Default::default() });
+        assert_eq!(parsed(ours::PromptArray::ADD as u8), Ok(Operation::Add));
+        assert_eq!(parsed(ours::PromptArray::REMOVE as u8), Ok(Operation::Remove));
+        assert_eq!(parsed(ours::PromptArray::CLEAR as u8), Ok(Operation::Clear));
+        assert_eq!(parsed(ours::PromptArray::SET as u8), Ok(Operation::Set));
+        for (number, label) in [(1, Label::Foreground), (2, Label::Background)] {
+            assert_eq!(point(1, &ours::PointPrompt { label: number, ..Default::default() }).unwrap().label, label);
+        }
+    }
+
+    #[test]
+    fn messages_that_were_not_filled_in_are_refused() {
+        let refusal = operation(&ours::PromptArray::default()).unwrap_err();
+        assert!(refusal.kind == RefusalKind::BadMessage && refusal.message.contains("UNSPECIFIED"), "{refusal:?}");
+        let refusal = point(3, &ours::PointPrompt::default()).unwrap_err();
+        assert!(refusal.kind == RefusalKind::BadMessage && refusal.message.contains("object 3: point label 0"));
+        let empty = object_prompt(ours::ObjectPrompt::default()).unwrap();
+        assert!((empty.id, empty.refine, empty.mask.is_none()) == (0, false, true));
+        assert_eq!(empty.prompt.check(320, 240), Err(PromptError::Empty));
+        let boxed = ours::ObjectPrompt { box_: vec![Default::default()], ..Default::default() };
+        let checked = object_prompt(boxed).unwrap().prompt.check(320, 240);
+        assert!(matches!(checked, Err(PromptError::BoxWithoutArea { .. })), "{checked:?}");
     }
 }

@@ -138,14 +138,15 @@ fn labels(result: &FrameResult, header: RosHeader) -> Image {
 /// The answer as one message, for `~/masks` and for the services.
 pub fn mask_array(result: &FrameResult, model: &str) -> ours::MaskArray {
     let (width, height) = result.image.dimensions();
+    let seconds = |ms: f32| f64::from(ms) / 1e3;
     ours::MaskArray {
         header: ros_header(&result.header),
         height,
         width,
         masks: result.objects.iter().map(|o| object_mask(o, ros_header(&result.header))).collect(),
         model: model.to_owned(),
-        encode_ms: result.ms.preprocess + result.ms.encode,
-        decode_ms: result.ms.decode + result.ms.postprocess,
+        encode_s: seconds(result.ms.preprocess + result.ms.encode),
+        decode_s: seconds(result.ms.decode + result.ms.postprocess),
     }
 }
 
@@ -169,8 +170,8 @@ fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
         mask: image(header, roi.width, roi.height, "mono8", 1, object.mask.cropped.clone()),
         roi,
         state: match object.lost {
-            None => ours::ObjectMask::VISIBLE as u8,
-            Some(_) => ours::ObjectMask::LOST as u8,
+            None => ours::ObjectMask::STATE_VISIBLE as u8,
+            Some(_) => ours::ObjectMask::STATE_LOST as u8,
         },
         reason: object.lost.clone().unwrap_or_default(),
     }

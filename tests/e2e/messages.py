@@ -18,6 +18,8 @@ from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithP
 
 FRAME_ID = "camera_optical_frame"
 CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 1, "uyvy": 1, "yuyv": 1}
+# SAM's label of a point to that of the message.
+LABELS = {1: PointPrompt.FOREGROUND, 0: PointPrompt.BACKGROUND}
 
 
 def header(stamp: Time, frame_id: str = FRAME_ID) -> Header:
@@ -100,9 +102,9 @@ def prompt(
     class_id: str = "",
     refine: bool = False,
 ) -> ObjectPrompt:
-    """Points are (x, y, label)."""
+    """Points are (x, y, label) with SAM's labels: 1 is on the object, 0 beside it. Any other label is sent as it is."""
     made = ObjectPrompt(object_id=object_id, class_id=class_id, refine=refine)
-    made.points = [PointPrompt(x=float(x), y=float(y), label=label) for x, y, label in points or []]
+    made.points = [PointPrompt(x=float(x), y=float(y), label=LABELS.get(label, label)) for x, y, label in points or []]
     if box is not None:
         x_min, y_min, x_max, y_max = map(float, box)
         made.box = [BoxPrompt(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)]

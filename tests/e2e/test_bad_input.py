@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from math import inf, nan
+from typing import Any
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point
-from promptseg_msgs.msg import PromptArray
+from promptseg_msgs.msg import BoxPrompt, ObjectPrompt, PointPrompt, PromptArray
 from sensor_msgs.msg import Image, RegionOfInterest
 
 from harness import eventually
@@ -22,6 +23,15 @@ ADD, REMOVE = PromptArray.ADD, PromptArray.REMOVE
 BOX = (40, 60, 120, 140)
 
 Send = Callable[[Robot, Time], None]
+
+
+def unfilled(**fields: Any) -> ObjectPrompt:
+    """More prompts of the object that is there."""
+    return ObjectPrompt(object_id=1, refine=True, **fields)
+
+
+def click_without_label() -> ObjectPrompt:
+    return unfilled(points=[PointPrompt(x=60.0, y=80.0)])
 
 
 def bad_image(change: Callable[[Image], None]) -> Send:
@@ -129,6 +139,52 @@ CASES: dict[str, tuple[str, str, Send]] = {
         "bad_message",
         "label 3",
         on_topic("prompts", lambda t: prompts(ADD, prompt(1, points=[(50, 50, 3)]), stamp=t)),
+    ),
+    "a label that was not filled in": (
+        "bad_message",
+        "point label 0 (UNSPECIFIED",
+        on_topic("prompts", lambda t: prompts(ADD, click_without_label(), stamp=t)),
+    ),
+    "objects with an operation that was not filled in": (
+        "bad_message",
+        "operation 0 (UNSPECIFIED",
+        on_topic("prompts", lambda t: prompts(0, prompt(2, box=BOX), stamp=t)),
+    ),
+    # Every message of promptseg_msgs as its constructor makes it, and in each place of the others.
+    "a PromptArray that was not filled in": (
+        "bad_message",
+        "operation 0 (UNSPECIFIED",
+        on_topic("prompts", lambda _: PromptArray()),
+    ),
+    "an added ObjectPrompt that was not filled in": (
+        "bad_prompt",
+        "without point, box or mask",
+        on_topic("prompts", lambda _: PromptArray(operation=ADD, objects=[ObjectPrompt()])),
+    ),
+    "an ObjectPrompt that was not filled in, in the place of the others": (
+        "bad_prompt",
+        "without point, box or mask",
+        on_topic("prompts", lambda _: PromptArray(operation=PromptArray.SET, objects=[ObjectPrompt()])),
+    ),
+    "a removed ObjectPrompt that was not filled in": (
+        "unknown_object",
+        "object 0",
+        on_topic("prompts", lambda _: PromptArray(operation=REMOVE, objects=[ObjectPrompt()])),
+    ),
+    "an object that is there, without a prompt": (
+        "bad_prompt",
+        "without point, box or mask",
+        on_topic("prompts", lambda _: PromptArray(operation=ADD, objects=[ObjectPrompt(object_id=1)])),
+    ),
+    "a PointPrompt that was not filled in": (
+        "bad_message",
+        "point label 0",
+        on_topic("prompts", lambda _: PromptArray(operation=ADD, objects=[unfilled(points=[PointPrompt()])])),
+    ),
+    "a BoxPrompt that was not filled in": (
+        "bad_prompt",
+        "no area",
+        on_topic("prompts", lambda _: PromptArray(operation=ADD, objects=[unfilled(box=[BoxPrompt()])])),
     ),
     "an unknown operation": (
         "bad_message",

@@ -102,7 +102,7 @@ def test_what_is_said_about_an_object_fits_its_mask(robot: Robot, scene: Scene) 
     assert one.iou == pytest.approx(max(one.candidate_ious), abs=1e-6) or len(one.candidate_ious) == 1
     assert np.isnan(one.object_score)
     assert found.model
-    assert found.encode_ms > 0 and found.decode_ms > 0
+    assert 0 < found.encode_s < 10 and 0 < found.decode_s < 10, "in seconds"
 
 
 def test_detections_are_the_tight_boxes_of_the_masks(robot: Robot, scene: Scene) -> None:
@@ -138,7 +138,13 @@ def test_the_overlay_shows_the_picture_and_colours_the_object(robot: Robot, scen
     assert stamp_of(jpeg) == stamp_of(answer)
 
 
+ABOUT_OBJECTS = ("mask", "labels", "masks", "detections")
+
+
 def test_a_frame_without_objects_has_an_overlay_only(robot: Robot, scene: Scene) -> None:
-    before = robot.masks.mark()
+    before = {name: robot.outputs[name].mark() for name in ABOUT_OBJECTS}
     stamp = robot.show(scene.rgb)
-    assert [m for m in robot.masks.all(before) if m.header.stamp == stamp] == []
+    # The overlay is the last that is published of a frame; the next frame's comes after all of this one.
+    robot.show(scene.rgb)
+    for name, mark in before.items():
+        assert [m for m in robot.outputs[name].all(mark) if m.header.stamp == stamp] == [], name

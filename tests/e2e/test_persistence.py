@@ -57,14 +57,14 @@ def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> 
     robot.set(persistence="track")
     stamp = robot.show(scene.rgb)
     first = robot.click(*scene.shapes[0].centre, stamp)
-    assert (first.masks[0].state, first.masks[0].reason) == (ObjectMask.VISIBLE, "")
+    assert (first.masks[0].state, first.masks[0].reason) == (ObjectMask.STATE_VISIBLE, "")
     log, boxes = robot.rosout.mark(), robot.detections.mark()
     robot.set(track_min_iou=1.0)
     for _ in range(2):
         answer = masks_on_next_frame(robot, scene)
         assert ids(answer) == [1]
         lost = answer.masks[0]
-        assert (lost.state, lost.area, lost.roi.width, len(lost.mask.data)) == (ObjectMask.LOST, 0, 0, 0)
+        assert (lost.state, lost.area, lost.roi.width, len(lost.mask.data)) == (ObjectMask.STATE_LOST, 0, 0, 0)
         assert lost.reason.startswith("predicted IoU") and lost.reason.endswith("is below 1.00")
         assert 0 < lost.iou < 1, "that of the mask that was turned down"
         found = robot.detections.wait("detections", lambda m: m.header.stamp == answer.header.stamp, boxes)
@@ -73,7 +73,7 @@ def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> 
         assert not pixels(labels).any()
     robot.set(track_min_iou=0.0)
     answer = masks_on_next_frame(robot, scene)
-    assert (answer.masks[0].state, answer.masks[0].reason) == (ObjectMask.VISIBLE, "")
+    assert (answer.masks[0].state, answer.masks[0].reason) == (ObjectMask.STATE_VISIBLE, "")
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.6
     robot.rosout.wait("the log", lambda m: m.msg.startswith("object 1 is found again"), log)
     said = [m.msg for m in robot.rosout.all(log) if m.msg.startswith("object 1 is lost: predicted IoU")]
@@ -89,11 +89,11 @@ def test_a_thing_that_leaves_the_picture_is_lost(robot: Robot) -> None:
     sure = masks_on_next_frame(robot, scene).masks[0].iou
     robot.set(track_min_iou=round(sure - 0.02, 2))
     answer = masks_on_next_frame(robot, Scene(shapes=()))
-    assert (ids(answer), answer.masks[0].state) == ([1], ObjectMask.LOST)
+    assert (ids(answer), answer.masks[0].state) == ([1], ObjectMask.STATE_LOST)
     assert answer.masks[0].reason.startswith("predicted IoU")
     # It is looked for where it was last seen.
     answer = masks_on_next_frame(robot, scene)
-    assert answer.masks[0].state == ObjectMask.VISIBLE
+    assert answer.masks[0].state == ObjectMask.STATE_VISIBLE
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.6
 
 
@@ -113,7 +113,7 @@ def test_each_source_has_a_persistence_of_its_own(robot: Robot, scene: Scene) ->
         moved = Scene(shapes=(scene.shapes[0], scene.shapes[1], scene.shapes[2].moved(4 * step, 0)))
         answer = masks_on_next_frame(robot, moved)
         assert ids(answer) == [1, 9]
-    assert answer.masks[1].state == ObjectMask.VISIBLE
+    assert answer.masks[1].state == ObjectMask.STATE_VISIBLE
     robot.set(persistence_pixel="")
     robot.clear()
     stamp = robot.show(scene.rgb)

@@ -59,15 +59,15 @@ def test_a_click_is_followed_as_the_reference_follows_it(robot: Robot, name: str
         score = float(truth[f"{key}.score"].ravel()[0])
         assert mask.object_score == pytest.approx(score, abs=SCORE), f"frame {frame}"
         states.append(mask.state)
-        assert mask.state == (ObjectMask.VISIBLE if score > 0 or frame == 0 else ObjectMask.LOST), f"frame {frame}"
+        assert mask.state == (ObjectMask.STATE_VISIBLE if score > 0 or frame == 0 else ObjectMask.STATE_LOST), f"frame {frame}"
         # Every second cell of 64 x 64 is in the file; the mask is 160 x 120.
         inside = truth[f"{key}.low_res"].reshape(32, 32) > 0
         whole = whole_mask(answer, mask)
         cells = whole[1::120 // 32, 2::160 // 32][:32, :32] if whole.any() else np.zeros((32, 32), bool)
         assert abs(int(cells.sum()) - int(inside.sum())) <= 0.05 * 32 * 32, f"frame {frame}"
     if name == "absent":
-        assert set(states) == {ObjectMask.VISIBLE, ObjectMask.LOST}
-        assert "object score" in next(a.masks[0].reason for a in answers if a.masks[0].state == ObjectMask.LOST)
+        assert set(states) == {ObjectMask.STATE_VISIBLE, ObjectMask.STATE_LOST}
+        assert "object score" in next(a.masks[0].reason for a in answers if a.masks[0].state == ObjectMask.STATE_LOST)
 
 
 def test_objects_come_are_corrected_and_go_while_others_are_followed(robot: Robot) -> None:
@@ -140,7 +140,7 @@ def test_the_camera_changes_encoding_resolution_and_proportions(robot: Robot) ->
     larger = FRAMES[2].repeat(2, 0).repeat(2, 1)
     assert "picture" not in next_frame(robot, larger).masks[0].reason
     turned = next_frame(robot, FRAMES[3].transpose(1, 0, 2))
-    assert turned.masks[0].state == ObjectMask.LOST
+    assert turned.masks[0].state == ObjectMask.STATE_LOST
     assert "was 320x240 and is 120x160 now: point at the object again" in turned.masks[0].reason
     again = robot.click(42, 18, turned.header.stamp)
     assert "picture" not in again.masks[0].reason
