@@ -45,7 +45,8 @@ impl Worker<'_> {
             };
             for ((item, prompt), decoded) in chunk.iter().zip(decoded) {
                 let (class_id, tag) = (item.class_id.clone(), item.tag.clone());
-                found.push(ObjectResult { class_id, tag, ..result_from(prompt, decoded) });
+                let detection_score = item.score;
+                found.push(ObjectResult { class_id, tag, detection_score, ..result_from(prompt, decoded) });
             }
             total = total.then(ms);
         }

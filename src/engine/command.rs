@@ -71,6 +71,8 @@ pub struct DetectedBox {
     pub class_id: String,
     /// The detector's own name for it, handed through.
     pub tag: String,
+    /// The detector's own score, handed through; `None`: the detector sent no score.
+    pub score: Option<f64>,
 }
 
 /// What a PromptArray does with the objects that are there.
@@ -220,6 +222,8 @@ pub struct ObjectResult {
     pub class_id: String,
     /// The detector's own name for the object, empty for others.
     pub tag: String,
+    /// The detector's own score for the object; `None` for others, and where the detector sent no score.
+    pub detection_score: Option<f64>,
     /// Predicted IoU of `mask`.
     pub iou: f32,
     /// Whether the object is there at all, a logit; `None` for families without such a head.

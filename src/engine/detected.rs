@@ -44,7 +44,8 @@ impl Filter {
             passed.truncate(self.most);
             passed.sort_by_key(|(place, _)| *place);
         }
-        let boxed = |(_, f): (usize, Found)| DetectedBox { bbox: f.bbox, class_id: f.class, tag: f.tag };
+        let boxed =
+            |(_, f): (usize, Found)| DetectedBox { bbox: f.bbox, class_id: f.class, tag: f.tag, score: f.score };
         passed.into_iter().map(boxed).collect()
     }
 }

@@ -305,6 +305,7 @@ impl Worker<'_> {
                     id,
                     class_id: object.class_id.clone(),
                     tag: String::new(),
+                    detection_score: None,
                     iou: 0.0,
                     object_score: None,
                     candidate_ious: Vec::new(),

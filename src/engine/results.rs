@@ -180,12 +180,13 @@ pub(super) fn result_of(object: &Object, shown: &Prompt, decoded: Decoded) -> Ob
     ObjectResult { id: object.id, class_id: object.class_id.clone(), ..result_from(shown, decoded) }
 }
 
-/// A result whose id, class and tag are still to be filled in.
+/// A result whose id, class, tag and detection score are still to be filled in.
 pub(super) fn result_from(shown: &Prompt, decoded: Decoded) -> ObjectResult {
     ObjectResult {
         id: 0,
         class_id: String::new(),
         tag: String::new(),
+        detection_score: None,
         iou: decoded.best.iou,
         object_score: decoded.object_score,
         candidate_ious: decoded.candidate_ious,

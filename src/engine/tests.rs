@@ -164,7 +164,7 @@ fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
     b.engine.push_frame(frame(2));
     b.engine.push_frame(frame(3));
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: "cup".into(), tag: "t1".into() }; 2];
+    let boxes = vec![DetectedBox { bbox, class_id: "cup".into(), tag: "t1".into(), score: Some(0.7) }; 2];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes }).unwrap();
     b.gate.open(3);
     let result = loop {
@@ -174,8 +174,8 @@ fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
         }
     };
     assert_eq!(result.header.stamp, stamp(2));
-    let found: Vec<_> = result.objects.iter().map(|o| (o.id, o.class_id.as_str(), o.tag.as_str())).collect();
-    assert_eq!(found, [(1001, "cup", "t1"), (1002, "cup", "t1")]);
+    let found: Vec<_> = result.objects.iter().map(|o| (o.id, &*o.class_id, &*o.tag, o.detection_score)).collect();
+    assert_eq!(found, [(1001, "cup", "t1", Some(0.7)), (1002, "cup", "t1", Some(0.7))]);
     // The camera's newest frame is still the newest one, though it was encoded before.
     until(|| b.engine.metrics().frames_encoded == 3);
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
@@ -184,7 +184,7 @@ fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
 
 fn detect(b: &Bench, sec: i32) {
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new() }];
+    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(sec)), boxes }).unwrap();
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::{debug_span, info, warn};
 
 use super::image_plane::ImagePlaneOutput;
-use super::outputs::{Outputs, Picture};
+use super::outputs::{OutputSettings, Outputs, Picture};
 use super::parameters::Parameters;
 use super::pointing::{Pointing, is_rectified};
 use super::process::finished;
@@ -221,9 +221,9 @@ fn publish(shared: &Shared, label: &str, published: &mut Published, event: Event
         Event::Result(result) => {
             let _span = debug_span!("publish", stamp = %result.header.stamp).entered();
             let since = Instant::now();
-            let quality = shared.parameters().integer("overlay_quality").clamp(1, 100) as u8;
+            let settings = OutputSettings::from(&shared.parameters());
             let mut picture = Picture::default();
-            let outputs = published.outputs.publish(&result, &shared.model.name, quality, &mut picture);
+            let outputs = published.outputs.publish(&result, &shared.model.name, settings, &mut picture);
             let image_plane = published.image_plane.publish(shared, &result, &mut picture);
             for e in [outputs, image_plane].into_iter().filter_map(Result::err) {
                 warn!("{label}{e}");

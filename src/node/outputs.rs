@@ -1,5 +1,7 @@
 //! Results of the engine to topics. Nothing is computed for a topic that nobody wants.
 
+use std::sync::Arc;
+
 use image::RgbImage;
 use r2r::WrappedTypesupport;
 use r2r::geometry_msgs::msg::PoseWithCovariance;
@@ -11,6 +13,7 @@ use r2r::vision_msgs::msg::{
 };
 
 use super::convert::ros_header;
+use super::parameters::Parameters;
 use super::topics::{Offer, Output, Topics};
 use super::{NodeError, qos};
 use crate::engine::{FrameResult, ObjectResult};
@@ -28,6 +31,34 @@ pub struct Outputs {
     detections: Output<Detection2DArray>,
     overlay: Output<Image>,
     overlay_compressed: Output<CompressedImage>,
+}
+
+/// Which score `~/detections` carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HypothesisScore {
+    PredictedIou,
+    /// The detector's own score, and the predicted IoU for an object without one.
+    Detection,
+}
+
+/// The parameters that concern the outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct OutputSettings {
+    /// 1 to 100.
+    overlay_quality: u8,
+    detections_score: HypothesisScore,
+}
+
+impl From<&Parameters> for OutputSettings {
+    fn from(parameters: &Parameters) -> Self {
+        OutputSettings {
+            overlay_quality: parameters.integer("overlay_quality").clamp(1, 100) as u8,
+            detections_score: match parameters.text("detections_score") {
+                "detection_score" => HypothesisScore::Detection,
+                _ => HypothesisScore::PredictedIou,
+            },
+        }
+    }
 }
 
 /// Something went wrong on the way out.
@@ -69,7 +100,7 @@ impl Outputs {
         &self,
         result: &FrameResult,
         model: &str,
-        overlay_quality: u8,
+        settings: OutputSettings,
         picture: &mut Picture,
     ) -> Result<(), OutputError> {
         let header = || ros_header(&result.header);
@@ -85,12 +116,13 @@ impl Outputs {
             keep(publish("~/labels", &self.labels, || Ok(labels(result, header()))));
             keep(publish("~/masks", &self.masks, || Ok(mask_array(result, model))));
             keep(publish("~/detections", &self.detections, || {
-                let detections = result.objects.iter().filter_map(|o| detection(o, header())).collect();
+                let detection = |o: &Arc<ObjectResult>| detection(o, header(), settings.detections_score);
+                let detections = result.objects.iter().filter_map(detection).collect();
                 Ok(Detection2DArray { header: header(), detections })
             }));
         }
         keep(publish("~/overlay/compressed", &self.overlay_compressed, || {
-            let data = encode_jpeg(picture.of(result), overlay_quality)?;
+            let data = encode_jpeg(picture.of(result), settings.overlay_quality)?;
             Ok(CompressedImage { header: header(), format: JPEG_OF_RGB.into(), data })
         }));
         if self.overlay.is_wanted() {
@@ -165,6 +197,7 @@ fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
         stability: object.mask.stability,
         // Families without an object score say "it is there" by giving a mask at all.
         object_score: object.object_score.unwrap_or(f32::NAN),
+        detection_score: object.detection_score.unwrap_or(f64::NAN),
         candidate_ious: object.candidate_ious.clone(),
         area: object.mask.area,
         mask: image(header, roi.width, roi.height, "mono8", 1, object.mask.cropped.clone()),
@@ -177,14 +210,19 @@ fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
     }
 }
 
-fn detection(object: &ObjectResult, header: RosHeader) -> Option<Detection2D> {
+fn detection(object: &ObjectResult, header: RosHeader, score: HypothesisScore) -> Option<Detection2D> {
     let b = object.mask.bbox?;
+    let predicted_iou = f64::from(object.iou);
+    let score = match score {
+        HypothesisScore::PredictedIou => predicted_iou,
+        HypothesisScore::Detection => object.detection_score.unwrap_or(predicted_iou),
+    };
     let (width, height) = (f64::from(b.width), f64::from(b.height));
     let position = Point2D { x: f64::from(b.x) + width / 2.0, y: f64::from(b.y) + height / 2.0 };
     Some(Detection2D {
         header,
         results: vec![ObjectHypothesisWithPose {
-            hypothesis: ObjectHypothesis { class_id: object.class_id.clone(), score: f64::from(object.iou) },
+            hypothesis: ObjectHypothesis { class_id: object.class_id.clone(), score },
             pose: PoseWithCovariance::default(),
         }],
         bbox: BoundingBox2D { center: Pose2D { position, theta: 0.0 }, size_x: width, size_y: height },

@@ -425,6 +425,13 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || ParameterValue::Integer(300),
     },
     Definition {
+        name: "detections_score",
+        description: "Score of the hypotheses on '~/detections': 'predicted_iou' (the model's, of the mask), 'detection_score' (the detector's own; the predicted IoU for an object without one).",
+        bounds: Bounds::OneOf(&["predicted_iou", "detection_score"]),
+        takes_effect: Now,
+        default: || text("predicted_iou"),
+    },
+    Definition {
         name: "overlay_quality",
         description: "JPEG quality of '~/overlay/compressed'.",
         bounds: Bounds::Integer(1, 100),

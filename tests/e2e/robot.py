@@ -41,6 +41,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "keep_images": 30,
     "prompt_timeout": 1.0,
     "candidates": "auto",
+    "detections_score": "predicted_iou",
     "overlay_quality": 85,
     "track_min_iou": 0.5,
     "track_max_objects": 16,

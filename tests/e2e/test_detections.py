@@ -35,13 +35,35 @@ def test_class_and_id_go_through(robot: Robot, scene: Scene) -> None:
     assert [d.results[0].hypothesis.class_id for d in out] == ["disk", "card", "egg"]
 
 
+def test_the_detectors_own_score_goes_through(robot: Robot, scene: Scene) -> None:
+    """Into ~/masks always, into ~/detections by parameter; what has none is NaN there and the predicted IoU here."""
+    stamp = robot.show(scene.rgb)
+    clicked = robot.click(*scene.shapes[2].centre, stamp)
+    assert math.isnan(clicked.masks[0].detection_score)
+    found = [detection(s.box, "", name, score) for s, name, score in zip(scene.shapes, "ab", (0.71, 0.123456789))]
+    silent = detection(scene.shapes[2].box, "", "c")
+    silent.results = []
+    for source in ("predicted_iou", "detection_score"):
+        robot.set(detections_score=source)
+        before = robot.detections.mark()
+        answer = robot.detect(stamp, *found, silent)
+        own = [m.detection_score for m in answer.masks]
+        assert own[1:3] == [0.71, 0.123456789] and math.isnan(own[0]) and math.isnan(own[3])
+        out = robot.detections.wait("detections", lambda m: m.header.stamp == stamp, before).detections
+        assert [d.id for d in out] == ["1", "a", "b", "c"]
+        predicted = [float(m.iou) for m in answer.masks]
+        expected = predicted if source == "predicted_iou" else [predicted[0], 0.71, 0.123456789, predicted[3]]
+        assert [d.results[0].hypothesis.score for d in out] == expected
+
+
 def test_the_class_is_that_of_the_best_hypothesis(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     found = detection(scene.shapes[0].box, "cat", "1", score=0.3)
     better = ObjectHypothesisWithPose()
     better.hypothesis.class_id, better.hypothesis.score = "dog", 0.6
     found.results.append(better)
-    assert robot.detect(stamp, found).masks[0].class_id == "dog"
+    best = robot.detect(stamp, found).masks[0]
+    assert (best.class_id, best.detection_score) == ("dog", 0.6)
 
 
 def test_a_detection_without_hypotheses_has_no_class(robot: Robot, scene: Scene) -> None:
@@ -207,7 +229,7 @@ def yolo(box: tuple[float, float, float, float], name: str, number: int, tag: st
 def test_the_boxes_of_yolo_ros(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     robot.show(Scene(shapes=()).rgb)
-    turned = yolo(scene.shapes[1].box, "card", 1, "")
+    turned = yolo(scene.shapes[1].box, "card", 1, "", score=0.7)
     turned.bbox.center.theta = -math.pi / 2
     turned.bbox.size.x, turned.bbox.size.y = turned.bbox.size.y, turned.bbox.size.x
     found = [yolo(scene.shapes[0].box, "disk", 0, "7"), turned, yolo(scene.shapes[2].box, "", 46, "9")]
@@ -215,6 +237,7 @@ def test_the_boxes_of_yolo_ros(robot: Robot, scene: Scene) -> None:
     boxes = robot.detections.mark()
     answer = robot.ask(lambda: robot.peer.publish("yolo_detections", message), stamp)
     assert [m.class_id for m in answer.masks] == ["disk", "card", "46"]
+    assert [m.detection_score for m in answer.masks] == [0.8, 0.7, 0.8]
     for mask, truth in zip(masks_by_id(answer).values(), scene.truth):
         assert iou(mask, truth) >= GOOD
     out = robot.detections.wait("detections", lambda m: m.header.stamp == stamp, boxes).detections
