@@ -17,7 +17,10 @@ use super::parameters::Parameters;
 use super::topics::{Offer, Output, Topics};
 use super::{NodeError, qos};
 use crate::engine::{FrameResult, ObjectResult};
-use crate::pixels::{Mask, OverlayObject, PixelError, draw_corner, draw_overlay, encode_jpeg, label_image, union_mask};
+use crate::pixels::{
+    Mask, OverlayObject, PixelError, coco_counts, coco_string, draw_corner, draw_overlay, encode_jpeg, label_image,
+    union_mask,
+};
 
 /// As image_transport writes it: the picture was rgb8, and OpenCV's JPEG codec reads it as bgr8. Without the latter its
 /// subscriber takes red for blue.
@@ -33,6 +36,15 @@ pub struct Outputs {
     overlay_compressed: Output<CompressedImage>,
 }
 
+/// Where a MaskArray carries its masks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MaskEncoding {
+    /// In `mask`: pixels of the mask's box.
+    Raw,
+    /// In `rle_counts`: run lengths of the whole image.
+    Rle,
+}
+
 /// Which score `~/detections` carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HypothesisScore {
@@ -46,6 +58,7 @@ enum HypothesisScore {
 pub struct OutputSettings {
     /// 1 to 100.
     overlay_quality: u8,
+    mask_encoding: MaskEncoding,
     detections_score: HypothesisScore,
 }
 
@@ -53,6 +66,10 @@ impl From<&Parameters> for OutputSettings {
     fn from(parameters: &Parameters) -> Self {
         OutputSettings {
             overlay_quality: parameters.integer("overlay_quality").clamp(1, 100) as u8,
+            mask_encoding: match parameters.text("mask_encoding") {
+                "rle" => MaskEncoding::Rle,
+                _ => MaskEncoding::Raw,
+            },
             detections_score: match parameters.text("detections_score") {
                 "detection_score" => HypothesisScore::Detection,
                 _ => HypothesisScore::PredictedIou,
@@ -114,7 +131,7 @@ impl Outputs {
         if result.prompted || !result.objects.is_empty() {
             keep(publish("~/mask", &self.mask, || Ok(mask_image(result, header()))));
             keep(publish("~/labels", &self.labels, || Ok(labels(result, header()))));
-            keep(publish("~/masks", &self.masks, || Ok(mask_array(result, model))));
+            keep(publish("~/masks", &self.masks, || Ok(mask_array(result, model, settings.mask_encoding))));
             keep(publish("~/detections", &self.detections, || {
                 let detection = |o: &Arc<ObjectResult>| detection(o, header(), settings.detections_score);
                 let detections = result.objects.iter().filter_map(detection).collect();
@@ -168,21 +185,21 @@ fn labels(result: &FrameResult, header: RosHeader) -> Image {
 }
 
 /// The answer as one message, for `~/masks` and for the services.
-pub fn mask_array(result: &FrameResult, model: &str) -> ours::MaskArray {
+pub fn mask_array(result: &FrameResult, model: &str, encoding: MaskEncoding) -> ours::MaskArray {
     let (width, height) = result.image.dimensions();
     let seconds = |ms: f32| f64::from(ms) / 1e3;
     ours::MaskArray {
         header: ros_header(&result.header),
         height,
         width,
-        masks: result.objects.iter().map(|o| object_mask(o, ros_header(&result.header))).collect(),
+        masks: result.objects.iter().map(|o| object_mask(o, ros_header(&result.header), encoding)).collect(),
         model: model.to_owned(),
         encode_s: seconds(result.ms.preprocess + result.ms.encode),
         decode_s: seconds(result.ms.decode + result.ms.postprocess),
     }
 }
 
-fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
+fn object_mask(object: &ObjectResult, header: RosHeader, encoding: MaskEncoding) -> ours::ObjectMask {
     let roi = object.mask.bbox.map_or_else(RegionOfInterest::default, |b| RegionOfInterest {
         x_offset: b.x,
         y_offset: b.y,
@@ -190,6 +207,12 @@ fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
         width: b.width,
         do_rectify: false,
     });
+    let (mask, rle_counts) = match encoding {
+        MaskEncoding::Raw => {
+            (image(header, roi.width, roi.height, "mono8", 1, object.mask.cropped.clone()), String::new())
+        }
+        MaskEncoding::Rle => (Image { header, ..Image::default() }, coco_string(&coco_counts(&object.mask))),
+    };
     ours::ObjectMask {
         object_id: object.id,
         class_id: object.class_id.clone(),
@@ -200,7 +223,8 @@ fn object_mask(object: &ObjectResult, header: RosHeader) -> ours::ObjectMask {
         detection_score: object.detection_score.unwrap_or(f64::NAN),
         candidate_ious: object.candidate_ious.clone(),
         area: object.mask.area,
-        mask: image(header, roi.width, roi.height, "mono8", 1, object.mask.cropped.clone()),
+        mask,
+        rle_counts,
         roi,
         state: match object.lost {
             None => ours::ObjectMask::STATE_VISIBLE as u8,

@@ -432,6 +432,13 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || text("predicted_iou"),
     },
     Definition {
+        name: "mask_encoding",
+        description: "How '~/masks' carries a mask: 'raw' (ObjectMask.mask, pixels of its box), 'rle' (ObjectMask.rle_counts, COCO run lengths: less bandwidth, smaller bags).",
+        bounds: Bounds::OneOf(&["raw", "rle"]),
+        takes_effect: Now,
+        default: || text("raw"),
+    },
+    Definition {
         name: "overlay_quality",
         description: "JPEG quality of '~/overlay/compressed'.",
         bounds: Bounds::Integer(1, 100),

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::camera::{Shared, Slot};
 use super::clock::NodeClock;
-use super::outputs::mask_array;
+use super::outputs::{MaskEncoding, mask_array};
 use super::parameter_table::TakesEffect;
 use super::parameters::{Parameters, type_number};
 use super::qos::Profile;
@@ -150,7 +150,7 @@ async fn masks(slot: Arc<Slot>, question: SegmentSrv::Request) -> Result<MaskArr
         }
         refusal.message
     };
-    answer.await.map(|result| mask_array(&result, &model)).map_err(refused)
+    answer.await.map(|result| mask_array(&result, &model, MaskEncoding::Raw)).map_err(refused)
 }
 
 fn ask(shared: &Shared, request: SegmentSrv::Request) -> impl Future<Output = Result<FrameResult, Refusal>> + use<> {

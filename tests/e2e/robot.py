@@ -42,6 +42,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "prompt_timeout": 1.0,
     "candidates": "auto",
     "detections_score": "predicted_iou",
+    "mask_encoding": "raw",
     "overlay_quality": 85,
     "track_min_iou": 0.5,
     "track_max_objects": 16,

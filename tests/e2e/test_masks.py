@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point
+from promptseg_msgs.msg import MaskArray
 from sensor_msgs.msg import RegionOfInterest
 
 from messages import ids, masks_by_id, pixels, prompt, stamp_of, whole_mask
@@ -148,3 +152,34 @@ def test_a_frame_without_objects_has_an_overlay_only(robot: Robot, scene: Scene)
     robot.show(scene.rgb)
     for name, mark in before.items():
         assert [m for m in robot.outputs[name].all(mark) if m.header.stamp == stamp] == [], name
+
+
+# ------------------------------------------------------------------------------------------------- run lengths
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "interfaces.md"
+
+
+def decoded_as_documented(message: MaskArray) -> dict[int, np.ndarray]:
+    """What the Python of docs/interfaces.md makes of a message."""
+    [snippet] = [code for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S) if "pycocotools" in code]
+    names = {"message": message}
+    exec(snippet, names)
+    return names["masks"]
+
+
+def test_masks_as_run_lengths_are_the_raw_ones(robot: Robot, scene: Scene) -> None:
+    stamp = robot.show(scene.rgb)
+    objects = [prompt(object_id=n, box=shape.box) for n, shape in enumerate(scene.shapes, 1)]
+    raw = robot.add(*objects, stamp=stamp)
+    assert [m.rle_counts for m in raw.masks] == ["", "", ""]
+    robot.set(mask_encoding="rle")
+    packed = robot.add(*objects, stamp=stamp)
+    assert all((m.mask.height, m.mask.width, len(m.mask.data)) == (0, 0, 0) for m in packed.masks)
+    assert [m.mask.header for m in packed.masks] == [packed.header] * 3
+    masks, expected = decoded_as_documented(packed), masks_by_id(raw)
+    assert list(masks) == list(expected) == [1, 2, 3]
+    for number, mask in masks.items():
+        assert mask.shape == (scene.height, scene.width) and np.array_equal(mask > 0, expected[number])
+    assert [(m.roi, m.area, m.iou) for m in packed.masks] == [(m.roi, m.area, m.iou) for m in raw.masks]
+    asked = robot.segment(stamp=stamp, objects=objects[:1]).result
+    assert asked.masks[0].rle_counts == "" and np.array_equal(whole_mask(asked, asked.masks[0]), expected[1])
