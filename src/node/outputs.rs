@@ -60,6 +60,8 @@ pub struct OutputSettings {
     overlay_quality: u8,
     mask_encoding: MaskEncoding,
     detections_score: HypothesisScore,
+    /// Whether a frame without objects is published as empty masks and detections.
+    publish_empty: bool,
 }
 
 impl From<&Parameters> for OutputSettings {
@@ -74,6 +76,7 @@ impl From<&Parameters> for OutputSettings {
                 "detection_score" => HypothesisScore::Detection,
                 _ => HypothesisScore::PredictedIou,
             },
+            publish_empty: parameters.flag("publish_empty"),
         }
     }
 }
@@ -109,7 +112,7 @@ impl Outputs {
     }
 
     /// Publishes what is known about a frame. Frames without objects only make an overlay, unless the objects have
-    /// just been cleared: then an empty mask says so.
+    /// just been cleared (then an empty mask says so) or `publish_empty` is set.
     ///
     /// # Errors
     /// Of the first topic that failed; the others are published all the same.
@@ -128,7 +131,7 @@ impl Outputs {
                 first_error = outcome;
             }
         };
-        if result.prompted || !result.objects.is_empty() {
+        if result.prompted || !result.objects.is_empty() || settings.publish_empty {
             keep(publish("~/mask", &self.mask, || Ok(mask_image(result, header()))));
             keep(publish("~/labels", &self.labels, || Ok(labels(result, header()))));
             keep(publish("~/masks", &self.masks, || Ok(mask_array(result, model, settings.mask_encoding))));

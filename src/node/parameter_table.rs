@@ -439,6 +439,13 @@ pub const DEFINITIONS: &[Definition] = &[
         default: || text("raw"),
     },
     Definition {
+        name: "publish_empty",
+        description: "Publish empty '~/mask', '~/labels', '~/masks' and '~/detections' for each encoded frame without objects, so that no object differs from no node.",
+        bounds: Bounds::Any,
+        takes_effect: Now,
+        default: || ParameterValue::Bool(false),
+    },
+    Definition {
         name: "overlay_quality",
         description: "JPEG quality of '~/overlay/compressed'.",
         bounds: Bounds::Integer(1, 100),

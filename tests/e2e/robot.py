@@ -43,6 +43,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "candidates": "auto",
     "detections_score": "predicted_iou",
     "mask_encoding": "raw",
+    "publish_empty": False,
     "overlay_quality": 85,
     "track_min_iou": 0.5,
     "track_max_objects": 16,

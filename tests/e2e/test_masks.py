@@ -154,6 +154,26 @@ def test_a_frame_without_objects_has_an_overlay_only(robot: Robot, scene: Scene)
         assert [m for m in robot.outputs[name].all(mark) if m.header.stamp == stamp] == [], name
 
 
+def test_a_frame_without_objects_is_published_empty_on_request(robot: Robot, scene: Scene) -> None:
+    robot.set(publish_empty=True)
+    before = {name: robot.outputs[name].mark() for name in ABOUT_OBJECTS}
+    stamps = [robot.show(scene.rgb) for _ in range(3)]
+    for stamp in stamps:
+        empty = {
+            name: robot.outputs[name].wait(f"an empty {name}", lambda m: m.header.stamp == stamp, mark)
+            for name, mark in before.items()
+        }
+        assert len({str(m.header) for m in empty.values()}) == 1
+        assert (empty["mask"].encoding, empty["labels"].encoding) == ("mono8", "mono16")
+        for name in ("mask", "labels"):
+            assert pixels(empty[name]).shape == (scene.height, scene.width) and not pixels(empty[name]).any()
+        assert (empty["masks"].height, empty["masks"].width) == (scene.height, scene.width)
+        assert empty["masks"].masks == [] and empty["masks"].model and empty["masks"].encode_s > 0
+        assert empty["detections"].detections == []
+    answer = robot.click(*scene.shapes[0].centre, stamps[-1])
+    assert ids(answer) == [1], "a click on a frame that was published empty is answered on it"
+
+
 # ------------------------------------------------------------------------------------------------- run lengths
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "interfaces.md"
