@@ -1,4 +1,4 @@
-"""A calibrated camera that moves, worked out with NumPy: what the node's pixels are compared with."""
+"""A moving calibrated camera in NumPy, the reference for the pixels of the node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scenes import HEIGHT, WIDTH
 
 TF_QOS = QoSProfile(depth=100)
 STATIC_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# x forward, z up to x right, z forward (REP-103).
+# Rotation of an optical frame (z forward, x right) in a body frame (x forward, z up), REP-103.
 OPTICAL = np.array([-0.5, 0.5, -0.5, 0.5])
 
 
@@ -36,7 +36,7 @@ def later(stamp: Time, milliseconds: float) -> Time:
 
 
 def matrix(translation: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """4x4 of a translation and a quaternion x, y, z, w."""
+    """4x4 matrix of a translation and a quaternion x, y, z, w."""
     x, y, z, w = q / np.linalg.norm(q)
     out = np.eye(4)
     out[:3, :3] = [
@@ -53,7 +53,7 @@ def yaw(angle: float, translation: tuple[float, float, float]) -> tuple[np.ndarr
 
 
 def quaternion_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """First b, then a."""
+    """Product of two quaternions: the rotation b followed by a."""
     return np.append(a[3] * b[:3] + b[3] * a[:3] + np.cross(a[:3], b[:3]), a[3] * b[3] - a[:3] @ b[:3])
 
 
@@ -76,7 +76,7 @@ def transform(parent: str, child: str, stamp: Time, translation: np.ndarray, q: 
 
 @dataclass
 class Rig:
-    """world <- base (moving) <- mast (static) <- the camera's optical frame (static)."""
+    """Transform tree: world <- base (moving) <- mast (static) <- optical frame of the camera (static)."""
 
     poses: list[tuple[Time, np.ndarray, np.ndarray]] = field(default_factory=list)
     base: str = "base"
@@ -99,7 +99,7 @@ class Rig:
         return TFMessage(transforms=[transform(self.world, self.base, stamp, translation, q)])
 
     def camera_in_world(self, stamp: Time | None = None) -> np.ndarray:
-        """4x4 that takes points of the optical frame to the world, interpolated; the latest without a stamp."""
+        """4x4 matrix from the optical frame to the world at a stamp, interpolated. Without a stamp: the latest."""
         at = nanoseconds(stamp or self.poses[-1][0])
         for (t0, p0, q0), (t1, p1, q1) in zip(self.poses, self.poses[1:], strict=False):
             a, b = nanoseconds(t0), nanoseconds(t1)
@@ -108,7 +108,7 @@ class Rig:
                 base = matrix(p0 + (p1 - p0) * f, slerp(q0, q1, f))
                 break
         else:
-            assert at == nanoseconds(self.poses[-1][0]), "outside of what was published"
+            assert at == nanoseconds(self.poses[-1][0]), "the stamp is outside the published poses"
             base = matrix(*self.poses[-1][1:])
         return base @ matrix(*self.mast()) @ matrix(np.zeros(3), OPTICAL)
 
@@ -122,7 +122,7 @@ def apply(transform: np.ndarray, point: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Lens:
-    """A calibration, and where it puts points: the formulas of OpenCV's documentation."""
+    """A calibration with its projection, by the formulas in OpenCV's documentation."""
 
     model: str = "plumb_bob"
     d: tuple[float, ...] = (-0.22, 0.06, 0.001, -0.0015, 0.01)
@@ -132,9 +132,9 @@ class Lens:
     cy: float = 117.5
     rectified: bool = False
     binning: int = 1
-    # In pixels of the full image; the published one is WIDTH x HEIGHT.
+    # Offset of the region of interest in pixels of the full image. The published image has WIDTH x HEIGHT pixels.
     offset: tuple[int, int] = (0, 0)
-    # Focal length of P, and its Tx.
+    # Focal length of P, and its baseline (Tx = -p_focal * baseline).
     p_focal: float = 250.0
     baseline: float = 0.0
     tilt: float = 0.0
@@ -159,13 +159,13 @@ class Lens:
         return message
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Pixels [n, 2] of the published image for points [n, 3] of the optical frame."""
+        """Projects points [n, 3] of the optical frame to pixels [n, 2] of the published image."""
         points = np.asarray(points, float).reshape(-1, 3)
         if self.rectified:
             x, y, z = points.T
             full = np.stack([(self.p_focal * (x - self.baseline)) / z + self.cx, self.p_focal * y / z + self.cy], 1)
         else:
-            # As in image_geometry: the optical frame is that of the rectified image; R leads there from the sensor.
+            # As in image_geometry: the optical frame is the frame of the rectified image; R rotates from the sensor to it.
             x, y, z = (points @ self.rotation()).T
             x, y = self._distort(x / z, y / z)
             full = np.stack([self.fx * x + self.cx, self.fy * y + self.cy], 1)
@@ -177,8 +177,8 @@ class Lens:
             k1, k2, k3, k4 = self.d
             r = np.sqrt(r2)
             theta = np.arctan(r)
-            bent = theta * (1 + k1 * theta**2 + k2 * theta**4 + k3 * theta**6 + k4 * theta**8)
-            scale = np.where(r > 1e-9, bent / np.maximum(r, 1e-9), 1.0)
+            distorted = theta * (1 + k1 * theta**2 + k2 * theta**4 + k3 * theta**6 + k4 * theta**8)
+            scale = np.where(r > 1e-9, distorted / np.maximum(r, 1e-9), 1.0)
             return x * scale, y * scale
         k1, k2, p1, p2, k3, k4, k5, k6 = (*self.d, *[0.0] * (8 - len(self.d)))
         radial = (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3) / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
@@ -188,17 +188,17 @@ class Lens:
         )
 
     def ray(self, pixel: tuple[float, float], depth: float) -> np.ndarray:
-        """A point of the optical frame, at z = `depth`, that falls on a pixel: sought by Newton's method."""
+        """The point of the optical frame at z = `depth` that projects to a pixel, found by Newton's method."""
         point = np.array([0.0, 0.0, depth])
         for _ in range(50):
-            missed = self.project(point)[0] - np.array(pixel)
-            if np.abs(missed).max() < 1e-9:
+            error = self.project(point)[0] - np.array(pixel)
+            if np.abs(error).max() < 1e-9:
                 return point
             h = 1e-6
             slopes = np.stack([(self.project(point + step)[0] - self.project(point - step)[0]) / (2 * h)
                                for step in (np.array([h, 0, 0]), np.array([0, h, 0]))], 1)  # fmt: skip
-            point[:2] -= np.linalg.solve(slopes, missed)
-        raise AssertionError(f"no ray for {pixel}")
+            point[:2] -= np.linalg.solve(slopes, error)
+        raise AssertionError(f"Newton's method found no ray for pixel {pixel}")
 
 
 def clicked(point: np.ndarray, frame_id: str, stamp: Time) -> PointStamped:

@@ -1,4 +1,4 @@
-"""One node for the tests of a module; each test finds it without objects and with the default parameters."""
+"""Fixtures. The tests of a module share a node, which has no objects and default parameters at the start of each test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness import NodeProcess, Peer, free_domain
 from robot import Robot
 from scenes import Scene
 
-# DDS stays on this machine, so that tests on machines of one network do not meet.
+# Restricts DDS to this machine, so that tests on other machines of the network do not interfere.
 if os.environ.get("ROS_DISTRO") == "humble":
     os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
 else:
@@ -22,7 +22,7 @@ else:
 
 @pytest.fixture(scope="module")
 def shared_robot(request: pytest.FixtureRequest) -> Iterator[Robot]:
-    """With the parameters that the module names in PARAMETERS, and its LOG_LEVEL."""
+    """The robot of a module, with the module's PARAMETERS and LOG_LEVEL."""
     robot = Robot(getattr(request.module, "PARAMETERS", None), log_level=getattr(request.module, "LOG_LEVEL", "info"))
     try:
         yield robot.connect()
@@ -45,7 +45,7 @@ def scene() -> Scene:
 
 @pytest.fixture
 def start_node() -> Iterator[Callable[..., NodeProcess]]:
-    """Starts nodes that end with the test."""
+    """Starts nodes that are stopped after the test."""
     started: list[NodeProcess] = []
 
     def start(domain: int, *ros_args: str, **options: Any) -> NodeProcess:
@@ -59,7 +59,7 @@ def start_node() -> Iterator[Callable[..., NodeProcess]]:
 
 @pytest.fixture
 def start_robot() -> Iterator[Callable[..., Robot]]:
-    """Starts robots of a test's own."""
+    """Starts robots that are stopped after the test."""
     started: list[Robot] = []
 
     def start(*args: Any, **kwargs: Any) -> Robot:
@@ -73,14 +73,14 @@ def start_robot() -> Iterator[Callable[..., Robot]]:
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
-    """Somebody on a domain of its own."""
+    """A peer on an unused domain."""
     peer = Peer(free_domain())
     yield peer
     peer.close()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """What test_docs.py has counted."""
+    """Prints the counts of test_docs.py."""
     docs = sys.modules.get("test_docs")
     if docs and (lines := config.stash.get(docs.SUMMARY, None)):
         terminalreporter.section("commands of the docs")

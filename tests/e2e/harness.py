@@ -1,4 +1,4 @@
-"""What every end-to-end test needs: the real node as a process, and somebody who talks to it over DDS."""
+"""The base of the end-to-end tests: the real node as a process, and a peer that communicates with it over DDS."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
-# Only a test that fails waits this long: a machine with other work to do must not make one fail.
+# Long timeouts, so that tests do not fail on a busy machine; only failing tests wait this long.
 TIMEOUT = 20.0
 START_TIMEOUT = 60.0
-# The Linux kernel's ephemeral ports begin above the ports of domain 101.
+# Ports of domains above 101 overlap with Linux's ephemeral ports.
 DOMAINS = range(1, 102)
 
 T = TypeVar("T")
 
 
 def find_node() -> Path:
-    """The node under test: PROMPTSEG_NODE, or the newest one in cargo's target folder."""
-    if given := os.environ.get("PROMPTSEG_NODE"):
-        found = Path(given)
-        assert found.is_file(), f"PROMPTSEG_NODE={given} is not there: build it (./dev test does)"
-        return found
+    """Finds the node under test: PROMPTSEG_NODE, or the newest build in cargo's target folder."""
+    if named := os.environ.get("PROMPTSEG_NODE"):
+        path = Path(named)
+        assert path.is_file(), f"PROMPTSEG_NODE={named} does not exist: build it (./dev test does)"
+        return path
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    built = [target / profile / "promptseg_node" for profile in ("release", "debug")]
-    there = [b for b in built if b.is_file()]
-    assert there, f"no node in {target}: build it (./dev test does), or name it in PROMPTSEG_NODE"
-    return max(there, key=lambda b: b.stat().st_mtime)
+    builds = [target / profile / "promptseg_node" for profile in ("release", "debug")]
+    existing = [b for b in builds if b.is_file()]
+    assert existing, f"no node in {target}: build it (./dev test does), or set PROMPTSEG_NODE"
+    return max(existing, key=lambda b: b.stat().st_mtime)
 
 
 def free_domain() -> int:
-    """A ROS domain that no other process of this machine is in: its first port is free."""
+    """Finds a ROS domain that no other process on this machine uses: its first port is free."""
     for domain in random.sample(DOMAINS, len(DOMAINS)):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
@@ -56,18 +56,18 @@ def free_domain() -> int:
     return random.choice(DOMAINS)
 
 
-def eventually(what: str, look: Callable[[], T | None], timeout: float = TIMEOUT) -> T:
-    """What `look` finds, as soon as it finds something; fails with `what` after the timeout."""
+def eventually(description: str, poll: Callable[[], T | None], timeout: float = TIMEOUT) -> T:
+    """Calls `poll` until it returns a true value, and returns that value. Fails with the description after the timeout."""
     end = time.monotonic() + timeout
     while True:
-        if found := look():
-            return found
-        assert time.monotonic() < end, f"waited {timeout:.0f} s for {what}"
+        if result := poll():
+            return result
+        assert time.monotonic() < end, f"waited {timeout:.0f} s for {description}"
         time.sleep(0.005)
 
 
 class NodeProcess:
-    """A promptseg_node. Its output goes to a file, so that it never waits for a reader."""
+    """A promptseg_node process. Its output goes to a file, so that it never blocks on a reader."""
 
     def __init__(
         self, domain: int, *ros_args: str, env: dict[str, str] | None = None, log_level: str = "info"
@@ -79,7 +79,7 @@ class NodeProcess:
         if ros_args:
             command += ["--ros-args", *ros_args]
         with self.log_path.open("w") as log:
-            # With the signals that Python ignores ignored, as for `fill_disk`: a full disk sends none.
+            # Keeps SIGXFSZ ignored for `fill_disk`, because a full disk sends no signal.
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, env=environment, restore_signals=False
             )
@@ -102,7 +102,7 @@ class NodeProcess:
             assert self.is_running(), f"the node ended with status {self._process.returncode}:\n{self.log()}"
             return "ready" in self.log()
 
-        eventually("the node to say 'ready'", ready, START_TIMEOUT)
+        eventually("the node to log 'ready'", ready, START_TIMEOUT)
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -114,15 +114,17 @@ class NodeProcess:
         raise AssertionError("no VmRSS")
 
     def fill_disk(self) -> None:
-        """From now on the node can make files and write none, its log included: every write fails with EFBIG. Unlike a file
-        system of some kilobytes, this needs no right to mount."""
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, self._most_bytes_a_file()))
+        """Makes all writes of the node to files fail with EFBIG, its log included; it can still create files.
+
+        Unlike a small file system, this needs no permission to mount.
+        """
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, self._hard_file_size_limit()))
 
     def empty_disk(self) -> None:
-        most = self._most_bytes_a_file()
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (most, most))
+        limit = self._hard_file_size_limit()
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (limit, limit))
 
-    def _most_bytes_a_file(self) -> int:
+    def _hard_file_size_limit(self) -> int:
         return resource.prlimit(self.pid, resource.RLIMIT_FSIZE)[1]
 
     def close(self) -> None:
@@ -137,7 +139,7 @@ class NodeProcess:
 
 
 class Inbox:
-    """Messages of one topic in the order in which they came."""
+    """The received messages of a topic, in order of arrival."""
 
     def __init__(self) -> None:
         self._messages: list[Any] = []
@@ -152,30 +154,30 @@ class Inbox:
             return self._messages[since:]
 
     def mark(self) -> int:
-        """Where the messages begin that are yet to come."""
+        """The index of the next message."""
         with self._lock:
             return len(self._messages)
 
     def wait(
-        self, what: str, accept: Callable[[Any], bool] = lambda _: True, since: int = 0, timeout: float = TIMEOUT
+        self, description: str, accept: Callable[[Any], bool] = lambda _: True, since: int = 0, timeout: float = TIMEOUT
     ) -> Any:
-        """The first accepted message from `since` on."""
-        seen = since
+        """Waits for the first accepted message at or after the index `since`."""
+        checked = since
 
-        def look() -> list[Any]:
-            nonlocal seen
-            new = self.all(seen)
-            seen += len(new)
+        def poll() -> list[Any]:
+            nonlocal checked
+            new = self.all(checked)
+            checked += len(new)
             return [m for m in new if accept(m)]
 
-        return eventually(what, look, timeout)[0]
+        return eventually(description, poll, timeout)[0]
 
 
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Peer:
-    """An rclpy node in a context of its own, spun by a thread: camera, operator and detector in one."""
+    """An rclpy node with its own context, spun by a thread; acts as camera, operator and detector."""
 
     def __init__(self, domain: int, name: str = "peer") -> None:
         self.domain = domain
@@ -191,7 +193,7 @@ class Peer:
         self._clients: dict[str, Any] = {}
 
     def _spin(self) -> None:
-        # Not spin(): ending that from another thread pulls the ground from under a callback that runs.
+        # Not spin(): stopping spin() from another thread destroys objects that a running callback uses.
         while not self._closing.is_set():
             self._executor.spin_once(timeout_sec=0.1)
 
@@ -201,7 +203,7 @@ class Peer:
         return inbox
 
     def publish(self, topic: str, message: Any, qos: QoSProfile | int = 10, wait: bool = True) -> None:
-        """Publishes; the first time, waits until somebody listens."""
+        """Publishes a message, after waiting for a subscriber unless `wait` is false."""
         if topic not in self._publishers:
             self._publishers[topic] = self.node.create_publisher(type(message), topic, qos)
         publisher = self._publishers[topic]
@@ -210,11 +212,11 @@ class Peer:
         publisher.publish(message)
 
     def start_call(self, kind: type, service: str, request: Any) -> Any:
-        """A future."""
+        """Calls a service; returns the future."""
         if service not in self._clients:
             self._clients[service] = self.node.create_client(kind, service)
         client = self._clients[service]
-        assert client.wait_for_service(TIMEOUT), f"there is no service {service}"
+        assert client.wait_for_service(TIMEOUT), f"no service {service} within {TIMEOUT:.0f} s"
         return client.call_async(request)
 
     def call(self, kind: type, service: str, request: Any, timeout: float = TIMEOUT) -> Any:
@@ -231,7 +233,7 @@ class Peer:
 
 
 def parameter_args(parameters: dict[str, Any]) -> list[str]:
-    """`-p name:=value` for each."""
+    """Arguments `-p name:=value` for parameters."""
 
     def text(value: Any) -> str:
         return str(value).lower() if isinstance(value, bool) else str(value)

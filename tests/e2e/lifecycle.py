@@ -1,4 +1,4 @@
-"""A lifecycle manager: asks for transitions, and hears of them."""
+"""A lifecycle manager: requests transitions and records them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ NODE = "/promptseg"
 
 
 class Manager:
+    """The client of a managed node."""
+
     def __init__(self, peer: Peer, node: str = NODE) -> None:
         self.peer = peer
         self.node = node
@@ -22,7 +24,7 @@ class Manager:
         return self.peer.call(ChangeState, f"{self.node}/change_state", request(transition), timeout).success
 
     def start_change(self, transition: int | str) -> Any:
-        """A future."""
+        """Requests a transition; returns the future."""
         return self.peer.start_call(ChangeState, f"{self.node}/change_state", request(transition))
 
     def state(self) -> str:
@@ -45,18 +47,18 @@ class Manager:
             for t in response.available_transitions
         }
 
-    def heard(self, since: int = 0) -> list[tuple[str, str]]:
-        """The transitions so far, from state to state."""
+    def history(self, since: int = 0) -> list[tuple[str, str]]:
+        """The transitions received so far, as pairs (start state, goal state)."""
         return [(e.start_state.label, e.goal_state.label) for e in self.events.all(since)]
 
     def connect(self, process: NodeProcess) -> Manager:
-        """Waits until transitions are heard of: discovery is done at different times for each topic."""
+        """Waits for the publisher of transitions: DDS discovers each topic at a different time."""
 
-        def heard_of() -> bool:
+        def discovered() -> bool:
             assert process.is_running(), process.log()
             return self.peer.node.count_publishers(f"{self.node}/transition_event") > 0
 
-        eventually("the publisher of ~/transition_event", heard_of, START_TIMEOUT)
+        eventually("the publisher of ~/transition_event", discovered, START_TIMEOUT)
         self.state()
         return self
 

@@ -1,4 +1,4 @@
-"""Messages from arrays, and arrays from messages."""
+"""Converts arrays to messages and messages to arrays."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def image(
     big_endian: bool = False,
     width: int | None = None,
 ) -> Image:
-    """An Image of an array [height, ...]; `padding` bytes follow each row. `width` where it is not `data.shape[1]`."""
+    """An Image of an array [height, ...] with `padding` bytes after each row. `width` defaults to `data.shape[1]`."""
     rows = np.ascontiguousarray(data).reshape(data.shape[0], -1).view(np.uint8)
     rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=0xAB)
     return Image(
@@ -59,7 +59,7 @@ def compressed(rgb: np.ndarray, stamp: Time, kind: str) -> CompressedImage:
 
 
 def pixels(message: Image) -> np.ndarray:
-    """mono8, mono16 or rgb8 as an array."""
+    """The pixels of a mono8, mono16 or rgb8 image as an array."""
     raw = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     match message.encoding:
         case "mono8":
@@ -72,14 +72,14 @@ def pixels(message: Image) -> np.ndarray:
 
 
 def whole_mask(answer: MaskArray, mask: ObjectMask) -> np.ndarray:
-    """A mask that was cut to its box, back in the whole picture: bool."""
+    """Places a cropped mask into the whole image: bool."""
     whole = np.zeros((answer.height, answer.width), bool)
     roi = mask.roi
     if roi.width and roi.height:
         assert (mask.mask.height, mask.mask.width) == (roi.height, roi.width)
-        cut = pixels(mask.mask)
-        assert set(np.unique(cut)) <= {0, 255}
-        whole[roi.y_offset : roi.y_offset + roi.height, roi.x_offset : roi.x_offset + roi.width] = cut > 0
+        cropped = pixels(mask.mask)
+        assert set(np.unique(cropped)) <= {0, 255}
+        whole[roi.y_offset : roi.y_offset + roi.height, roi.x_offset : roi.x_offset + roi.width] = cropped > 0
     return whole
 
 
@@ -102,13 +102,16 @@ def prompt(
     class_id: str = "",
     refine: bool = False,
 ) -> ObjectPrompt:
-    """Points are (x, y, label) with SAM's labels: 1 is on the object, 0 beside it. Any other label is sent as it is."""
-    made = ObjectPrompt(object_id=object_id, class_id=class_id, refine=refine)
-    made.points = [PointPrompt(x=float(x), y=float(y), label=LABELS.get(label, label)) for x, y, label in points or []]
+    """The prompt of an object. Points are (x, y, label) with SAM's labels: 1 on the object, 0 beside the object. Any other
+    label is sent unchanged."""
+    message = ObjectPrompt(object_id=object_id, class_id=class_id, refine=refine)
+    message.points = [
+        PointPrompt(x=float(x), y=float(y), label=LABELS.get(label, label)) for x, y, label in points or []
+    ]
     if box is not None:
         x_min, y_min, x_max, y_max = map(float, box)
-        made.box = [BoxPrompt(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)]
-    return made
+        message.box = [BoxPrompt(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)]
+    return message
 
 
 def prompts(operation: int, *objects: ObjectPrompt, stamp: Time | None = None) -> PromptArray:
@@ -117,28 +120,28 @@ def prompts(operation: int, *objects: ObjectPrompt, stamp: Time | None = None) -
 
 def detection(box: tuple[float, float, float, float], class_id: str, tag: str, score: float = 0.8) -> Detection2D:
     x_min, y_min, x_max, y_max = map(float, box)
-    found = Detection2D(id=tag)
-    found.bbox.center.position.x, found.bbox.center.position.y = (x_min + x_max) / 2, (y_min + y_max) / 2
-    found.bbox.size_x, found.bbox.size_y = x_max - x_min, y_max - y_min
+    message = Detection2D(id=tag)
+    message.bbox.center.position.x, message.bbox.center.position.y = (x_min + x_max) / 2, (y_min + y_max) / 2
+    message.bbox.size_x, message.bbox.size_y = x_max - x_min, y_max - y_min
     best = ObjectHypothesisWithPose()
     best.hypothesis.class_id, best.hypothesis.score = class_id, score
-    found.results = [best]
-    return found
+    message.results = [best]
+    return message
 
 
-def detections(stamp: Time, *found: Detection2D) -> Detection2DArray:
-    for one in found:
-        one.header = header(stamp)
-    return Detection2DArray(header=header(stamp), detections=list(found))
+def detections(stamp: Time, *boxes: Detection2D) -> Detection2DArray:
+    for box in boxes:
+        box.header = header(stamp)
+    return Detection2DArray(header=header(stamp), detections=list(boxes))
 
 
 def tensors(file: Path) -> dict[str, np.ndarray]:
-    """A safetensors file of f32: the length of a description in JSON, the description, the values."""
+    """Reads a safetensors file of f32: length of the JSON description, the description, the values."""
     content = file.read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
-    described = json.loads(content[8:start])
+    description = json.loads(content[8:start])
     return {
         name: np.frombuffer(content[start:][slice(*entry["data_offsets"])], np.float32).reshape(entry["shape"])
-        for name, entry in described.items()
+        for name, entry in description.items()
         if name != "__metadata__"
     }

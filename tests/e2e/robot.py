@@ -1,4 +1,4 @@
-"""A running node with everything that a robot connects to it, and the few gestures that most tests are made of."""
+"""A running node with the publishers and subscribers of a robot, and the common steps of the tests."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ import messages
 import scenes
 from harness import LATCHED, START_TIMEOUT, TIMEOUT, Inbox, NodeProcess, Peer, eventually, free_domain, parameter_args
 
-# Reliable from the first message on, so that no test fails because DDS discovery lost one; how the node matches a camera
-# or a detector is tested on its own.
+# Reliable subscriptions, so that no test fails because a message is lost during discovery. The matching of a camera's or
+# detector's quality of service has tests of its own.
 MATCHED = ("image", "image/compressed", "detections", "yolo_detections")
 BASE = {f"qos_overrides./{topic}.subscription.reliability": "reliable" for topic in MATCHED}
-# What tests change and the next test must find as it was.
+# Defaults of the parameters that tests change; they are restored after each test.
 LIVE_DEFAULTS: dict[str, Any] = {
     "persistence": "hold",
     "persistence_pixel": "",
@@ -58,7 +58,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "log_level": "",
 }
 CAMERA_QOS = QoSProfile(depth=5)
-# Overlap with the truth that the shipped model reaches on drawn scenes.
+# Lowest IoU with the true mask that the shipped model reaches on drawn scenes.
 GOOD = 0.75
 
 
@@ -78,7 +78,7 @@ def value_message(value: Any) -> ParameterValue:
 
 
 def get_parameters(peer: Peer, *names: str, node: str = "/promptseg") -> list[Any]:
-    """Their values, None for one that does not exist."""
+    """The values of parameters; None for a parameter that does not exist."""
     values = peer.call(GetParameters, f"{node}/get_parameters", GetParameters.Request(names=names)).values
     fields = {
         0: None,
@@ -92,6 +92,8 @@ def get_parameters(peer: Peer, *names: str, node: str = "/promptseg") -> list[An
 
 
 class Robot:
+    """A node process, and the peer that acts as its camera, operator, detector and subscriber."""
+
     def __init__(
         self,
         parameters: dict[str, Any] | None = None,
@@ -131,7 +133,7 @@ class Robot:
         }
 
     def connect(self) -> Robot:
-        """Waits until every topic goes through: discovery is done at different times for each."""
+        """Waits until a message of every output arrives: DDS discovers each topic at a different time."""
         self.process.wait_ready()
         grey = np.full((48, 64, 3), 90, np.uint8)
         end = time.monotonic() + START_TIMEOUT
@@ -157,14 +159,14 @@ class Robot:
         return Time(sec=self._ticks // 20, nanosec=self._ticks % 20 * 50_000_000)
 
     def set_clock_back(self) -> None:
-        """The next stamps are minutes older than the last."""
+        """Sets the next stamps back by minutes."""
         self._ticks -= 10_000
 
     def publish_image(self, image: Image) -> None:
         self.peer.publish(self.image_topic, image, CAMERA_QOS)
 
     def show(self, rgb: np.ndarray) -> Time:
-        """Publishes an rgb8 image and waits until the node has encoded it; its stamp."""
+        """Publishes an rgb8 image and waits until the node has encoded it; returns the stamp."""
         return self.show_message(messages.image(rgb, self.stamp()))
 
     def show_message(self, image: Image) -> Time:
@@ -174,7 +176,7 @@ class Robot:
         return image.header.stamp
 
     def until_overlay(self, rgb: np.ndarray) -> None:
-        """Shows it again and again until one is encoded: for a node that has just subscribed."""
+        """Publishes an image repeatedly until one is encoded, for a node that has just subscribed."""
         before = self.overlay.mark()
 
         def shown() -> bool:
@@ -192,7 +194,7 @@ class Robot:
     def ask(
         self, send: Callable[[], None], stamp: Time, accept: Callable[[MaskArray], bool] = lambda _: True
     ) -> MaskArray:
-        """Sends something; the first answer to it on the frame of that stamp."""
+        """Sends a prompt; returns the first answer for the frame with the stamp."""
         before = self.masks.mark()
         send()
         return self.masks.wait(f"masks on frame {stamp}", lambda m: m.header.stamp == stamp and accept(m), before)
@@ -201,7 +203,7 @@ class Robot:
         return self.ask(lambda: self.send_click(x, y, stamp), stamp)
 
     def send_click(self, x: float, y: float, stamp: Time | None = None) -> None:
-        """A click whose answer nobody waits for."""
+        """Sends a click without waiting for the answer."""
         self.peer.publish("pixel", messages.pixel(x, y, stamp))
 
     def prompt(self, operation: int, *objects: Any, stamp: Time) -> MaskArray:
@@ -211,19 +213,19 @@ class Robot:
     def add(self, *objects: Any, stamp: Time) -> MaskArray:
         return self.prompt(PromptArray.ADD, *objects, stamp=stamp)
 
-    def detect(self, stamp: Time, *found: Any) -> MaskArray:
-        return self.ask(lambda: self.peer.publish("detections", messages.detections(stamp, *found)), stamp)
+    def detect(self, stamp: Time, *boxes: Any) -> MaskArray:
+        return self.ask(lambda: self.peer.publish("detections", messages.detections(stamp, *boxes)), stamp)
 
     def until_answered(self, send: Callable[[], None], masks: Inbox) -> MaskArray:
-        """Sends again and again until there is a mask: discovery is done at different times for each topic."""
+        """Sends a prompt repeatedly until a mask arrives: DDS discovers each topic at a different time."""
 
         def answered() -> list[MaskArray]:
             assert self.process.is_running(), self.process.log()
             send()
-            patience = time.monotonic() + 0.5
-            while time.monotonic() < patience:
-                if found := [m for m in masks.all() if m.masks]:
-                    return found
+            end = time.monotonic() + 0.5
+            while time.monotonic() < end:
+                if answers := [m for m in masks.all() if m.masks]:
+                    return answers
                 time.sleep(0.01)
             return []
 
@@ -242,7 +244,7 @@ class Robot:
         return self.peer.call(Segment, f"{self.prefix}/segment", Segment.Request(**request), timeout)
 
     def click_answered(self, scene: scenes.Scene) -> None:
-        """The proof that the node is at work: a new object on a new image."""
+        """Checks that the node works: a click on a new image gives the mask of a new object."""
         stamp = self.show(scene.rgb)
         assert self.trigger("new_object").success
         answer = self.click(*scene.shapes[0].centre, stamp)
@@ -265,16 +267,16 @@ class Robot:
             assert result.successful, result.reason
 
     def reset(self) -> None:
-        """As a node that has just started, but for the frames that it keeps."""
+        """Restores the state of a node that has just started, except the kept frames."""
         for name in sorted(self.changed):
             self.set(**{name: LIVE_DEFAULTS[name]})
         self.changed.clear()
-        # An empty frame: what is left of a detector's boxes belongs to the frames before it.
+        # Shows an empty frame, because objects of a detector belong to earlier frames.
         self.show(np.full((48, 64, 3), 90, np.uint8))
         self.clear()
 
     def diagnostic_values(self, since: int | None = None) -> dict[str, str]:
-        """The values of the newest diagnostics; with `since`, of the first that came after that mark."""
+        """The values of the newest diagnostics or, with `since`, of the first diagnostics after that mark."""
         if since is None:
             since = max(0, self.diagnostics.mark() - 1)
         return {v.key: v.value for v in self.diagnostics.wait("diagnostics", since=since).status[0].values}
@@ -283,21 +285,21 @@ class Robot:
         return int(self.diagnostic_values().get(f"refused: {kind}", 0))
 
     def expect_refusal(self, kind: str, says: str, send: Callable[[], None]) -> str:
-        """Something bad is sent: it is warned about and counted. The warning."""
+        """Sends invalid input; checks that the node warns and counts the refusal, and returns the warning."""
         counted = self.refused(kind)
         warnings: list[str] = []
 
         def warned() -> bool:
-            # One warning of a kind in a second is said: when this one was held back, it is sent again.
+            # The node logs at most one warning per kind and second, so the input is sent again after a suppressed one.
             before = self.rosout.mark()
             send()
-            patience = time.monotonic() + 1.5
-            while time.monotonic() < patience and not warnings:
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end and not warnings:
                 logs = [m for m in self.rosout.all(before) if m.level == 30 and says in m.msg]
                 warnings.extend(m.msg for m in logs)
                 time.sleep(0.01)
             return bool(warnings)
 
-        eventually(f"a warning that says '{says}'; the log:\n{self.process.log()[-2000:]}", warned)
-        eventually(f"'refused: {kind}' above {counted} in diagnostics", lambda: self.refused(kind) > counted)
+        eventually(f"a warning that contains '{says}'; the log:\n{self.process.log()[-2000:]}", warned)
+        eventually(f"'refused: {kind}' above {counted} in the diagnostics", lambda: self.refused(kind) > counted)
         return warnings[0]

@@ -1,4 +1,4 @@
-"""run_launch_file.py FILE NAME:=VALUE...: what `ros2 launch` does with a launch file, until Ctrl-C."""
+"""Runs a launch file as `ros2 launch` does, until Ctrl-C: run_launch_file.py FILE NAME:=VALUE..."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime that fails as a test says: tests/stub_onnxruntime, with TensorRT and CUDA, in the place of the library."""
+"""The stub of ONNX Runtime (tests/stub_onnxruntime) with TensorRT and CUDA, whose failures a test controls."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ OUT_OF_MEMORY = "CUDA failure 2: out of memory"
 
 
 class Runtime:
+    """Environment of a node that loads the stub, and the control of the stub's behaviour."""
+
     def __init__(self, folder: Path) -> None:
         self._behaviour = folder / "behaviour"
-        self.fails()
+        self.set_behaviour()
         stub = find_node().parent / "examples" / "libstub_onnxruntime.so"
-        assert stub.is_file(), f"no {stub}: cargo build --example stub_onnxruntime (./dev test does)"
+        assert stub.is_file(), f"{stub} does not exist: run cargo build --example stub_onnxruntime (./dev test does)"
         libraries = folder / "nvidia"
         libraries.mkdir()
         for library in ("libnvinfer.so.10", "libcuda.so.1"):
@@ -29,8 +31,8 @@ class Runtime:
             "LD_LIBRARY_PATH": ":".join(p for p in paths if p),
         }
 
-    def fails(self, how: str = "") -> None:
-        """From now on; how, in the words of the stub. Nothing: it works."""
-        written = self._behaviour.with_suffix(".new")
-        written.write_text(how)
-        written.replace(self._behaviour)
+    def set_behaviour(self, behaviour: str = "") -> None:
+        """Sets the behaviour of the stub from now on, in the syntax of the stub; without failures by default."""
+        partial = self._behaviour.with_suffix(".new")
+        partial.write_text(behaviour)
+        partial.replace(self._behaviour)

@@ -1,4 +1,4 @@
-"""Drawn pictures with known truth: a few plain things on a quiet ground, far enough from each other."""
+"""Drawn images with true masks: a few plain shapes on a plain background, well separated."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_transition_by_transition(managed: tuple[NodeProcess, Manager], peer: Pe
         assert manager.change(transition)
         assert manager.state() == after
         expected += [(before, during), (during, after)]
-    eventually("all events", lambda: manager.heard() == expected)
+    eventually("all events", lambda: manager.history() == expected)
     first, second = manager.events.all()[:2]
     assert (first.transition.id, first.transition.label) == (1, "configure")
     assert (second.transition.id, second.transition.label) == (10, "transition_success")
@@ -90,14 +90,14 @@ def test_wrong_transitions_are_refused_and_change_nothing(
     node, manager = managed
     go(manager, state)
     possible = manager.transitions()
-    heard = len(manager.heard())
+    heard = len(manager.history())
     for transition in [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 50, 60, 62, 99, 200]:
         if transition not in possible:
             assert not manager.change(transition), transition
     for label in ["destroy", "transition_success", "Configure", "actívate"]:
         assert not manager.change(label), label
     assert manager.state() == state
-    assert len(manager.heard()) == heard
+    assert len(manager.history()) == heard
     assert f"from '{state}'" in node.log()
 
 
@@ -233,7 +233,7 @@ def test_a_model_that_is_not_there_is_a_failure_and_another_can_be_given(
     assert "needs cleanup and configure" in set_parameter(peer, "model", "/nowhere").reason
     assert not manager.change("configure")
     assert manager.state() == "unconfigured"
-    assert manager.heard()[-1] == ("configuring", "unconfigured")
+    assert manager.history()[-1] == ("configuring", "unconfigured")
     assert "/nowhere" in node.log()
     failed = diagnostics.wait("the failure", lambda m: m.status[0].level == b"\x02").status[0]
     assert "/nowhere" in failed.message

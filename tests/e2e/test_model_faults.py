@@ -42,11 +42,11 @@ def start_over(robot: Robot, manager: Manager, scene: Scene) -> None:
 
 def configure_fails(robot: Robot, manager: Manager, *says: str) -> None:
     """The answer, the log and diagnostics say so; the node is there, unconfigured, and answers."""
-    logged, heard, seen = robot.rosout.mark(), len(manager.heard()), robot.diagnostics.mark()
+    logged, heard, seen = robot.rosout.mark(), len(manager.history()), robot.diagnostics.mark()
     assert not manager.change("configure")
     assert manager.state() == "unconfigured"
     way = [("unconfigured", "configuring"), ("configuring", "unconfigured")]
-    eventually("both events", lambda: manager.heard(heard) == way)
+    eventually("both events", lambda: manager.history(heard) == way)
     robot.rosout.wait(f"an error that says {says}", lambda m: m.level == 40 and all(s in m.msg for s in says), logged)
     failed = robot.diagnostics.wait("it in diagnostics", lambda m: says[0] in m.status[0].message, seen).status[0]
     assert failed.level == DiagnosticStatus.ERROR and all(s in failed.message for s in says)
@@ -116,15 +116,15 @@ def test_a_gpu_without_memory_when_the_model_is_loaded(
     manager = Manager(robot.peer).connect(robot.process)
     for why in (f"cuda.load={OUT_OF_MEMORY}", f"cuda.run={OUT_OF_MEMORY}"):
         assert manager.change("deactivate") and manager.change("cleanup")
-        runtime.fails(why)
+        runtime.set_behaviour(why)
         configure_fails(robot, manager, "no execution provider left", OUT_OF_MEMORY)
-        runtime.fails()
+        runtime.set_behaviour()
         start_over(robot, manager, scene)
         assert now(robot)["encoder provider"].startswith("cuda")
     # Where another provider is allowed, it runs there, and diagnostics say why.
     assert manager.change("deactivate") and manager.change("cleanup")
     assert robot.set_parameter("providers", ["cuda", "cpu"]).successful
-    runtime.fails(f"cuda.load={OUT_OF_MEMORY}")
+    runtime.set_behaviour(f"cuda.load={OUT_OF_MEMORY}")
     start_over(robot, manager, scene)
     values = now(robot)
     assert values["encoder provider"].startswith("cpu") and values["decoder provider"].startswith("cpu")
@@ -152,9 +152,9 @@ def test_a_gpu_that_runs_out_of_memory_at_work(
     robot.connect()
     assert now(robot)["encoder provider"].startswith("cuda")
     kept = robot.show(scene.rgb)
-    runtime.fails(f"cuda.run={OUT_OF_MEMORY}")
+    runtime.set_behaviour(f"cuda.run={OUT_OF_MEMORY}")
     model_fails(robot, scene, kept, "out of memory on cuda")
-    runtime.fails()
+    runtime.set_behaviour()
     robot.click_answered(scene)
     # What could not be done then can be now.
     again = robot.segment(stamp=kept, objects=[prompt(box=scene.shapes[0].box)])
@@ -173,7 +173,7 @@ def test_a_panic_in_a_worker(
     robot.connect()
     kept = robot.show(scene.rgb)
     before, since, logged = now(robot), robot.diagnostics.mark(), robot.rosout.mark()
-    runtime.fails(f"nothing={its_input}")
+    runtime.set_behaviour(f"nothing={its_input}")
     question: dict[str, Any] = {"stamp": kept}
     if worker == "the image encoder":
         robot.publish_image(image(scene.rgb, robot.stamp()))
@@ -187,7 +187,7 @@ def test_a_panic_in_a_worker(
         eventually(key, lambda: int(now(robot).get(key, 0)) >= int(before.get(key, 0)) + 2)
     said = robot.diagnostics.wait("an error", lambda m: "panics caught" in m.status[0].message, since).status[0]
     assert said.level == DiagnosticStatus.ERROR
-    runtime.fails()
+    runtime.set_behaviour()
     robot.click_answered(scene)
     assert robot.segment(stamp=kept, objects=[prompt(box=scene.shapes[0].box)]).success
 

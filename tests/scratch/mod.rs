@@ -1,6 +1,6 @@
-//! Folders of a test's own, and copies of bundles that it may damage.
+//! Temporary folders for tests, and copies of bundles that a test may damage.
 
-#![allow(dead_code)] // each test program takes what it needs
+#![allow(dead_code)] // each test program uses only some functions
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -8,6 +8,7 @@ use std::process::Output;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+/// A temporary folder, removed when dropped.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
@@ -18,7 +19,7 @@ impl Scratch {
         Scratch(folder)
     }
 
-    /// With a copy of the files of a folder of `tests/golden`.
+    /// Creates a folder with copies of the files in a folder of `tests/golden`.
     pub fn with(name: &str, bundle: &str) -> Scratch {
         let scratch = Scratch::new(name);
         for entry in std::fs::read_dir(golden(bundle)).unwrap() {
@@ -41,21 +42,21 @@ impl Scratch {
         path
     }
 
-    /// A file of many bytes that takes no room.
+    /// Creates a sparse file, which has a size but takes no disk space.
     pub fn sparse(&self, name: &str, bytes: u64) -> PathBuf {
         let path = self.file(name);
         std::fs::File::create(&path).unwrap().set_len(bytes).unwrap();
         path
     }
 
-    /// Changes bundle.json.
+    /// Modifies bundle.json.
     pub fn describe(&self, change: impl FnOnce(&mut Value)) {
         let mut description: Value = serde_json::from_slice(&std::fs::read(self.file("bundle.json")).unwrap()).unwrap();
         change(&mut description);
         self.write("bundle.json", description.to_string());
     }
 
-    /// Writes a file and lists it in bundle.json as it is.
+    /// Writes a file and lists its size and hash in bundle.json.
     pub fn put(&self, name: &str, content: &[u8]) {
         self.write(name, content);
         let digest = Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect::<String>();
@@ -79,23 +80,23 @@ pub fn assert_says(message: &str, parts: &[&str]) {
     }
 }
 
-/// What a program wrote.
+/// Converts the output of a program to text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// What a program printed that ends well and says nothing on the standard error.
+/// Returns the standard output of a program, after checking that it succeeded without output on standard error.
 pub fn succeeded(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    // No terminal reads it: no progress, no colours, nothing at all.
+    // Without a terminal, programs print no progress and no colours.
     assert_eq!(text(&output.stderr), "");
     text(&output.stdout)
 }
 
-/// What is said on the standard error, and that the exit code is this.
+/// Returns the standard error of a program, after checking its exit code.
 pub fn refused(output: &Output, code: i32) -> String {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(!said.contains("panicked") && !said.contains('\x1b'), "{said}");
-    said
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert!(!message.contains("panicked") && !message.contains('\x1b'), "{message}");
+    message
 }

@@ -1,5 +1,7 @@
-"""The camera of the soak: a ball that rolls through the picture, ready-made messages at a steady rate, from a process of
-its own. Where the ball is follows from the stamp, so that everybody knows it."""
+"""The camera process of the soak test: publishes pictures of a moving ball at a constant rate.
+
+The messages are serialized in advance. The position of the ball follows from the stamp, so that the test knows it.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,13 @@ from sensor_msgs.msg import Image
 WIDTH, HEIGHT, RATE = 1280, 720, 30
 FRAME_ID = "soak_optical_frame"
 RADIUS = 70
-# Pictures that are there ready made; the ball comes back to where it was after so many.
+# Number of different pictures; afterwards the ball is back at its first position.
 PICTURES = 30
 PERIOD_NS = 10**9 // RATE
 
 
 def centre(stamp_ns: int) -> tuple[int, int]:
-    """Of the ball."""
+    """Centre of the ball at a time."""
     turn = 2 * np.pi * (stamp_ns // PERIOD_NS % PICTURES) / PICTURES
     return int(WIDTH / 2 + 420 * np.cos(turn)), int(HEIGHT / 2 + 220 * np.sin(turn))
 
@@ -45,13 +47,13 @@ def picture(number: int) -> np.ndarray:
 def main() -> None:
     rclpy.init()
     node = rclpy.create_node("soak_camera")
-    # Reliable: of a message of 2.8 MB in some dozens of packets, best effort loses one on a machine that is busy.
+    # Reliable: a message of 2.8 MB needs dozens of packets, and with best effort a busy machine loses some.
     publisher = node.create_publisher(Image, "image", QoSProfile(depth=1))
-    ready = []
+    serialized = []
     for number in range(PICTURES):
         message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=picture(number).tobytes())
         message.header.frame_id = FRAME_ID
-        ready.append(bytearray(serialize_message(message)))
+        serialized.append(bytearray(serialize_message(message)))
     print("ready", flush=True)
     sent, late = 0, 0
     due = time.time_ns() // PERIOD_NS * PERIOD_NS
@@ -63,16 +65,16 @@ def main() -> None:
                 time.sleep(wait / 1e9)
             elif -wait > PERIOD_NS:
                 late += 1
-                continue  # as a camera: a frame that was missed is not sent later
-            cdr = ready[due // PERIOD_NS % PICTURES]
-            # Behind the four bytes of the encapsulation: seconds, nanoseconds.
+                continue  # like a camera, which does not send missed frames later
+            cdr = serialized[due // PERIOD_NS % PICTURES]
+            # Seconds and nanoseconds follow the four bytes of the encapsulation.
             struct.pack_into("<iI", cdr, 4, due // 10**9, due % 10**9)
             publisher.publish(bytes(cdr))
-            sent += 1  # taken by the middleware; what reaches the node, the node says
+            sent += 1  # passed to the middleware; the diagnostics of the node count received images
             if sent % (RATE * 5) == 0:
                 print(f"{sent} {late}", flush=True)
     except (KeyboardInterrupt, RuntimeError):
-        pass  # the end, also of the middleware
+        pass  # stopped, or the middleware was shut down
 
 
 if __name__ == "__main__":

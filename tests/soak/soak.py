@@ -1,10 +1,10 @@
-"""Everything at once for minutes: a camera at 30 fps and 1280x720, clicks, a detector, questions, parameters.
+"""Soak test: runs the node for minutes with a camera at 30 fps and 1280x720, clicks, a detector and segment requests.
 
     ./dev soak [--minutes 10]
 
-Says every ten seconds how it goes and ends with a table and one line of JSON; the series is in out/soak.csv. It fails when
-the node ends, when an answer has the stamp of another image or the mask of another place, when something that was asked is
-never answered, or when resident memory is not flat within 2 % after the first minute.
+Prints a line every ten seconds, then a table and one line of JSON; the memory over time is in out/soak.csv. The test fails
+if the node ends, an answer has the stamp or the mask of another image, more requests are unanswered than refused, or the
+resident memory changes by more than 2 % after the first minute.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from harness import NodeProcess, Peer, free_domain, parameter_args  # noqa: E402
 from messages import detection, detections, pixel, prompt  # noqa: E402
 
 WARM_UP = 60.0
-# A second of answers and more: none is to get lost at a Python program that stands still for a moment.
+# Queue depth for more than half a second of answers, so that none is lost if this program pauses.
 ANSWERS = 20
 FLAT = 0.02
 
@@ -63,26 +63,28 @@ def percentiles(values: list[float]) -> dict[str, float | int]:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used, its threads and the system's work for it."""
+    """CPU seconds of a process: all threads, user and system time."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Soak:
+    """The requests to the node and the checks of its answers."""
+
     def __init__(self, peer: Peer, process: NodeProcess) -> None:
         self.peer, self.process = peer, process
         self.lock = threading.Lock()
         self.wrong: list[str] = []
-        self.encoded: deque[int] = deque(maxlen=60)  # stamps of frames that the node has encoded, the newest last
+        self.encoded: deque[int] = deque(maxlen=60)  # stamps of encoded frames, the newest last
         self.newest_answer = 0
         self.age_ms: list[float] = []
         self.click_ms: list[float] = []
         self.detector_ms: list[float] = []
-        self.question_ms: list[float] = []
-        self.counts = {"answers": 0, "masks": 0, "overlays": 0, "detections": 0, "questions refused": 0}
-        self.waiting: dict[str, tuple[int, float]] = {}  # what was asked: stamp of its frame, when
+        self.segment_ms: list[float] = []
+        self.counts = {"answers": 0, "masks": 0, "overlays": 0, "detections": 0, "segment requests refused": 0}
+        self.waiting: dict[str, tuple[int, float]] = {}  # name of the request: stamp of its frame, time
         self.unanswered = 0
-        self.answered: dict[int, list[list[int]]] = {}  # the objects of each answer of a stamp
+        self.answered: dict[int, list[list[int]]] = {}  # stamp: the objects of each answer
         self.diagnostics: dict[str, str] = {}
         node = peer.node
         node.create_subscription(MaskArray, "/promptseg/masks", self.on_masks, ANSWERS, raw=True)
@@ -91,25 +93,25 @@ class Soak:
         node.create_subscription(Image, "/promptseg/overlay", lambda m: self.on_picture("overlays", m), 5, raw=True)
         node.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 5)
 
-    def fail(self, what: str) -> None:
+    def fail(self, error: str) -> None:
         with self.lock:
-            self.wrong.append(what)
-        print(f"WRONG: {what}", flush=True)
+            self.wrong.append(error)
+        print(f"WRONG: {error}", flush=True)
 
     def check_stamp(self, ns: int) -> bool:
-        """A stamp of the camera's: whole periods, and not of the future."""
-        whole = ns % PERIOD_NS == 0 and 0 <= time.time_ns() - ns < 120 * 10**9
-        if not whole:
-            self.fail(f"an answer with the stamp {ns}, which no image had")
-        return whole
+        """Checks that a stamp is one of the camera's: a multiple of the period, in the last two minutes."""
+        valid = ns % PERIOD_NS == 0 and 0 <= time.time_ns() - ns < 120 * 10**9
+        if not valid:
+            self.fail(f"an answer has the stamp {ns}, which belongs to no image")
+        return valid
 
-    # ------------------------------------------------------------------------------------------ what the node says
+    # ------------------------------------------------------------------------------------------ outputs of the node
 
     def on_masks(self, cdr: bytes) -> None:
         sec, nanosec, length = struct.unpack_from("<iII", cdr, 4)
         now, ns = time.time_ns(), sec * 10**9 + nanosec
         if cdr[16 : 16 + length] != FRAME_ID.encode() + b"\0":
-            self.fail(f"an answer in the frame {cdr[16 : 16 + length]!r}")
+            self.fail(f"an answer has the frame id {cdr[16 : 16 + length]!r}, expected {FRAME_ID!r}")
         if not self.check_stamp(ns):
             return
         self.counts["answers"] += 1
@@ -119,7 +121,7 @@ class Soak:
         with self.lock:
             if f"click {ns}" not in self.waiting:
                 return
-            # Only these are read whole: Python takes its time for masks, and would fall behind.
+            # Only answers to clicks are deserialized: Python is too slow for all masks.
             objects = [o.object_id for o in deserialize_message(cdr, MaskArray).masks]
             self.answered.setdefault(ns, []).append(objects)
             if any(o < 1000 for o in objects):
@@ -136,10 +138,10 @@ class Soak:
             x, y = centre(ns)
             off = max(abs(d.bbox.center.position.x - x), abs(d.bbox.center.position.y - y))
             if off > 40:
-                self.fail(f"the mask of {d.id} is {off:.0f} pixels from where the ball was: another image's")
+                self.fail(f"the mask of {d.id} is {off:.0f} pixels away from the ball: it belongs to another image")
             with self.lock:
-                if asked := self.waiting.pop(d.id, None):
-                    self.detector_ms.append((time.monotonic() - asked[1]) * 1e3)
+                if request := self.waiting.pop(d.id, None):
+                    self.detector_ms.append((time.monotonic() - request[1]) * 1e3)
 
     def on_picture(self, name: str, cdr: bytes) -> None:
         sec, nanosec = struct.unpack_from("<iI", cdr, 4)
@@ -151,65 +153,67 @@ class Soak:
     def on_diagnostics(self, m: DiagnosticArray) -> None:
         self.diagnostics = {v.key: v.value for v in m.status[0].values}
 
-    # ------------------------------------------------------------------------------------------ who asks
+    # ------------------------------------------------------------------------------------------ requests to the node
 
     def expect(self, name: str, ns: int) -> None:
         with self.lock:
             if name.startswith("click") and name in self.waiting:
-                self.miss(name, ns, "when the next one on its image came")
+                self.miss(name, ns, "before the next click on the same image")
             self.waiting[name] = (ns, time.monotonic())
             for late in [k for k, (_, since) in self.waiting.items() if time.monotonic() - since > 10]:
-                self.miss(late, self.waiting.pop(late)[0], "after ten seconds")
+                self.miss(late, self.waiting.pop(late)[0], "within ten seconds")
 
     def miss(self, name: str, ns: int, when: str) -> None:
         self.unanswered += 1
-        print(f"no answer to {name} {when}; the objects of the answers of that stamp: {self.answered.get(ns)}", flush=True)
+        print(f"no answer to {name} {when}; objects in the answers with this stamp: {self.answered.get(ns)}", flush=True)
 
     def newest(self, back: int = 0) -> int | None:
-        """The stamp of an encoded frame: the newest, or one of so many before."""
+        """The stamp of the newest encoded frame, or of the frame `back` frames earlier."""
         encoded = list(self.encoded)
         return encoded[-1 - min(back, len(encoded) - 1)] if encoded else None
 
-    def click(self, chance: random.Random) -> None:
+    def click(self, rng: random.Random) -> None:
         ns = self.newest()
         if ns is None:
             return
         x, y = centre(ns)
         self.expect(f"click {ns}", ns)
-        self.peer.publish("pixel", pixel(x + chance.uniform(-30, 30), y + chance.uniform(-30, 30), stamp_of(ns)))
+        self.peer.publish("pixel", pixel(x + rng.uniform(-30, 30), y + rng.uniform(-30, 30), stamp_of(ns)))
 
     def detect(self) -> None:
-        """A detector that is three frames behind."""
+        """Sends a detection for the third frame before the newest."""
         if (ns := self.newest(3)) is None:
             return
         self.expect(f"at-{ns}", ns)
         self.peer.publish("detections", detections(stamp_of(ns), detection(box(ns), "ball", f"at-{ns}")))
 
-    def question(self) -> None:
+    def segment(self) -> None:
         if (ns := self.newest()) is None:
             return
-        began = time.monotonic()
+        started = time.monotonic()
         request = Segment.Request(stamp=stamp_of(ns), objects=[prompt(box=box(ns))])
         answer = self.peer.call(Segment, "/promptseg/segment", request, 60)
-        self.question_ms.append((time.monotonic() - began) * 1e3)
+        self.segment_ms.append((time.monotonic() - started) * 1e3)
         if not answer.success and " is gone " in answer.message:
-            self.counts["questions refused"] += 1  # on a machine that is behind; counted by the node too
+            self.counts["segment requests refused"] += 1  # on a slow machine; counted by the node too
         elif not answer.success:
             self.fail(f"segment: {answer.message}")
         elif nanoseconds(answer.result.header.stamp) != ns:
-            self.fail(f"segment on {ns} was answered on {answer.result.header.stamp}")
+            self.fail(f"the answer to segment on {ns} has the stamp {answer.result.header.stamp}")
 
     def trigger(self, name: str) -> None:
         answer = self.peer.call(Trigger, f"/promptseg/{name}", Trigger.Request())
-        if not answer.success and name != "undo":  # there may be nothing to take back
+        if not answer.success and name != "undo":  # there may be nothing to undo
             self.fail(f"{name}: {answer.message}")
 
 
-def every(stop: threading.Event, seconds: float, what: Any, soak: Soak) -> threading.Thread:
+def every(stop: threading.Event, seconds: float, action: Any, soak: Soak) -> threading.Thread:
+    """Runs an action periodically on a thread."""
+
     def run() -> None:
         while not stop.wait(seconds):
             try:
-                what()
+                action()
             except BaseException as error:
                 soak.fail(f"{type(error).__name__}: {error}")
 
@@ -234,13 +238,13 @@ def main() -> int:
     assert camera.stdout is not None and camera.stdout.readline().strip() == "ready"
     sent = [0, 0]
 
-    def follow() -> None:
+    def read_counts() -> None:
         for line in camera.stdout or ():
             sent[:] = map(int, line.split())
 
-    threading.Thread(target=follow, daemon=True).start()
+    threading.Thread(target=read_counts, daemon=True).start()
     soak = Soak(Peer(domain, "soak"), process)
-    chance, stop = random.Random(1), threading.Event()
+    rng, stop = random.Random(1), threading.Event()
     turns = iter(range(10**9))
 
     def operator() -> None:
@@ -250,19 +254,19 @@ def main() -> int:
         elif turn % 8 == 5:
             soak.trigger("undo")
         else:
-            soak.click(chance)
+            soak.click(rng)
 
     threads = [
         every(stop, 1.0, operator, soak),
         every(stop, 0.2, soak.detect, soak),
-        every(stop, 2.0, soak.question, soak),
+        every(stop, 2.0, soak.segment, soak),
     ]
-    began, resident, said = time.monotonic(), [], 0.0
+    started, resident, printed = time.monotonic(), [], 0.0
     try:
-        while (now := time.monotonic() - began) < arguments.minutes * 60 and process.is_running():
+        while (now := time.monotonic() - started) < arguments.minutes * 60 and process.is_running():
             resident.append((now, process.resident_megabytes()))
-            if now - said >= 10:
-                said = now
+            if now - printed >= 10:
+                printed = now
                 d = soak.diagnostics
                 print(f"{now:5.0f} s  {resident[-1][1]:7.1f} MB  in {d.get('images in (1/s)', '?')}/s  encoded "
                       f"{d.get('images encoded (1/s)', '?')}/s  answers {soak.counts['answers']}  wrong "
@@ -283,7 +287,7 @@ def main() -> int:
     warm = min(WARM_UP, arguments.minutes * 30)
     steady = [m for t, m in resident if t >= warm]
     spread = (max(steady) - min(steady)) / float(np.median(steady)) if steady else float("nan")
-    # Images and batches come and go, so that two seconds differ; what stays is in the medians of minutes.
+    # Memory varies from second to second with images and batches. The medians of minutes show a leak.
     minutes = [[m for t, m in resident if start <= t < start + 60] for start in np.arange(warm, resident[-1][0], 60)]
     arguments.out.parent.mkdir(exist_ok=True)
     arguments.out.write_text("seconds,resident_mb\n" + "".join(f"{t:.1f},{m:.1f}\n" for t, m in resident))
@@ -298,7 +302,7 @@ def main() -> int:
         "image_to_masks_ms": percentiles(soak.age_ms),
         "click_to_masks_ms": percentiles(soak.click_ms),
         "detections_to_masks_ms": percentiles(soak.detector_ms),
-        "segment_ms": percentiles(soak.question_ms),
+        "segment_ms": percentiles(soak.segment_ms),
         "unanswered": soak.unanswered,
         "resident_mb": {"first_minute": round(steady[0], 1), "last": round(steady[-1], 1), "spread": round(spread, 4),
                         "medians_of_minutes": [round(float(np.median(part)), 1) for part in minutes if part]},
@@ -314,12 +318,12 @@ def main() -> int:
     if not alive or "panicked" in log:
         problems.append(f"the node ended or panicked:\n{log[-2000:]}")
     if not spread <= FLAT:
-        problems.append(f"resident memory moved by {spread:.1%} after the first minute, at most {FLAT:.0%} is allowed")
-    if not soak.click_ms or not soak.detector_ms or not soak.question_ms:
-        problems.append("nothing was answered")
-    # What was asked on a frame that was gone is refused and counted.
+        problems.append(f"resident memory changed by {spread:.1%} after the first minute, at most {FLAT:.0%} is allowed")
+    if not soak.click_ms or not soak.detector_ms or not soak.segment_ms:
+        problems.append("no click, no detection or no segment request was answered")
+    # Requests on frames that are no longer kept are refused and counted.
     if soak.unanswered > sum(refused.values()):
-        problems.append(f"{soak.unanswered} prompts without an answer, {refused} refused")
+        problems.append(f"{soak.unanswered} prompts were not answered, but only {refused} were refused")
     for problem in problems:
         print(f"FAILED: {problem}")
     print(json.dumps(result))

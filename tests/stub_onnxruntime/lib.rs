@@ -1,13 +1,17 @@
-//! A libonnxruntime.so with TensorRT and CUDA for machines without a GPU: it writes down what it is told and runs
-//! everything on the real library's CPU. Built as an example, since those may be shared libraries; tests/providers.rs
-//! names it in ORT_DYLIB_PATH. It stands for libnvinfer.so.10 and libcuda.so.1 too.
+//! A stub of libonnxruntime.so that offers TensorRT and CUDA on machines without a GPU. It logs the calls and runs
+//! everything on the CPU of the real library. It is built as an example, because examples may be shared libraries;
+//! tests/providers.rs sets ORT_DYLIB_PATH to it. The stub also replaces libnvinfer.so.10 and libcuda.so.1.
 //!
-//! `STUB_REAL` is the real library, `STUB_LOG` the file that is written, `STUB` what is to happen, `;` between:
-//! `without=cuda` (not compiled in), `tensorrt.append=WHY`, `tensorrt.load=WHY`, `tensorrt.run=WHY` (fails, saying that;
-//! the same for `cuda` and `cpu`), `most=N` (a run of more objects is out of memory), `full=INPUT` (a run with that
-//! input is), `fp16=broken` (half precision
-//! negates), `nothing=INPUT` (a run with that input says that it succeeded and gives no values, at which the crate `ort`
-//! panics). `STUB=@FILE` reads all this from a file each time, so that it can change while a program runs.
+//! `STUB_REAL` names the real library and `STUB_LOG` the log file. `STUB` lists the behaviour, separated by `;`:
+//!
+//! - `without=cuda`: the provider is not compiled in.
+//! - `tensorrt.append=WHY`, `tensorrt.load=WHY`, `tensorrt.run=WHY`: fails with this message; also for `cuda` and `cpu`.
+//! - `most=N`: a run with more than N objects is out of memory.
+//! - `full=INPUT`: a run with this input is out of memory.
+//! - `fp16=broken`: half precision negates the results.
+//! - `nothing=INPUT`: a run with this input succeeds without values, at which the crate `ort` panics.
+//!
+//! `STUB=@FILE` reads the behaviour from a file at each call, so that it can change while a program runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -25,13 +29,13 @@ use ort_sys::{
 type Options = BTreeMap<String, String>;
 type Providers = Vec<(&'static str, Options)>;
 
-/// What is known of the real library's objects, by address.
+/// State of the real library's objects, by address.
 #[derive(Default)]
 struct State {
     options: HashMap<usize, Providers>,
     sessions: HashMap<usize, (String, Providers)>,
     bindings: HashMap<usize, usize>,
-    /// Memory that is called the GPU's, with its name.
+    /// Memory infos of allocators whose memory is reported as GPU memory.
     allocators: HashMap<usize, usize>,
     bound_to_gpu: HashMap<usize, usize>,
     values: HashMap<usize, usize>,
@@ -249,7 +253,7 @@ unsafe fn opened(
     status
 }
 
-/// What TensorRT does with its cache, without the engine.
+/// Imitates TensorRT's engine cache, without an engine.
 fn engine(path: &str, given: &Options) -> Result<(), String> {
     let is = |key: &str| given.get(key).is_some_and(|v| v == "1" || v == "true");
     if !is("trt_engine_cache_enable") {
@@ -262,7 +266,7 @@ fn engine(path: &str, given: &Options) -> Result<(), String> {
         Ok(content) if content.starts_with(b"ENGINE") => log("engine reused"),
         Ok(_) => return Err(format!("TensorRT EP could not deserialize engine from cache: {file}")),
         Err(_) => {
-            // As the real one, which does not look whether it could be written.
+            // TensorRT also ignores whether the cache could be written.
             let _ = std::fs::write(&file, b"ENGINE of the stub");
             log("engine built");
         }
@@ -272,7 +276,7 @@ fn engine(path: &str, given: &Options) -> Result<(), String> {
 
 // Runs.
 
-/// The name of the session's provider, and whether it computes in half precision.
+/// Returns the name of the session's provider, and whether it computes in half precision.
 fn runs_on(session: *const OrtSession) -> (&'static str, bool) {
     state(|s| {
         let Some((path, providers)) = s.sessions.get(&(session as usize)) else { return ("cpu", false) };
@@ -295,7 +299,7 @@ unsafe fn shape(value: *const OrtValue) -> Vec<i64> {
     }
 }
 
-/// Half precision that is not to be trusted.
+/// Negates a value, to imitate faulty half precision.
 unsafe fn break_value(value: *mut OrtValue) {
     let mut data = ptr::null_mut();
     unsafe {
@@ -360,7 +364,7 @@ unsafe extern "system" fn run_with_binding(
     }
 }
 
-// Memory that is called the GPU's.
+// Memory that is reported as GPU memory.
 
 unsafe fn cpu() -> *const OrtMemoryInfo {
     let mut info = ptr::null_mut();
@@ -379,7 +383,7 @@ unsafe fn name_of(info: *const OrtMemoryInfo) -> String {
     }
 }
 
-/// A memory of that name that outlives everything.
+/// Creates a memory info named "Cuda", which is never released.
 unsafe fn gpu() -> usize {
     let mut info = ptr::null_mut();
     unsafe {
@@ -532,7 +536,7 @@ pub extern "C" fn cuInit(_: u32) -> c_int {
 }
 
 /// # Safety
-/// As cuda.h has it.
+/// The pointers must be valid, as cuda.h requires.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGet(device: *mut c_int, number: c_int) -> c_int {
     unsafe { *device = number };
@@ -540,7 +544,7 @@ pub unsafe extern "C" fn cuDeviceGet(device: *mut c_int, number: c_int) -> c_int
 }
 
 /// # Safety
-/// As cuda.h has it.
+/// The pointers must be valid, as cuda.h requires.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, _: c_int, _: c_int) -> c_int {
     let given = CString::new(std::env::var("STUB_GPU").unwrap_or("Stub".to_owned())).unwrap();
@@ -549,7 +553,7 @@ pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, _: c_int, _: c_int) 
 }
 
 /// # Safety
-/// As cuda.h has it.
+/// The pointers must be valid, as cuda.h requires.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_int, _: c_int) -> c_int {
     unsafe { *value = if attribute == 75 { 8 } else { 7 } };
@@ -557,7 +561,7 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_in
 }
 
 /// # Safety
-/// As cuda.h has it.
+/// The pointers must be valid, as cuda.h requires.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDriverGetVersion(version: *mut c_int) -> c_int {
     unsafe { *version = 12_060 };

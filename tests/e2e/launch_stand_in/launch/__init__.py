@@ -1,6 +1,8 @@
-"""A stand-in for the parts of `launch` that promptseg's launch files use, where `launch` is not installed: it is on no package
-index. It executes a description: arguments, includes, groups, substitutions, processes, events. What it does not know is an
-error."""
+"""A stand-in for the parts of `launch` that promptseg's launch files use, if `launch` is not installed.
+
+`launch` is on no package index. The stand-in executes a description: arguments, includes, groups, substitutions, processes,
+events. Other parts are errors.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def visit(entity: Any, context: LaunchContext) -> None:
 
 
 class Process:
-    """A process, started again after `respawn_delay` seconds where it is to be respawned."""
+    """A process; with `respawn`, it is started again `respawn_delay` seconds after its end."""
 
     def __init__(self, command: list[str], respawn: bool, respawn_delay: float) -> None:
         self.command, self.respawn, self.respawn_delay = command, respawn, respawn_delay
@@ -70,7 +72,7 @@ class LaunchService:
             for description in self.descriptions:
                 visit(description, self.context)
         except Exception as error:
-            # Processes that were started stay behind, as with `launch`.
+            # Started processes keep running, as with `launch`.
             print(f"[ERROR] [launch]: Caught exception in launch (see debug for traceback): {error}", file=sys.stderr)
             return 1
         while not all([process.is_over(self.shutting_down) for process in self.context.processes]):

@@ -34,7 +34,7 @@ class LogInfo:
 
 
 class IncludeLaunchDescription:
-    """The arguments stay set for what follows, as with `launch`."""
+    """Includes a description. The arguments stay set for later actions, as with `launch`."""
 
     def __init__(self, source: Any, *, launch_arguments: Iterable[Iterable[str]] = ()) -> None:
         self.source, self.launch_arguments = source, [tuple(argument) for argument in launch_arguments]
