@@ -1,12 +1,11 @@
-"""Makes tests/golden/jpeg: JPEG files of every layout that cameras and programs write, and the pixels that libjpeg-turbo
-reads from them.
+"""Writes tests/golden/jpeg: JPEG files of all layouts that cameras and programs write, with the pixels of libjpeg-turbo.
 
     python export/golden_jpeg.py tests/golden/jpeg
 
-Needs Pillow (with libjpeg-turbo) and numpy. Sampling x scans x restart markers x sizes: one scan or one for each component,
-baseline or progressive, with and without restart markers, sizes that fill whole blocks and sizes that do not; grey, grey
-with a sampling in its header, CMYK, and MJPEG frames, which leave the standard's Huffman tables out. `pixels.json` has the
-SHA-256 of each picture's RGB bytes, row by row, and its size.
+Needs Pillow (with libjpeg-turbo) and numpy. The layouts combine samplings, scans (one, or one per component; baseline or
+progressive), restart markers, and sizes with and without partial blocks. Other files are grey, grey with a sampling in
+the header, CMYK, and MJPEG frames, which omit the standard Huffman tables. `pixels.json` has the size of each image and the
+SHA-256 of its RGB bytes in row-major order.
 """
 
 import hashlib
@@ -35,18 +34,18 @@ def encode(image: Image.Image, **options: object) -> bytes:
 
 
 def segments(file: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Marker and bytes of each segment up to the first scan's header, and what follows that header."""
-    at, found = 2, []
+    """Splits a file into the segments before the first scan, as (marker, bytes), and the bytes after the scan header."""
+    offset, parts = 2, []
     while True:
-        marker, (length,) = file[at + 1], struct.unpack(">H", file[at + 2 : at + 4])
+        marker, (length,) = file[offset + 1], struct.unpack(">H", file[offset + 2 : offset + 4])
         if marker == 0xDA:
-            return found, file[at + 2 + length :]
-        found.append((marker, file[at : at + 2 + length]))
-        at += 2 + length
+            return parts, file[offset + 2 + length :]
+        parts.append((marker, file[offset : offset + 2 + length]))
+        offset += 2 + length
 
 
 def separate_scans(image: Image.Image, across: int, down: int, order: tuple[int, ...] = (0, 1, 2)) -> bytes:
-    """A scan for each component, with the luma sampled `across` x `down` as finely as the chroma."""
+    """Encodes an image with a scan per component; luma has `across` x `down` times the resolution of chroma."""
     width, height = image.size
     luma, *chroma = image.convert("YCbCr").split()
     small = (-(-width // across), -(-height // down))
@@ -54,8 +53,8 @@ def separate_scans(image: Image.Image, across: int, down: int, order: tuple[int,
     kept, _ = segments(planes[0])
     frame = struct.pack(">BHHB", 8, height, width, 3)
     frame += b"".join(bytes([c + 1, (across << 4 | down) if c == 0 else 0x11, 0]) for c in range(3))
-    of = lambda marker: b"".join(content for kind, content in kept if kind == marker)  # noqa: E731
-    out = b"\xff\xd8" + of(0xE0) + of(0xDB) + b"\xff\xc0" + struct.pack(">H", len(frame) + 2) + frame + of(0xC4)
+    copy = lambda marker: b"".join(content for kind, content in kept if kind == marker)  # noqa: E731
+    out = b"\xff\xd8" + copy(0xE0) + copy(0xDB) + b"\xff\xc0" + struct.pack(">H", len(frame) + 2) + frame + copy(0xC4)
     for component in order:
         header = bytes([1, component + 1, 0, 0, 63, 0])
         coded = segments(planes[component])[1][:-2]
@@ -64,13 +63,13 @@ def separate_scans(image: Image.Image, across: int, down: int, order: tuple[int,
 
 
 def without_tables(file: bytes) -> bytes:
-    """As UVC cameras send frames: without the Huffman tables, which are the standard's."""
+    """Removes the standard Huffman tables, as UVC cameras do."""
     kept, _ = segments(file)
     head = b"\xff\xd8" + b"".join(content for marker, content in kept if marker != 0xC4)
     return head + file[2 + sum(len(content) for _, content in kept) :]
 
 
-def kinds() -> dict[str, bytes]:
+def layouts() -> dict[str, bytes]:
     random = np.random.default_rng(5)
     files = {}
     for width, height in SIZES:
@@ -88,21 +87,21 @@ def kinds() -> dict[str, bytes]:
             )
         files[f"grey_progressive_{size}"] = encode(image.convert("L"), progressive=True)
         sampled = bytearray(encode(image.convert("L")))
-        sampled[sampled.find(b"\xff\xc0") + 11] = 0x22  # some cameras write it, and it means nothing
+        sampled[sampled.find(b"\xff\xc0") + 11] = 0x22  # some cameras write this sampling, which has no effect
         files[f"grey_2x2_{size}"] = bytes(sampled)
         files[f"cmyk_{size}"] = encode(image.convert("CMYK"), progressive=True)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter: stored pixels are meant all the same
+    exif[0x0112] = 6  # rotated by 90 degrees; expected are the stored pixels
     files["exif_turned"] = encode(scene(24, 16, random), exif=exif)
     return files
 
 
 def main() -> None:
-    assert features.check_feature("libjpeg_turbo"), "this Pillow has another libjpeg"
+    assert features.check_feature("libjpeg_turbo"), "Pillow uses another libjpeg; libjpeg-turbo is needed"
     out = Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     expected = {}
-    for name, file in kinds().items():
+    for name, file in layouts().items():
         (out / f"{name}.jpg").write_bytes(file)
         pixels = Image.open(io.BytesIO(file)).convert("RGB")
         expected[name] = {"size": pixels.size, "sha256": hashlib.sha256(pixels.tobytes()).hexdigest()}

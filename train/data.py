@@ -198,10 +198,10 @@ class Batches(torch.utils.data.IterableDataset):
         images, keys, *prompts = zip(*rows)
         answers, points, labels, previous = ([item for rows in column for item in rows] for column in prompts)
         has = np.array([logits is not None for logits in previous], np.float32)
-        given = [logits[None].astype(np.float16) for logits in previous if logits is not None]
+        mask_inputs = [logits[None].astype(np.float16) for logits in previous if logits is not None]
         empty = np.zeros((0, 1, LOW_RES, LOW_RES), np.float16)
         tensors = [np.stack(column) for column in (images, keys, answers, points, labels)]
-        return Batch(*map(torch.from_numpy, [*tensors, has, np.stack(given) if given else empty]))
+        return Batch(*map(torch.from_numpy, [*tensors, has, np.stack(mask_inputs) if mask_inputs else empty]))
 
     def sample_prompts(self, key, scene_targets, slots, rng):
         """Samples the prompts of one image: answers, points, labels, and the logits of the mask input or None."""

@@ -91,8 +91,8 @@ def measure(model, features, truth, click, box):
     def overlaps(full):
         return [intersection_over_union(mask > 0, truth) for mask in full]
 
-    def scores(full, predicted, true, wanted):
-        return [(float(predicted[i]), true[i], stability(full[i])) for i in wanted]
+    def scores(full, predicted, true, indices):
+        return [(float(predicted[i]), true[i], stability(full[i])) for i in indices]
 
     row = {}
     points, labels = [click], [FOREGROUND]

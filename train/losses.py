@@ -42,8 +42,8 @@ def prompt_loss(logits, predicted_iou, truths, candidates=1.0):
 def score_loss(predicted, iou):
     """Loss [P] of the predicted IoU (nearly L1, so that outliers weigh little) and of the order of the three candidates."""
     value = F.smooth_l1_loss(predicted, iou, reduction="none", beta=0.05).sum(1)
-    wanted = (iou[:, 1:] * 10).softmax(1)
-    order = -(wanted * (predicted[:, 1:] * 10).log_softmax(1)).sum(1)
+    target = (iou[:, 1:] * 10).softmax(1)
+    order = -(target * (predicted[:, 1:] * 10).log_softmax(1)).sum(1)
     return value + 0.1 * order
 
 

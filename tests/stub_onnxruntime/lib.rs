@@ -57,8 +57,8 @@ fn real() -> &'static OrtApi {
     API.get().unwrap()
 }
 
-fn state<T>(with: impl FnOnce(&mut State) -> T) -> T {
-    with(STATE.lock().unwrap().get_or_insert_default())
+fn state<T>(access: impl FnOnce(&mut State) -> T) -> T {
+    access(STATE.lock().unwrap().get_or_insert_default())
 }
 
 fn log(line: &str) {
@@ -68,7 +68,8 @@ fn log(line: &str) {
     }
 }
 
-fn told(key: &str) -> Option<String> {
+/// The value of a behaviour in `STUB`.
+fn setting(key: &str) -> Option<String> {
     let mut all = std::env::var("STUB").unwrap_or_default();
     if let Some(file) = all.strip_prefix('@') {
         all = std::fs::read_to_string(file).unwrap();
@@ -81,8 +82,8 @@ fn fail(why: &str) -> OrtStatusPtr {
     unsafe { (real().CreateStatus)(OrtErrorCode::ORT_FAIL, why.as_ptr()) }
 }
 
-unsafe fn text(of: *const c_char) -> String {
-    unsafe { CStr::from_ptr(of) }.to_string_lossy().into_owned()
+unsafe fn text(pointer: *const c_char) -> String {
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
 }
 
 #[unsafe(no_mangle)]
@@ -140,7 +141,7 @@ unsafe extern "system" fn get_api(version: u32) -> *const OrtApi {
 // Providers and their options.
 
 unsafe extern "system" fn available(out: *mut *mut *mut c_char, n: *mut c_int) -> OrtStatusPtr {
-    let without = told("without").unwrap_or_default();
+    let without = setting("without").unwrap_or_default();
     let all =
         [("tensorrt", c"TensorrtExecutionProvider"), ("cuda", c"CUDAExecutionProvider"), ("", c"CPUExecutionProvider")];
     let names = all.iter().filter(|(name, _)| name.is_empty() || !without.contains(name));
@@ -173,14 +174,14 @@ unsafe extern "system" fn update_options<T>(
     OK
 }
 
-unsafe extern "system" fn release_options<T>(of: *mut T) {
-    drop(unsafe { Box::from_raw(of.cast::<Options>()) });
+unsafe extern "system" fn release_options<T>(options: *mut T) {
+    drop(unsafe { Box::from_raw(options.cast::<Options>()) });
 }
 
 fn append(name: &'static str, options: *mut OrtSessionOptions, given: &Options) -> OrtStatusPtr {
     let list = given.iter().map(|(k, v)| format!(" {k}={v}")).collect::<String>();
     log(&format!("append {name}{list}"));
-    if let Some(why) = told(&format!("{name}.append")) {
+    if let Some(why) = setting(&format!("{name}.append")) {
         return fail(&why);
     }
     state(|s| s.options.entry(options as usize).or_default().push((name, given.clone())));
@@ -238,7 +239,7 @@ unsafe fn opened(
     let providers = state(|s| s.options.get(&(options as usize)).cloned().unwrap_or_default());
     let first = providers.first().map_or("cpu", |(name, _)| name);
     log(&format!("session {first} {path}"));
-    if let Some(why) = told(&format!("{first}.load")) {
+    if let Some(why) = setting(&format!("{first}.load")) {
         return fail(&why);
     }
     if let Some((_, given)) = providers.iter().find(|(name, _)| *name == "tensorrt")
@@ -321,7 +322,7 @@ unsafe extern "system" fn run(
 ) -> OrtStatusPtr {
     let (provider, half) = runs_on(session);
     let mut line = format!("run {provider}");
-    let empty = told("nothing");
+    let empty = setting("nothing");
     for i in 0..n {
         let (name, value) = unsafe { (text(*input_names.add(i)), *inputs.add(i)) };
         if empty.as_ref() == Some(&name) {
@@ -330,8 +331,8 @@ unsafe extern "system" fn run(
         let place = state(|s| if s.values.contains_key(&(value as usize)) { "gpu" } else { "host" });
         let shape = unsafe { shape(value) };
         line.push_str(&format!(" {name}@{place}{shape:?}").replace(", ", "x"));
-        let most = told("most").and_then(|n| n.parse::<i64>().ok()).unwrap_or(i64::MAX);
-        let full = told("full").as_ref() == Some(&name) || shape.len() == 3 && shape[0] > most;
+        let most = setting("most").and_then(|n| n.parse::<i64>().ok()).unwrap_or(i64::MAX);
+        let full = setting("full").as_ref() == Some(&name) || shape.len() == 3 && shape[0] > most;
         if provider != "cpu" && full {
             log(&line);
             return fail("CUDA failure 2: out of memory");
@@ -341,11 +342,11 @@ unsafe extern "system" fn run(
         line.push_str(&format!(" ->{}", unsafe { text(*output_names.add(i)) }));
     }
     log(&line);
-    if let Some(why) = told(&format!("{provider}.run")) {
+    if let Some(why) = setting(&format!("{provider}.run")) {
         return fail(&why);
     }
     let status = unsafe { (real().Run)(session, options, input_names, inputs, n, output_names, n_out, outputs) };
-    if status.0.is_null() && half && told("fp16").is_some() {
+    if status.0.is_null() && half && setting("fp16").is_some() {
         (0..n_out).for_each(|i| unsafe { break_value(*outputs.add(i)) });
     }
     status
@@ -358,7 +359,7 @@ unsafe extern "system" fn run_with_binding(
 ) -> OrtStatusPtr {
     let (provider, _) = runs_on(session);
     log(&format!("run-binding {provider}"));
-    match told(&format!("{provider}.run")) {
+    match setting(&format!("{provider}.run")) {
         Some(why) => fail(&why),
         None => unsafe { (real().RunWithBinding)(session, options, binding) },
     }
@@ -432,7 +433,7 @@ unsafe extern "system" fn bound_values(
         if let Some(place) = place {
             state(|s| s.values.insert(value as usize, place));
         }
-        if half && told("fp16").is_some() {
+        if half && setting("fp16").is_some() {
             unsafe { break_value(value) };
         }
     }

@@ -115,11 +115,11 @@ def test_a_new_leg_starts_at_half_the_rate_after_a_warm_up(trainer):
 
 
 def test_a_bundle_gives_the_weights_if_there_is_no_checkpoint(trainer, monkeypatch):
-    given = TinySam()
-    monkeypatch.setattr(restore, "restore", lambda bundle: (given, {"step": 40, "batches": 40, "scenes": 80, "legs": 1}))
+    restored = TinySam()
+    monkeypatch.setattr(restore, "restore", lambda bundle: (restored, {"step": 40, "batches": 40, "scenes": 80, "legs": 1}))
     leg = trainer("--from", "models/tiny", "--minutes", "10", "--rate", "0.001")
-    assert leg.model is given and (leg.step, leg.batches, leg.scenes) == (40, 40, 80)
-    assert all(torch.equal(a, b) for a, b in zip(leg.ema.state_dict().values(), given.state_dict().values()))
+    assert leg.model is restored and (leg.step, leg.batches, leg.scenes) == (40, 40, 80)
+    assert all(torch.equal(a, b) for a, b in zip(leg.ema.state_dict().values(), restored.state_dict().values()))
     leg.leg_steps = training.WARM_UP
     assert leg.set_rate() == pytest.approx(0.0005, rel=0.01)
     leg.step = 41
@@ -184,8 +184,8 @@ def test_losses_agree_with_their_definition():
     dice = 1 - (2 * (candidate.sigmoid() * truth).sum() + 1) / (candidate.sigmoid().sum() + truth.sum() + 1)
     expected = 2 * torch.nn.functional.binary_cross_entropy_with_logits(candidate, truth) + dice
     torch.testing.assert_close(loss[1, 2, 1], expected)
-    hard, wanted = candidate > 0, truth > 0.5
-    torch.testing.assert_close(iou[1, 2, 1], (hard & wanted).sum() / (hard | wanted).sum())
+    hard, target = candidate > 0, truth > 0.5
+    torch.testing.assert_close(iou[1, 2, 1], (hard & target).sum() / (hard | target).sum())
 
 
 def test_two_right_answers_need_two_candidates():
