@@ -113,13 +113,13 @@ def groups() -> list:
     ]
 
 
-# Objects tracked by memory, for tracking.py.
+# Cases of tracking.py: objects tracked by memory.
 TRACKED = "sam2.1_tiny"
 MEMORIES = (0, 1, 2, 4, 6)
-OBJECTS = (1, 2, 4, 8)
+TRACKED_OBJECTS = (1, 2, 4, 8)
 TRACKED_BY_PYTORCH = f"track/{TRACKED}/pytorch"
 TRACKING = (
     TRACKED_BY_PYTORCH,
-    *(f"track/{TRACKED}/objects/{n}" for n in OBJECTS),
+    *(f"track/{TRACKED}/objects/{n}" for n in TRACKED_OBJECTS),
     *(f"track/{TRACKED}/memories/{n}" for n in MEMORIES),
 )

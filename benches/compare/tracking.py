@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import models
-from cases import MEMORIES, OBJECTS
+from cases import MEMORIES, TRACKED_OBJECTS
 from cases import TRACKED as MODEL
 from cases import TRACKED_BY_PYTORCH as PYTORCH
 from contender import THREADS, Contender
@@ -70,7 +70,7 @@ def table(rows: list) -> str:
         parts = " | ".join(f"{measured['parts'][part]:.0f}" for part in PARTS)
         return f"| {objects} | {memories} | {measured['ours_ms']:.0f} | {parts} |\n"
 
-    for n in OBJECTS:
+    for n in TRACKED_OBJECTS:
         if measured := rows.get(f"track/{MODEL}/objects/{n}"):
             text += line(n, 6, measured)
     for n in MEMORIES:
