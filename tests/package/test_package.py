@@ -27,7 +27,7 @@ lifecycle_msgs nav2_lifecycle_manager rcl rcl_action rcl_interfaces rcl_logging_
 rmw_implementation ros2launch rosgraph_msgs rosidl_default_generators rosidl_default_runtime rosidl_runtime_c
 rosidl_typesupport_c rqt_image_view rviz2 sensor_msgs std_msgs std_srvs tf2_msgs unique_identifier_msgs vision_msgs
 """.split()
-SYSTEM = ["clang", "libclang-dev", "python3-numpy", "python3-pil", "python3-pytest"]
+SYSTEM = ["clang", "cmake", "libclang-dev", "nasm", "python3-numpy", "python3-pil", "python3-pytest"]
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str], status: int = 0) -> str:
