@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from std_msgs.msg import Header
 
+from options import add_prompts
 from pointing import Answer, NoAnswer, Operator
 from report import answer_line
 from ros import Runner, run_node, to_seconds
@@ -24,42 +24,6 @@ from scene import Scene, innermost, iou, tight_box
 
 # IoU with the true mask below which the operator of the drawn scene corrects a mask.
 GOOD_ENOUGH = 0.85
-
-
-class InOrder(argparse.Action):
-    """Stores prompts in the order of the command line."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        namespace.prompts = [*namespace.prompts, ((option_string or "").lstrip("-"), values)]
-
-
-def numbers(count: int) -> Callable[[str], tuple[float, ...]]:
-    def parse(text: str) -> tuple[float, ...]:
-        try:
-            values = tuple(float(v) for v in text.split(","))
-        except ValueError:
-            values = ()
-        if len(values) != count:
-            raise argparse.ArgumentTypeError(f"'{text}': expected {count} numbers separated by commas")
-        return values
-
-    return parse
-
-
-def add_prompts(parser: argparse.ArgumentParser) -> None:
-    """Adds the options --click, --background, --box and --new, which are stored in `prompts` in their order."""
-    group = parser.add_argument_group("prompts, in pixels of the image")
-    group.add_argument("--click", action=InOrder, type=numbers(2), metavar="X,Y", help="a point on the object")
-    group.add_argument("--background", action=InOrder, type=numbers(2), metavar="X,Y", help="a point beside the object")
-    group.add_argument("--box", action=InOrder, type=numbers(4), metavar="X0,Y0,X1,Y1", help="a box around the object")
-    group.add_argument("--new", action=InOrder, nargs=0, help="start another object for the following prompts")
-    parser.set_defaults(prompts=[])
 
 
 def arguments() -> argparse.Namespace:

@@ -23,7 +23,7 @@ try:
 except ImportError as missing:
     sys.exit(f"demo: {missing}; use ./dev demo, which installs the required packages")
 
-from clicker import add_prompts
+from options import arguments
 from pictures import Moment, animation, contact_sheet, save_mask
 from pointing import FIRST_DETECTION_ID
 from processes import Process, ProcessGroup, find_node, unused_domain
@@ -40,25 +40,6 @@ COLOURS = {"node": "blue", "camera": "cyan", "operator": "green", "detector": "y
 
 class Failed(Exception):
     """The demo cannot continue; the text says what to do."""
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="./dev demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--image", type=Path, help="your own picture (JPEG, PNG, ...)")
-    add_prompts(parser)
-    parser.add_argument("--seconds", type=float, help="stop after this time (default: after the last prompt)")
-    parser.add_argument("--frames", type=int, help="stop after this number of camera images")
-    parser.add_argument("--rate", type=float, help="camera images per second (default: 15; 5 with --image)")
-    parser.add_argument("--track", action="store_true", help="masks follow moving objects (persistence 'track')")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
-    parser.add_argument("--node", type=Path, help="executable of the node (default: the newest build)")
-    parser.add_argument("--model", help="bundle to use instead of the built-in model")
-    args = parser.parse_args()
-    if args.prompts and not args.image:
-        parser.error("prompts need your own picture: add --image FILE")
-    return args
 
 
 class Demo:

@@ -4,7 +4,6 @@ One call is one leg. The learning rate falls along a cosine over the minutes of 
 on any machine. An interrupted leg continues from its checkpoint. A call after a finished leg starts the next leg, at half
 the rate.
 """
-import argparse
 import copy
 import json
 import math
@@ -17,7 +16,7 @@ import cv2
 import torch
 import torch.nn.functional as F
 
-from . import muon
+from . import muon, options
 from .data import Batches, normalise
 from .losses import affinity_loss, prompt_loss
 from .model import BACKGROUND, FOREGROUND, IMAGE_SIZE, LOW_RES, TinySam
@@ -33,23 +32,7 @@ MAX_BAD_STEPS = 50        # in a row, without a finite gradient
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=21, help="length of a leg")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
-    parser.add_argument("--out", type=Path, default=Path("train/out"), help="folder of the checkpoint")
-    parser.add_argument("--from", dest="bundle", type=Path, metavar="BUNDLE",
-                        help="bundle with the initial weights, used if there is no checkpoint (models/tiny)")
-    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--rate", type=float, default=1.5e-3)
-    parser.add_argument("--images", type=int, help="per step (default: 6 on a CPU, 16 to 64 on CUDA, by its memory)")
-    parser.add_argument("--prompts", type=int, help="per image (default: 4 on a CPU, 8 on CUDA)")
-    parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 1 on a CPU, all cores but one on CUDA)")
-    parser.add_argument("--fresh", type=int, help="new scenes per step, the others are reused (default: half of the images, "
-                        "a quarter on CUDA)")
-    parser.add_argument("--threads", type=int, default=0,
-                        help="CPU threads (default 0: all cores while other processes are idle, else one)")
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
+    args = options.parser().parse_args()
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
     on_gpu = args.device == "cuda"

@@ -9,7 +9,6 @@ resident memory changes by more than 2 % after the first minute.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -36,6 +35,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
+import options  # noqa: E402
 from camera import FRAME_ID, PERIOD_NS, box, centre  # noqa: E402
 from harness import NodeProcess, Peer, free_domain, parameter_args  # noqa: E402
 from messages import detection, detections, pixel, prompt  # noqa: E402
@@ -223,11 +223,7 @@ def every(stop: threading.Event, seconds: float, action: Any, soak: Soak) -> thr
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--model", default="tiny")
-    parser.add_argument("--out", type=Path, default=ROOT / "out/soak.csv")
-    arguments = parser.parse_args()
+    arguments = options.parser().parse_args()
     domain = free_domain()
     settings = {"model": arguments.model, "keep_frames": 30, "persistence": "hold"}
     settings["qos_overrides./promptseg/masks.publisher.depth"] = ANSWERS
