@@ -27,7 +27,7 @@ impl Area {
         self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
     }
 
-    fn is_finite(self) -> bool {
+    pub fn is_finite(self) -> bool {
         [self.left, self.top, self.right, self.bottom].iter().all(|v| v.is_finite())
     }
 

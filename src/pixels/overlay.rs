@@ -23,6 +23,9 @@ pub struct OverlayObject<'a> {
 
 /// How much of the object's colour its mask takes.
 const FILL: f32 = 0.42;
+/// Radius of a click, and of the ring around it, in units of the drawing.
+const CLICK: f32 = 7.0;
+const CLICK_RING: f32 = CLICK * 1.38;
 const WHITE: Rgb = [255; 3];
 const PLATE: Rgb = [18, 18, 22];
 const FOREGROUND: Rgb = [24, 160, 70];
@@ -48,13 +51,15 @@ pub fn draw_overlay(image: &RgbImage, objects: &[OverlayObject]) -> RgbImage {
             draw::frame(&mut out, area, 2.0 * unit, object_colour(object.id), 1.0);
         }
         for point in object.points {
-            click(&mut out, point, 7.0 * unit);
+            click(&mut out, point, CLICK * unit);
         }
     }
     let scale = (short / 300.0).round().clamp(1.0, 16.0) as u32;
+    let around = |p: &Point| Area { left: p.x, top: p.y, right: p.x + 1.0, bottom: p.y + 1.0 }.grown(CLICK_RING * unit);
+    let clicks: Vec<Area> = objects.iter().flat_map(|object| object.points.iter().map(around)).collect();
     let mut plates = Vec::with_capacity(objects.len());
     for object in objects {
-        label(&mut out, object, scale, &mut plates);
+        label(&mut out, object, scale, &clicks, &mut plates);
     }
     out
 }
@@ -167,15 +172,20 @@ fn click(image: &mut RgbImage, point: &Point, radius: f32) {
     }
 }
 
-/// `#3 cup 0.93` on a dark plate above the object, within the image, beside the plates that are already there.
-fn label(image: &mut RgbImage, object: &OverlayObject, scale: u32, plates: &mut Vec<Area>) {
-    let anchor = match (object.mask.bbox, &object.bbox, object.points.first()) {
-        (Some(b), ..) => (b.x as f32, b.y as f32),
-        (None, Some(b), _) => (b.x_min, b.y_min),
-        (None, None, Some(p)) => (p.x, p.y),
+/// `#3 cup 0.93` on a dark plate beside the object: above it where there is room, else below, to the right, to the left.
+/// It hides no click and no other plate while there is a place for it in the image.
+fn label(image: &mut RgbImage, object: &OverlayObject, scale: u32, clicks: &[Area], plates: &mut Vec<Area>) {
+    let point = |p: &Point| Area { left: p.x, top: p.y, right: p.x + 1.0, bottom: p.y + 1.0 };
+    let around = match (object.mask.bbox, &object.bbox, object.points.first()) {
+        (Some(b), ..) => {
+            let (left, top) = (b.x as f32, b.y as f32);
+            Area { left, top, right: left + b.width as f32, bottom: top + b.height as f32 }
+        }
+        (None, Some(b), _) => Area { left: b.x_min, top: b.y_min, right: b.x_max, bottom: b.y_max },
+        (None, None, Some(p)) => point(p),
         (None, None, None) => return,
     };
-    if !anchor.0.is_finite() || !anchor.1.is_finite() {
+    if !around.is_finite() {
         return;
     }
     let (width, height) = (image.width() as f32, image.height() as f32);
@@ -185,17 +195,35 @@ fn label(image: &mut RgbImage, object: &OverlayObject, scale: u32, plates: &mut 
     let words: String = label_text(object).chars().take(room).collect();
     let plate_width = stripe + 2.0 * margin + cell * words.chars().count() as f32;
     let plate_height = cell + 2.0 * margin;
-    let left = anchor.0.min(width - plate_width).max(0.0).floor();
-    let top = (anchor.1 - plate_height - margin).min(height - plate_height).max(0.0).floor();
-    let mut plate = Area { left, top, right: left + plate_width, bottom: top + plate_height };
-    // Every move passes one plate, so there are no more of them than plates.
-    for _ in 0..plates.len() {
-        let Some(other) = plates.iter().find(|p| p.meets(plate)) else { break };
-        plate = plate.moved(0.0, other.bottom + 1.0 - plate.top);
-    }
-    if plate.bottom > height {
-        plate = plate.moved(0.0, height - plate.bottom);
-    }
+    let at = |left: f32, top: f32| {
+        let (left, top) = (left.floor(), top.floor());
+        Area { left, top, right: left + plate_width, bottom: top + plate_height }
+    };
+    let (last_left, last_top) = ((width - plate_width).max(0.0), (height - plate_height).max(0.0));
+    let (left, top) = (around.left.clamp(0.0, last_left), around.top.clamp(0.0, last_top));
+    let above = around.top - plate_height - margin;
+    let places = [
+        at(left, above),
+        at(left, around.bottom + margin),
+        at(around.right + margin, top),
+        at(around.left - plate_width - margin, top),
+        // The object fills the image: its corners.
+        at(0.0, 0.0),
+        at(last_left, 0.0),
+        at(0.0, last_top),
+        at(last_left, last_top),
+    ];
+    let is_within = |p: &Area| p.left >= 0.0 && p.top >= 0.0 && p.right <= width && p.bottom <= height;
+    let is_free = |p: &&Area| is_within(p) && !plates.iter().chain(clicks).any(|other| other.meets(**p));
+    let plate = places.iter().find(is_free).copied().unwrap_or_else(|| {
+        // No place is free: under the plates that are there, each of which is passed once.
+        let mut plate = at(left, above.clamp(0.0, last_top));
+        for _ in 0..plates.len() {
+            let Some(other) = plates.iter().find(|p| p.meets(plate)) else { break };
+            plate = plate.moved(0.0, other.bottom + 1.0 - plate.top);
+        }
+        if plate.bottom > height { plate.moved(0.0, height - plate.bottom) } else { plate }
+    });
     draw::fill(image, plate, PLATE, 0.78);
     draw::fill(image, Area { right: plate.left + stripe, ..plate }, object_colour(object.id), 1.0);
     let corner = ((plate.left + stripe + margin) as i64, (plate.top + margin) as i64);
@@ -261,6 +289,29 @@ mod tests {
                 assert!(apart > 40, "{a} {:?} and {b} {:?}", object_colour(a), object_colour(b));
             }
         }
+    }
+
+    #[test]
+    fn a_label_hides_neither_the_object_nor_its_click() {
+        let image = RgbImage::from_pixel(640, 480, image::Rgb([100; 3]));
+        // In each corner, and at each border.
+        for (x, y) in [(0, 0), (600, 0), (0, 440), (600, 440), (300, 0), (300, 440), (0, 200), (600, 200)] {
+            let mask = square(640, 480, x, y, 40);
+            let points = [Point::foreground(x as f32 + 20.0, y as f32 + 20.0)];
+            let labelled = draw_overlay(&image, &[OverlayObject { points: &points, ..object(&mask) }]);
+            let mut plain = image.clone();
+            paint_mask(&mut plain, &mask, object_colour(1), 2);
+            click(&mut plain, &points[0], CLICK);
+            let covered = (x..x + 40).flat_map(|x| (y..y + 40).map(move |y| (x, y)));
+            let hidden = covered.filter(|(x, y)| labelled.get_pixel(*x, *y) != plain.get_pixel(*x, *y)).count();
+            assert_eq!(hidden, 0, "object at ({x}, {y})");
+            assert_ne!(labelled, plain, "no label at ({x}, {y})");
+        }
+        // An object that fills the image: its click stays in sight.
+        let full = square(640, 480, 0, 0, 640);
+        let points = [Point::foreground(5.0, 5.0)];
+        let labelled = draw_overlay(&image, &[OverlayObject { points: &points, ..object(&full) }]);
+        assert_eq!(labelled.get_pixel(5, 5).0, WHITE);
     }
 
     #[test]
