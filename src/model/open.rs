@@ -354,7 +354,9 @@ fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
-        if path.extension().is_some_and(|e| e == "onnx") {
+        // macOS writes `._a.onnx` beside `a.onnx`.
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && path.extension().is_some_and(|e| e == "onnx") {
             files.push(path);
         }
     }
