@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use image::{ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::error::{MAX_PIXELS, MAX_SIDE, PixelError, check_size};
 use super::jpeg::decode_jpeg;
@@ -20,10 +20,24 @@ const MAX_ALLOC: u64 = MAX_PIXELS * 8;
 /// # Errors
 /// Neither JPEG nor PNG, corrupt, or larger than is accepted (read from the header, before anything is decoded).
 pub fn decode_compressed(data: &[u8], format: &str) -> Result<RgbImage, PixelError> {
+    Ok(decode_picture(data, format)?.image.into_rgb8())
+}
+
+/// A picture with the depth and the channels of its file.
+pub(super) struct Picture {
+    pub image: DynamicImage,
+    /// Whether pixels may differ a little from those that were stored: JPEG.
+    pub lossy: bool,
+}
+
+/// [`decode_compressed`] before it is made RGB of 8 bits. A JPEG is that already.
+pub(super) fn decode_picture(data: &[u8], format: &str) -> Result<Picture, PixelError> {
     let bad = |reason| PixelError::Compressed { format: format.to_owned(), reason };
     match data {
-        [0xff, 0xd8, 0xff, ..] => decode_jpeg(data, bad),
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => decode_png(data, bad),
+        [0xff, 0xd8, 0xff, ..] => Ok(Picture { image: decode_jpeg(data, bad)?.into(), lossy: true }),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => {
+            Ok(Picture { image: decode_png(data, bad)?, lossy: false })
+        }
         _ => {
             let start = if data.is_empty() {
                 "nothing (it is empty)".to_owned()
@@ -35,7 +49,7 @@ pub fn decode_compressed(data: &[u8], format: &str) -> Result<RgbImage, PixelErr
     }
 }
 
-fn decode_png(data: &[u8], bad: impl Fn(String) -> PixelError) -> Result<RgbImage, PixelError> {
+fn decode_png(data: &[u8], bad: impl Fn(String) -> PixelError) -> Result<DynamicImage, PixelError> {
     let bad = |e: image::ImageError| bad(e.to_string());
     let reader = || ImageReader::with_format(Cursor::new(data), ImageFormat::Png);
     let (width, height) = reader().into_dimensions().map_err(bad)?;
@@ -46,12 +60,12 @@ fn decode_png(data: &[u8], bad: impl Fn(String) -> PixelError) -> Result<RgbImag
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_ALLOC);
     reader.limits(limits);
-    Ok(reader.decode().map_err(bad)?.into_rgb8())
+    reader.decode().map_err(bad)
 }
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, GrayImage, Rgb, RgbaImage};
+    use image::{GrayImage, Rgb, RgbaImage};
 
     use super::*;
 

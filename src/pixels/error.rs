@@ -34,6 +34,14 @@ pub enum PixelError {
     NotAMask { encoding: String },
     #[error("the mask has a value that is not finite at ({x}, {y}); expected finite logits")]
     MaskNotFinite { x: u32, y: u32 },
+    #[error(
+        "mask with nothing inside: its levels end at {largest} of 255, expected levels above 127, or black and one other colour"
+    )]
+    EmptyMask { largest: u16 },
+    #[error(
+        "label picture of {colours} colours or more, expected the mask of one object: black, and one other colour inside"
+    )]
+    LabelPicture { colours: usize },
     #[error("buffer of {found} values, expected {expected} (3 x {side} x {side})")]
     OutputSize { found: usize, expected: usize, side: u32 },
     #[error("cannot encode as JPEG: {0}")]
