@@ -193,9 +193,163 @@ fn a_mask_is_a_prompt_of_the_size_of_the_image() {
     let drawn = GrayImage::from_fn(320, 213, |x, y| image::Luma([if x > 100 && y > 80 { 255 } else { 0 }]));
     drawn.save(scratch.file("drawn.png")).unwrap();
     assert_eq!(succeeded(&segment(&scratch.0, &["cat.png", "--mask", "drawn.png"])), "cat_mask.png\n");
-    GrayImage::new(8, 9).save(scratch.file("small.png")).unwrap();
-    let said = refused(&segment(&scratch.0, &["cat.png", "--mask", "small.png"]), 1);
+    GrayImage::from_pixel(8, 9, image::Luma([255])).save(scratch.file("small.png")).unwrap();
+    let said = refused(&segment(&scratch.0, &["cat.png", "--mask", "small.png", "--overwrite"]), 1);
     assert_says(&said, &["cat.png", "--mask is of 8x9 pixels", "320x213"]);
+}
+
+/// `--mask` with a file that a tool wrote in its own way.
+#[test]
+fn two_colours_are_a_mask_and_nothing_inside_or_several_labels_are_refused() {
+    let scratch = with_cat("masks");
+    let inside = |x: u32, y: u32| (80..240).contains(&x) && (40..180).contains(&y);
+    let write = |name: &str, level: &dyn Fn(u32, u32) -> u8| {
+        GrayImage::from_fn(320, 213, |x, y| image::Luma([level(x, y)])).save(scratch.file(name)).unwrap();
+    };
+    write("255.png", &|x, y| if inside(x, y) { 255 } else { 0 });
+    write("1.png", &|x, y| u8::from(inside(x, y)));
+    write("3.png", &|x, y| 3 * u8::from(inside(x, y)));
+    write("empty.png", &|_, _| 0);
+    write("classes.png", &|x, y| u8::from(inside(x, y)) * (1 + (x / 100) as u8));
+    let labels = image::ImageBuffer::from_fn(320, 213, |x, y| image::Luma([7 * u16::from(inside(x, y))]));
+    image::DynamicImage::ImageLuma16(labels).save(scratch.file("labels.png")).unwrap();
+    let answer = |name: &str| segment(&scratch.0, &["cat.png", "--mask", name, "--format", "coco-rle"]);
+    let expected = line(&answer("255.png"));
+    for name in ["1.png", "3.png", "labels.png"] {
+        assert_eq!(line(&answer(name)), expected, "{name}");
+    }
+    assert_says(
+        &refused(&answer("empty.png"), 1),
+        &["empty.png: mask with nothing inside", "black and one other colour"],
+    );
+    assert_says(
+        &refused(&answer("classes.png"), 1),
+        &["classes.png: label picture of 4 colours", "the mask of one object"],
+    );
+}
+
+#[test]
+fn a_file_that_the_run_did_not_make_is_never_replaced() {
+    let scratch = with_cat("kept");
+    let theirs = ["cat_mask.png", "cat_mask_2.png", "cat_overlay.png", "cat.json", "cat_mask.npy", "m.png", "m.jsonl"];
+    for name in theirs {
+        scratch.write(name, "drawn by somebody");
+    }
+    let (click, boxes) =
+        (["cat.png", "--point", "160,100"], ["cat.png", "--box", "9,9,99,99", "--box", "60,20,280,200"]);
+    for (given, file) in [
+        (&click[..], "cat_mask.png"),
+        (&boxes, "cat_mask_2.png"),
+        (&["cat.png", "--point", "160,100", "--overlay", "--format", "json"], "cat_overlay.png"),
+        (&["cat.png", "--point", "160,100", "--format", "json", "--out", "./"], "cat.json"),
+        (&["cat.png", "--point", "160,100", "--format", "npy"], "cat_mask.npy"),
+        (&["cat.png", "--point", "160,100", "--out", "m.png"], "m.png"),
+        (&["cat.png", "--point", "160,100", "--format", "json", "--out", "m.jsonl"], "m.jsonl"),
+    ] {
+        let output = segment(&scratch.0, given);
+        assert_says(&refused(&output, 1), &[file, "exists and stays as it is", "--overwrite"]);
+        assert_eq!(text(&output.stdout), "");
+        assert_eq!(std::fs::read(scratch.file(file)).unwrap(), b"drawn by somebody");
+    }
+    // Nothing of a picture is written where one of its files is in the way.
+    assert!(!scratch.file("cat_mask_1.png").exists());
+    assert_eq!(succeeded(&segment(&scratch.0, &[&click[..], &["--overwrite"]].concat())), "cat_mask.png\n");
+    assert_eq!(mask(&scratch.file("cat_mask.png")).dimensions(), (320, 213));
+    let said = refused(&segment(&scratch.0, &[&click[..], &["--overwrite", "--out", "cat.png"]].concat()), 1);
+    assert_says(&said, &["cat.png was given and stays as it is"]);
+}
+
+#[test]
+fn devices_and_the_standard_input_are_as_for_other_tools() {
+    let scratch = with_cat("devices");
+    let click = ["--point", "160,100"];
+    for format in [&[][..], &["--format", "json"]] {
+        let output = segment(&scratch.0, &[&["cat.png", "--out", "/dev/null"], &click[..], format].concat());
+        assert_eq!(succeeded(&output), "/dev/null\n");
+    }
+    let model = golden("variants");
+    let piped = |more: &[&str]| {
+        let arguments =
+            [&["segment", "-", "--threads", "1", "--model", model.to_str().unwrap()], &click[..], more].concat();
+        let picture = std::fs::File::open(scratch.file("cat.png")).unwrap();
+        command(&scratch.0, &arguments).stdin(picture).output().unwrap()
+    };
+    assert_eq!(succeeded(&piped(&[])), "stdin_mask.png\n");
+    let (file, stdin) = (
+        line(&segment(&scratch.0, &[&["cat.png", "--format", "coco-rle"], &click[..]].concat())),
+        line(&piped(&["--format", "coco-rle"])),
+    );
+    assert_eq!((&stdin["image"], &stdin["masks"]), (&"-".into(), &file["masks"]));
+    let nothing = command(&scratch.0, &["segment", "-", "--point", "1,1", "--format", "json"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_says(&refused(&nothing, 1), &["standard input: the file is empty"]);
+}
+
+#[test]
+fn a_folder_has_no_hidden_files_and_passes_no_picture_over_in_silence() {
+    let scratch = with_cat("hidden");
+    std::fs::create_dir(scratch.file("shots")).unwrap();
+    let cat = image::open(scratch.file("cat.png")).unwrap().into_rgb8();
+    for name in ["a.JFIF", "b.jpe", "c.jpg"] {
+        scratch.write(&format!("shots/{name}"), encode_jpeg(&cat, 75).unwrap());
+    }
+    // macOS writes these beside each file on a disk of others.
+    scratch.write("shots/._c.jpg", "\0\x05\x16\x07");
+    let count = |given: &str, more: &[&str]| {
+        let output = segment(&scratch.0, &[&[given, "--point", "160,100", "--format", "coco-rle"], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        (text(&output.stdout).lines().count(), text(&output.stderr))
+    };
+    assert_eq!(count("shots", &[]), (3, String::new()));
+    assert_eq!(count("shots/*.jp*", &[]), (2, String::new()));
+    scratch.write("shots/d.webp", "RIFF");
+    let (pictures, said) = count("shots", &[]);
+    assert_says(&said, &["shots: 1 pictures that are neither JPEG nor PNG", "shots/d.webp"]);
+    assert_eq!(pictures, 3);
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_answered() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let scratch = with_cat("bytes");
+    std::fs::create_dir(scratch.file("shots")).unwrap();
+    let name = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    for file in [b"caf\xe9.png", b"caf\xe8.png"] {
+        std::fs::copy(scratch.file("cat.png"), scratch.file("shots").join(name(file))).unwrap();
+    }
+    let click = ["shots", "cat.png", "--point", "160,100"];
+    let said = succeeded(&segment(&scratch.0, &[&click[..], &["--format", "json"]].concat()));
+    let images: Vec<String> =
+        said.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["image"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(images, ["shots/caf\u{fffd}.png", "shots/caf\u{fffd}.png", "cat.png"]);
+    let output = segment(&scratch.0, &[&click[..], &["--out", "masks"]].concat());
+    assert_eq!(succeeded(&output).lines().count(), 3);
+    for file in [b"caf\xe9_mask.png", b"caf\xe8_mask.png"] {
+        assert!(scratch.file("masks").join(name(file)).is_file());
+    }
+    let model = scratch.file(name(b"mod\xe8le"));
+    std::fs::create_dir(&model).unwrap();
+    for entry in std::fs::read_dir(golden("variants")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, model.join(path.file_name().unwrap())).unwrap();
+    }
+    let output = command(&scratch.0, &["inspect", "--json"]).arg(&model).output().unwrap();
+    let json = line(&output);
+    assert!(json["path"].as_str().unwrap().ends_with("mod\u{fffd}le"), "{json}");
+    assert_eq!((json["name"].as_str(), json["error"].as_str()), (Some("sam_variants"), None));
+}
+
+#[test]
+fn hidden_files_are_no_part_of_a_model() {
+    let scratch = Scratch::new("hidden-model");
+    for name in ["encoder.onnx", "decoder.onnx"] {
+        std::fs::copy(fixture(&format!("edgesam/{name}")), scratch.file(name)).unwrap();
+        scratch.write(&format!("._{name}"), "\0\x05\x16\x07");
+    }
+    assert_says(&succeeded(&promptseg(&scratch.0, &["inspect", "."])), &["edgesam", "runs on"]);
 }
 
 #[test]
@@ -248,10 +402,10 @@ fn folders_and_patterns_go_on_past_bad_pictures() {
     for name in ["cut.jpg", "cut.png", "empty.jpg", "text.png", "bomb.png", "huge.jpg"] {
         std::fs::remove_file(scratch.file("shots").join(name)).unwrap();
     }
-    let run = || succeeded(&segment(&scratch.0, &["shots", "--point", "160,100", "--out", "shots", "--overlay"]));
-    let first = run();
+    let given = ["shots", "--point", "160,100", "--out", "shots", "--overlay"];
+    let first = succeeded(&segment(&scratch.0, &given));
     assert_eq!(first.lines().count(), 4);
-    assert_eq!(run(), first);
+    assert_eq!(succeeded(&segment(&scratch.0, &[&given[..], &["--overwrite"]].concat())), first);
 }
 
 #[test]
@@ -432,7 +586,7 @@ fn pictures_of_any_shape_give_masks_of_their_size() {
     let scratch = Scratch::new("shapes");
     for (width, height) in [(1, 1), (1, 50), (700, 3)] {
         RgbImage::from_pixel(width, height, image::Rgb([9, 200, 30])).save(scratch.file("p.png")).unwrap();
-        succeeded(&segment(&scratch.0, &["p.png", "--point", "0,0"]));
+        succeeded(&segment(&scratch.0, &["p.png", "--point", "0,0", "--overwrite"]));
         assert_eq!(mask(&scratch.file("p_mask.png")).dimensions(), (width, height));
     }
 }

@@ -134,7 +134,9 @@ fn no_pixel_has_two_objects_where_that_is_asked_for() {
     let scratch = Scratch::new("track-overlap");
     let frames = frames();
     let areas = |more: &[&str]| -> Vec<u64> {
-        let given = [&[frames.as_str(), "--point", "18,42", "--point", "2:60,60", "--out", "o"][..], more].concat();
+        let given =
+            [&[frames.as_str(), "--point", "18,42", "--point", "2:60,60", "--out", "o", "--overwrite"][..], more]
+                .concat();
         succeeded(&track(&scratch.0, &given));
         let mask = |id: u32| image::open(scratch.file(format!("o/02_mask_{id}.png"))).unwrap().into_luma8();
         let (one, two) = (mask(1), mask(2));
@@ -155,7 +157,7 @@ fn fake_ffmpeg(scratch: &Scratch, ends_well: bool) {
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in\n  -version) exit 0;;\n  -hide_banner*) echo '  Stream #0:0: Video: h264, yuv420p, 160x120, \
          12.50 fps, 12.5 tbr' >&2; exit 1;;\n  *image2pipe*) [ ! -e complaints ] || /bin/cat complaints >&2; /bin/cat clip.ppm; {end};;\n  *rawvideo*) for last; do :; done; echo \"$*\" \
-         > arguments; /bin/cat > \"$last\";;\nesac\n"
+         > arguments; /bin/cat > \"${{last#file:}}\";;\nesac\n"
     );
     let path = scratch.write("bin/ffmpeg", script);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -212,6 +214,125 @@ fn a_video_comes_from_ffmpeg_and_goes_to_it() {
     );
 }
 
+/// Its times are not its frames: some stay longer than others.
+#[test]
+fn every_frame_of_a_file_comes_once_whatever_its_rate() {
+    let scratch = Scratch::new("track-rates");
+    let model = golden("video");
+    for clip in ["variable.mp4", "animated.gif"] {
+        let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rates").join(clip);
+        let run = |frame: &str| {
+            let given = [
+                clip.to_str().unwrap(),
+                "--point",
+                "40,90",
+                "--format",
+                "coco-rle",
+                "--model",
+                model.to_str().unwrap(),
+            ];
+            command(&scratch.0, &[&given[..], &["--point", frame]].concat()).output().unwrap()
+        };
+        let numbers: Vec<_> =
+            lines(&succeeded(&run("2@11:260,90"))).iter().map(|l| l["frame"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (0..12).collect::<Vec<_>>(), "{clip:?}; ffmpeg must be on the PATH");
+        assert_says(&refused(&run("2@12:280,90"), 1), &["has 12 frames, and a prompt is on frame 12"]);
+    }
+    // A video on the standard input, and one whose name ffmpeg would take for a protocol.
+    let gif = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rates/animated.gif");
+    std::fs::copy(&gif, scratch.file("a:b.gif")).unwrap();
+    let given = ["--point", "40,90", "--format", "coco-rle", "--model", model.to_str().unwrap()];
+    let from = |clip: &str| command(&scratch.0, &[&[clip], &given[..]].concat());
+    let named = succeeded(&from("a:b.gif").output().unwrap());
+    let piped = succeeded(&from("-").stdin(std::fs::File::open(gif).unwrap()).output().unwrap());
+    assert_eq!((named.lines().count(), named == piped), (12, true));
+}
+
+#[test]
+fn frames_come_in_the_order_of_their_numbers() {
+    let scratch = Scratch::new("track-order");
+    std::fs::create_dir(scratch.file("frames")).unwrap();
+    let files: Vec<String> = (0..12).map(|i| format!("frames/{i}.png")).collect();
+    for (i, file) in files.iter().enumerate() {
+        std::fs::copy(golden(&format!("video/frames/{i:02}.png")), scratch.file(file)).unwrap();
+    }
+    scratch.write("frames/._0.png", "\0\x05\x16\x07");
+    // As a shell expands frames/*.png.
+    let mut expanded: Vec<&str> = files.iter().map(String::as_str).collect();
+    expanded.sort_unstable();
+    let reversed: Vec<&str> = files.iter().rev().map(String::as_str).collect();
+    let numbers: Vec<String> = (0..12).map(|i| i.to_string()).collect();
+    for (given, forward) in [(vec!["frames"], true), (vec!["frames/*"], true), (expanded, true), (reversed, false)] {
+        let said = succeeded(&track(&scratch.0, &[&given[..], &["--point", "18,42", "--format", "coco-rle"]].concat()));
+        let mut names: Vec<String> = lines(&said).iter().map(|l| l["name"].as_str().unwrap().to_owned()).collect();
+        if !forward {
+            names.reverse();
+        }
+        assert_eq!(names, numbers, "{given:?}");
+    }
+}
+
+#[test]
+fn what_came_before_a_broken_frame_stays() {
+    let scratch = Scratch::new("track-broken-frame");
+    std::fs::create_dir(scratch.file("frames")).unwrap();
+    for i in 0..6 {
+        std::fs::copy(golden(&format!("video/frames/{i:02}.png")), scratch.file(format!("frames/{i}.png"))).unwrap();
+    }
+    scratch.write("frames/4.png", "hello");
+    fake_ffmpeg(&scratch, true);
+    let given = ["frames", "--point", "18,42", "--format", "coco-rle", "--out", "o.jsonl", "--overlay"];
+    let output = through_ffmpeg(&scratch, &given);
+    assert_says(&refused(&output, 1), &["frames/4.png: neither JPEG nor PNG", "the 4 frames before it are done"]);
+    assert_eq!(scratch::text(&output.stdout), "o.jsonl\noverlay.mp4\n");
+    assert_eq!(lines(&std::fs::read_to_string(scratch.file("o.jsonl")).unwrap()).len(), 4);
+    assert_eq!(std::fs::metadata(scratch.file("overlay.mp4")).unwrap().len(), 4 * u64::from(SIZE.0 * SIZE.1 * 3));
+}
+
+#[test]
+fn a_file_that_the_run_did_not_make_is_never_replaced() {
+    let scratch = Scratch::new("track-kept");
+    std::fs::create_dir(scratch.file("o")).unwrap();
+    fake_ffmpeg(&scratch, true);
+    let frames = frames();
+    for (file, more) in [
+        ("o/01_mask_1.png", &["--out", "o"][..]),
+        ("o/overlay.mp4", &["--out", "o", "--overlay"]),
+        ("o/01.json", &["--out", "o", "--format", "coco-rle"]),
+        ("o/all.jsonl", &["--out", "o/all.jsonl", "--format", "coco-rle"]),
+    ] {
+        scratch.write(file, "drawn by somebody");
+        let said = refused(&through_ffmpeg(&scratch, &[&[frames.as_str(), "--point", "18,42"], more].concat()), 1);
+        assert_says(&said, &[file, "exists and stays as it is", "--overwrite"]);
+        assert_eq!(std::fs::read(scratch.file(file)).unwrap(), b"drawn by somebody");
+        std::fs::remove_dir_all(scratch.file("o")).unwrap();
+        std::fs::create_dir(scratch.file("o")).unwrap();
+    }
+    let null = ["--format", "coco-rle", "--out", "/dev/null"];
+    assert_eq!(
+        succeeded(&track(&scratch.0, &[&[frames.as_str(), "--point", "18,42"], &null[..]].concat())),
+        "/dev/null\n"
+    );
+}
+
+#[test]
+fn masks_with_nothing_inside_are_refused_before_the_first_frame() {
+    let scratch = Scratch::new("track-masks");
+    let frames = frames();
+    let write = |name: &str, level: u8| {
+        let inside = |x: u32, y: u32| u8::from((10..40).contains(&x) && (30..60).contains(&y));
+        let image = image::GrayImage::from_fn(160, 120, |x, y| image::Luma([level * inside(x, y)]));
+        image.save(scratch.file(name)).unwrap();
+    };
+    for (name, level) in [("empty.png", 0), ("1.png", 1), ("255.png", 255)] {
+        write(name, level);
+    }
+    let run = |mask: &str| track(&scratch.0, &[&frames, "--mask", mask, "--format", "coco-rle"]);
+    let said = refused(&run("2@3:empty.png"), 1);
+    assert_says(&said, &["empty.png: mask with nothing inside"]);
+    assert_eq!(succeeded(&run("1.png")), succeeded(&run("255.png")));
+}
+
 #[test]
 fn a_video_that_breaks_off_is_said() {
     let scratch = Scratch::new("track-broken-video");
@@ -250,7 +371,7 @@ fn what_cannot_be_meant_is_said() {
         (vec![&frames, "--mask", "small.png"], 1, vec!["small.png", "8x8", "160x120"]),
     ] {
         scratch.write("a.txt", "no video");
-        image::GrayImage::new(8, 8).save(scratch.file("small.png")).unwrap();
+        image::GrayImage::from_pixel(8, 8, image::Luma([255])).save(scratch.file("small.png")).unwrap();
         assert_says(&refused(&track(&scratch.0, &given), code), &says);
     }
 }

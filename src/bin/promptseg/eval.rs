@@ -254,9 +254,11 @@ fn read(path: &Path) -> Result<RgbImage, String> {
     decode_compressed(&content, "png").map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The truth: one object label a pixel.
+/// The truth: one object label a pixel, in a grey picture.
 fn labels(path: &Path) -> Result<GrayImage, String> {
-    image::open(path).map(|image| image.into_luma8()).map_err(|e| format!("{}: {e}", path.display()))
+    let image = read(path)?;
+    let labels = image.pixels().map(|pixel| pixel.0[0]).collect();
+    GrayImage::from_raw(image.width(), image.height(), labels).ok_or_else(|| format!("{}: no picture", path.display()))
 }
 
 /// None of nothing.

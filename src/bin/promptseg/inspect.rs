@@ -227,7 +227,7 @@ fn as_json(
     files: &[FileStatus],
     trials: &[Trial],
 ) -> Result<Value, Failure> {
-    let mut value = json!({ "path": arguments.path });
+    let mut value = json!({ "path": arguments.path.as_ref().map(|path| path.to_string_lossy()) });
     match model {
         Ok(info) => {
             value["name"] = json!(info.name);

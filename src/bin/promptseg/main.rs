@@ -5,6 +5,7 @@
 mod bench;
 mod build_engines;
 mod eval;
+mod files;
 mod inspect;
 mod options;
 mod segment;
@@ -22,7 +23,7 @@ use image::RgbImage;
 use options::ModelOptions;
 use promptseg::logging;
 use promptseg::model::{self, Model};
-use promptseg::pixels::{PixelError, decode_compressed, jpeg_is_whole};
+use promptseg::pixels::{MaskInput, PixelError, decode_compressed, decode_mask_file, jpeg_is_whole};
 
 /// A click or a box becomes a segmentation mask with an IoU score.
 #[derive(Parser)]
@@ -125,32 +126,65 @@ fn main() -> ExitCode {
 /// Bytes of the largest picture file that is read: uncompressed, at the most pixels that are accepted.
 const MAX_IMAGE_FILE: u64 = 512 << 20;
 
-/// A JPEG or PNG file. What is wrong with it is said with its name.
+/// The path that means the standard input.
+const STDIN: &str = "-";
+
+/// How a path is named in messages.
+fn display(path: &Path) -> String {
+    if path == Path::new(STDIN) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// A JPEG or PNG file, or the standard input for `-`. Errors name the file.
 fn read_image(path: &Path) -> Result<RgbImage, String> {
-    let failed = |reason: String| format!("{}: {reason}", path.display());
-    let file = File::open(path).map_err(|e| failed(e.to_string()))?;
-    let metadata = file.metadata().map_err(|e| failed(e.to_string()))?;
-    if metadata.is_dir() {
-        return Err(failed("a folder, expected a JPEG or PNG file".to_owned()));
+    let content = read_picture_file(path)?;
+    decode_compressed(&content, "file").map_err(|e| format!("{}: {}", display(path), in_words(e, &content)))
+}
+
+/// A mask file: which of its pixels are inside ([`decode_mask_file`]). Errors name the file.
+fn read_mask(path: &Path) -> Result<MaskInput, String> {
+    let content = read_picture_file(path)?;
+    decode_mask_file(&content).map_err(|e| format!("{}: {}", display(path), in_words(e, &content)))
+}
+
+fn in_words(error: PixelError, content: &[u8]) -> String {
+    match error {
+        PixelError::UnknownCompression { .. } if content.is_empty() => "the file is empty".to_owned(),
+        PixelError::UnknownCompression { start, .. } => {
+            format!("neither JPEG nor PNG (it starts with {start}); convert it first")
+        }
+        PixelError::Compressed { reason, .. } => format!("truncated or damaged: {reason}"),
+        other => other.to_string(),
     }
+}
+
+fn read_picture_file(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |reason: String| format!("{}: {reason}", display(path));
     let mut content = Vec::new();
-    if metadata.len() <= MAX_IMAGE_FILE {
-        file.take(MAX_IMAGE_FILE + 1).read_to_end(&mut content).map_err(|e| failed(e.to_string()))?;
+    let mut length = 0;
+    if path == Path::new(STDIN) {
+        std::io::stdin()
+            .lock()
+            .take(MAX_IMAGE_FILE + 1)
+            .read_to_end(&mut content)
+            .map_err(|e| failed(e.to_string()))?;
+    } else {
+        let file = File::open(path).map_err(|e| failed(e.to_string()))?;
+        let metadata = file.metadata().map_err(|e| failed(e.to_string()))?;
+        if metadata.is_dir() {
+            return Err(failed("a folder, expected a JPEG or PNG file".to_owned()));
+        }
+        length = metadata.len();
+        if length <= MAX_IMAGE_FILE {
+            file.take(MAX_IMAGE_FILE + 1).read_to_end(&mut content).map_err(|e| failed(e.to_string()))?;
+        }
     }
-    if metadata.len().max(content.len() as u64) > MAX_IMAGE_FILE {
+    if length.max(content.len() as u64) > MAX_IMAGE_FILE {
         return Err(failed(format!("more than {} MB, which no picture has that is accepted", MAX_IMAGE_FILE >> 20)));
     }
     if content.starts_with(&[0xff, 0xd8]) && !jpeg_is_whole(&content) {
         return Err(failed("truncated or damaged: a JPEG file without an end".to_owned()));
     }
-    decode_compressed(&content, "file").map_err(|e| match e {
-        PixelError::UnknownCompression { .. } if content.is_empty() => failed("the file is empty".to_owned()),
-        PixelError::UnknownCompression { start, .. } => {
-            failed(format!("neither JPEG nor PNG (it starts with {start}); convert it first"))
-        }
-        PixelError::Compressed { reason, .. } => failed(format!("truncated or damaged: {reason}")),
-        other => failed(other.to_string()),
-    })
+    Ok(content)
 }
 
 /// For JSON: without the digits that a float has only when it is made a double.

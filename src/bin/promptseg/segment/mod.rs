@@ -11,7 +11,7 @@ use promptseg::model::{Candidate, Candidates, DecodeOptions, DecodeTimings, Deco
 use promptseg::prompt::Prompt;
 use promptseg::segmenter::Segmenter;
 
-use super::{Failure, read_image, terminal};
+use super::{Failure, display, read_image, terminal};
 use output::{Format, Output};
 use prompts::Prompts;
 
@@ -37,7 +37,7 @@ Exit codes: 0 done, 1 something failed (the other pictures are done), 2 wrong us
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// JPEG or PNG files, folders of them, or patterns in quotes.
+    /// JPEG or PNG files, folders of them, patterns in quotes, or - for the standard input.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     #[command(flatten)]
@@ -54,6 +54,9 @@ pub struct Arguments {
     /// A folder; a file with the format's extension; or - for the standard output.
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
+    /// Replace files that are there; without it they stay as they are. Files that were given are never replaced.
+    #[arg(long)]
+    overwrite: bool,
     #[command(flatten)]
     model: super::ModelArguments,
 }
@@ -85,7 +88,7 @@ pub struct Origin {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let prompts = Prompts::read(&arguments.prompts)?;
     let pictures = pictures::find(&arguments.images)?;
-    let output = Output::plan(arguments, &pictures, prompts.objects())?;
+    let mut output = Output::plan(arguments, &pictures, prompts.objects())?;
     let wheel = terminal::spinner("loading the model");
     let model = arguments.model.open(false)?;
     wheel.finish_and_clear();
@@ -101,8 +104,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut failed = 0;
     for (i, path) in pictures.iter().enumerate() {
-        let written = answer(&mut segmenter, path, &prompts, &options)
-            .and_then(|answer| output.write(i, path, &answer, &origin).map_err(|e| format!("{}: {e}", path.display())));
+        let failed_here = |e: String| format!("{}: {e}", display(path));
+        let written = output
+            .check(i)
+            .map_err(failed_here)
+            .and_then(|()| answer(&mut segmenter, path, &prompts, &options))
+            .and_then(|answer| output.write(i, path, &answer, &origin).map_err(failed_here));
         match written {
             Ok(lines) => aside(&mut || lines.iter().for_each(terminal::print)),
             Err(reason) => {
@@ -117,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    output.finish()?;
+    output.finish();
     match failed {
         0 => Ok(()),
         _ if pictures.len() == 1 => Err(Failure::Said),
@@ -132,7 +139,7 @@ fn answer(
     options: &DecodeOptions,
 ) -> Result<Answer, String> {
     let image = read_image(path)?;
-    let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", display(path));
     let side = segmenter.info().low_res_size;
     let embedding = segmenter.set_image(&image).map_err(|e| failed(&e))?;
     let encode = embedding.timings;

@@ -1,6 +1,6 @@
 //! Masks leave: PNG, numpy, COCO's run lengths, polygons, JSON.
 
-use std::cell::RefCell;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use promptseg::model::{Candidate, Decoded};
@@ -8,6 +8,7 @@ use promptseg::pixels::{Mask, OverlayObject, coco_counts, coco_string, contours,
 use serde_json::{Value, json};
 
 use super::{Answer, Arguments, Origin, pictures};
+use crate::files::{Lines, Target, Writer, make_folder, named};
 use crate::{Failure, short, terminal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -39,34 +40,6 @@ impl Format {
     }
 }
 
-pub enum Target {
-    Folder(PathBuf),
-    File(PathBuf),
-    Stdout,
-}
-
-/// Files that were given, which are never written over.
-pub struct Given(Vec<PathBuf>);
-
-impl Given {
-    pub fn of<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Self {
-        Given(files.into_iter().filter_map(|file| file.canonicalize().ok()).collect())
-    }
-
-    pub fn check(&self, file: &Path) -> Result<(), String> {
-        match file.canonicalize().is_ok_and(|file| self.0.contains(&file)) {
-            true => Err(format!("{} was given and stays as it is; give another --out", file.display())),
-            false => Ok(()),
-        }
-    }
-
-    /// Writes a file that was not given.
-    pub fn save(&self, file: &Path, content: &[u8]) -> Result<(), String> {
-        self.check(file)?;
-        std::fs::write(file, content).map_err(|e| format!("cannot write {}: {e}", file.display()))
-    }
-}
-
 /// What goes where.
 pub struct Output {
     format: Format,
@@ -75,16 +48,19 @@ pub struct Output {
     /// Folder of the overlays.
     overlay: Option<PathBuf>,
     /// Of the answers, one a picture; empty where no file is named after a picture.
-    names: Vec<String>,
-    given: Given,
-    /// The text of a single file, which is written whole or not at all.
-    text: RefCell<String>,
+    names: Vec<OsString>,
+    /// Number of objects in each picture.
+    objects: usize,
+    writer: Writer,
+    /// The single file of all pictures.
+    lines: Lines,
 }
 
 impl Output {
     pub fn plan(arguments: &Arguments, pictures: &[PathBuf], objects: usize) -> Result<Output, Failure> {
         let format = arguments.format;
-        let target = target(format.extensions(), format.is_text(), arguments.out.as_deref()).map_err(Failure::Usage)?;
+        let out = arguments.out.as_deref();
+        let target = Target::of(format.extensions(), format.is_text(), out).map_err(Failure::Usage)?;
         let alone = match format {
             Format::Png => pictures.len() == 1 && objects == 1 && !arguments.all,
             Format::Npy => pictures.len() == 1,
@@ -94,15 +70,12 @@ impl Output {
             let one = if format == Format::Png { "one mask of one picture" } else { "the masks of one picture" };
             return Err(Failure::Usage(format!("a single file holds {one}; give --out a folder")));
         }
-        let folder = match &target {
-            Target::Folder(folder) => folder.clone(),
-            Target::File(file) => file.parent().map_or_else(PathBuf::new, Path::to_owned),
-            Target::Stdout => PathBuf::new(),
-        };
-        let writes = arguments.overlay || !matches!(target, Target::Stdout);
-        if writes && !folder.as_os_str().is_empty() {
-            std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let folder = target.folder();
+        let writer = Writer::new(pictures.iter().chain(&arguments.prompts.mask), arguments.overwrite);
+        if let Target::File(file) = &target {
+            writer.check(file)?;
         }
+        make_folder(&folder)?;
         let named = arguments.overlay || matches!(target, Target::Folder(_));
         Ok(Output {
             format,
@@ -110,13 +83,45 @@ impl Output {
             target,
             overlay: arguments.overlay.then_some(folder),
             names: if named { pictures::names(pictures)? } else { Vec::new() },
-            given: Given::of(pictures.iter().chain(&arguments.prompts.mask)),
-            text: RefCell::default(),
+            objects,
+            writer,
+            lines: Lines::default(),
         })
     }
 
+    /// Refuses a picture whose files may not be written, before it is segmented. What `--all` writes is known only then.
+    pub fn check(&self, index: usize) -> Result<(), String> {
+        let mut files = Vec::new();
+        if let Target::Folder(folder) = &self.target {
+            let suffixes = match self.format {
+                Format::Png if self.all => Vec::new(),
+                Format::Png => (1..=self.objects).map(|object| format!("{}.png", self.mask_suffix(object))).collect(),
+                Format::Npy => vec!["_mask.npy".to_owned()],
+                _ => vec![".json".to_owned()],
+            };
+            files.extend(suffixes.iter().map(|suffix| named(folder, &self.names[index], suffix)));
+        }
+        files.extend(self.overlay_file(index));
+        files.iter().try_for_each(|file| self.writer.check(file))
+    }
+
+    fn overlay_file(&self, index: usize) -> Option<PathBuf> {
+        self.overlay.as_ref().map(|folder| named(folder, &self.names[index], "_overlay.png"))
+    }
+
+    /// `_mask` of the only object, `_mask_2` of the second of several.
+    fn mask_suffix(&self, object: usize) -> String {
+        if self.objects > 1 { format!("_mask_{object}") } else { "_mask".to_owned() }
+    }
+
     /// Writes the answer to picture number `index`; what to tell the user comes back, a line a file.
-    pub fn write(&self, index: usize, path: &Path, answer: &Answer, origin: &Origin) -> Result<Vec<String>, String> {
+    pub fn write(
+        &mut self,
+        index: usize,
+        path: &Path,
+        answer: &Answer,
+        origin: &Origin,
+    ) -> Result<Vec<String>, String> {
         let mut said = Vec::new();
         match self.format {
             Format::Png => self.write_png(index, answer, &mut said)?,
@@ -128,14 +133,13 @@ impl Output {
                 let line = format!("{}\n", self.line(path, answer, origin));
                 match &self.target {
                     Target::Stdout => terminal::write(line.as_bytes()),
-                    Target::File(_) => self.text.borrow_mut().push_str(&line),
+                    Target::File(file) => self.lines.push(file, &self.writer, &line)?,
                     Target::Folder(_) => self.write_bytes(index, ".json", line.as_bytes(), &mut said)?,
                 }
             }
         }
-        if let Some(folder) = &self.overlay {
-            let file = folder.join(format!("{}_overlay.png", self.names[index]));
-            self.given.save(&file, &png(&overlay(answer).into())?)?;
+        if let Some(file) = self.overlay_file(index) {
+            self.writer.save(&file, &png(&overlay(answer).into())?)?;
             if !matches!(self.target, Target::Stdout) {
                 said.push(file.display().to_string());
             }
@@ -143,26 +147,17 @@ impl Output {
         Ok(said)
     }
 
-    /// The single file of all pictures.
-    pub fn finish(&self) -> Result<(), String> {
-        let text = self.text.borrow();
-        match &self.target {
-            Target::File(file) if self.format.is_text() && !text.is_empty() => {
-                self.given.save(file, text.as_bytes())?;
-                terminal::print(file.display());
-                Ok(())
-            }
-            _ => Ok(()),
+    /// Names the single file of all pictures.
+    pub fn finish(&self) {
+        if let (Target::File(file), false) = (&self.target, self.lines.is_empty()) {
+            terminal::print(file.display());
         }
     }
 
     fn write_png(&self, index: usize, answer: &Answer, said: &mut Vec<String>) -> Result<(), String> {
         for (object, decoded) in answer.objects.iter().enumerate() {
             for candidate in Answer::candidates(decoded) {
-                let mut suffix = "_mask".to_owned();
-                if answer.objects.len() > 1 {
-                    suffix.push_str(&format!("_{}", object + 1));
-                }
+                let mut suffix = self.mask_suffix(object + 1);
                 if self.all {
                     suffix.push_str(&format!("_c{}", candidate.index));
                 }
@@ -186,9 +181,9 @@ impl Output {
                 return Ok(());
             }
             Target::File(file) => file.clone(),
-            Target::Folder(folder) => folder.join(format!("{}{suffix}", self.names[index])),
+            Target::Folder(folder) => named(folder, &self.names[index], suffix),
         };
-        self.given.save(&file, content)?;
+        self.writer.save(&file, content)?;
         said.push(file.display().to_string());
         Ok(())
     }
@@ -202,7 +197,7 @@ impl Output {
             }
         }
         let mut line = json!({
-            "image": path,
+            "image": path.to_string_lossy(),
             "size": [answer.image.height(), answer.image.width()],
             "masks": masks,
         });
@@ -247,27 +242,6 @@ impl Output {
             value["object_score"] = json!(decoded.object_score.map(short));
         }
         value
-    }
-}
-
-/// Where a format goes whose files have one of these extensions; text goes to the standard output by itself.
-pub fn target(known: &[&str], is_text: bool, out: Option<&Path>) -> Result<Target, String> {
-    let Some(out) = out else {
-        return Ok(if is_text { Target::Stdout } else { Target::Folder(PathBuf::new()) });
-    };
-    if out.as_os_str() == "-" {
-        return Ok(Target::Stdout);
-    }
-    let slash = out.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
-    match out.extension() {
-        Some(extension) if !slash && !out.is_dir() && !known.is_empty() => {
-            if known.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
-                return Ok(Target::File(out.to_owned()));
-            }
-            let list = known.iter().map(|e| format!(".{e}")).collect::<Vec<_>>().join(" or ");
-            Err(format!("--out {}: this format goes into a {list} file, or a folder with / at its end", out.display()))
-        }
-        _ => Ok(Target::Folder(out.to_owned())),
     }
 }
 

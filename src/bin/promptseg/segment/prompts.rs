@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use promptseg::pixels::{Geometry, MaskInput};
 use promptseg::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
 
-use crate::{Failure, read_image};
+use crate::{Failure, read_mask};
 
 #[derive(clap::Args)]
 pub struct PromptArguments {
@@ -15,7 +15,7 @@ pub struct PromptArguments {
     /// The object is in this box: two corners. Several boxes are several objects.
     #[arg(long = "box", value_name = "X0,Y0,X1,Y1", allow_hyphen_values = true)]
     bbox: Vec<BoxPrompt>,
-    /// The object is about here: a picture of the image's size, white inside and black outside.
+    /// The object is about here: a picture of the image's size, black outside and one other colour inside.
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
     /// Every --point is an object of its own.
@@ -34,11 +34,7 @@ impl Prompts {
     pub fn read(arguments: &PromptArguments) -> Result<Prompts, Failure> {
         let objects = objects(arguments).map_err(Failure::Usage)?;
         let mask = match &arguments.mask {
-            Some(path) => {
-                let image = read_image(path)?;
-                let data = image.pixels().map(|p| if p.0.iter().any(|v| *v > 127) { 255 } else { 0 }).collect();
-                Some(MaskInput::Binary { width: image.width(), height: image.height(), data })
-            }
+            Some(path) => Some(read_mask(path)?),
             None => None,
         };
         Ok(Prompts { objects, mask })

@@ -1,5 +1,6 @@
 //! The frames of a clip, one after the other: pictures of a folder, or a video through ffmpeg.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -8,7 +9,7 @@ use std::thread::JoinHandle;
 use image::RgbImage;
 
 use crate::segment::pictures;
-use crate::{Failure, read_image};
+use crate::{Failure, STDIN, display, read_image};
 
 /// Rate of what has none: pictures.
 const PICTURES_A_SECOND: f64 = 25.0;
@@ -17,23 +18,25 @@ const MAX_SIDE: u32 = 16384;
 
 /// What is tracked in.
 pub enum Clip {
-    /// In the order of their names, with what their answers are called.
-    Pictures {
-        list: Vec<PathBuf>,
-        names: Vec<String>,
-    },
+    /// In the order of the numbers in their names, with what their answers are called.
+    Pictures { list: Vec<PathBuf>, names: Vec<OsString> },
+    /// A file, or the standard input for `-`.
     Video(PathBuf),
 }
 
 impl Clip {
     pub fn find(given: &[PathBuf]) -> Result<Self, Failure> {
         if let [path] = given
-            && path.is_file()
+            && (path == Path::new(STDIN) || path.is_file())
             && path.extension().and_then(|e| e.to_str()).is_none_or(|e| !pictures::is_picture(e))
         {
             return Ok(Clip::Video(path.clone()));
         }
-        let list = pictures::find(given)?;
+        let mut list = pictures::find(given)?;
+        if list.is_sorted() {
+            // A shell expands frames/* in the order of characters, 10.jpg before 2.jpg. Any other order is meant.
+            list.sort_by(|a, b| pictures::by_number(a, b));
+        }
         let names = pictures::names(&list)?;
         Ok(Clip::Pictures { list, names })
     }
@@ -58,17 +61,18 @@ impl Clip {
     pub fn rate(&self) -> f64 {
         match self {
             Clip::Pictures { .. } => PICTURES_A_SECOND,
+            Clip::Video(path) if path == Path::new(STDIN) => PICTURES_A_SECOND,
             Clip::Video(path) => rate_of(path).unwrap_or(PICTURES_A_SECOND),
         }
     }
 
     /// What answers on a frame are called.
-    pub fn name(&self, frame: usize) -> String {
+    pub fn name(&self, frame: usize) -> OsString {
         let named = match self {
             Clip::Pictures { names, .. } => names.get(frame).cloned(),
             Clip::Video(_) => None,
         };
-        named.unwrap_or_else(|| format!("{frame:06}"))
+        named.unwrap_or_else(|| format!("{frame:06}").into())
     }
 
     /// The frames in order, from the first; against time the pictures from `last` back.
@@ -120,14 +124,18 @@ pub struct Video {
 
 impl Video {
     fn open(path: &Path) -> Result<Self, String> {
+        let from_stdin = path == Path::new(STDIN);
         let mut command = Command::new("ffmpeg");
-        command.args(["-v", "error", "-nostdin", "-i"]).arg(path).args(["-f", "image2pipe", "-c:v", "ppm", "-"]);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn();
+        command.args(["-v", "error", "-nostdin", "-i"]).arg(if from_stdin { "pipe:0".into() } else { file_url(path) });
+        // Each frame of the file once: without times of their own, ffmpeg doubles and drops frames to reach a constant rate.
+        command.args(["-vf", "settb=1/25,setpts=N", "-r", "25", "-f", "image2pipe", "-c:v", "ppm", "-"]);
+        command.stdin(if from_stdin { Stdio::inherit() } else { Stdio::null() });
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.map_err(|e| {
             format!(
                 "{}: not a picture or a folder of them, so a video, which ffmpeg reads; it does not start: {e}. Install \
                  ffmpeg, or give a folder of pictures",
-                path.display()
+                display(path)
             )
         })?;
         let out = child.stdout.take().ok_or("ffmpeg has no output")?;
@@ -146,7 +154,7 @@ impl Video {
             }
             Ok(None) => self.end().map(|()| None),
             Err(reason) => {
-                let reason = format!("{}: {reason}", self.path.display());
+                let reason = format!("{}: {reason}", display(&self.path));
                 // Where more is to come, ffmpeg did not end, and waits for somebody who takes it.
                 let goes_on = self.out.fill_buf().is_ok_and(|more| !more.is_empty());
                 Err(if goes_on { reason } else { self.end().err().unwrap_or(reason) })
@@ -163,9 +171,9 @@ impl Video {
         match status.success() && self.number > 0 {
             true => Ok(()),
             false if self.number > 0 => {
-                Err(format!("{}: ffmpeg ends after {} frames: {said}", self.path.display(), self.number))
+                Err(format!("{}: ffmpeg ends after {} frames: {said}", display(&self.path), self.number))
             }
-            false => Err(format!("{}: neither pictures nor a video that ffmpeg reads: {said}", self.path.display())),
+            false => Err(format!("{}: neither pictures nor a video that ffmpeg reads: {said}", display(&self.path))),
         }
     }
 }
@@ -176,6 +184,13 @@ impl Drop for Video {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A path as ffmpeg takes it: without `file:` a name with a colon is a protocol, and one that begins with a dash an option.
+pub fn file_url(path: &Path) -> OsString {
+    let mut url = OsString::from("file:");
+    url.push(path);
+    url
 }
 
 /// One binary PPM picture of 8 bits (<https://netpbm.sourceforge.net/doc/ppm.html>); none at the end.
@@ -209,7 +224,11 @@ fn read_ppm(from: &mut impl Read) -> Result<Option<RgbImage>, String> {
 
 /// From what ffmpeg says of a file: `..., 29.97 fps, ...`.
 fn rate_of(path: &Path) -> Option<f64> {
-    let said = Command::new("ffmpeg").args(["-hide_banner", "-nostdin", "-i"]).arg(path).stdin(Stdio::null()).output();
+    let said = Command::new("ffmpeg")
+        .args(["-hide_banner", "-nostdin", "-i"])
+        .arg(file_url(path))
+        .stdin(Stdio::null())
+        .output();
     let said = String::from_utf8_lossy(&said.ok()?.stderr).into_owned();
     let before = said.split(" fps").next().filter(|before| before.len() < said.len())?;
     before.rsplit([' ', ',']).next()?.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0)

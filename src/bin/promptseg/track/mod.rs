@@ -7,14 +7,13 @@ mod prompts;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use image::RgbImage;
 use promptseg::model::network::{MAX_CONDITIONING, MemorySpec, Network};
-use promptseg::model::{Embedding, Model};
-use promptseg::pixels::SquareMask;
+use promptseg::model::{Embedding, ImageEncoder, Model};
+use promptseg::pixels::{MaskInput, SquareMask};
 use promptseg::prompt::Prompt;
 use promptseg::video::{Direction, Limits, Position, Track, TrackedMask, separate};
 
-use super::{Failure, read_image, terminal};
+use super::{Failure, read_mask, terminal};
 use clip::Clip;
 use output::{Format, Output, Seen};
 use prompts::{Prompts, Said};
@@ -42,7 +41,8 @@ Exit codes: 0 done, 1 something failed, 2 wrong usage.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A video, or a folder of JPEG or PNG files in the order of their names, or files, or patterns in quotes.
+    /// A video, or a folder of JPEG or PNG files in the order of the numbers in their names, or files, or patterns in quotes;
+    /// or - for a video on the standard input.
     #[arg(required = true, value_name = "VIDEO_OR_FOLDER")]
     clip: Vec<PathBuf>,
     #[command(flatten)]
@@ -59,6 +59,9 @@ pub struct Arguments {
     /// A folder; for coco-rle also a .json or .jsonl file, or - for the standard output.
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
+    /// Replace files that are there; without it they stay as they are. Files that were given are never replaced.
+    #[arg(long)]
+    overwrite: bool,
     /// Earlier frames that each frame is looked at with, beside those with prompts; fewer are quicker and lose more.
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=6))]
     memories: u8,
@@ -78,6 +81,8 @@ pub struct Arguments {
 /// The objects so far.
 struct Tracker<'a> {
     arguments: &'a Arguments,
+    prompts: &'a Prompts,
+    clip: &'a Clip,
     spec: MemorySpec,
     limits: Limits,
     tracks: BTreeMap<u32, Track>,
@@ -85,6 +90,9 @@ struct Tracker<'a> {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let prompts = Prompts::read(&arguments.prompts)?;
+    for file in arguments.prompts.files() {
+        read_mask(file)?;
+    }
     let clip = Clip::find(&arguments.clip)?;
     if let Some(frames) = clip.len().filter(|frames| prompts.last() >= *frames) {
         let last = prompts.last();
@@ -113,35 +121,22 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         length: clip.len(),
         ..Limits::default()
     };
-    let mut tracker = Tracker { arguments, spec: network.spec(), limits, tracks: BTreeMap::new() };
+    let mut tracker =
+        Tracker { arguments, prompts: &prompts, clip: &clip, spec: network.spec(), limits, tracks: BTreeMap::new() };
     let starts_at = if arguments.reverse { prompts.last() } else { prompts.first() };
     let total = clip.len().map(|all| if arguments.reverse { starts_at + 1 } else { all });
     let bar = terminal::progress_or_count(total, "frames");
-    let mut reached = None;
-    for (position, frame) in frames.enumerate() {
-        let (number, image) = frame?;
-        reached = Some(number);
-        bar.inc(1);
-        let has_prompt = prompts.on(number).next().is_some();
-        if tracker.tracks.is_empty() && !has_prompt {
-            // Nobody knows an object yet.
-            output.write(number, &image, &[])?;
-            continue;
-        }
-        let failed = |e: &dyn std::fmt::Display| format!("frame {number} ({}): {e}", clip.name(number));
-        let embedding = encoder.encode(&image).map_err(|e| failed(&e))?;
-        let said: BTreeMap<u32, &Said> = prompts.on(number).collect();
-        let seen = tracker.frame(network, position as Position, &embedding, &said).map_err(|e| failed(&e))?;
-        let complaints = output.write(number, &image, &seen)?;
-        bar.suspend(|| complaints.iter().for_each(terminal::warn));
-    }
+    let followed = tracker.follow(frames, &mut encoder, network, &mut output, &bar);
     bar.finish_and_clear();
+    // What there is stays, whatever ended it.
+    let finished = output.finish(prompts.objects().len());
+    let reached = followed?;
+    finished?;
     if reached.is_none_or(|reached| !arguments.reverse && reached < prompts.last()) {
         let frames = reached.map_or(0, |reached| reached + 1);
         let (last, name) = (prompts.last(), clip_name(&arguments.clip));
         return Err(Failure::Failed(format!("{name} has {frames} frames, and a prompt is on frame {last}").into()));
     }
-    output.finish(prompts.objects().len())?;
     Ok(())
 }
 
@@ -150,6 +145,44 @@ fn clip_name(given: &[PathBuf]) -> String {
 }
 
 impl Tracker<'_> {
+    /// Goes through the frames; returns the number of the last one.
+    ///
+    /// # Errors
+    /// The first frame that cannot be read, followed or written. What was written of the frames before it stays.
+    fn follow(
+        &mut self,
+        frames: clip::Frames,
+        encoder: &mut ImageEncoder,
+        network: &mut dyn Network,
+        output: &mut Output,
+        bar: &indicatif::ProgressBar,
+    ) -> Result<Option<usize>, String> {
+        let mut reached = None;
+        for (position, frame) in frames.enumerate() {
+            let before = |e: String| match position {
+                0 => e,
+                1 => format!("{e}; the frame before it is done"),
+                n => format!("{e}; the {n} frames before it are done"),
+            };
+            let (number, image) = frame.map_err(before)?;
+            reached = Some(number);
+            bar.inc(1);
+            let failed = |e: &dyn std::fmt::Display| {
+                before(format!("frame {number} ({}): {e}", self.clip.name(number).display()))
+            };
+            let mut seen = Vec::new();
+            // Before the first prompt nobody knows an object.
+            if !self.tracks.is_empty() || self.prompts.on(number).next().is_some() {
+                let embedding = encoder.encode(&image).map_err(|e| failed(&e))?;
+                let said: BTreeMap<u32, &Said> = self.prompts.on(number).collect();
+                seen = self.frame(network, position as Position, &embedding, &said).map_err(|e| failed(&e))?;
+            }
+            let complaints = output.write(number, &image, &seen).map_err(before)?;
+            bar.suspend(|| complaints.iter().for_each(terminal::warn));
+        }
+        Ok(reached)
+    }
+
     /// All objects on a frame.
     fn frame(
         &mut self,
@@ -197,13 +230,17 @@ impl Tracker<'_> {
 
 /// A mask file in the encoder's square.
 fn square(file: &Path, (width, height): (u32, u32), side: usize) -> Result<SquareMask, String> {
-    let image: RgbImage = read_image(file)?;
-    if image.dimensions() != (width, height) {
-        let (w, h) = image.dimensions();
-        let file = file.display();
-        return Err(format!("{file}: a mask of {w}x{h} pixels for frames of {width}x{height}; they must be alike"));
+    let failed = |reason: String| format!("{}: {reason}", file.display());
+    let MaskInput::Binary { width: w, height: h, data } = read_mask(file)? else {
+        return Err(failed("logits, expected a picture".to_owned()));
+    };
+    if (w, h) != (width, height) {
+        return Err(failed(format!("a mask of {w}x{h} pixels for frames of {width}x{height}; they must be alike")));
     }
-    let inside: Vec<u8> = image.pixels().map(|p| u8::from(p.0.iter().any(|v| *v > 127))).collect();
-    SquareMask::from_image(&inside, (width as usize, height as usize), side)
-        .ok_or_else(|| format!("{}: a mask without pixels", file.display()))
+    let mask = SquareMask::from_image(&data, (width as usize, height as usize), side);
+    let mask = mask.ok_or_else(|| failed("a mask without pixels".to_owned()))?;
+    match mask.is_empty() {
+        true => Err(failed(format!("too small: nothing of the mask is left at the model's {side}x{side} pixels"))),
+        false => Ok(mask),
+    }
 }

@@ -1,5 +1,6 @@
 //! What is written of each frame: masks, lines of JSON, overlays.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,8 +11,9 @@ use promptseg::prompt::Prompt;
 use serde_json::json;
 
 use super::Arguments;
-use super::clip::Clip;
-use crate::segment::output::{Given, Target, mask_png, png, rle, target};
+use super::clip::{Clip, file_url};
+use crate::files::{Lines, Target, Writer, make_folder, named};
+use crate::segment::output::{mask_png, png, rle};
 use crate::{Failure, short, terminal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -47,9 +49,9 @@ pub struct Output<'a> {
     clip: &'a Clip,
     format: Format,
     target: Target,
-    given: Given,
-    /// Of the only file.
-    text: String,
+    writer: Writer,
+    /// The only file.
+    lines: Lines,
     overlay: Option<Overlay>,
     upscaler: LastUpscaler,
     frames: usize,
@@ -62,40 +64,38 @@ impl<'a> Output<'a> {
             Format::CocoRle => (Format::CocoRle, &["json", "jsonl"]),
         };
         let text = format == Format::CocoRle;
-        let target = target(extensions, text, arguments.out.as_deref()).map_err(Failure::Usage)?;
-        if !text && matches!(target, Target::Stdout) {
+        let target = Target::of(extensions, text, arguments.out.as_deref()).map_err(Failure::Usage)?;
+        if !text && !matches!(target, Target::Folder(_)) {
             return Err(Failure::Usage(
-                "many masks do not go into the standard output; give --out a folder".to_owned(),
+                "many masks do not go into one file or the standard output; give --out a folder".to_owned(),
             ));
         }
-        let folder = match &target {
-            Target::Folder(folder) => folder.clone(),
-            Target::File(file) => file.parent().map_or_else(PathBuf::new, Path::to_owned),
-            Target::Stdout => PathBuf::new(),
-        };
-        if !folder.as_os_str().is_empty() {
-            std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let writer = Writer::new(clip.files().iter().chain(arguments.prompts.files()), arguments.overwrite);
+        if let Target::File(file) = &target {
+            writer.check(file)?;
         }
+        let folder = target.folder();
+        make_folder(&folder)?;
         let has_ffmpeg = || {
             let mut asked = Command::new("ffmpeg");
             asked.arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             asked.status().is_ok_and(|status| status.success())
         };
-        let given = Given::of(clip.files().iter().chain(arguments.prompts.files()));
         let video = folder.join("overlay.mp4");
-        if arguments.overlay {
+        let has_ffmpeg = arguments.overlay && has_ffmpeg();
+        if has_ffmpeg {
             // ffmpeg asks nobody.
-            given.check(&video)?;
+            writer.check(&video)?;
         }
-        let overlay = arguments.overlay.then(|| match has_ffmpeg() {
+        let overlay = arguments.overlay.then(|| match has_ffmpeg {
             true => Overlay::Video { file: video, rate: clip.rate(), running: None },
             false => {
                 terminal::note("no ffmpeg, so that overlays are pictures");
                 Overlay::Pictures(folder)
             }
         });
-        let (text, upscaler) = Default::default();
-        Ok(Output { clip, format, target, given, text, overlay, upscaler, frames: 0 })
+        let (lines, upscaler) = Default::default();
+        Ok(Output { clip, format, target, writer, lines, overlay, upscaler, frames: 0 })
     }
 
     /// Writes one frame; complaints come back.
@@ -107,16 +107,16 @@ impl<'a> Output<'a> {
             Format::Png => {
                 let Target::Folder(folder) = &self.target else { return Err("--out is not a folder".to_owned()) };
                 for (seen, mask) in seen.iter().zip(&masks) {
-                    let file = folder.join(format!("{name}_mask_{}.png", seen.id));
-                    self.given.save(&file, &mask_png(mask)?)?;
+                    let file = named(folder, &name, &format!("_mask_{}.png", seen.id));
+                    self.writer.save(&file, &mask_png(mask)?)?;
                 }
             }
             Format::CocoRle => {
                 let line = format!("{}\n", line(number, &name, image, seen, &masks));
                 match &self.target {
                     Target::Stdout => terminal::write(line.as_bytes()),
-                    Target::File(_) => self.text.push_str(&line),
-                    Target::Folder(folder) => self.given.save(&folder.join(format!("{name}.json")), line.as_bytes())?,
+                    Target::File(file) => self.lines.push(file, &self.writer, &line)?,
+                    Target::Folder(folder) => self.writer.save(&named(folder, &name, ".json"), line.as_bytes())?,
                 }
             }
         }
@@ -133,11 +133,11 @@ impl<'a> Output<'a> {
         self.upscaler.get(side, &geometry).mask(low_res, 0.0, 1.0)
     }
 
-    fn show(&mut self, name: &str, drawn: &RgbImage, said: &mut Vec<String>) -> Result<(), String> {
+    fn show(&mut self, name: &OsStr, drawn: &RgbImage, said: &mut Vec<String>) -> Result<(), String> {
         match &mut self.overlay {
             Some(Overlay::Pictures(folder)) => {
-                let file = folder.join(format!("{name}_overlay.png"));
-                self.given.save(&file, &png(&drawn.clone().into())?)
+                let file = named(folder, name, "_overlay.png");
+                self.writer.save(&file, &png(&drawn.clone().into())?)
             }
             Some(Overlay::Video { file, rate, running }) => {
                 let (child, size) = match running {
@@ -147,6 +147,7 @@ impl<'a> Output<'a> {
                 if drawn.dimensions() != *size {
                     // One size for all of a video.
                     let ((w, h), (width, height)) = (drawn.dimensions(), *size);
+                    let name = name.display();
                     said.push(format!("{name}: {w}x{h}, not in the overlay's video of {width}x{height}"));
                     return Ok(());
                 }
@@ -159,11 +160,10 @@ impl<'a> Output<'a> {
 
     /// Ends what is open, and says where everything is.
     pub fn finish(&mut self, objects: usize) -> Result<(), String> {
-        if let Target::File(file) = &self.target {
-            self.given.save(file, self.text.as_bytes())?;
+        if let (Target::File(file), false) = (&self.target, self.lines.is_empty()) {
             terminal::print(file.display());
         }
-        if let Target::Folder(folder) = &self.target {
+        if let (Target::Folder(folder), 1..) = (&self.target, self.frames) {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             terminal::note(format!("{objects} objects on {} frames in {}", self.frames, folder.display()));
         }
@@ -187,11 +187,11 @@ fn start_video(file: &Path, rate: f64, (width, height): (u32, u32)) -> Result<Ch
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", &size, "-r", &rate, "-i", "-"]);
     // Players want even sides and this kind of colours.
-    command.args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]).arg(file);
+    command.args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]).arg(file_url(file));
     command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().map_err(|e| format!("ffmpeg does not start: {e}"))
 }
 
-fn line(number: usize, name: &str, image: &RgbImage, seen: &[Seen], masks: &[Mask]) -> serde_json::Value {
+fn line(number: usize, name: &OsStr, image: &RgbImage, seen: &[Seen], masks: &[Mask]) -> serde_json::Value {
     let one = |(seen, mask): (&Seen, &Mask)| {
         json!({
             "object": seen.id,
@@ -203,7 +203,7 @@ fn line(number: usize, name: &str, image: &RgbImage, seen: &[Seen], masks: &[Mas
         })
     };
     let masks: Vec<_> = seen.iter().zip(masks).map(one).collect();
-    json!({ "frame": number, "name": name, "size": [image.height(), image.width()], "masks": masks })
+    json!({ "frame": number, "name": name.to_string_lossy(), "size": [image.height(), image.width()], "masks": masks })
 }
 
 fn overlay(image: &RgbImage, seen: &[Seen], masks: &[Mask]) -> RgbImage {

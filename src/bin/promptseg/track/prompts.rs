@@ -1,9 +1,12 @@
 //! What is said of which object on which frame: `[OBJECT][@FRAME]:` before a point, a box or a mask.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use promptseg::prompt::{BoxPrompt, Point, Prompt};
 
 use crate::Failure;
@@ -45,6 +48,17 @@ where
     }
 }
 
+/// A mask's place and its path, which may be any bytes.
+fn mask_at(text: OsString) -> Result<At<PathBuf>, String> {
+    let bytes = text.as_bytes();
+    let colon = bytes.iter().position(|b| !b.is_ascii_digit() && *b != b'@').filter(|at| bytes[*at] == b':');
+    let place = colon.map_or("", |at| std::str::from_utf8(&bytes[..=at]).unwrap_or_default());
+    let file = PathBuf::from(OsStr::from_bytes(&bytes[place.len()..]));
+    // The place alone, as of any other prompt; whatever is said of is put in afterwards.
+    let At { object, frame, .. } = At::<String>::from_str(&format!("{place}FILE"))?;
+    Ok(At { object, frame, what: file })
+}
+
 #[derive(clap::Args)]
 pub struct PromptArguments {
     /// The object is here on a frame, in pixels from the top-left corner; with ,0 behind it: it is not here. Repeatable.
@@ -53,8 +67,8 @@ pub struct PromptArguments {
     /// The object is in this box on a frame: two corners. Repeatable.
     #[arg(long = "box", value_name = "[OBJECT][@FRAME:]X0,Y0,X1,Y1", allow_hyphen_values = true)]
     bbox: Vec<At<BoxPrompt>>,
-    /// The object is this on a frame: a picture of the frame's size, white inside and black outside. Repeatable.
-    #[arg(long, value_name = "[OBJECT][@FRAME:]FILE")]
+    /// The object is this on a frame: a picture of the frame's size, black outside and one other colour inside. Repeatable.
+    #[arg(long, value_name = "[OBJECT][@FRAME:]FILE", value_parser = OsStringValueParser::new().try_map(mask_at))]
     mask: Vec<At<PathBuf>>,
 }
 
