@@ -106,6 +106,15 @@ impl Edge {
         }
     }
 
+    /// The parent of each pose that is kept; a parent may come many times.
+    pub(super) fn parents(&self) -> impl Iterator<Item = FrameId> {
+        let (fixed, moving) = match self {
+            Edge::Static(sample) => (Some(sample.parent), None),
+            Edge::Moving(samples) => (None, Some(samples.iter().map(|s| s.parent))),
+        };
+        fixed.into_iter().chain(moving.into_iter().flatten())
+    }
+
     /// The parent that an error is about, and the oldest and the latest stamp; `None` for static edges.
     pub(super) fn interval(&self) -> Option<(FrameId, i64, i64)> {
         match self {

@@ -7,8 +7,11 @@ use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 use super::edge::{Edge, FrameId, Outside, Sample};
 use super::transform_error::{Nanoseconds, TransformError};
 
-/// Most frames that are kept; further ones are refused, so that a publisher that invents names cannot eat the memory.
+/// Most frames that are kept, so that a publisher that invents names cannot eat the memory. A further one takes the place of
+/// those that were not heard of for longest.
 pub const MAX_FRAMES: usize = 4096;
+/// Frames that are forgotten at a time.
+const FORGOTTEN: usize = MAX_FRAMES / 8;
 /// Frames in a row above which there must be a loop: tf2's `MAX_GRAPH_DEPTH`.
 const MAX_DEPTH: usize = 1000;
 /// How far the square of a quaternion's length may be from 1: tf2's `QUATERNION_NORMALIZATION_TOLERANCE`.
@@ -36,6 +39,10 @@ pub struct StampedTransform {
 pub struct Transforms {
     ids: HashMap<String, FrameId>,
     frames: Vec<Frame>,
+    /// Places in `frames` of frames that were forgotten.
+    free: Vec<FrameId>,
+    /// Transforms that were taken, which is the time by which frames grow old.
+    taken: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -43,6 +50,8 @@ struct Frame {
     name: String,
     /// Way to the parent; a root has none.
     edge: Option<Edge>,
+    /// Number of the last transform that named the frame.
+    heard: u64,
 }
 
 impl Transforms {
@@ -57,7 +66,9 @@ impl Transforms {
     pub fn insert(&mut self, transform: &StampedTransform, is_static: bool) -> Result<(), TransformError> {
         let (parent, child) = (strip(&transform.parent), strip(&transform.child));
         let pose = check(transform, parent, child)?;
-        let (child_id, parent_id) = (self.intern(child)?, self.intern(parent)?);
+        self.taken += 1;
+        let child_id = self.intern(child, None)?;
+        let parent_id = self.intern(parent, Some(child_id))?;
         let sample = Sample { stamp: transform.stamp, parent: parent_id, pose };
         let edge = &mut self.frames[child_id].edge;
         let Some(edge) = edge else {
@@ -147,7 +158,7 @@ impl Transforms {
 
     /// Names of all frames, sorted.
     pub fn frames(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.frames.iter().map(|frame| frame.name.as_str()).collect();
+        let mut names: Vec<&str> = self.ids.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
     }
@@ -210,7 +221,7 @@ impl Transforms {
             return Ok(*id);
         }
         let frame = name.to_owned();
-        if self.frames.is_empty() {
+        if self.ids.is_empty() {
             return Err(TransformError::NothingYet { frame });
         }
         let names = self.frames();
@@ -221,17 +232,52 @@ impl Transforms {
         Err(TransformError::UnknownFrame { frame, known })
     }
 
-    fn intern(&mut self, name: &str) -> Result<FrameId, TransformError> {
+    /// The place of a frame, which is made if there is none. `kept` is not forgotten for it.
+    fn intern(&mut self, name: &str, kept: Option<FrameId>) -> Result<FrameId, TransformError> {
         if let Some(id) = self.ids.get(name) {
+            self.frames[*id].heard = self.taken;
             return Ok(*id);
         }
-        let id = self.frames.len();
-        if id >= MAX_FRAMES {
-            return Err(TransformError::TooManyFrames { frame: name.to_owned(), limit: MAX_FRAMES });
+        if self.ids.len() >= MAX_FRAMES {
+            self.forget_stale(kept);
         }
+        let frame = Frame { name: name.to_owned(), edge: None, heard: self.taken };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.frames[id] = frame;
+                id
+            }
+            None if self.frames.len() < MAX_FRAMES => {
+                self.frames.push(frame);
+                self.frames.len() - 1
+            }
+            None => return Err(TransformError::TooManyFrames { frame: name.to_owned(), limit: MAX_FRAMES }),
+        };
         self.ids.insert(name.to_owned(), id);
-        self.frames.push(Frame { name: name.to_owned(), edge: None });
         Ok(id)
+    }
+
+    /// Forgets the frames that were not heard of for longest. Static ones stay, which are heard of once, and so do those
+    /// that are the parent of another.
+    fn forget_stale(&mut self, kept: Option<FrameId>) {
+        let mut is_parent = vec![false; self.frames.len()];
+        for parent in self.frames.iter().filter_map(|frame| frame.edge.as_ref()).flat_map(Edge::parents) {
+            is_parent[parent] = true;
+        }
+        let mut stale: Vec<FrameId> = (0..self.frames.len())
+            .filter(|id| {
+                let is_static = matches!(self.frames[*id].edge, Some(Edge::Static(_)));
+                !is_parent[*id] && !is_static && Some(*id) != kept
+            })
+            .collect();
+        stale.sort_unstable_by_key(|id| self.frames[*id].heard);
+        stale.truncate(FORGOTTEN);
+        for id in stale {
+            let frame = &mut self.frames[id];
+            frame.edge = None;
+            self.ids.remove(&std::mem::take(&mut frame.name));
+            self.free.push(id);
+        }
     }
 
     fn check_depth(&self, depth: usize, frame: FrameId) -> Result<(), TransformError> {

@@ -195,3 +195,22 @@ fn stamps_are_shown_with_all_digits() {
     let shown = [0, 5, -1_500_000_000, i64::MIN].map(|n| Nanoseconds(n).to_string());
     assert_eq!(shown, ["0.000000000", "0.000000005", "-1.500000000", "-9223372036.854775808"]);
 }
+
+#[test]
+fn frames_that_nobody_hears_of_any_more_give_way_to_new_ones() {
+    let mut t = Transforms::new();
+    t.insert(&shift("base", "camera", 0, 1.0), true).unwrap();
+    for i in 0..3 * MAX_FRAMES as i64 {
+        let stamp = i * SECOND / 100;
+        // A tracker gives each object a name of its own; the robot moves on.
+        t.insert(&shift("map", "base", stamp, 0.5), false).unwrap();
+        t.insert(&shift("camera", &format!("obj_{i}"), stamp, i as f64), false).unwrap();
+        assert_eq!(x(&t, "camera", &format!("obj_{i}"), Some(stamp)), i as f64);
+    }
+    assert!(t.frames().len() <= MAX_FRAMES, "{}", t.frames().len());
+    let last = 3 * MAX_FRAMES as i64 - 1;
+    assert_eq!(x(&t, "map", &format!("obj_{last}"), None), 1.5 + last as f64);
+    assert_eq!(x(&t, "camera", &format!("obj_{}", last - 1000), None), (last - 1000) as f64);
+    let gone = t.lookup("camera", "obj_0", None).unwrap_err();
+    assert!(matches!(gone, TransformError::UnknownFrame { .. }), "{gone:?}");
+}
