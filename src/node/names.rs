@@ -40,13 +40,17 @@ impl Names {
             self.arguments.overrides()?.into_iter().partition(|(section, _)| self.is_named_by(section));
         if own.is_empty() && !others.is_empty() {
             let others: Vec<String> = others.into_iter().map(|(section, _)| section).collect();
-            tracing::warn!("parameters: none is for {}, only for {}", self.qualified, others.join(", "));
+            let (node, others) = (&self.qualified, others.join(", "));
+            tracing::warn!(
+                "parameters: none is for {node}, only for {others}; a section names the node in full, or is /**"
+            );
         }
         Ok(own.into_iter().flat_map(|(_, overrides)| overrides).collect())
     }
 
-    /// Whether a section of a parameter file is for this node, as in rclcpp: the slash in front may be missing, `*` is one
-    /// part of the name and `**` any number of them. The node's name alone is enough, whatever its namespace.
+    /// Whether a section of a parameter file is for this node, as in rclcpp (`parameter_map.cpp`): it is the full name of the
+    /// node, the slash in front may be missing, `*` is one part of the name and `**` any number of them. So `seg` is `/seg`
+    /// and not `/robot/seg`.
     fn is_named_by(&self, section: &str) -> bool {
         fn matches(pattern: &[&str], name: &[&str]) -> bool {
             match pattern {
@@ -59,7 +63,7 @@ impl Names {
         }
         let pattern: Vec<&str> = section.trim_start_matches('/').split('/').collect();
         let name: Vec<&str> = self.qualified.trim_start_matches('/').split('/').collect();
-        matches(&pattern, &name) || name.last() == Some(&section)
+        matches(&pattern, &name)
     }
 
     /// The full name before remapping: of `image`, `~/mask` or `/diagnostics`.
@@ -85,20 +89,43 @@ pub(super) mod tests {
     use super::*;
 
     pub fn names(rules: &[&str]) -> Names {
-        let rules = rules.iter().flat_map(|r| ["-r", r]);
-        let arguments = ["promptseg_node", "--ros-args"].into_iter().chain(rules).map(str::to_owned);
-        Names::new("seg", "/robot", arguments).unwrap()
+        let rules = rules.iter().flat_map(|r| ["-r", *r]);
+        named("seg", "/robot", &["--ros-args"].into_iter().chain(rules).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_is_no_command_line_is_refused_with_the_reason() {
+        for (arguments, says) in [
+            (&["--params-file", "/nowhere/x.yaml"][..], "/nowhere/x.yaml"),
+            (&["-r", "image:=two words"], "image:=two words"),
+            (&["-r", "image"], "'-r image'"),
+            (&["-p", "a"], "'-p a'"),
+            (&["--log-level", "loud"], "loud"),
+            (&["--remapp", "a:=b"], "unknown ROS arguments: '--remapp' 'a:=b'"),
+        ] {
+            let said = parse(&[&["--ros-args"], arguments].concat()).map(|_| ()).unwrap_err();
+            assert!(said.contains(says) && !said.contains(".c:"), "{arguments:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_log_level_behind_ros_args() {
+        let level = |arguments: &[&str]| parse(arguments).unwrap().log_level();
+        assert_eq!(level(&["--log-level", "warn"]), None, "not one for ROS");
+        assert_eq!(level(&["--ros-args", "-p", "a:=1"]), None);
+        assert_eq!(level(&["--ros-args", "--log-level", "DEBUG", "-p", "a:=1"]), Some("debug"));
+        assert_eq!(level(&["--ros-args", "--log-level", "FATAL"]), Some("error"));
+        assert_eq!(level(&["--ros-args", "--log-level", "warn", "--log-level", "rcl:=debug"]), Some("warn"));
     }
 
     #[test]
     fn sections_of_parameter_files_are_matched_as_in_rclcpp() {
         let names = names(&[]);
-        for section in
-            ["/robot/seg", "robot/seg", "/**", "**", "/*/seg", "/**/seg", "/robot/*", "/robot/**", "seg", "/**/*"]
-        {
+        for section in ["/robot/seg", "robot/seg", "/**", "**", "/*/seg", "/**/seg", "/robot/*", "/robot/**", "/**/*"] {
             assert!(names.is_named_by(section), "{section}");
         }
         for section in [
+            "seg",
             "/seg",
             "/robot",
             "robot",
@@ -111,8 +138,8 @@ pub(super) mod tests {
         ] {
             assert!(!names.is_named_by(section), "{section}");
         }
-        let root = Names::new("seg", "/", std::iter::empty()).unwrap();
-        for (section, is_ours) in [("/seg", true), ("/*", true), ("/**/seg", true), ("/*/seg", false)] {
+        let root = named("seg", "/", &[]);
+        for (section, is_ours) in [("seg", true), ("/seg", true), ("/*", true), ("/**/seg", true), ("/*/seg", false)] {
             assert_eq!(root.is_named_by(section), is_ours, "{section}");
         }
     }
@@ -123,8 +150,8 @@ pub(super) mod tests {
         let text = "/*/seg:\n  ros__parameters:\n    a: true\n    b: 3\n    c: 0.5\n    d: text\n    e: [up, down]\n    f: [1, 2]\n\
                     robot:\n  seg:\n    ros__parameters:\n      b: 4\n/other:\n  ros__parameters:\n    b: 5\n";
         std::fs::write(&file, text).unwrap();
-        let arguments = ["promptseg_node", "--ros-args", "--params-file", file.to_str().unwrap(), "-p", "c:=1.5"];
-        let names = Names::new("seg", "/robot", arguments.into_iter().map(str::to_owned)).unwrap();
+        let arguments = ["--ros-args", "--params-file", file.to_str().unwrap(), "-p", "c:=1.5"];
+        let names = named("seg", "/robot", &arguments);
         std::fs::remove_file(&file).unwrap();
         let mut found: Vec<String> =
             names.overrides().unwrap().iter().map(|(name, v)| format!("{name} {v:?}")).collect();
@@ -143,7 +170,8 @@ pub(super) mod tests {
         {
             assert_eq!((names.expand(name).as_str(), names.resolve(name).as_str()), (full, full));
         }
-        let root = Names::new("seg", "/", std::iter::empty()).unwrap();
+        assert_eq!((names.logger().as_str(), named("seg", "/", &[]).logger().as_str()), ("robot.seg", "seg"));
+        let root = named("seg", "/", &[]);
         assert_eq!((root.resolve("image"), root.resolve("~/mask")), ("/image".into(), "/seg/mask".into()));
     }
 

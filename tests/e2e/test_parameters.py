@@ -113,7 +113,7 @@ def test_a_parameter_file_for_a_namespace(peer: Peer, start_node: Callable[..., 
     request = GetParameters.Request(names=["keep_frames", "persistence"])
     frames, persistence = peer.call(GetParameters, "/front/promptseg/get_parameters", request).values
     assert (frames.integer_value, persistence.string_value) == (12, "once")
-    # None of the sections is for this one.
+    # None of the sections is for this one; the node's name alone is that of a node without namespace.
     other = start_node(peer.domain, "--params-file", str(file), "-r", "__ns:=/side")
     other.wait_ready()
     assert "parameters: none is for /side/promptseg, only for " in other.log()
@@ -132,6 +132,8 @@ def test_the_shipped_parameter_file_starts_the_node(peer: Peer, start_node: Call
         ("persistence:=always", "one of once, hold, track"),
         ("keep_frames:=0", "1 to 10000"),
         ("providers:=[rocm]", "'rocm'"),
+        ("metrics_address:=9090", """text needs quotes: -p metrics_address:="'9090'\""""),
+        ("detection_classes:=[0, 41]", """brackets and quotes: -p detection_classes:="['0', '41']\""""),
     ],
 )
 def test_a_wrong_value_at_the_start_ends_it(
@@ -140,3 +142,45 @@ def test_a_wrong_value_at_the_start_ends_it(
     node = start_node(peer.domain, "-p", given)
     assert node.exit_status() == 1
     assert says in node.log()
+
+
+def test_a_section_of_another_namespace_is_not_for_this_node(
+    peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path
+) -> None:
+    """As in rclcpp: `promptseg` is `/promptseg`, and a file that several nodes share leaks nothing to the others."""
+    file = tmp_path / "shared.yaml"
+    values = {"promptseg": {"ros__parameters": {"keep_frames": 12}}, "/**": {"ros__parameters": {"persistence": "once"}}}
+    file.write_text(yaml.safe_dump(values))
+    start_node(peer.domain, "--params-file", str(file), "-r", "__ns:=/front").wait_ready()
+    request = GetParameters.Request(names=["keep_frames", "persistence"])
+    frames, persistence = peer.call(GetParameters, "/front/promptseg/get_parameters", request).values
+    assert (frames.integer_value, persistence.string_value) == (30, "once")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "says"),
+    [
+        (("--params-file", "/nowhere/x.yaml"), {}, "/nowhere/x.yaml"),
+        (("--params-file", "BROKEN"), {}, "broken.yaml"),
+        (("-r", "image:=two words"), {}, "image:=two words"),
+        (("-r", "image"), {}, "'-r image'"),
+        (("--remap-all", "a:=b"), {}, "unknown ROS arguments: '--remap-all'"),
+        (("--log-config-file", "/nowhere/log.conf"), {}, "config"),
+        ((), {"ROS_DOMAIN_ID": "many"}, "ROS_DOMAIN_ID"),
+    ],
+)
+def test_a_wrong_command_line_ends_the_start_with_one_line(
+    peer: Peer,
+    start_node: Callable[..., NodeProcess],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    env: dict[str, str],
+    says: str,
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("promptseg:\n  ros__parameters:\n   - [unfinished\n")
+    node = start_node(peer.domain, *(str(broken) if a == "BROKEN" else a for a in arguments), env=env)
+    assert node.exit_status() == 1
+    log = node.log()
+    assert "panicked" not in log and len(log.strip().splitlines()) == 1, log
+    assert log.startswith("[ERROR]") and says in log and ".c:" not in log, log
