@@ -14,7 +14,7 @@ use super::qos;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     Unknown { name: String, nearest: &'static str },
-    Type { name: String, found: &'static str, expected: &'static str },
+    Type { name: String, found: &'static str, expected: &'static str, hint: String },
     Value { name: String, found: String, expected: String },
     ReadOnly { name: String },
 }
@@ -25,7 +25,9 @@ impl fmt::Display for Refused {
             Refused::Unknown { name, nearest } => {
                 write!(f, "there is no parameter '{name}'; did you mean '{nearest}'?")
             }
-            Refused::Type { name, found, expected } => write!(f, "'{name}' is a {expected}, found a {found}"),
+            Refused::Type { name, found, expected, hint } => {
+                write!(f, "'{name}' is {}, found {}{hint}", with_article(expected), with_article(found))
+            }
             Refused::Value { name, found, expected } => write!(f, "'{name}' is {found}, expected {expected}"),
             Refused::ReadOnly { name } => {
                 write!(
@@ -151,7 +153,7 @@ impl Parameters {
         };
         if std::mem::discriminant(&default) != std::mem::discriminant(&value) {
             let (found, expected) = (value.type_name(), default.type_name());
-            return Err(Refused::Type { name: name.to_owned(), found, expected });
+            return Err(Refused::Type { name: name.to_owned(), found, expected, hint: quoted(name, &default, &value) });
         }
         let wrong = |found: String, expected: String| Refused::Value { name: name.to_owned(), found, expected };
         match (definition.bounds, &value) {
@@ -265,6 +267,35 @@ impl Parameters {
     }
 }
 
+fn with_article(noun: &str) -> String {
+    format!("{} {noun}", if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" })
+}
+
+/// How a value that YAML takes for a number or a flag is given as text.
+fn quoted(name: &str, default: &ParameterValue, value: &ParameterValue) -> String {
+    let list: Vec<String> = match value {
+        ParameterValue::Bool(v) => vec![v.to_string()],
+        ParameterValue::Integer(v) => vec![v.to_string()],
+        ParameterValue::Double(v) => vec![v.to_string()],
+        ParameterValue::String(v) => vec![v.clone()],
+        ParameterValue::BoolArray(list) => list.iter().map(bool::to_string).collect(),
+        ParameterValue::IntegerArray(list) => list.iter().map(i64::to_string).collect(),
+        ParameterValue::DoubleArray(list) => list.iter().map(f64::to_string).collect(),
+        _ => return String::new(),
+    };
+    let list: Vec<String> = list.iter().map(|item| format!("'{item}'")).collect();
+    match (default, list.as_slice()) {
+        (ParameterValue::String(_), [text]) => {
+            format!("; text needs quotes: -p {name}:=\"{text}\", in a file {name}: {text}")
+        }
+        (ParameterValue::StringArray(_), list) => {
+            let list = list.join(", ");
+            format!("; a list of texts needs brackets and quotes: -p {name}:=\"[{list}]\", in a file {name}: [{list}]")
+        }
+        _ => String::new(),
+    }
+}
+
 fn is_empty_list(value: &ParameterValue) -> bool {
     match value {
         ParameterValue::NotSet => true,
@@ -358,7 +389,10 @@ mod tests {
             ("persistence", text("always"), "one of once, hold, track"),
             ("keep_frames", ParameterValue::Integer(0), "1 to 10000"),
             ("track_min_iou", ParameterValue::Double(f64::NAN), "0 to 1"),
-            ("keep_frames", text("many"), "is a integer, found a string"),
+            ("keep_frames", text("many"), "is an integer, found a string"),
+            ("metrics_address", ParameterValue::Integer(9090), "in a file metrics_address: '9090'"),
+            ("detection_classes", ParameterValue::IntegerArray(vec![0, 41]), "-p detection_classes:=\"['0', '41']\""),
+            ("detection_classes", text("cup"), "in a file detection_classes: ['cup']"),
             ("autostart", ParameterValue::Bool(false), "start the node again"),
             ("persistance", text("hold"), "did you mean 'persistence'"),
         ] {
