@@ -25,6 +25,7 @@ struct Arguments {
 
     /// Arguments for ROS, from `--ros-args` on.
     #[arg(hide = true, allow_hyphen_values = true)]
+    #[allow(dead_code)] // rcl reads them itself
     ros: Vec<String>,
 }
 
@@ -39,41 +40,15 @@ fn main() -> ExitCode {
     match arguments.parameters {
         Some(Format::Yaml) => print!("{}", parameter_docs::yaml()),
         Some(Format::Markdown) => print!("{}", parameter_docs::markdown()),
-        None => return start(&arguments.log_level.or_else(|| ros_log_level(&arguments.ros)).unwrap_or("info".into())),
+        None => return start(arguments.log_level.as_deref()),
     }
     ExitCode::SUCCESS
 }
 
-/// `--log-level LEVEL` among the arguments for ROS, the last one; rcl takes FATAL too. A level of one logger
-/// (`rcl:=debug`) is rcl's own affair.
-fn ros_log_level(ros: &[String]) -> Option<String> {
-    let levels = ros.windows(2).filter(|pair| pair[0] == "--log-level").map(|pair| pair[1].to_ascii_lowercase());
-    let level = levels.rev().find(|level| !level.contains(":="))?;
-    Some(if level == "fatal" { "error".to_owned() } else { level })
-}
-
-fn start(log_level: &str) -> ExitCode {
+fn start(log_level: Option<&str>) -> ExitCode {
     match run(log_level) {
         Ok(()) => ExitCode::SUCCESS,
         // Said by the node already.
         Err(_) => ExitCode::FAILURE,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_log_level_of_ros_counts_where_there_is_no_other() {
-        let level = |line: &str| {
-            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
-            arguments.log_level.or_else(|| ros_log_level(&arguments.ros))
-        };
-        assert_eq!(level("node --ros-args -p a:=1"), None);
-        assert_eq!(level("node --ros-args --log-level DEBUG -p a:=1").as_deref(), Some("debug"));
-        assert_eq!(level("node --ros-args --log-level FATAL").as_deref(), Some("error"));
-        assert_eq!(level("node --ros-args --log-level warn --log-level rcl:=debug").as_deref(), Some("warn"));
-        assert_eq!(level("node --log-level trace --ros-args --log-level warn").as_deref(), Some("trace"));
     }
 }

@@ -1,14 +1,17 @@
 //! ROS command lines, parsed by rcl: remapping rules, which r2r does not offer, and all parameters, of which r2r offers
 //! only those for the full name of the node or `/**`.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_int};
 
 use r2r::ParameterValue;
 use r2r_rcl::{
-    RCL_RET_OK, rcl_allocator_t, rcl_arguments_fini, rcl_arguments_get_param_overrides, rcl_arguments_t,
-    rcl_get_zero_initialized_arguments, rcl_parse_arguments, rcl_ret_t, rcl_variant_t, rcl_yaml_node_struct_fini,
-    rcutils_get_default_allocator,
+    RCL_RET_OK, rcl_allocator_t, rcl_arguments_fini, rcl_arguments_get_count_unparsed_ros,
+    rcl_arguments_get_log_levels, rcl_arguments_get_param_overrides, rcl_arguments_get_unparsed_ros, rcl_arguments_t,
+    rcl_get_zero_initialized_arguments, rcl_get_zero_initialized_log_levels, rcl_log_levels_fini, rcl_parse_arguments,
+    rcl_ret_t, rcl_variant_t, rcl_yaml_node_struct_fini, rcutils_get_default_allocator,
 };
+
+use super::log;
 
 unsafe extern "C" {
     /// Declared in rcl/remap.h; r2r_rcl has no binding. `output` is null if no rule matches.
@@ -33,8 +36,8 @@ impl Arguments {
     /// Parses a command line.
     ///
     /// # Errors
-    /// The error of rcl, if the arguments after `--ros-args` are not valid.
-    pub fn parse(arguments: &[CString]) -> r2r::Result<Self> {
+    /// The reason, when it is no ROS command line, or a file that it names cannot be read.
+    pub fn parse(arguments: &[CString]) -> Result<Self, String> {
         let pointers: Vec<*const c_char> = arguments.iter().map(|a| a.as_ptr()).collect();
         // SAFETY: the function has no arguments and returns a plain value.
         let mut rules = unsafe { rcl_get_zero_initialized_arguments() };
@@ -48,7 +51,60 @@ impl Arguments {
                 &raw mut rules,
             )
         };
-        if parsed == RCL_RET_OK as rcl_ret_t { Ok(Arguments(rules)) } else { Err(r2r::Error::from_rcl_error(parsed)) }
+        if parsed != RCL_RET_OK as rcl_ret_t {
+            return Err(log::last_error());
+        }
+        let parsed = Arguments(rules);
+        match parsed.unknown(arguments).as_slice() {
+            [] => Ok(parsed),
+            unknown => Err(format!("unknown ROS arguments: {}", unknown.join(" "))),
+        }
+    }
+
+    /// Arguments behind `--ros-args` that rcl does not know.
+    fn unknown(&self, arguments: &[CString]) -> Vec<String> {
+        let mut indices: *mut c_int = std::ptr::null_mut();
+        // SAFETY: the arguments were filled by rcl_parse_arguments; as many indices as counted are written to memory of the
+        // given allocator, which is freed below. Without any, the pointer stays null.
+        unsafe {
+            let count = rcl_arguments_get_count_unparsed_ros(&raw const self.0);
+            let allocator = rcutils_get_default_allocator();
+            if count <= 0
+                || rcl_arguments_get_unparsed_ros(&raw const self.0, allocator, &raw mut indices)
+                    != RCL_RET_OK as rcl_ret_t
+            {
+                return Vec::new();
+            }
+            let at = |i: &c_int| arguments.get(usize::try_from(*i).ok()?);
+            let unknown = slice(indices, usize::try_from(count).unwrap_or_default()).iter().filter_map(at);
+            let unknown = unknown.map(|a| format!("'{}'", a.to_string_lossy())).collect();
+            if let Some(free) = allocator.deallocate {
+                free(indices.cast(), allocator.state);
+            }
+            unknown
+        }
+    }
+
+    /// `--log-level LEVEL`, the last one, as a level of `tracing`. Those of one logger (`NODE:=LEVEL`) are rcutils' affair.
+    pub fn log_level(&self) -> Option<&'static str> {
+        // SAFETY: the arguments were filled by rcl_parse_arguments; the copy of their levels is freed here.
+        let severity = unsafe {
+            let mut levels = rcl_get_zero_initialized_log_levels();
+            if rcl_arguments_get_log_levels(&raw const self.0, &raw mut levels) != RCL_RET_OK as rcl_ret_t {
+                return None;
+            }
+            let severity = levels.default_logger_level as c_int;
+            // It only fails without levels.
+            let _ = rcl_log_levels_fini(&raw mut levels);
+            severity
+        };
+        match severity {
+            ..=0 => None,
+            1..=10 => Some("debug"),
+            11..=20 => Some("info"),
+            21..=30 => Some("warn"),
+            _ => Some("error"),
+        }
     }
 
     /// Returns the sections of the parameter files and of `-p` in their order, each with the name pattern of its nodes.

@@ -80,8 +80,6 @@ pub fn start(topics: &mut Topics, slot: &Arc<Slot>) -> Result<(), NodeError> {
             detections::hand_on(s, "yolo_detections", &message.header.stamp, detections::of_yolo(&message))
         });
     }
-    #[cfg(not(yolo_msgs))]
-    tracing::debug!("no yolo_detections: yolo_msgs was not sourced when promptseg was built");
     let prompts = topics.subscribe::<PromptArray>("prompts", qos::PROMPTS)?;
     drain(prompts, slot, "prompts", prompt_array);
     Ok(())

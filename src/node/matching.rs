@@ -142,6 +142,7 @@ impl Watched {
         let mut gate = lock(&self.gate);
         if gate.is_open && !gate.is_subscribed {
             (self.subscribe)(node, self.current.clone())?;
+            debug!("{}: subscribed, {}, depth {}", self.topic, describe(&self.current), self.current.depth);
             gate.is_subscribed = true;
         }
         Ok(())

@@ -35,6 +35,8 @@ mod transitions;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +51,8 @@ use tracing::{error, info, warn};
 
 use crate::camera::Transforms;
 use crate::logging::{Logging, finish_trace};
+use crate::native::arguments::Arguments;
+use crate::native::log::{close_file, is_rosout_enabled, last_error, without_places};
 use crate::native::process::share_one_heap;
 use camera::Slot;
 use clock::NodeClock;
@@ -59,6 +63,7 @@ use parameters::Parameters;
 use process::{finished, leave};
 use qos::Overrides;
 use refusals::Refusals;
+use rosout::NodeLog;
 use topics::{SpinningNode, Topics};
 use transforms::TransformListener;
 use transitions::Transitions;
@@ -71,6 +76,10 @@ const STOP_WITHIN: Duration = Duration::from_millis(600);
 pub enum NodeError {
     #[error("ROS 2: {0}")]
     Ros(#[from] r2r::Error),
+    #[error("command line: {0}")]
+    CommandLine(String),
+    #[error("ROS 2 did not start: {0}")]
+    Context(String),
     #[error("parameters: {0}")]
     Parameters(#[from] parameters::Refused),
     #[error("{0}")]
@@ -87,19 +96,26 @@ pub enum NodeError {
     Spin,
 }
 
-/// Runs the node until SIGINT or SIGTERM. ROS arguments (`--ros-args ...`) are read from the command line.
+/// Runs the node until SIGINT or SIGTERM. ROS arguments (`--ros-args ...`) are read from the command line. `log_level` wins
+/// over the level among them.
 ///
 /// # Errors
 /// The node could not start: ROS, a parameter, the model.
-pub fn run(log_level: &str) -> Result<(), NodeError> {
+pub fn run(log_level: Option<&str>) -> Result<(), NodeError> {
     share_one_heap();
-    let (logging, logs) = rosout::start(log_level).map_err(|reason| {
+    let arguments = std::env::args_os().map(|a| CString::new(a.into_vec()).unwrap_or_default()).collect::<Vec<_>>();
+    let arguments = Arguments::parse(&arguments);
+    let of_ros = arguments.as_ref().ok().and_then(Arguments::log_level);
+    let (log, logs) = rosout::start(log_level.or(of_ros).unwrap_or("info")).map_err(|reason| {
         // There is no log yet to say it in.
         eprintln!("promptseg_node: {reason}");
         NodeError::Logging(reason)
     })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcome = runtime.block_on(node(logging, logs));
+    let outcome = match arguments {
+        Ok(arguments) => runtime.block_on(node(log, logs, arguments, log_level.is_none())),
+        Err(reason) => Err(NodeError::CommandLine(reason)),
+    };
     if let Err(e) = outcome.as_ref()
         && !matches!(e, NodeError::Start(_))
     {
@@ -107,13 +123,35 @@ pub fn run(log_level: &str) -> Result<(), NodeError> {
     }
     runtime.shutdown_background();
     finish_trace();
+    close_file();
     outcome
 }
 
-async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeError> {
+/// r2r panics where rcl gives a reason, such as a ROS_DOMAIN_ID that is no number.
+fn create_context() -> Result<Context, NodeError> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let created = std::panic::catch_unwind(Context::create);
+    std::panic::set_hook(hook);
+    match created {
+        Ok(context) => context.map_err(|_| NodeError::Context(last_error())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Err(NodeError::Context(without_places(text.unwrap_or("no reason given"))))
+        }
+    }
+}
+
+/// `level_of_ros`: the command line has no level of its own, so that the one for the node's logger counts.
+async fn node(
+    log: Arc<NodeLog>,
+    logs: Receiver<Log>,
+    arguments: Arguments,
+    level_of_ros: bool,
+) -> Result<(), NodeError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let context = Context::create()?;
+    let context = create_context()?;
     let mut node = Node::create(context, "promptseg", "")?;
     let name = node.fully_qualified_name()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -122,16 +160,20 @@ async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeErro
         move || stop.load(Ordering::Relaxed)
     };
 
-    let rosout = node.create_publisher("/rosout", rosout::qos())?;
-    let (log_name, until) = (name.trim_start_matches('/').replace('/', "."), stopped.clone());
+    let names = Names::of(&node, arguments)?;
+    let level = log.name(&names.logger());
+    if level_of_ros && let Err(e) = log.logging.start_with_level(level) {
+        warn!("--log-level: {e}");
+    }
+    let rosout = if is_rosout_enabled() { Some(node.create_publisher("/rosout", rosout::qos())?) } else { None };
+    let (logger, until) = (names.logger(), stopped.clone());
     std::thread::Builder::new().name("rosout".into()).spawn({
-        let logging = Arc::clone(&logging);
-        move || rosout::publish((&logging, &logs), &rosout, &log_name, until)
+        let log = Arc::clone(&log);
+        move || rosout::publish((&log, &logs), rosout.as_ref(), &logger, until)
     })?;
 
-    let names = Names::of(&node)?;
     let (parameters, overrides) = read_parameters(&names)?;
-    set_level(&logging, &parameters);
+    set_level(&log.logging, &parameters);
     if parameters.flag("use_sim_time") {
         let time_source = node.get_time_source();
         time_source.enable_sim_time(&mut node)?;
@@ -160,10 +202,12 @@ async fn node(logging: Arc<Logging>, logs: Receiver<Log>) -> Result<(), NodeErro
     #[cfg(bond)]
     tokio::spawn(Arc::clone(&bond).keep(Arc::clone(&lifecycle)));
     #[cfg(not(bond))]
-    tracing::debug!("no bond with a lifecycle manager: bond was not sourced when promptseg was built");
+    info!("no bond with a lifecycle manager: bond was not sourced when promptseg was built");
+    #[cfg(not(yolo_msgs))]
+    info!("no yolo_detections: yolo_msgs was not sourced when promptseg was built");
     let (t, simulated) = (Arc::clone(&transitions), AtomicBool::new(lock(&parameters).flag("use_sim_time")));
     services::start_parameters(&mut topics, &name, &parameters, clock.clone(), move |values| {
-        set_level(&logging, values);
+        set_level(&log.logging, values);
         t.settings_changed(values);
         follow_sim_time(&spinning, values, &simulated);
     })?;

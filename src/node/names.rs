@@ -19,16 +19,20 @@ pub struct Names {
 
 impl Names {
     /// # Errors
-    /// The command line is no ROS command line.
-    pub fn of(node: &Node) -> Result<Self, NodeError> {
-        Self::new(&node.name()?, &node.namespace()?, std::env::args())
+    /// The node has no name.
+    pub fn of(node: &Node, arguments: Arguments) -> Result<Self, NodeError> {
+        Self::new(&node.name()?, &node.namespace()?, arguments)
     }
 
-    fn new(node: &str, namespace: &str, arguments: impl Iterator<Item = String>) -> Result<Self, NodeError> {
+    fn new(node: &str, namespace: &str, arguments: Arguments) -> Result<Self, NodeError> {
         let c = |s: &str| CString::new(s).map_err(|_| r2r::Error::RCL_RET_INVALID_ARGUMENT);
-        let arguments = arguments.map(|a| c(&a)).collect::<Result<Vec<_>, _>>()?;
         let qualified = format!("{}/{node}", namespace.trim_end_matches('/'));
-        Ok(Names { arguments: Arguments::parse(&arguments)?, node: c(node)?, namespace: c(namespace)?, qualified })
+        Ok(Names { arguments, node: c(node)?, namespace: c(namespace)?, qualified })
+    }
+
+    /// The name of the node's logger, as rclcpp has it: `robot.seg` for `/robot/seg`.
+    pub fn logger(&self) -> String {
+        self.qualified.trim_start_matches('/').replace('/', ".")
     }
 
     /// The parameters that the command line and its files give to this node, in order.
@@ -87,6 +91,15 @@ impl Names {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, String> {
+        let all = ["promptseg_node"].iter().chain(arguments);
+        Arguments::parse(&all.map(|a| CString::new(*a).unwrap()).collect::<Vec<_>>())
+    }
+
+    fn named(node: &str, namespace: &str, arguments: &[&str]) -> Names {
+        Names::new(node, namespace, parse(arguments).unwrap()).unwrap()
+    }
 
     pub fn names(rules: &[&str]) -> Names {
         let rules = rules.iter().flat_map(|r| ["-r", *r]);

@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::logging::finish_trace;
+use crate::native::log;
 use crate::native::process::end_process;
 
 /// Waits for a thread, but not longer than that.
@@ -18,5 +19,6 @@ pub fn finished(thread: &JoinHandle<()>, limit: Duration) -> bool {
 /// Ends the process while a thread is still within a session: its destructors would run beside it.
 pub fn leave(status: i32) -> ! {
     finish_trace();
+    log::close_file();
     end_process(status)
 }

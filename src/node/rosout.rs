@@ -1,8 +1,10 @@
-//! Logs: `tracing` events reach the terminal and `/rosout` (r2r publishes none on Jazzy).
+//! Logs: `tracing` events reach the console and the file by rcutils, as those of rclcpp do, and `/rosout` (r2r publishes
+//! none on Jazzy).
 
+use std::ffi::CString;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use r2r::builtin_interfaces::msg::Time;
@@ -15,8 +17,9 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use super::convert;
 use crate::logging::{self, Logging};
+use crate::native::log;
 
-/// Messages that wait for the publisher; more than that at once are only seen on the terminal.
+/// Messages that wait for the publisher; more than that at once are only on the console and in the file.
 const QUEUE: usize = 256;
 
 /// What rclcpp publishes `/rosout` with: late subscribers see the last messages.
@@ -30,42 +33,75 @@ pub fn qos() -> QosProfile {
     }
 }
 
-/// Starts logging: see [`logging::start`]. What comes out is to be published.
+/// Name of the logger. Empty before the node has its own.
+type Logger = Arc<OnceLock<CString>>;
+
+/// The log of the node.
+pub struct NodeLog {
+    pub logging: Logging,
+    logger: Logger,
+}
+
+impl NodeLog {
+    /// Gives the log the name of the node's logger, and returns the level that the command line has for that name.
+    pub fn name(&self, logger: &str) -> &'static str {
+        let logger = self.logger.get_or_init(|| CString::new(logger).unwrap_or_default());
+        let level = log::level_of(logger);
+        log::take_all(logger);
+        level
+    }
+}
+
+/// Starts logging: see [`logging::start`]. The receiver gets what is to be published.
 ///
 /// # Errors
 /// `level` is no level, or the trace file cannot be written.
-pub fn start(level: &str) -> Result<(Arc<Logging>, Receiver<Log>), String> {
+pub fn start(level: &str) -> Result<(Arc<NodeLog>, Receiver<Log>), String> {
     let (sender, receiver) = sync_channel(QUEUE);
-    let logging = logging::start(level, Some(Box::new(RosoutLayer { sender })))?;
-    Ok((Arc::new(logging), receiver))
+    let logger = Logger::default();
+    let layer = RosLayer { sender, logger: Arc::clone(&logger) };
+    let logging = logging::start(level, Some(Box::new(layer)))?;
+    Ok((Arc::new(NodeLog { logging, logger }), receiver))
 }
 
-/// Publishes what the layer gathers, until the last sender is gone or `stop` says so.
+/// Publishes what the layer gathers, until the last sender is gone or `stop` says so. Without a publisher (the command line
+/// turns `/rosout` off) it is dropped.
 pub fn publish(
-    (logging, logs): (&Logging, &Receiver<Log>),
-    publisher: &Publisher<Log>,
+    (log, logs): (&NodeLog, &Receiver<Log>),
+    publisher: Option<&Publisher<Log>>,
     name: &str,
     stop: impl Fn() -> bool,
 ) {
     while !stop() {
-        if let Ok(mut log) = logs.recv_timeout(Duration::from_millis(50)) {
+        if let Ok(mut log) = logs.recv_timeout(Duration::from_millis(50))
+            && let Some(publisher) = publisher
+        {
             log.name = name.to_owned();
-            // Nowhere to report a log that cannot be published: it is on the terminal already.
+            // Nowhere to report a log that cannot be published: it is on the console already.
             let _ = publisher.publish(&log);
         }
-        logging.say_repeats();
+        log.logging.say_repeats();
     }
 }
 
-struct RosoutLayer {
+struct RosLayer {
     sender: SyncSender<Log>,
+    logger: Logger,
 }
 
-impl<S: Subscriber> Layer<S> for RosoutLayer {
+impl<S: Subscriber> Layer<S> for RosLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let meta = event.metadata();
         let mut message = Message::default();
         event.record(&mut message);
+        let record = log::Record {
+            level: *meta.level(),
+            message: &message.0,
+            function: meta.target(),
+            file: meta.file().unwrap_or_default(),
+            line: meta.line().unwrap_or_default(),
+        };
+        log::write(self.logger.get().map_or(c"promptseg", |name| name), &record);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let log = Log {
             stamp: Time { sec: now.as_secs() as i32, nanosec: now.subsec_nanos() },

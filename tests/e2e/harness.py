@@ -70,12 +70,15 @@ class NodeProcess:
     """A promptseg_node process. Its output goes to a file, so that it never blocks on a reader."""
 
     def __init__(
-        self, domain: int, *ros_args: str, env: dict[str, str] | None = None, log_level: str = "info"
+        self, domain: int, *ros_args: str, env: dict[str, str] | None = None, log_level: str | None = "info"
     ) -> None:
+        """`log_level`: the node's own argument; without it what stands behind `--ros-args` counts."""
         self.log_path = Path(tempfile.mkstemp(prefix="promptseg-", suffix=".log")[1])
-        environment = os.environ | {"ROS_DOMAIN_ID": str(domain)} | (env or {})
+        # The nodes' log files are not to fill ~/.ros/log.
+        logs = Path(tempfile.gettempdir()) / "promptseg-ros-logs"
+        environment = {"ROS_LOG_DIR": str(logs)} | os.environ | {"ROS_DOMAIN_ID": str(domain)} | (env or {})
         environment.pop("RUST_LOG", None)
-        command = [str(find_node()), "--log-level", log_level]
+        command = [str(find_node()), *(["--log-level", log_level] if log_level else [])]
         if ros_args:
             command += ["--ros-args", *ros_args]
         with self.log_path.open("w") as log:
