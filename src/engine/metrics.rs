@@ -68,6 +68,8 @@ impl Stage {
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     pub frames_in: u64,
+    /// Frames that the camera published and the middleware lost. `None` if the middleware does not number messages.
+    pub frames_lost: Option<u64>,
     pub frames_encoded: u64,
     /// Frames that a newer one replaced before the encoder had time for them.
     pub frames_superseded: u64,

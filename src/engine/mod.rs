@@ -272,6 +272,12 @@ impl Engine {
         self.shared.wake_all();
     }
 
+    /// Counts frames that the middleware lost on their way here; `lost` may be zero.
+    pub fn count_lost_frames(&self, lost: u64) {
+        let lost_before = &mut self.shared.lock().metrics.frames_lost;
+        *lost_before = Some(lost_before.unwrap_or_default() + lost);
+    }
+
     /// Counts an input that was refused before it came here.
     pub fn count_refusal(&self, kind: RefusalKind) {
         self.shared.lock().metrics.refuse(kind);

@@ -18,6 +18,9 @@ pub fn exposition(snapshots: &[Snapshot]) -> String {
         ] {
             line("", &[("outcome", outcome)], &count);
         }
+        if let Some(lost) = m.frames_lost {
+            line("", &[("outcome", "lost")], &lost);
+        }
     });
     page.family("promptseg_results_total", "counter", "Answers that were published.", |s, line| {
         line("", &[], &s.now.results);

@@ -11,6 +11,9 @@ pub enum Level {
     Error = 2,
 }
 
+/// Share of the published images that the middleware lost.
+const MANY_LOST: f64 = 0.1;
+
 /// Prompts that wait: half of what fits.
 const MANY_WAIT: usize = 128;
 
@@ -28,6 +31,18 @@ impl Snapshot {
         }
         if self.gained(|m| m.frames_in) == 0 {
             findings.push((Level::Warn, format!("no images: does the camera publish on '{}'?", self.image_topic)));
+        }
+        let (lost, arrived) = (self.gained(|m| m.frames_lost.unwrap_or_default()), self.gained(|m| m.frames_in));
+        if lost as f64 > MANY_LOST * (lost + arrived) as f64 {
+            let topic = &self.image_topic;
+            findings.push((
+                Level::Warn,
+                format!(
+                    "{lost} of {} images lost by the middleware: raise qos_overrides.{topic}.subscription.depth, or the \
+                     depth of the camera's publisher",
+                    lost + arrived
+                ),
+            ));
         }
         let refused = self.gained(|m| m.refused.values().sum()) - failed;
         if refused > 0 {
@@ -73,12 +88,18 @@ mod tests {
     #[test]
     fn what_was_wrong_before_is_not_wrong_now() {
         assert_eq!(after(|_| {}), (Level::Ok, "30.0 images/s".into()));
+        assert_eq!(after(|s| s.now.frames_lost = Some(3)).0, Level::Ok, "a few of thirty");
     }
 
     #[test]
     fn each_rule_has_its_level_and_words() {
         type Change = fn(&mut Snapshot);
-        let rules: [(Change, Level, &str); 7] = [
+        let rules: [(Change, Level, &str); 8] = [
+            (
+                |s| s.now.frames_lost = Some(4),
+                Level::Warn,
+                "4 of 34 images lost by the middleware: raise qos_overrides./image.subscription.depth",
+            ),
             (|s| s.now.refuse(RefusalKind::ModelFailed), Level::Error, "the model fails: 1 times"),
             (|s| s.now.panics += 2, Level::Error, "2 panics"),
             (|s| s.now.frames_in = 100, Level::Warn, "no images: does the camera publish on '/image'?"),

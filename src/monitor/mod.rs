@@ -113,10 +113,18 @@ impl Snapshot {
         add("better providers", listed(&model.not_better));
         add("provider notes", listed(&model.notes));
         add("images in (1/s)", format!("{:.1}", self.rate(|m| m.frames_in)));
+        if now.frames_lost.is_some() {
+            let lost = self.rate(|m| m.frames_lost.unwrap_or_default());
+            add("images lost by the middleware (1/s)", format!("{lost:.1}"));
+        }
+        add("images superseded by a newer one (1/s)", format!("{:.1}", self.rate(|m| m.frames_superseded)));
         add("images encoded (1/s)", format!("{:.1}", self.rate(|m| m.frames_encoded)));
         add("results (1/s)", format!("{:.1}", self.rate(|m| m.results)));
         add("masks (1/s)", format!("{:.1}", self.rate(|m| m.masks)));
         add("images in", now.frames_in.to_string());
+        if let Some(lost) = now.frames_lost {
+            add("images lost by the middleware", lost.to_string());
+        }
         add("images encoded", now.frames_encoded.to_string());
         add("images superseded by a newer one", now.frames_superseded.to_string());
         add("images late", now.frames_late.to_string());

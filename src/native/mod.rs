@@ -9,4 +9,6 @@ pub mod gpu;
 pub mod onnxruntime;
 #[cfg(feature = "ros")]
 pub mod process;
+#[cfg(feature = "ros")]
+pub mod received;
 pub mod turbojpeg;

@@ -22,6 +22,7 @@ use crate::camera::Transforms;
 use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings, TrackSettings, Turns};
 use crate::model::{Candidates, Model};
 use crate::monitor::ModelFacts;
+use crate::native::received;
 
 /// Results that wait to be published. While it is full the decoder waits, and newer frames replace older ones.
 const RESULTS: usize = 4;
@@ -108,6 +109,8 @@ impl Slot {
     pub fn new(topics: &mut Topics, camera: &str, soon: bool) -> Result<Arc<Self>, NodeError> {
         topics.of_camera(camera);
         let published = Published { outputs: Outputs::new(topics)?, image_plane: ImagePlaneOutput::new(topics)? };
+        let image_topics = [topics.resolve("image"), topics.resolve(&topics.derived("image", "/compressed"))];
+        image_topics.iter().for_each(|topic| received::watch(topic));
         let slot = Arc::new(Slot {
             camera: camera.to_owned(),
             image_topics: [topics.resolve("image"), topics.resolve(&topics.derived("image", "/compressed"))],

@@ -15,6 +15,7 @@ use super::parameters::Parameters;
 use super::topics::{Messages, Topics};
 use super::{NodeError, convert, detections, qos};
 use crate::engine::{FrameRef, Interaction, Operation, Persistence, Refusal};
+use crate::native::received;
 use crate::prompt::{Label, Point};
 
 /// Subscribes to everything that the node listens to.
@@ -24,12 +25,14 @@ use crate::prompt::{Label, Point};
 pub fn start(topics: &mut Topics, slot: &Arc<Slot>) -> Result<(), NodeError> {
     let images = topics.subscribe_when::<Image>(When::ActiveWith("raw"), "image", qos::SENSOR)?;
     drain(images, slot, "image", |s, image| {
+        count_lost(s);
         s.engine.push_frame(convert::frame(image));
         Ok(())
     });
     let compressed = topics.derived("image", "/compressed");
     let images = topics.subscribe_when::<CompressedImage>(When::ActiveWith("compressed"), &compressed, qos::SENSOR)?;
     drain(images, slot, "image/compressed", |s, image| {
+        count_lost(s);
         s.engine.push_frame(convert::compressed_frame(image));
         Ok(())
     });
@@ -83,6 +86,13 @@ pub fn start(topics: &mut Topics, slot: &Arc<Slot>) -> Result<(), NodeError> {
     let prompts = topics.subscribe::<PromptArray>("prompts", qos::PROMPTS)?;
     drain(prompts, slot, "prompts", prompt_array);
     Ok(())
+}
+
+/// Counts the images that the middleware lost before this one.
+fn count_lost(shared: &Shared) {
+    if let Some(lost) = received::take_lost(&shared.image_topic) {
+        shared.engine.count_lost_frames(lost);
+    }
 }
 
 /// Handles every message of a stream on a task of its own; what is refused is counted and said. A node that is not active

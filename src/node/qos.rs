@@ -47,9 +47,15 @@ impl Profile {
     }
 }
 
-/// Cameras: as the publisher is. One message, since a newer image replaces an older one anyway.
+/// Messages that wait in the queue of an image's subscription. An image of more than 64 kB comes in fragments, and Fast DDS
+/// counts one whose fragments are still coming: with a queue of one, the first fragment of the next image throws it out,
+/// before a lost fragment was sent again. The queue does not make images older, because each is taken as soon as it is whole,
+/// and a newer one replaces it before the encoder. docs/performance.md has what arrives by depth.
+const IMAGES: usize = 10;
+
+/// Cameras: as the publisher is.
 pub const SENSOR: Profile =
-    Profile { qos: QosProfile::sensor_data().keep_last(1), matches_reliability: true, matches_durability: true };
+    Profile { qos: QosProfile::sensor_data().keep_last(IMAGES), matches_reliability: true, matches_durability: true };
 
 /// Programs that publish at a camera's rate: as reliable as the publisher is.
 pub const DETECTIONS: Profile =
@@ -337,7 +343,7 @@ mod tests {
             (vec![latched, usual, sensor], R::BestEffort, D::Volatile),
         ] {
             let matched = SENSOR.matched_to(&publishers);
-            assert_eq!((matched.reliability, matched.durability, matched.depth), (reliability, durability, 1));
+            assert_eq!((matched.reliability, matched.durability, matched.depth), (reliability, durability, IMAGES));
         }
         assert_eq!(PROMPTS.matched_to(&[publisher(R::BestEffort, D::Volatile)]), PROMPTS.qos);
     }

@@ -3,8 +3,8 @@
     ./dev soak [--minutes 10]
 
 Prints a line every ten seconds, then a table and one line of JSON; the memory over time is in out/soak.csv. The test fails
-if the node ends, an answer has the stamp or the mask of another image, more requests are unanswered than refused, or the
-resident memory changes by more than 2 % after the first minute.
+if the node ends, less than 99 % of the camera's images arrive, an answer has the stamp or the mask of another image, more
+requests are unanswered than refused, or the resident memory changes by more than 2 % after the first minute.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ WARM_UP = 60.0
 # Queue depth for more than half a second of answers, so that none is lost if this program pauses.
 ANSWERS = 20
 FLAT = 0.02
+# Share of the camera's images that reach the node.
+ARRIVED = 0.99
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -264,7 +266,8 @@ def main() -> int:
             if now - printed >= 10:
                 printed = now
                 d = soak.diagnostics
-                print(f"{now:5.0f} s  {resident[-1][1]:7.1f} MB  in {d.get('images in (1/s)', '?')}/s  encoded "
+                print(f"{now:5.0f} s  {resident[-1][1]:7.1f} MB  in {d.get('images in (1/s)', '?')}/s  lost "
+                      f"{d.get('images lost by the middleware (1/s)', '?')}/s  encoded "
                       f"{d.get('images encoded (1/s)', '?')}/s  answers {soak.counts['answers']}  wrong "
                       f"{len(soak.wrong)}", flush=True)  # fmt: skip
             time.sleep(1)
@@ -291,7 +294,8 @@ def main() -> int:
     result = {
         "minutes": round(resident[-1][0] / 60, 1),
         "camera": {"sent": sent[0], "missed_by_the_machine": sent[1]},
-        "node": {k: int(diagnostics.get(k, 0)) for k in ("images in", "images encoded", "images superseded by a newer one")},
+        "node": {k: int(diagnostics.get(k, 0)) for k in ("images in", "images lost by the middleware", "images encoded",
+                                                                "images superseded by a newer one")},
         "processor_ms_per_image": round(1e3 * processor / max(1, int(diagnostics.get("images encoded", 0))), 1),
         "refused": refused,
         "counts": soak.counts,
@@ -315,6 +319,9 @@ def main() -> int:
         problems.append(f"the node ended or panicked:\n{log[-2000:]}")
     if not spread <= FLAT:
         problems.append(f"resident memory changed by {spread:.1%} after the first minute, at most {FLAT:.0%} is allowed")
+    arrived = result["node"]["images in"]
+    if not arrived >= ARRIVED * sent[0] > 0:
+        problems.append(f"{arrived} of {sent[0]} images arrived, at least {ARRIVED:.0%} are expected")
     if not soak.click_ms or not soak.detector_ms or not soak.segment_ms:
         problems.append("no click, no detection or no segment request was answered")
     # Requests on frames that are no longer kept are refused and counted.
