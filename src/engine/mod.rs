@@ -133,6 +133,8 @@ impl Decode for MaskDecoder {
 /// What can be changed while the engine runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Topic that the camera publishes on, for messages.
+    pub image_topic: String,
     pub keep: KeepLimits,
     /// Encode a frame only when an object or a prompt needs it; else every frame, so that a click never waits for it.
     pub encode_on_demand: bool,
@@ -153,6 +155,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
+            image_topic: "image".into(),
             keep: KeepLimits::default(),
             encode_on_demand: false,
             prompt_timeout: Duration::from_secs(1),

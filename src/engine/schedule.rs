@@ -104,7 +104,7 @@ fn settle(state: &mut State) -> Option<Result<(), Refusal>> {
     }
     let last = clock.since(since) >= settings.prompt_timeout && !first_is_coming;
     let settled = match later.ready(kept, last) {
-        None if last => Err(no_image(settings.prompt_timeout)),
+        None if last => Err(no_image(settings)),
         settled => settled?,
     };
     Some(settled.map(|interaction| front.item = interaction))

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -244,7 +244,7 @@ impl State {
                 return match self.kept.newest() {
                     Some(_) if self.newest_is_coming(since) => Resolved::Wait,
                     Some(frame) => Resolved::Ready(Arc::clone(frame)),
-                    None if expired && !self.first_is_coming() => Resolved::Refused(no_image(timeout)),
+                    None if expired && !self.first_is_coming() => Resolved::Refused(no_image(&self.settings)),
                     None => Resolved::Wait,
                 };
             }
@@ -346,8 +346,10 @@ impl State {
     }
 }
 
-pub(super) fn no_image(timeout: Duration) -> Refusal {
-    Refusal::new(RefusalKind::NoImage, format!("no image within {timeout:?}: does the camera publish on 'image'?"))
+pub(super) fn no_image(settings: &Settings) -> Refusal {
+    let Settings { prompt_timeout, image_topic, .. } = settings;
+    let message = format!("no image within {prompt_timeout:?}: does the camera publish on '{image_topic}'?");
+    Refusal::new(RefusalKind::NoImage, message)
 }
 
 /// The state with the conditions that the two threads sleep on.

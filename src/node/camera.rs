@@ -77,6 +77,8 @@ pub struct Slot {
     pub camera: String,
     /// Full names, after remapping, of the images that come raw and compressed.
     image_topics: [String; 2],
+    /// Full name, after remapping.
+    info_topic: String,
     published: Arc<Mutex<Published>>,
     at_work: watch::Sender<AtWork>,
 }
@@ -113,7 +115,8 @@ impl Slot {
         image_topics.iter().for_each(|topic| received::watch(topic));
         let slot = Arc::new(Slot {
             camera: camera.to_owned(),
-            image_topics: [topics.resolve("image"), topics.resolve(&topics.derived("image", "/compressed"))],
+            image_topics,
+            info_topic: topics.resolve("camera_info"),
             published: Arc::new(Mutex::new(published)),
             at_work: watch::Sender::new(if soon { AtWork::Soon } else { AtWork::No }),
         });
@@ -198,15 +201,19 @@ pub fn start(
         // The publisher is gone while the node stops.
         let _ = results.send(event);
     });
-    let settings = settings(&lock(parameters));
+    let image_topic = if image_transport == "compressed" { compressed } else { raw };
+    let settings = settings(&lock(parameters), image_topic);
+    if let Some(advice) = remapped_to_compressed(raw, compressed, image_transport) {
+        warn!("{label}{advice}");
+    }
     let engine = Engine::start(Arc::clone(&model.encoder), Arc::clone(&model.decoder), settings, sink)?;
     let shared = Arc::new(Shared {
         camera: camera.clone(),
         engine,
         refusals: Refusals::new(label.clone()),
-        pointing: Arc::new(Pointing::new(Arc::clone(transforms))),
+        pointing: Arc::new(Pointing::new(Arc::clone(transforms), &slot.info_topic)),
         model: Arc::clone(model),
-        image_topic: if image_transport == "compressed" { compressed } else { raw }.clone(),
+        image_topic: image_topic.clone(),
         parameters: Arc::clone(parameters),
     });
     let (s, published) = (Arc::clone(&shared), Arc::clone(&slot.published));
@@ -251,10 +258,25 @@ pub fn keep_limits(parameters: &Parameters) -> KeepLimits {
     }
 }
 
+/// What to do about `image` that was remapped to a topic of compressed images itself.
+fn remapped_to_compressed(raw: &str, compressed: &str, transport: &str) -> Option<String> {
+    let base = raw.strip_suffix("/compressed")?;
+    if transport == "compressed" && compressed != format!("{raw}/compressed") {
+        // `image/compressed` is remapped itself.
+        return None;
+    }
+    let listens = if transport == "compressed" { compressed } else { raw };
+    Some(format!(
+        "'image' is remapped to the compressed topic '{raw}', and with image_transport '{transport}' the node listens to \
+         '{listens}': remap 'image' to '{base}' and set image_transport to 'compressed'"
+    ))
+}
+
 /// The parameters that concern the engine of one camera.
-pub fn settings(parameters: &Parameters) -> Settings {
+pub fn settings(parameters: &Parameters, image_topic: &str) -> Settings {
     let count = |name: &str| parameters.integer(name).max(0) as usize;
     Settings {
+        image_topic: image_topic.to_owned(),
         keep: keep_limits(parameters),
         encode_on_demand: parameters.text("encode") == "on_demand",
         prompt_timeout: Duration::from_secs_f64(parameters.float("prompt_timeout").clamp(0.0, 60.0)),
@@ -273,5 +295,22 @@ pub fn settings(parameters: &Parameters) -> Settings {
             fill_holes: count("track_fill_holes"),
             separate: parameters.flag("track_no_overlap"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_is_remapped_to_its_compressed_topic_is_advised_about() {
+        let advice = |raw: &str, compressed: &str, transport: &str| remapped_to_compressed(raw, compressed, transport);
+        assert_eq!(advice("/cam/image", "/cam/image/compressed", "raw"), None);
+        assert_eq!(advice("/cam/image", "/cam/image/compressed", "compressed"), None);
+        assert_eq!(advice("/cam/image/compressed", "/jpeg", "compressed"), None, "image/compressed is remapped itself");
+        for transport in ["raw", "compressed"] {
+            let said = advice("/cam/image/compressed", "/cam/image/compressed/compressed", transport).unwrap();
+            assert!(said.contains("remap 'image' to '/cam/image' and set image_transport to 'compressed'"), "{said}");
+        }
     }
 }

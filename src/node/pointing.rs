@@ -22,6 +22,8 @@ const SHOWN: usize = 16;
 /// What a camera knows about where its pixels look.
 pub struct Pointing {
     transforms: Arc<Mutex<Transforms>>,
+    /// Full name of the calibration's topic, after remapping.
+    info_topic: String,
     state: Mutex<State>,
 }
 
@@ -54,8 +56,8 @@ pub struct ShownPlane {
 }
 
 impl Pointing {
-    pub fn new(transforms: Arc<Mutex<Transforms>>) -> Self {
-        Pointing { transforms, state: Mutex::default() }
+    pub fn new(transforms: Arc<Mutex<Transforms>>, info_topic: &str) -> Self {
+        Pointing { transforms, info_topic: info_topic.to_owned(), state: Mutex::default() }
     }
 
     pub fn camera_info(&self, message: CameraInfoMsg) {
@@ -104,7 +106,8 @@ impl Pointing {
             return Ok(Arc::clone(calibration));
         }
         let info = state.info.as_ref().ok_or_else(|| {
-            let message = "no camera_info has come: does the camera publish it, and is 'camera_info' remapped to it?";
+            let topic = &self.info_topic;
+            let message = format!("no camera_info has come: does the camera publish its calibration on '{topic}'?");
             Refusal::new(RefusalKind::NoCameraInfo, message)
         })?;
         let model = CameraModel::new(info, rectified).map_err(refused)?;
@@ -359,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_click_without_a_frame_or_a_number_is_refused_at_once() {
-        let pointing = Arc::new(Pointing::new(Arc::default()));
+        let pointing = Arc::new(Pointing::new(Arc::default(), "/camera_info"));
         let header = |frame_id: &str| Header { stamp: Stamp::NONE, frame_id: frame_id.into() };
         for (frame_id, x, says) in [("", 1.0, "header.frame_id is empty"), ("map", f64::NAN, "is not finite")] {
             let refused =
@@ -371,7 +374,7 @@ mod tests {
 
     #[test]
     fn planes_are_remembered_once_for_an_image_and_not_for_ever() {
-        let pointing = Pointing::new(Arc::default());
+        let pointing = Pointing::new(Arc::default(), "/camera_info");
         let header = |sec| Header { stamp: Stamp { sec, nanosec: 0 }, frame_id: "camera".into() };
         let plane = |sec| ShownPlane { header: header(sec), size: (4, 3), distance: 1.0, spacing: 0.01 };
         (0..100).chain([99, 90]).for_each(|sec| pointing.remember(plane(sec)));

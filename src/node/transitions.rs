@@ -147,7 +147,7 @@ impl Transitions {
     /// Hands the live parameters to the engines.
     pub fn settings_changed(&self, parameters: &Parameters) {
         for camera in self.slots.iter().filter_map(|slot| slot.get()) {
-            camera.engine.configure(|current| *current = camera::settings(parameters));
+            camera.engine.configure(|current| *current = camera::settings(parameters, &camera.image_topic));
         }
     }
 

@@ -284,7 +284,7 @@ def test_a_node_that_has_neither_calibration_nor_transforms_says_so(
     def send(frame_id: str) -> Callable[[], None]:
         return lambda: robot.peer.publish("clicked_point", clicked(np.array([0, 0, 1.0]), frame_id, stamp))
 
-    robot.expect_refusal("no_camera_info", "is 'camera_info' remapped to it?", send(FRAME_ID))
+    robot.expect_refusal("no_camera_info", "does the camera publish its calibration on '/camera_info'?", send(FRAME_ID))
     robot.expect_refusal("no_transform", "no transform was received yet, so frame", send("map"))
 
 

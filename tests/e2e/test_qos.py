@@ -20,7 +20,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from harness import LATCHED, NodeProcess, Peer, eventually, free_domain
 from lifecycle import Manager
-from messages import compressed, image, pixels, prompt, prompts
+from messages import compressed, image, pixel, pixels, prompt, prompts
 from robot import Robot, get_parameters
 from scenes import Scene, iou
 
@@ -282,3 +282,25 @@ def test_compressed_images_are_below_the_final_name(
     picture.publish(compressed(scene.rgb, STAMP, "PNG"))
     masks = peer.subscribe(MaskArray, f"{NODE}/masks")
     assert ask(peer, masks, scene).header.stamp == STAMP
+
+
+@pytest.mark.parametrize("transport", ["raw", "compressed"])
+def test_an_image_remapped_to_its_compressed_topic_is_advised_about(
+    peer: Peer, start_node: Callable[..., NodeProcess], transport: str
+) -> None:
+    node = start_node(peer.domain, "-p", f"image_transport:={transport}", "-r", "image:=/front/image_raw/compressed")
+    node.wait_ready()
+    advice = "remap 'image' to '/front/image_raw' and set image_transport to 'compressed'"
+    assert node.log().count(advice) == 1, node.log()
+
+
+def test_a_click_without_images_names_the_topic(peer: Peer, start_node: Callable[..., NodeProcess]) -> None:
+    node = start_node(peer.domain, "-p", "prompt_timeout:=0.1", "-r", "image:=/front/image_raw")
+    node.wait_ready()
+
+    def named() -> bool:
+        peer.publish("pixel", pixel(10, 10))
+        time.sleep(0.3)
+        return "does the camera publish on '/front/image_raw'?" in node.log()
+
+    eventually("the refusal that names the topic", named)
