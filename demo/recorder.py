@@ -76,9 +76,8 @@ class Recorder:
                 continue
             values = {v.key: v.value for v in status.values}
             for name, stage in STAGES.items():
-                # "0.8 / 1.2 / 3.0" are median, 95th percentile and maximum.
-                if text := values.get(f"{stage} p50 / p95 / max (ms)"):
-                    self._ms[name] = float(text.split("/")[0])
+                if median := values.get(f"{stage} p50 (ms)"):
+                    self._ms[name] = float(median)
 
     @property
     def masks(self) -> int:

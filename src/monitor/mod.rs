@@ -54,8 +54,8 @@ impl ModelFacts {
 pub const RESIDENT: &str = "resident memory (MB)";
 
 /// Its value, of bytes.
-pub fn resident(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "unknown".into(), |bytes| format!("{:.0}", bytes as f64 / 1e6))
+pub fn resident(bytes: u64) -> String {
+    format!("{:.0}", bytes as f64 / 1e6)
 }
 
 /// One camera at one moment, and how it was `seconds` before.
@@ -138,14 +138,18 @@ impl Snapshot {
         add("objects (MB)", megabytes(usage.object_bytes));
         add("kept frames", usage.kept_frames.to_string());
         add("kept frames (MB)", megabytes(usage.kept_bytes));
-        add("kept frames (most)", format!("{}, {} MB", self.keep.frames, megabytes(self.keep.bytes)));
+        add("most kept frames", self.keep.frames.to_string());
+        add("most kept frames (MB)", megabytes(self.keep.bytes));
         add("kept images", usage.images.to_string());
         add("kept images (MB)", megabytes(usage.image_bytes));
-        add(RESIDENT, resident(self.resident));
+        if let Some(bytes) = self.resident {
+            add(RESIDENT, resident(bytes));
+        }
         for stage in Stage::ALL {
             let p = now.latency(stage);
-            let value = format!("{:.1} / {:.1} / {:.1}", p.p50, p.p95, p.max);
-            add(&format!("{} p50 / p95 / max (ms)", stage.name()), value);
+            for (statistic, ms) in [("p50", p.p50), ("p95", p.p95), ("max", p.max)] {
+                add(&format!("{} {statistic} (ms)", stage.name()), format!("{ms:.1}"));
+            }
         }
         add("panics", now.panics.to_string());
         for (kind, count) in &now.refused {
@@ -154,8 +158,9 @@ impl Snapshot {
         if let Some(jetson) = &self.jetson {
             add("board", jetson.board.clone());
             add("power mode", jetson.power_mode.clone().unwrap_or_else(|| "unknown".into()));
-            let temperatures = jetson.temperatures.iter().map(|(zone, degrees)| format!("{zone} {degrees:.1}"));
-            add("temperature (C)", temperatures.collect::<Vec<_>>().join(", "));
+            for (zone, degrees) in &jetson.temperatures {
+                add(&format!("temperature of {zone} (C)"), format!("{degrees:.1}"));
+            }
             let throttled = if jetson.throttled.is_empty() { "no".into() } else { jetson.throttled.join(", ") };
             add("throttled", throttled);
         }

@@ -44,6 +44,11 @@ impl System {
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
     }
 
+    /// Name of the machine in its network; empty where the system does not say.
+    pub fn host(&self) -> String {
+        read(&self.root.join("proc/sys/kernel/hostname")).unwrap_or_default()
+    }
+
     /// `None` on any other machine.
     pub fn jetson(&self) -> Option<Jetson> {
         let compatible = fs::read_to_string(self.root.join("proc/device-tree/compatible")).ok()?;
@@ -133,6 +138,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("promptseg-system-{name}-{}", std::process::id()));
         let files = [
             ("proc/self/status", "Name:\tpromptseg\nVmRSS:\t   2048 kB\n"),
+            ("proc/sys/kernel/hostname", "orin-7\n"),
             ("proc/device-tree/model", "NVIDIA Jetson Orin Nano Developer Kit\0"),
             ("proc/device-tree/compatible", "nvidia,p3768-0000+p3767-0005\0nvidia,tegra234\0"),
             ("var/lib/nvpmodel/status", "pmode:0001\n"),
@@ -165,7 +171,7 @@ mod tests {
     fn a_jetson_tells_its_mode_its_temperatures_and_what_holds_it_back() {
         let root = orin("jetson");
         let system = System::at(&root);
-        assert_eq!(system.resident(), Some(2048 * 1024));
+        assert_eq!((system.resident(), system.host().as_str()), (Some(2048 * 1024), "orin-7"));
         let jetson = system.jetson().unwrap();
         assert_eq!(jetson.board, "NVIDIA Jetson Orin Nano Developer Kit");
         assert_eq!(jetson.power_mode.as_deref(), Some("7W"));

@@ -55,17 +55,20 @@ pub async fn report(
         let (mut status_of_all, mut snapshots) = (Vec::new(), Vec::new());
         // Once for all cameras: a look at the alarms of a board takes them.
         let machine = (system.resident(), system.jetson());
+        let hardware_id = hardware_id(&system, machine.1.as_ref());
         for (slot, before) in cameras.iter().zip(&mut before) {
             let Some(camera) = slot.get() else {
                 *before = None;
-                status_of_all.push(at_rest(slot, &node_name, lifecycle.state(), &progress, machine.0));
+                let status = at_rest(slot, &node_name, lifecycle.state(), &progress, machine.0);
+                status_of_all.push(DiagnosticStatus { hardware_id: hardware_id.clone(), ..status });
                 continue;
             };
             // An engine that was started since counts from nothing.
             let now = camera.engine.metrics();
             let earlier = before.take().filter(|b| b.frames_in <= now.frames_in && b.results <= now.results);
             let snapshot = snapshot(&camera, machine.clone(), (earlier.unwrap_or_default(), now), seconds);
-            status_of_all.push(status(&camera, &node_name, &snapshot));
+            let hardware_id = hardware_id.clone();
+            status_of_all.push(DiagnosticStatus { hardware_id, ..status(&camera, &node_name, &snapshot) });
             *before = Some(snapshot.now.clone());
             snapshots.push(snapshot);
         }
@@ -86,16 +89,21 @@ fn at_rest(slot: &Slot, node_name: &str, state: State, progress: &Progress, resi
         (None, Some(failed)) => (DiagnosticStatus::ERROR as u8, failed),
         (None, None) => (DiagnosticStatus::OK as u8, state.to_string()),
     };
+    let mut values = vec![KeyValue { key: "lifecycle state".into(), value: state.to_string() }];
+    values.extend(resident.map(|bytes| KeyValue { key: monitor::RESIDENT.into(), value: monitor::resident(bytes) }));
     DiagnosticStatus {
         level,
         name: name(node_name, &slot.camera),
         message: convert::text(&message),
-        hardware_id: String::new(),
-        values: vec![
-            KeyValue { key: "lifecycle state".into(), value: state.to_string() },
-            KeyValue { key: monitor::RESIDENT.into(), value: monitor::resident(resident) },
-        ],
+        values,
+        ..DiagnosticStatus::default()
     }
+}
+
+/// The board of a Jetson, with the name of the machine in its network.
+fn hardware_id(system: &System, jetson: Option<&Jetson>) -> String {
+    let host = system.host();
+    convert::text(&jetson.map_or_else(|| host.clone(), |jetson| format!("{} {host}", jetson.board)))
 }
 
 fn name(node_name: &str, camera: &str) -> String {
@@ -112,8 +120,8 @@ fn status(camera: &Shared, node_name: &str, snapshot: &Snapshot) -> DiagnosticSt
         level: level as u8,
         name: name(node_name, &camera.camera),
         message: convert::text(&message),
-        hardware_id: snapshot.jetson.as_ref().map_or_else(String::new, |jetson| jetson.board.clone()),
         values,
+        ..DiagnosticStatus::default()
     }
 }
 
