@@ -6,6 +6,10 @@
 #[cfg(feature = "ros")]
 pub mod arguments;
 pub mod gpu;
+#[cfg(feature = "ros")]
+pub mod log;
+#[cfg(type_description)]
+pub mod node_types;
 pub mod onnxruntime;
 #[cfg(feature = "ros")]
 pub mod process;

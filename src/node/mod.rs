@@ -211,6 +211,8 @@ async fn node(
         t.settings_changed(values);
         follow_sim_time(&spinning, values, &simulated);
     })?;
+    #[cfg(type_description)]
+    services::start_type_description(&mut topics)?;
     let diagnostics = topics.publisher("/diagnostics", qos::OUTPUTS)?;
     let progress = Arc::clone(&transitions.progress);
     let of = (slots.clone(), Arc::clone(&lifecycle), progress);

@@ -273,6 +273,36 @@ pub fn start_parameters(
     Ok(())
 }
 
+/// Serves `~/get_type_description`, as rclcpp does since Iron.
+///
+/// # Errors
+/// The middleware refuses the service.
+#[cfg(type_description)]
+pub fn start_type_description(topics: &mut Topics) -> Result<(), NodeError> {
+    use r2r::type_description_interfaces::srv::GetTypeDescription::{Response, Service};
+
+    let mut requests: Requests<Service> = topics.service("~/get_type_description")?;
+    let node = topics.spinning();
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let (reply, answer) = oneshot::channel();
+            let question = request.message.clone();
+            let asked = node.with_node(move |node| {
+                // Nobody waits for it any more: only while the node goes away.
+                let _ = reply.send(crate::native::node_types::describe(node, &question));
+                Ok(())
+            });
+            let failed = match asked.await {
+                Ok(()) => String::new(),
+                Err(e) => e.to_string(),
+            };
+            let response = answer.await.unwrap_or(Response { failure_reason: failed, ..Response::default() });
+            respond(request, response);
+        }
+    });
+    Ok(())
+}
+
 /// What whoever sets a parameter must do for it to count; `ros2 param set` shows it.
 fn later(name: &str, takes_effect: TakesEffect) -> String {
     match takes_effect {

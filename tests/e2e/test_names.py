@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from promptseg_msgs.msg import MaskArray, PromptArray
 from rcl_interfaces.msg import Log
+from type_description_interfaces.srv import GetTypeDescription
 
 from harness import eventually
 from messages import image, prompt, prompts, whole_mask
@@ -37,3 +38,20 @@ def test_namespace_name_and_remapping(start_robot: Callable[..., Robot], scene: 
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.75
     log: Log = robot.rosout.wait("a log", lambda m: "ready" in m.msg)
     assert log.name == "robot1.seg"
+
+
+def test_types_are_described_as_by_rclcpp(robot: Robot) -> None:
+    """`~/get_type_description`, since Iron: the hash that the graph shows leads to fields and sources."""
+    found = eventually("the masks", lambda: robot.peer.node.get_publishers_info_by_topic("/promptseg/masks"))[0]
+    request = GetTypeDescription.Request(
+        type_name=found.topic_type, type_hash=str(found.topic_type_hash), include_type_sources=True
+    )
+    answer = robot.peer.call(GetTypeDescription, "/promptseg/get_type_description", request)
+    assert answer.successful, answer.failure_reason
+    described = answer.type_description.type_description
+    assert described.type_name == "promptseg_msgs/msg/MaskArray"
+    assert {"header", "masks"} <= {field.name for field in described.fields}
+    assert any(source.type_name == described.type_name for source in answer.type_sources)
+    request.type_hash = "RIHS01_" + "0" * 64
+    unknown = robot.peer.call(GetTypeDescription, "/promptseg/get_type_description", request)
+    assert not unknown.successful and unknown.failure_reason
