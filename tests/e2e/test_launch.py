@@ -284,8 +284,9 @@ def test_cameras_with_a_lifecycle_manager(peer: Peer, start: Workspace, shared: 
     arguments = eventually("the manager", lambda: record.is_file() and record.read_text().split("\n"))
     assert "__node:=lifecycle_manager_promptseg" in arguments
     assert f"__ns:=/{'' if shared == 'true' else 'front'}" in arguments
-    (parameters,) = yaml.safe_load(Path(arguments[arguments.index("--params-file") + 1]).read_text()).values()
-    assert parameters["ros__parameters"]["node_names"] == ["promptseg"]
+    # launch_ros writes lists as `!!python/tuple`.
+    (parameters,) = yaml.full_load(Path(arguments[arguments.index("--params-file") + 1]).read_text()).values()
+    assert list(parameters["ros__parameters"]["node_names"]) == ["promptseg"]
 
 
 @starts

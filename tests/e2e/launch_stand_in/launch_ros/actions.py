@@ -55,8 +55,10 @@ class Node:
         context.processes.append(Process(command, self.respawn, self.respawn_delay))
 
     def _file_of(self, parameters: dict[str, Any]) -> str:
+        # Lists become `!!python/tuple`, as with launch_ros.
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
         with tempfile.NamedTemporaryFile("w", prefix="launch_params_", delete=False) as file:
-            yaml.dump({self.node_name: {"ros__parameters": parameters}}, file)
+            yaml.dump({self.node_name: {"ros__parameters": values}}, file)
             return file.name
 
 
