@@ -12,6 +12,8 @@ PROMPT_ENCODER = "prompt_encoder.safetensors"
 MEMORY_ATTENTION = "memory_attention.onnx"
 MEMORY_ENCODER = "memory_encoder.onnx"
 MEMORY = "memory.safetensors"
+STAGING = ".partial"
+"""Folder within the output folder, in which a bundle is made."""
 SUFFIXES = (".onnx", ".data", ".safetensors", ".json")
 
 
@@ -41,6 +43,13 @@ def listed_files(folder: Path) -> set:
         return {name for name in names if Path(name).name == name and (folder / name).is_file()}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
+
+
+def foreign_files(out: Path) -> list:
+    """Models in a folder that is neither a bundle nor an export that was interrupted: an export would replace them."""
+    if not out.is_dir() or (out / DESCRIPTION).exists() or (out / STAGING).exists():
+        return []
+    return sorted(path.name for path in out.iterdir() if path.suffix in (".onnx", ".data", ".safetensors"))
 
 
 def move(staging: Path, out: Path) -> None:

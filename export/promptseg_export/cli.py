@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from . import bundle
+
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -103,6 +105,8 @@ def main(arguments: list | None = None) -> int:
         return fail(f"--image-size {args.image_size}: expected a multiple of 32, at least 64, and --model small", 2)
     if args.out.exists() and not args.out.is_dir():
         return fail(f"{args.out} is a file, expected a folder or an unused name", 2)
+    if foreign := bundle.foreign_files(args.out):
+        return fail(f"{args.out} holds {', '.join(foreign)} and is no bundle, expected a bundle to replace or a name that is free", 2)
     random = args.random_weights is not None
     log(f"{listing.help} {args.model} with {'random weights' if random else args.checkpoint} ...")
     try:

@@ -28,7 +28,7 @@ def export(family: Family, name: str, source: str, out: Path, precisions=("fp32"
     out = out.resolve()
     new = not out.exists()
     # A folder inside `out` is on the same file system, also if `out` is a mount point or a link.
-    staging = out / ".partial"
+    staging = out / bundle.STAGING
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:

@@ -39,6 +39,22 @@ def test_a_damaged_older_description_is_replaced(damaged, folders):
     assert json.loads((folders[1] / bundle.DESCRIPTION).read_text())["name"] == "new"
 
 
+def test_models_of_others_are_not_replaced(tmp_path, capsys):
+    from promptseg_export.cli import main
+
+    (tmp_path / "image_encoder.onnx").write_text("somebody's")
+    (tmp_path / "notes.txt").write_text("notes")
+    arguments = ["sam", "--model", "small", "--random-weights", "1", str(tmp_path)]
+    assert main(arguments) == 2
+    assert "holds image_encoder.onnx and is no bundle" in capsys.readouterr().err
+    assert content(tmp_path) == {"image_encoder.onnx": "somebody's", "notes.txt": "notes"}
+    # A bundle is replaced, and so is what an interrupted export left.
+    for mark in (bundle.DESCRIPTION, bundle.STAGING):
+        (tmp_path / mark).mkdir()
+        assert bundle.foreign_files(tmp_path) == []
+        (tmp_path / mark).rmdir()
+
+
 def test_nothing_is_deleted_before_the_new_files_are_moved(folders, monkeypatch):
     def fail(*_):
         raise OSError("no")
