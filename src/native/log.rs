@@ -56,9 +56,9 @@ pub fn level_of(logger: &CStr) -> &'static str {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the name ends with a zero byte.
     match unsafe { rcutils_logging_get_logger_effective_level(logger.as_ptr()) } {
-        ..=DEBUG => "debug",
-        ..=INFO => "info",
-        ..=WARN => "warn",
+        level if level <= DEBUG => "debug",
+        level if level <= INFO => "info",
+        level if level <= WARN => "warn",
         _ => "error",
     }
 }

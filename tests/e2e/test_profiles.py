@@ -25,7 +25,7 @@ def test_a_profile(peer: Peer, start_node: Callable[..., NodeProcess], profile: 
     node = start_node(peer.domain, "--params-file", str(profile))
     node.wait_ready()
     log = node.log()
-    assert "there is no parameter" not in log and " WARN " not in log, log
+    assert "there is no parameter" not in log and "[WARN]" not in log, log
     values = yaml.safe_load(profile.read_text())["/**"]["ros__parameters"]
     assert get_parameters(peer, *values) == list(values.values())
 
