@@ -198,6 +198,7 @@ fn finish(shared: &Shared, events: &EventSink, job: Job, encoded: Result<KeptFra
         }
         (Err(refusal), aim) => {
             state.metrics.refuse(refusal.kind);
+            state.remember_refused(job.header.stamp, &refusal.message);
             if matches!(aim, Aim::Newest) {
                 state.encoder_failed = Some(shared.clock.now());
             }

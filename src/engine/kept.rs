@@ -113,8 +113,10 @@ impl KeptFrames {
         self.frames.iter().filter(|f| f.header.stamp <= until).max_by_key(|f| f.header.stamp)
     }
 
-    pub fn oldest_stamp(&self) -> Option<Stamp> {
-        self.frames.front().map(|f| f.header.stamp)
+    /// The oldest and the newest stamp, whatever the order in which the frames came.
+    pub fn stamps(&self) -> Option<(Stamp, Stamp)> {
+        let stamps = || self.frames.iter().map(|f| f.header.stamp);
+        stamps().min().zip(stamps().max())
     }
 
     pub fn len(&self) -> usize {
@@ -173,7 +175,7 @@ impl RecentImages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::testing::{frame, kept_frame};
+    use crate::engine::testing::{frame, kept_frame, stamp};
 
     fn stamps(kept: &KeptFrames) -> Vec<i32> {
         kept.frames.iter().map(|f| f.header.stamp.sec).collect()
@@ -188,7 +190,7 @@ mod tests {
         }
         assert_eq!(stamps(&kept), [3, 4, 5]);
         assert!(kept.at(Stamp { sec: 2, nanosec: 0 }).is_none());
-        assert_eq!(kept.oldest_stamp(), Some(Stamp { sec: 3, nanosec: 0 }));
+        assert_eq!(kept.stamps(), Some((stamp(3), stamp(5))));
     }
 
     #[test]
@@ -255,6 +257,19 @@ mod tests {
             assert_eq!((recent.count(), recent.bytes()), (left, left * bytes));
             assert_eq!(recent.take(Stamp { sec: 9, nanosec: 0 }).is_some(), left > 0);
         }
+    }
+
+    #[test]
+    fn the_oldest_stamp_is_that_of_the_oldest_frame_whatever_came_first() {
+        let mut kept = KeptFrames::default();
+        assert_eq!(kept.stamps(), None);
+        for sec in [5, 6, 7] {
+            kept.insert(kept_frame(sec), &KeepLimits::default());
+        }
+        kept.insert_older(kept_frame(4), &KeepLimits::default());
+        assert_eq!(kept.stamps(), Some((stamp(4), stamp(7))));
+        kept.insert(kept_frame(2), &KeepLimits::default());
+        assert_eq!(kept.stamps(), Some((stamp(2), stamp(7))));
     }
 
     #[test]

@@ -27,6 +27,9 @@ const MOST_OF_DETECTIONS: usize = 2;
 /// Frames whose answer still lacks objects. More than that would be prompts on as many frames within one turn.
 const MAX_UNFINISHED: usize = 4;
 
+/// Images that could not be encoded and whose reasons are remembered for prompts with their stamps: two seconds of a camera.
+const MAX_REFUSED_IMAGES: usize = 64;
+
 /// Questions that touch no object: they may overtake each other.
 #[derive(Debug)]
 pub(super) enum Batch {
@@ -108,6 +111,8 @@ pub(super) struct State {
     /// Encoded frames since the start.
     pub encoded: u64,
     pub recent: RecentImages,
+    /// Stamps of the last images that could not be encoded, with the reasons.
+    refused_images: VecDeque<(Stamp, String)>,
     pub newest_stamp: Option<Stamp>,
     pub kept: KeptFrames,
     /// A newly encoded frame of the camera that the current objects were not decoded on yet.
@@ -257,11 +262,23 @@ impl State {
         if self.encoding_stamp == Some(stamp) || in_slot || self.is_wanted(stamp, asker) {
             return Resolved::Wait;
         }
+        if let Some((_, reason)) = self.refused_images.iter().rev().find(|(s, _)| *s == stamp) {
+            let message = format!("the image of stamp {stamp} was refused: {reason}");
+            return Resolved::Refused(Refusal::new(RefusalKind::FrameGone, message));
+        }
         let still_to_come = self.newest_stamp.is_none_or(|newest| stamp > newest);
         if still_to_come && !expired {
             return Resolved::Wait;
         }
         Resolved::Refused(self.frame_gone(stamp, still_to_come))
+    }
+
+    /// Remembers why an image could not be encoded, for prompts with its stamp.
+    pub fn remember_refused(&mut self, stamp: Stamp, reason: &str) {
+        if self.refused_images.len() == MAX_REFUSED_IMAGES {
+            self.refused_images.pop_front();
+        }
+        self.refused_images.push_back((stamp, reason.to_owned()));
     }
 
     /// Whether the frame of that stamp waits for the encoder, or its image for room there.
@@ -329,18 +346,17 @@ impl State {
     }
 
     fn frame_gone(&self, stamp: Stamp, still_to_come: bool) -> Refusal {
-        let message = match (self.kept.oldest_stamp(), self.newest_stamp) {
-            (Some(oldest), Some(newest)) if still_to_come => {
-                format!(
-                    "no image of stamp {stamp} came within {:?}; kept are {oldest} to {newest}",
-                    self.settings.prompt_timeout
-                )
+        let message = match self.kept.stamps() {
+            Some((oldest, newest)) if still_to_come => {
+                let timeout = self.settings.prompt_timeout;
+                format!("no image of stamp {stamp} came within {timeout:?}; kept are {oldest} to {newest}")
             }
-            (Some(oldest), Some(newest)) => format!(
+            Some((oldest, newest)) => format!(
                 "the image of stamp {stamp} is gone (kept are {oldest} to {newest}); \
                  a longer 'keep_frames' or 'keep_images' keeps it"
             ),
-            _ => format!("no image of stamp {stamp}: none has come yet"),
+            None if self.newest_stamp.is_some() => format!("no image of stamp {stamp}: none has been encoded yet"),
+            None => format!("no image of stamp {stamp}: none has come yet"),
         };
         Refusal::new(RefusalKind::FrameGone, message)
     }

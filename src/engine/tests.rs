@@ -299,6 +299,46 @@ fn a_frame_that_is_gone_is_said_with_what_is_kept() {
     assert_eq!(b.engine.metrics().refused[&RefusalKind::FrameGone], 1);
 }
 
+/// An image that cannot be read: rgb8 without pixels.
+fn broken(sec: i32) -> Frame {
+    let (encoding, data) = ("rgb8".to_owned(), Vec::new());
+    let pixels = FramePixels::Raw { width: 4, height: 4, step: 12, encoding, big_endian: false, data };
+    Frame { header: testing::header(sec), pixels }
+}
+
+#[test]
+fn a_click_on_an_image_that_was_refused_is_told_why() {
+    let b = bench(patient());
+    b.encode(1);
+    b.engine.push_frame(broken(2));
+    let why = b.refusal();
+    assert_eq!(why.kind, RefusalKind::BadImage);
+    b.click(FrameRef::At(stamp(2)), 4.0, 4.0, Persistence::Once);
+    let refusal = b.refusal();
+    assert_eq!(refusal.kind, RefusalKind::FrameGone);
+    assert!(refusal.message.contains("the image of stamp 2.000000000 was refused: "), "{}", refusal.message);
+    assert!(refusal.message.contains(&why.message), "{}", refusal.message);
+    // The same stamp again, with an image that can be read.
+    b.encode(2);
+    b.click(FrameRef::At(stamp(2)), 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.result().header.stamp, stamp(2));
+}
+
+#[test]
+fn what_is_kept_is_named_by_the_stamps_of_kept_frames() {
+    let b = bench(Settings { keep: KeepLimits { images: 0, ..KeepLimits::default() }, ..patient() });
+    b.encode(1);
+    b.encode(3);
+    // Newer images that were never encoded.
+    b.engine.push_frame(frame(4));
+    assert_eq!(b.gate.started.iter().find(|sec| *sec == 4), Some(4));
+    b.engine.push_frame(frame(5));
+    b.engine.push_frame(frame(6));
+    b.click(FrameRef::At(stamp(5)), 4.0, 4.0, Persistence::Once);
+    let refusal = b.refusal();
+    assert!(refusal.message.contains("kept are 1.000000000 to 3.000000000"), "{}", refusal.message);
+}
+
 #[test]
 fn without_any_image_a_click_is_refused_after_the_timeout() {
     let b = bench(Settings { prompt_timeout: Duration::from_millis(1), ..Settings::default() });

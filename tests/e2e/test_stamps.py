@@ -68,6 +68,15 @@ def test_a_frame_that_is_gone_is_refused(robot: Robot) -> None:
     robot.expect_refusal("frame_gone", "is gone", lambda: robot.peer.publish("detections", found))
 
 
+def test_a_click_on_an_image_that_was_refused_says_why(robot: Robot) -> None:
+    robot.show(HERE.rgb)
+    broken = image(HERE.rgb, robot.stamp())
+    broken.encoding = "rgb7"
+    robot.expect_refusal("bad_image", "unknown encoding", lambda: robot.publish_image(broken))
+    why = 'was refused: unknown encoding "rgb7"'
+    robot.expect_refusal("frame_gone", why, lambda: robot.send_click(50, 50, broken.header.stamp))
+
+
 def test_every_frame_of_a_burst_answers_for_itself_or_is_refused(robot: Robot) -> None:
     robot.set(prompt_timeout=0.3)
     burst = [Scene(shapes=(DISK.moved(20 * i, 10 * i),)) for i in range(6)]
