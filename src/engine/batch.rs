@@ -85,7 +85,7 @@ impl Worker<'_> {
         for p in &mut asked {
             self.bring_mask_to_low_res(frame, p)?;
         }
-        let ids = objects.apply(Operation::Set, asked, Persistence::Once)?;
+        let ids = objects.apply(Operation::Set, asked, Persistence::Once, &frame.prompted())?;
         for id in &ids {
             let object = objects.get(*id).ok_or_else(|| unknown(*id))?;
             prompts.push(object.prompt.check(width, height).map_err(|e| bad_prompt(format!("object {id}: {e}")))?);

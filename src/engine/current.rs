@@ -2,22 +2,40 @@
 
 use std::sync::Arc;
 
-use super::command::{ObjectResult, Persistence, Refusal, Source, StageMs};
+use super::command::{Event, ObjectResult, Persistence, Refusal, Source, StageMs};
 use super::decode::{CHUNK, Worker, encoding_ms};
 use super::feedback;
 use super::kept::KeptFrame;
 use super::objects::Object;
-use super::results::{lost, remember, result_of, tell_lost};
+use super::results::{lost, lost_result, remember, result_of};
 use crate::model::Decoded;
 use crate::pixels::Mask;
 use crate::prompt::Prompt;
 
-/// An object that belongs on a frame and was not decoded there yet.
+/// An object that is decoded on a frame.
 pub(super) struct Due {
     pub id: u32,
     pub prompt: Prompt,
     /// The prompt is made of the object's last mask: it may turn out to be lost.
     follows: bool,
+}
+
+/// Objects that belong on a frame and have no result there yet.
+#[derive(Default)]
+pub(super) struct DueObjects {
+    pub decoded: Vec<Due>,
+    /// Ids of objects that cannot be decoded there, with the reason.
+    pub lost: Vec<(u32, String)>,
+}
+
+impl DueObjects {
+    pub fn count(&self) -> usize {
+        self.decoded.len() + self.lost.len()
+    }
+
+    pub fn prompts(&self) -> impl Iterator<Item = Prompt> {
+        self.decoded.iter().map(|d| d.prompt.clone())
+    }
 }
 
 impl Worker<'_> {
@@ -36,31 +54,65 @@ impl Worker<'_> {
         belongs && !self.results.contains(frame.number, object.id)
     }
 
-    /// What objects are to be decoded with, but for those that are not due any more.
-    pub(super) fn prompts_of(&self, ids: &[u32], frame: &KeptFrame, tracking: bool) -> Vec<Due> {
+    /// Scales the prompts of the objects on a frame to its picture, whose size the camera may have changed. Objects of a
+    /// picture of other proportions stay as they are.
+    pub(super) fn scale_prompts(&mut self, frame: &KeptFrame) {
+        let prompted = frame.prompted();
+        let Some((count, (w, h))) = self.objects.scale_to(&prompted) else { return };
+        let (width, height) = prompted.size;
+        let message = format!(
+            "the camera's picture was {w}x{h} and is {width}x{height} now: the prompts of {count} objects are scaled"
+        );
+        (self.events)(Event::Note(message));
+    }
+
+    /// What objects are decoded with, without those that are not due any more.
+    pub(super) fn prompts_of(&mut self, ids: &[u32], frame: &KeptFrame, tracking: bool) -> DueObjects {
+        self.scale_prompts(frame);
         let (width, height) = frame.embedding.image_size();
+        let mut due = DueObjects::default();
         let objects = ids.iter().filter_map(|id| self.objects.get(*id)).filter(|o| self.is_due(o, frame, tracking));
-        let due = |object: &Object| {
+        for object in objects {
+            if !object.fits((width, height)) {
+                due.lost.push((object.id, object.other_picture((width, height))));
+                continue;
+            }
             let follows = object.persistence == Persistence::Track && object.prompted_on != Some(frame.number);
             // Without a mask to follow, the prompts say where to look.
             let followed = || feedback::follow(object, &frame.embedding.geometry, self.mask_threshold);
             let prompt = follows.then(followed).flatten().unwrap_or_else(|| object.held.clone());
-            // What does not fit a camera that changed its size is silent here: it was said when it came.
-            prompt.check(width, height).ok().map(|prompt| Due { id: object.id, prompt, follows })
-        };
-        objects.filter_map(due).collect()
+            match prompt.check(width, height) {
+                Ok(prompt) => due.decoded.push(Due { id: object.id, prompt, follows }),
+                Err(e) => due.lost.push((object.id, e.to_string())),
+            }
+        }
+        due
+    }
+
+    /// Keeps whether an object is lost, and for what `reason`; counts and reports a change.
+    pub(super) fn set_lost(&mut self, id: u32, reason: Option<&str>) {
+        let Some(object) = self.objects.get_mut(id).filter(|o| o.lost != reason.is_some()) else { return };
+        object.lost = reason.is_some();
+        if object.lost {
+            self.shared.lock().metrics.objects_lost += 1;
+        }
+        (self.events)(Event::Tracking { id, lost: reason.is_some(), reason: reason.unwrap_or_default().to_owned() });
     }
 
     /// Takes the answers for objects that were due.
-    pub(super) fn settle(&mut self, frame: &KeptFrame, due: &[Due], decoded: Vec<Decoded>) {
-        for (due, decoded) in due.iter().zip(decoded) {
-            let Some(object) = self.objects.get_mut(due.id) else { continue };
+    pub(super) fn settle(&mut self, frame: &KeptFrame, due: DueObjects, decoded: Vec<Decoded>) {
+        for (id, reason) in due.lost {
+            self.set_lost(id, Some(&reason));
+            let Some(object) = self.objects.get(id) else { continue };
+            self.results.keep(frame.number, lost_result(object, frame.embedding.image_size(), reason));
+        }
+        for (due, decoded) in due.decoded.iter().zip(decoded) {
+            let Some(object) = self.objects.get(due.id) else { continue };
             let reason = if due.follows { lost(object, &decoded, &self.settings) } else { None };
-            if due.follows {
-                tell_lost(object, reason.as_deref(), self.events);
-                if reason.is_none() {
-                    remember(object, &decoded);
-                }
+            self.set_lost(due.id, reason.as_deref());
+            let Some(object) = self.objects.get_mut(due.id) else { continue };
+            if due.follows && reason.is_none() {
+                remember(object, &decoded);
             }
             let shown = if due.follows { &due.prompt } else { &object.prompt };
             let mut result = result_of(object, shown, decoded);
@@ -108,10 +160,10 @@ impl Worker<'_> {
         tracking: bool,
     ) -> Result<(usize, StageMs), Refusal> {
         let due = self.prompts_of(ids, frame, tracking);
-        let prompts: Vec<Prompt> = due.iter().map(|d| d.prompt.clone()).collect();
+        let (prompts, count): (Vec<Prompt>, _) = (due.prompts().collect(), due.count());
         let (decoded, ms) = self.decode(frame, &prompts, false)?;
-        self.settle(frame, &due, decoded);
-        Ok((due.len(), ms))
+        self.settle(frame, due, decoded);
+        Ok((count, ms))
     }
 
     /// The objects that live on, on a new frame of the camera.

@@ -243,7 +243,7 @@ impl Worker<'_> {
         let objects = self.results.of(frame.number, &self.objects);
         self.count(source, ms, masks);
         let (header, image) = (frame.header.clone(), Arc::clone(&frame.image));
-        let corner = self.objects.corner;
+        let corner = self.objects.corner.and_then(|corner| corner.on(frame.embedding.image_size()));
         (self.events)(Event::Result(FrameResult { header, source, image, objects, corner, prompted, ms }));
     }
 

@@ -91,8 +91,11 @@ pub fn low_res(mask: &MaskInput, geometry: &Geometry, side: usize) -> Result<Low
 mod tests {
     use super::*;
     use crate::engine::Persistence;
+    use crate::engine::frame::PromptedFrame;
     use crate::engine::objects::Objects;
     use crate::pixels::Resize;
+
+    const FRAME: PromptedFrame = PromptedFrame { number: 1, size: (640, 480) };
 
     #[test]
     fn the_deepest_cell_is_far_from_the_border() {
@@ -114,7 +117,7 @@ mod tests {
         let drawn = MaskInput::Binary { width: 640, height: 480, data };
         let low = low_res(&drawn, &geometry, 64).unwrap();
         let mut objects = Objects::default();
-        objects.click(Point::foreground(0.0, 0.0), Persistence::Track).unwrap();
+        objects.click(Point::foreground(0.0, 0.0), Persistence::Track, &FRAME).unwrap();
         let object = objects.get_mut(1).unwrap();
         object.previous = Some(low);
         let prompt = follow(object, &geometry, 0.0).unwrap();

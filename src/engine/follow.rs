@@ -13,10 +13,10 @@ use super::decode::{Worker, bad_prompt, unknown};
 use super::feedback;
 use super::kept::KeptFrame;
 use super::objects::{Object, Objects};
-use super::results::{not_there, remember, result_of, tell_lost};
+use super::results::{lost_result, not_there, remember, result_of};
 use crate::model::network::{Network, StepTimings};
 use crate::model::{Candidate, Decoded, Error};
-use crate::pixels::{Geometry, Mask, SquareMask};
+use crate::pixels::{Geometry, SquareMask};
 use crate::prompt::{LowResLogits, Prompt};
 use crate::video::{Direction, Limits, Position, Track, TrackedMask, separate};
 
@@ -24,8 +24,6 @@ use crate::video::{Direction, Limits, Position, Track, TrackedMask, separate};
 pub const NO_MEMORY: &str = "the model has no memory, or track_memory is false";
 /// Frames whose positions are known: more than are kept for prompts by default.
 const POSITIONS: usize = 256;
-/// A picture whose sides are in another proportion by more than this is another picture.
-const SAME_ASPECT: f32 = 0.01;
 
 /// How objects are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +58,15 @@ pub(super) struct Memory {
     pub track: Track,
     /// Number of the frame of each prompt that the track has not settled: a skipped frame shares its position.
     prompted: BTreeMap<Position, u64>,
-    /// Width and height of the images that it was followed over.
+}
+
+/// What an object remembers before a prompt is taken back.
+pub(super) struct Remembered {
+    /// Number of the frame that it was prompted on.
+    prompted_on: Option<u64>,
+    /// Width and height of the picture, in pixels.
     image: (u32, u32),
+    memory: Memory,
 }
 
 /// Places of frames in the order of tracking.
@@ -154,10 +159,7 @@ impl Worker<'_> {
             return Err(Refusal::new(RefusalKind::TooManyObjects, message));
         }
         let said = said_here(self.objects.get(id), object, frame.number);
-        let image = frame.embedding.image_size();
-        let known = object.memory.take().filter(|memory| same_aspect(memory.image, image));
-        let mut memory = known.unwrap_or_default();
-        memory.image = image;
+        let mut memory = object.memory.take().unwrap_or_default();
         let answer = self.prompt_track(&mut memory, &said, frame)?;
         object.memory = Some(memory);
         object.here = said.prompt;
@@ -198,6 +200,7 @@ impl Worker<'_> {
             if !due {
                 continue;
             }
+            self.scale_prompts(frame);
             let answer = self.follow_one(*id, frame);
             if self.shared.is_stopped() {
                 break;
@@ -225,16 +228,12 @@ impl Worker<'_> {
     fn follow_one(&mut self, id: u32, frame: &KeptFrame) -> Result<TrackedMask, Refusal> {
         let object = self.objects.get(id).ok_or_else(|| unknown(id))?;
         let image = frame.embedding.image_size();
+        if !object.fits(image) {
+            return Err(Refusal::new(RefusalKind::BadImage, object.other_picture(image)));
+        }
         let Some(mut memory) = object.memory.clone() else {
             return self.start_from_mask(id, frame);
         };
-        if !same_aspect(memory.image, image) {
-            let ((w, h), (width, height)) = (memory.image, image);
-            let message =
-                format!("the camera's picture was {w}x{h} and is {width}x{height} now: point at the object again");
-            return Err(Refusal::new(RefusalKind::BadImage, message));
-        }
-        memory.image = image;
         let track = &mut memory.track;
         track.set_limits(self.settings.track.limits(), self.settings.track.fill_holes);
         let mut ms = StepTimings::default();
@@ -272,7 +271,7 @@ impl Worker<'_> {
         let prompt = from_mask.unwrap_or_else(|| object.held.clone());
         let prompt = prompt.check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
         let said = Said { mask: prompt.mask.clone(), prompt };
-        let mut memory = Memory { image: geometry.image, ..Memory::default() };
+        let mut memory = Memory::default();
         let answer = self.prompt_track(&mut memory, &said, frame)?;
         if let Some(object) = self.objects.get_mut(id) {
             object.memory = Some(memory);
@@ -289,8 +288,8 @@ impl Worker<'_> {
         };
         let answer = answer.ok();
         let decoded = answer.as_ref().map(|answer| self.decoded(answer, &frame.embedding.geometry));
+        self.set_lost(id, reason.as_deref());
         let object = self.objects.get_mut(id)?;
-        tell_lost(object, reason.as_deref(), self.events);
         let result = match decoded {
             Some(decoded) => {
                 if reason.is_none() {
@@ -299,22 +298,7 @@ impl Worker<'_> {
                 let shown = if object.prompted_on == Some(frame.number) { &object.here } else { &Prompt::default() };
                 ObjectResult { lost: reason, ..result_of(object, shown, decoded) }
             }
-            None => {
-                let (width, height) = frame.embedding.image_size();
-                ObjectResult {
-                    id,
-                    class_id: object.class_id.clone(),
-                    tag: String::new(),
-                    detection_score: None,
-                    iou: 0.0,
-                    object_score: None,
-                    candidate_ious: Vec::new(),
-                    mask: Mask::empty(width, height),
-                    points: Vec::new(),
-                    bbox: None,
-                    lost: reason,
-                }
-            }
+            None => lost_result(object, frame.embedding.image_size(), reason.unwrap_or_default()),
         };
         let result = self.results.keep(frame.number, result);
         Some(Found { result, answer: answer? })
@@ -353,24 +337,30 @@ impl Worker<'_> {
         }
     }
 
-    /// What objects remember, before a prompt is taken back: number of the frame that each was prompted on, and memory.
-    pub(super) fn memories(&self) -> BTreeMap<u32, (Option<u64>, Memory)> {
-        self.objects.iter().filter_map(|o| Some((o.id, (o.prompted_on, o.memory.clone()?)))).collect()
+    /// What objects remember, before a prompt is taken back.
+    pub(super) fn memories(&self) -> BTreeMap<u32, Remembered> {
+        let remembered = |o: &Object| {
+            let memory = o.memory.clone()?;
+            Some((o.id, Remembered { prompted_on: o.prompted_on, image: o.image, memory }))
+        };
+        self.objects.iter().filter_map(remembered).collect()
     }
 
     /// Gives objects that are as they were before a prompt their memories back, without that of the prompt. What was said
     /// before on the same frame, a mask among it, is said again.
-    pub(super) fn take_back(&mut self, ids: &[u32], mut memories: BTreeMap<u32, (Option<u64>, Memory)>) {
+    pub(super) fn take_back(&mut self, ids: &[u32], mut memories: BTreeMap<u32, Remembered>) {
         for id in ids {
             let Some(object) = self.objects.get(*id).filter(|o| self.follows(o)) else { continue };
-            let (prompted_on, here) = (object.prompted_on, object.here.clone());
-            let Some((Some(number), mut memory)) = memories.remove(id) else { continue };
+            let (prompted_on, here, image) = (object.prompted_on, object.here.clone(), object.image);
+            // The memory of a picture of other proportions is none of this object.
+            let remembered = memories.remove(id).filter(|r| object.fits(r.image));
+            let Some(Remembered { prompted_on: Some(number), mut memory, .. }) = remembered else { continue };
             let position = self.positions.of(number);
             let mut left = memory.track.forget(position);
             if let Some(before) = prompted_on.filter(|before| self.positions.of(*before) == position)
                 && let Some(frame) = { self.shared.lock().kept.numbered(before).cloned() }
             {
-                let said = Said { mask: here.mask.clone(), prompt: here };
+                let said = Said { mask: here.mask.clone(), prompt: here.scaled(image, frame.embedding.image_size()) };
                 match self.prompt_track(&mut memory, &said, &frame) {
                     Ok(_) => left = true,
                     Err(refusal) => self.refuse(refusal),
@@ -403,11 +393,6 @@ fn said_here(before: Option<&Object>, object: &Object, number: u64) -> Said {
         prompt = Prompt { mask: prompt.mask, ..now.clone() };
     }
     Said { mask, prompt }
-}
-
-fn same_aspect((w, h): (u32, u32), (width, height): (u32, u32)) -> bool {
-    let (before, now) = (w as f32 / h.max(1) as f32, width as f32 / height.max(1) as f32);
-    (before / now - 1.0).abs() <= SAME_ASPECT
 }
 
 fn track_ms(ms: StepTimings) -> StageMs {

@@ -51,6 +51,14 @@ pub enum FramePixels {
     Rgb(Arc<RgbImage>),
 }
 
+/// The frame that prompts are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptedFrame {
+    pub number: u64,
+    /// Width and height of its picture, in pixels.
+    pub size: (u32, u32),
+}
+
 /// One image with its header.
 #[derive(Debug, Clone)]
 pub struct Frame {

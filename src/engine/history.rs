@@ -105,13 +105,16 @@ fn in_words(object: &Object) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::frame::PromptedFrame;
     use crate::engine::ObjectPrompt;
     use crate::engine::command::Operation;
     use crate::prompt::{BoxPrompt, Point, Prompt};
 
+    const FRAME: PromptedFrame = PromptedFrame { number: 1, size: (640, 480) };
+
     fn click(objects: &mut Objects, history: &mut History, x: f32) {
         let before = objects.clone();
-        let id = objects.click(Point::foreground(x, x), Persistence::Hold).unwrap();
+        let id = objects.click(Point::foreground(x, x), Persistence::Hold, &FRAME).unwrap();
         history.record(format!("the click at {x}"), &before, objects, &[id]);
     }
 
@@ -119,7 +122,7 @@ mod tests {
         let before = objects.clone();
         let prompt = Prompt::point(1.0, 1.0);
         let asked = ids.map(|id| ObjectPrompt { id, prompt: prompt.clone(), ..ObjectPrompt::default() }).collect();
-        let changed = objects.apply(Operation::Set, asked, Persistence::Hold).unwrap();
+        let changed = objects.apply(Operation::Set, asked, Persistence::Hold, &FRAME).unwrap();
         history.record("the SET".into(), &before, objects, &changed);
     }
 
@@ -129,7 +132,7 @@ mod tests {
         click(&mut objects, &mut history, 1.0);
         let before = objects.clone();
         let bbox = BoxPrompt { x_min: 0.0, y_min: 0.0, x_max: 4.0, y_max: 4.0 };
-        objects.region(bbox, Persistence::Hold).unwrap();
+        objects.region(bbox, Persistence::Hold, &FRAME).unwrap();
         history.record("the box".into(), &before, &objects, &[1]);
         objects.new_object();
         click(&mut objects, &mut history, 2.0);

@@ -8,7 +8,7 @@ use super::command::{ClickMode, Event, Interaction, ObjectPrompt, Operation, Per
 use super::decode::{CHUNK, Worker, bad_prompt, unknown};
 use super::feedback;
 use super::kept::KeptFrame;
-use super::objects::{Objects, check_count};
+use super::objects::{Corner, Objects, check_count};
 use super::results::{remember, result_of};
 use crate::pixels::MaskInput;
 use crate::prompt::{BoxPrompt, Label, LowResLogits, Point, Prompt};
@@ -20,7 +20,7 @@ const LEAST_BOX: f32 = 1.0;
 enum Done {
     /// These must be decoded again; the words are for whoever takes it back.
     Prompted(Vec<u32>, String),
-    /// The first corner of a box: no object is another.
+    /// First corner of a box. No object changed.
     Corner,
 }
 
@@ -53,11 +53,11 @@ impl Worker<'_> {
 
     fn new_object(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
         let Some(corner) = self.objects.new_object() else { return Ok(()) };
-        self.forgot_corner(corner);
+        self.forgot_corner(&corner.point);
         self.show_again(newest, false, since)
     }
 
-    fn forgot_corner(&self, corner: Point) {
+    fn forgot_corner(&self, corner: &Point) {
         (self.events)(Event::Note(format!("the first corner of a box, at ({}, {}), is forgotten", corner.x, corner.y)));
     }
 
@@ -65,7 +65,8 @@ impl Worker<'_> {
     fn undo(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<String, String> {
         if let Some(corner) = self.objects.corner.take() {
             self.show_again(newest, false, since).map_err(|refusal| refusal.message)?;
-            return Ok(format!("took back the first corner of a box, at ({}, {})", corner.x, corner.y));
+            let Point { x, y, .. } = corner.point;
+            return Ok(format!("took back the first corner of a box, at ({x}, {y})"));
         }
         let memories = self.memories();
         let undone = self.history.undo(&mut self.objects).ok_or("there is no prompt to take back")?;
@@ -114,16 +115,15 @@ impl Worker<'_> {
     fn prompt(&mut self, what: Interaction, frame: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
         // Here too: where prompts answer every frame, none is left for `decode_current`.
         self.forget_passed();
-        let mut objects = self.objects.clone();
         let Some(frame) = frame else {
             // Only a REMOVE comes before the first image.
             return match what {
-                Interaction::Prompts { operation, objects: asked, persistence, .. } => {
-                    objects.apply(operation, asked, persistence).map(|_| self.objects = objects)
-                }
+                Interaction::Prompts { objects: asked, .. } => self.objects.remove(&asked),
                 _ => Ok(()),
             };
         };
+        self.scale_prompts(&frame);
+        let mut objects = self.objects.clone();
         let done = self.change(&mut objects, what, &frame)?;
         objects.check()?;
         let (changed, undo) = match done {
@@ -162,7 +162,8 @@ impl Worker<'_> {
         let is_whole = due.len() <= room && due_later.is_empty();
         due.truncate(room);
         let due = self.prompts_of(&due, &frame, false);
-        prompts.extend(due.iter().map(|d| d.prompt.clone()));
+        prompts.extend(due.prompts());
+        let count = changed.len() + due.count();
         let (mut decoded, mut ms) = self.decode(&frame, &prompts, false)?;
         let others = decoded.split_off(decoded_alone.len());
         let mut answers: Vec<_> = decoded_alone.into_iter().zip(decoded).collect();
@@ -176,7 +177,8 @@ impl Worker<'_> {
         }
         for (id, decoded) in answers {
             let Some(object) = objects.get_mut(id) else { continue };
-            if object.lost {
+            // Also of an object that starts anew on another picture.
+            if self.objects.get(id).is_some_and(|before| before.lost) {
                 (self.events)(Event::Tracking { id, lost: false, reason: String::new() });
             }
             remember(object, &decoded);
@@ -191,9 +193,9 @@ impl Worker<'_> {
             self.results.forget(gone.id);
         }
         self.objects = objects;
-        self.settle(&frame, &due, others);
+        self.settle(&frame, due, others);
         ms.total = self.shared.clock.ms_since(since);
-        self.answered(&frame, ms, undo.is_some(), changed.len() + due.len(), is_whole);
+        self.answered(&frame, ms, undo.is_some(), count, is_whole);
         Ok(())
     }
 
@@ -207,25 +209,25 @@ impl Worker<'_> {
                 if mode == ClickMode::Point
                     && let Some(corner) = objects.corner.take()
                 {
-                    self.forgot_corner(corner);
+                    self.forgot_corner(&corner.point);
                 }
-                let id = objects.click(point, persistence)?;
+                let id = objects.click(point, persistence, &frame.prompted())?;
                 let label = if point.label == Label::Foreground { "foreground" } else { "background" };
                 Done::Prompted(vec![id], format!("the {label} click at ({}, {})", point.x, point.y))
             }
             Interaction::Region { bbox, persistence, .. } => {
-                Done::Prompted(vec![objects.region(bbox, persistence)?], box_in_words(&bbox))
+                Done::Prompted(vec![objects.region(bbox, persistence, &frame.prompted())?], box_in_words(&bbox))
             }
             Interaction::Mask { mask, persistence, .. } => {
                 let mask = self.low_res(frame, &mask)?;
-                Done::Prompted(vec![objects.mask(mask, persistence)?], "the mask".into())
+                Done::Prompted(vec![objects.mask(mask, persistence, &frame.prompted())?], "the mask".into())
             }
             Interaction::Prompts { operation, objects: mut asked, persistence, .. } => {
                 check_count(&asked)?;
                 for p in &mut asked {
                     self.bring_mask_to_low_res(frame, p)?;
                 }
-                let ids = objects.apply(operation, asked, persistence)?;
+                let ids = objects.apply(operation, asked, persistence, &frame.prompted())?;
                 let what = if operation == Operation::Remove { "a removal" } else { "prompts" };
                 Done::Prompted(ids, what.into())
             }
@@ -247,8 +249,15 @@ impl Worker<'_> {
         let (width, height) = frame.embedding.image_size();
         let checked = Prompt { points: vec![point], ..Prompt::default() }.check(width, height);
         let point = checked.map_err(|e| bad_prompt(e.to_string()))?.points[0];
-        let Some(first) = objects.corner else {
-            objects.corner = Some(point);
+        let first = objects.corner.and_then(|corner| {
+            let on_picture = corner.on((width, height));
+            if on_picture.is_none() {
+                self.forgot_corner(&corner.point);
+            }
+            on_picture
+        });
+        let Some(first) = first else {
+            objects.corner = Some(Corner { point, image: (width, height) });
             return Ok(Done::Corner);
         };
         let bbox = BoxPrompt {
@@ -264,7 +273,7 @@ impl Worker<'_> {
             )));
         }
         objects.corner = None;
-        Ok(Done::Prompted(vec![objects.region(bbox, persistence)?], box_in_words(&bbox)))
+        Ok(Done::Prompted(vec![objects.region(bbox, persistence, &frame.prompted())?], box_in_words(&bbox)))
     }
 
     pub(super) fn bring_mask_to_low_res(&self, frame: &KeptFrame, asked: &mut ObjectPrompt) -> Result<(), Refusal> {

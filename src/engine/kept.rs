@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use super::frame::{Frame, Header, Stamp};
+use super::frame::{Frame, Header, PromptedFrame, Stamp};
+
 use crate::model::Embedding;
 
 /// A frame that was encoded. A prompt on it costs the decoder only.
@@ -28,6 +29,11 @@ pub struct KeptFrame {
 }
 
 impl KeptFrame {
+    /// The frame as prompts name it.
+    pub(super) fn prompted(&self) -> PromptedFrame {
+        PromptedFrame { number: self.number, size: self.embedding.image_size() }
+    }
+
     pub fn bytes(&self) -> usize {
         self.embedding.bytes() + self.image.as_raw().len()
     }

@@ -80,6 +80,8 @@ pub struct Metrics {
     pub masks: u64,
     /// Boxes of detectors that the filters (score, class, number) kept out.
     pub detections_filtered: u64,
+    /// How often an object was lost: tracking did not find it, or the camera's picture has other proportions.
+    pub objects_lost: u64,
     /// Panics that were caught; each cost one frame or one prompt.
     pub panics: u64,
     pub refused: BTreeMap<RefusalKind, u64>,

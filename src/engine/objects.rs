@@ -4,20 +4,44 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{ObjectPrompt, Operation, Persistence, Refusal, RefusalKind};
 use super::follow::Memory;
-use crate::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
+use super::frame::PromptedFrame;
+use crate::prompt::{BoxPrompt, LowResLogits, MAX_POINTS, Point, Prompt};
 
 /// `~/labels` is mono16.
 pub const MAX_OBJECT_ID: u32 = u16::MAX as u32;
 /// Most objects at a time: each may hold 256 kB of logits, and costs the decoder time on every frame.
 pub const MAX_OBJECTS: usize = 1024;
-/// Most points of one object.
-pub const MAX_POINTS: usize = 1024;
+/// A picture whose sides are in another proportion by more than this is another picture.
+const SAME_PROPORTIONS: f32 = 0.01;
+
+/// Whether two pictures (width and height, in pixels) can be the same one at two sizes.
+fn same_proportions((w, h): (u32, u32), (width, height): (u32, u32)) -> bool {
+    let (before, now) = (w as f32 / h.max(1) as f32, width as f32 / height.max(1) as f32);
+    (before / now - 1.0).abs() <= SAME_PROPORTIONS
+}
+
+/// The first click of a box, waiting for the second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Corner {
+    pub point: Point,
+    /// Width and height of the picture that was clicked, in pixels.
+    pub image: (u32, u32),
+}
+
+impl Corner {
+    /// The corner on a picture of that size; `None` on a picture of other proportions.
+    pub fn on(&self, size: (u32, u32)) -> Option<Point> {
+        same_proportions(self.image, size).then(|| self.point.scaled(self.image, size))
+    }
+}
 
 /// One object, from its first prompt until it is cleared.
 #[derive(Debug, Clone)]
 pub struct Object {
     pub id: u32,
     pub class_id: String,
+    /// Width and height of the picture that the coordinates of its prompts are of, in pixels.
+    pub image: (u32, u32),
     /// Everything the user said about it so far, in pixels of the image.
     pub prompt: Prompt,
     /// What its last prompt was decoded with: `prompt` and the logits that were fed back. Held objects are decoded with
@@ -39,10 +63,11 @@ pub struct Object {
 }
 
 impl Object {
-    fn new(id: u32, class_id: String, persistence: Persistence) -> Self {
+    fn new(id: u32, class_id: String, persistence: Persistence, image: (u32, u32)) -> Self {
         Object {
             id,
             class_id,
+            image,
             prompt: Prompt::default(),
             held: Prompt::default(),
             persistence,
@@ -53,6 +78,32 @@ impl Object {
             here: Prompt::default(),
             memory: None,
         }
+    }
+
+    /// Whether the object can be in a picture of that size: its proportions are those of the picture that was prompted.
+    pub fn fits(&self, size: (u32, u32)) -> bool {
+        same_proportions(self.image, size)
+    }
+
+    /// Why an object is lost in a picture of that size, which it does not fit.
+    pub fn other_picture(&self, (width, height): (u32, u32)) -> String {
+        let (w, h) = self.image;
+        format!("the camera's picture was {w}x{h} and is {width}x{height} now: point at the object again")
+    }
+
+    /// Whether a further prompt on the frame adds to the object's prompts: an object that lives on is on every frame of its
+    /// picture, an object with persistence `once` on the frame of its last prompt only.
+    fn is_on(&self, frame: &PromptedFrame) -> bool {
+        let lives = self.persistence != Persistence::Once || self.prompted_on == Some(frame.number);
+        lives && self.fits(frame.size)
+    }
+
+    /// Scales the object's prompts to a picture of that size.
+    fn scale_to(&mut self, size: (u32, u32)) {
+        for prompt in [&mut self.prompt, &mut self.held, &mut self.here] {
+            *prompt = prompt.scaled(self.image, size);
+        }
+        self.image = size;
     }
 
     /// The prompt as the decoder gets it when the user has just said something more: with the previous logits, as
@@ -83,8 +134,7 @@ pub struct Objects {
     map: BTreeMap<u32, Object>,
     /// The object that clicks belong to; `None`: the next click starts one.
     pub(super) current: Option<u32>,
-    /// The first click of a box, waiting for the second.
-    pub corner: Option<Point>,
+    pub corner: Option<Corner>,
 }
 
 impl Objects {
@@ -112,14 +162,26 @@ impl Objects {
         };
     }
 
-    /// Forgets the objects that do not pass, but for the one that clicks belong to.
+    /// Removes the objects that do not pass.
     pub fn retain(&mut self, pass: impl Fn(&Object) -> bool) {
-        let current = self.current;
-        self.map.retain(|id, object| current == Some(*id) || pass(object));
+        self.map.retain(|_, object| pass(object));
+        self.current = self.current.filter(|id| self.map.contains_key(id));
+    }
+
+    /// Scales the prompts of the objects on a frame to its picture. Returns how many there were, and the size of the
+    /// picture before.
+    pub fn scale_to(&mut self, frame: &PromptedFrame) -> Option<(usize, (u32, u32))> {
+        let (mut count, mut before) = (0, None);
+        for object in self.map.values_mut().filter(|o| o.image != frame.size && o.is_on(frame)) {
+            before.get_or_insert(object.image);
+            object.scale_to(frame.size);
+            count += 1;
+        }
+        before.map(|size| (count, size))
     }
 
     /// Ends the current object: the next click starts another. Returns the corner that waited for its box.
-    pub fn new_object(&mut self) -> Option<Point> {
+    pub fn new_object(&mut self) -> Option<Corner> {
         self.current = None;
         self.corner.take()
     }
@@ -136,13 +198,18 @@ impl Objects {
         (1..=MAX_OBJECT_ID).find(|id| !self.map.contains_key(id)).ok_or_else(no_id)
     }
 
-    fn current_mut(&mut self, persistence: Persistence) -> Result<&mut Object, Refusal> {
+    /// The object that a prompt on the frame belongs to. An object that is not on that frame starts anew under its number.
+    fn current_mut(&mut self, persistence: Persistence, frame: &PromptedFrame) -> Result<&mut Object, Refusal> {
         let id = match self.current.filter(|id| self.map.contains_key(id)) {
             Some(id) => id,
             None => self.free_id()?,
         };
         self.current = Some(id);
-        let object = self.map.entry(id).or_insert_with(|| Object::new(id, String::new(), persistence));
+        let new = |class_id| Object::new(id, class_id, persistence, frame.size);
+        let object = self.map.entry(id).or_insert_with(|| new(String::new()));
+        if !object.is_on(frame) {
+            *object = new(std::mem::take(&mut object.class_id));
+        }
         object.persistence = persistence;
         Ok(object)
     }
@@ -170,27 +237,32 @@ impl Objects {
     ///
     /// # Errors
     /// There is no current object, and no id for another one. So for the next two.
-    pub fn click(&mut self, point: Point, persistence: Persistence) -> Result<u32, Refusal> {
-        let object = self.current_mut(persistence)?;
+    pub fn click(&mut self, point: Point, persistence: Persistence, frame: &PromptedFrame) -> Result<u32, Refusal> {
+        let object = self.current_mut(persistence, frame)?;
         object.prompt.points.push(point);
         Ok(object.id)
     }
 
     /// A box for the current object; it replaces an earlier one. Returns its id.
-    pub fn region(&mut self, bbox: BoxPrompt, persistence: Persistence) -> Result<u32, Refusal> {
-        let object = self.current_mut(persistence)?;
+    pub fn region(&mut self, bbox: BoxPrompt, persistence: Persistence, frame: &PromptedFrame) -> Result<u32, Refusal> {
+        let object = self.current_mut(persistence, frame)?;
         object.prompt.bbox = Some(bbox);
         Ok(object.id)
     }
 
     /// A mask of the current object; it replaces what was known of its mask. Returns the object's id.
-    pub fn mask(&mut self, mask: LowResLogits, persistence: Persistence) -> Result<u32, Refusal> {
-        let object = self.current_mut(persistence)?;
+    pub fn mask(
+        &mut self,
+        mask: LowResLogits,
+        persistence: Persistence,
+        frame: &PromptedFrame,
+    ) -> Result<u32, Refusal> {
+        let object = self.current_mut(persistence, frame)?;
         object.give_mask(mask);
         Ok(object.id)
     }
 
-    /// Applies a PromptArray. Returns the ids that must be decoded again.
+    /// Applies a PromptArray on a frame. Returns the ids that must be decoded again.
     ///
     /// # Errors
     /// An id that is out of range, given twice, or (for `Remove`) unknown; no id is left. For a copy of the objects that is
@@ -200,28 +272,16 @@ impl Objects {
         operation: Operation,
         prompts: Vec<ObjectPrompt>,
         persistence: Persistence,
+        frame: &PromptedFrame,
     ) -> Result<Vec<u32>, Refusal> {
-        if operation == Operation::Clear {
-            self.clear();
-            return Ok(Vec::new());
-        }
-        check_ids(&prompts)?;
         match operation {
-            Operation::Clear | Operation::Remove => {
-                if let Some(p) = prompts.iter().find(|p| !self.map.contains_key(&p.id)) {
-                    let known: Vec<_> = self.map.keys().collect();
-                    return Err(Refusal::new(
-                        RefusalKind::UnknownObject,
-                        format!("remove: there is no object {}; there are {known:?}", p.id),
-                    ));
-                }
-                for p in &prompts {
-                    self.map.remove(&p.id);
-                }
-                self.current = self.current.filter(|id| self.map.contains_key(id));
+            Operation::Clear => {
+                self.clear();
                 Ok(Vec::new())
             }
+            Operation::Remove => self.remove(&prompts).map(|()| Vec::new()),
             Operation::Set | Operation::Add => {
+                check_ids(&prompts)?;
                 let before = self.clone();
                 if operation == Operation::Set {
                     self.map.clear();
@@ -233,24 +293,44 @@ impl Objects {
                     if p.id == 0 {
                         p.id = free.next().ok_or_else(no_id)?;
                     }
-                    Ok(self.merge(p, &before, persistence))
+                    Ok(self.merge(p, &before, persistence, frame))
                 };
                 prompts.into_iter().map(&mut merge).collect()
             }
         }
     }
 
-    /// With `refine` the prompts join those that the object had `before`, and its logits are fed back; without, they
-    /// replace them.
-    fn merge(&mut self, p: ObjectPrompt, before: &Objects, persistence: Persistence) -> u32 {
+    /// Removes the objects that a message names.
+    ///
+    /// # Errors
+    /// An id that is out of range, given twice, or unknown. Then none is removed.
+    pub fn remove(&mut self, named: &[ObjectPrompt]) -> Result<(), Refusal> {
+        check_ids(named)?;
+        if let Some(p) = named.iter().find(|p| !self.map.contains_key(&p.id)) {
+            let known: Vec<_> = self.map.keys().collect();
+            let message = format!("remove: there is no object {}; there are {known:?}", p.id);
+            return Err(Refusal::new(RefusalKind::UnknownObject, message));
+        }
+        for p in named {
+            self.map.remove(&p.id);
+        }
+        self.current = self.current.filter(|id| self.map.contains_key(id));
+        Ok(())
+    }
+
+    /// With `refine` the prompts join those that the object had `before` on this frame, and its logits are fed back;
+    /// without, they replace them.
+    fn merge(&mut self, p: ObjectPrompt, before: &Objects, persistence: Persistence, frame: &PromptedFrame) -> u32 {
         let id = p.id;
-        let mut object = Object::new(id, p.class_id, persistence);
+        let mut object = Object::new(id, p.class_id, persistence, frame.size);
         if let Some(known) = before.map.get(&id).filter(|_| p.refine) {
-            object.prompt.clone_from(&known.prompt);
-            object.previous.clone_from(&known.previous);
-            object.prompted_on = known.prompted_on;
-            object.here.clone_from(&known.here);
-            object.memory.clone_from(&known.memory);
+            if known.is_on(frame) {
+                object.prompt.clone_from(&known.prompt);
+                object.previous.clone_from(&known.previous);
+                object.prompted_on = known.prompted_on;
+                object.here.clone_from(&known.here);
+                object.memory.clone_from(&known.memory);
+            }
             if object.class_id.is_empty() {
                 object.class_id.clone_from(&known.class_id);
             }
@@ -302,6 +382,8 @@ fn check_ids(prompts: &[ObjectPrompt]) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
+    const FRAME: PromptedFrame = PromptedFrame { number: 1, size: (640, 480) };
+
     fn asked(id: u32, prompt: Prompt) -> ObjectPrompt {
         ObjectPrompt { id, prompt, ..ObjectPrompt::default() }
     }
@@ -313,10 +395,10 @@ mod tests {
     #[test]
     fn clicks_add_up_until_a_new_object_is_asked_for() {
         let mut objects = Objects::default();
-        assert_eq!(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold), Ok(1));
-        assert_eq!(objects.click(Point::background(5.0, 5.0), Persistence::Hold), Ok(1));
+        assert_eq!(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME), Ok(1));
+        assert_eq!(objects.click(Point::background(5.0, 5.0), Persistence::Hold, &FRAME), Ok(1));
         objects.new_object();
-        assert_eq!(objects.click(Point::foreground(9.0, 9.0), Persistence::Hold), Ok(2));
+        assert_eq!(objects.click(Point::foreground(9.0, 9.0), Persistence::Hold, &FRAME), Ok(2));
         assert_eq!(objects.get(1).unwrap().prompt.points.len(), 2);
         assert_eq!(objects.get(2).unwrap().prompt.points.len(), 1);
     }
@@ -324,11 +406,11 @@ mod tests {
     #[test]
     fn a_further_click_feeds_the_previous_logits_back() {
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, None);
         let logits = LowResLogits { side: 1, data: vec![3.0].into() };
         objects.get_mut(1).unwrap().previous = Some(logits.clone());
-        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold).unwrap();
+        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits));
     }
 
@@ -336,52 +418,52 @@ mod tests {
     fn a_given_mask_takes_the_place_of_the_logits_and_they_of_the_mask() {
         let logits = |v: f32| LowResLogits { side: 1, data: vec![v].into() };
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         objects.get_mut(1).unwrap().previous = Some(logits(3.0));
-        objects.mask(logits(7.0), Persistence::Hold).unwrap();
+        objects.mask(logits(7.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits(7.0)));
         objects.get_mut(1).unwrap().previous = Some(logits(5.0));
-        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold).unwrap();
+        objects.click(Point::foreground(2.0, 2.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits(5.0)));
     }
 
     #[test]
     fn clear_does_not_look_at_the_objects_of_its_message() {
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         let twice = vec![asked(3, Prompt::default()), asked(3, Prompt::default()), asked(70_000, Prompt::default())];
-        assert_eq!(objects.apply(Operation::Clear, twice, Persistence::Hold), Ok(Vec::new()));
+        assert_eq!(objects.apply(Operation::Clear, twice, Persistence::Hold, &FRAME), Ok(Vec::new()));
         assert_eq!(ids(&objects), [0; 0]);
     }
 
     #[test]
     fn set_replaces_all_add_refines_or_replaces_one_remove_removes() {
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         let set = vec![asked(7, Prompt::point(2.0, 2.0)), asked(0, Prompt::bbox(0.0, 0.0, 4.0, 4.0))];
-        assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold).unwrap(), [7, 1]);
+        assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold, &FRAME).unwrap(), [7, 1]);
         assert_eq!(ids(&objects), [1, 7]);
         let more = ObjectPrompt { refine: true, ..asked(7, Prompt::point(3.0, 3.0)) };
-        objects.apply(Operation::Add, vec![more], Persistence::Hold).unwrap();
+        objects.apply(Operation::Add, vec![more], Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(7).unwrap().prompt.points.len(), 2);
-        objects.apply(Operation::Add, vec![asked(7, Prompt::point(4.0, 4.0))], Persistence::Hold).unwrap();
+        objects.apply(Operation::Add, vec![asked(7, Prompt::point(4.0, 4.0))], Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(7).unwrap().prompt.points, [Point::foreground(4.0, 4.0)]);
-        objects.apply(Operation::Remove, vec![asked(7, Prompt::default())], Persistence::Hold).unwrap();
+        objects.apply(Operation::Remove, vec![asked(7, Prompt::default())], Persistence::Hold, &FRAME).unwrap();
         assert_eq!(ids(&objects), [1]);
-        objects.apply(Operation::Clear, Vec::new(), Persistence::Hold).unwrap();
+        objects.apply(Operation::Clear, Vec::new(), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.iter().count(), 0);
     }
 
     #[test]
     fn what_is_wrong_changes_nothing() {
         let mut objects = Objects::default();
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
-        let unknown = objects.apply(Operation::Remove, vec![asked(9, Prompt::default())], Persistence::Hold);
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
+        let unknown = objects.apply(Operation::Remove, vec![asked(9, Prompt::default())], Persistence::Hold, &FRAME);
         assert_eq!(unknown.unwrap_err().kind, RefusalKind::UnknownObject);
         let twice = vec![asked(3, Prompt::point(1.0, 1.0)), asked(3, Prompt::point(2.0, 2.0))];
-        assert!(objects.apply(Operation::Set, twice, Persistence::Hold).is_err());
+        assert!(objects.apply(Operation::Set, twice, Persistence::Hold, &FRAME).is_err());
         let large = vec![asked(70_000, Prompt::point(1.0, 1.0))];
-        assert!(objects.apply(Operation::Set, large, Persistence::Hold).is_err());
+        assert!(objects.apply(Operation::Set, large, Persistence::Hold, &FRAME).is_err());
         assert_eq!(ids(&objects), [1]);
     }
 
@@ -390,7 +472,7 @@ mod tests {
         let mut objects = Objects::default();
         let set =
             vec![asked(0, Prompt::point(1.0, 1.0)), asked(1, Prompt::point(2.0, 2.0)), asked(0, Prompt::default())];
-        assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold).unwrap(), [2, 1, 3]);
+        assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold, &FRAME).unwrap(), [2, 1, 3]);
         assert_eq!(ids(&objects), [1, 2, 3]);
     }
 
@@ -398,12 +480,12 @@ mod tests {
     fn when_all_ids_are_taken_none_is_overwritten() {
         let mut objects = Objects::default();
         let all = (1..=MAX_OBJECT_ID).map(|id| asked(id, Prompt::point(id as f32, 0.0))).collect();
-        objects.apply(Operation::Set, all, Persistence::Hold).unwrap();
+        objects.apply(Operation::Set, all, Persistence::Hold, &FRAME).unwrap();
         let last = objects.get(MAX_OBJECT_ID).unwrap().prompt.clone();
         let refused = |r: Result<u32, Refusal>| assert_eq!(r.unwrap_err().kind, RefusalKind::TooManyObjects);
-        refused(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold));
+        refused(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME));
         let one = vec![asked(0, Prompt::point(1.0, 1.0))];
-        refused(objects.clone().apply(Operation::Add, one, Persistence::Hold).map(|_| 0));
+        refused(objects.clone().apply(Operation::Add, one, Persistence::Hold, &FRAME).map(|_| 0));
         assert_eq!(objects.get(MAX_OBJECT_ID).unwrap().prompt, last);
         assert_eq!(objects.check().unwrap_err().kind, RefusalKind::TooManyObjects);
     }
@@ -412,10 +494,10 @@ mod tests {
     fn an_object_has_so_many_points_and_no_more() {
         let mut objects = Objects::default();
         for i in 0..MAX_POINTS {
-            objects.click(Point::foreground(i as f32, 1.0), Persistence::Hold).unwrap();
+            objects.click(Point::foreground(i as f32, 1.0), Persistence::Hold, &FRAME).unwrap();
         }
         assert_eq!(objects.check(), Ok(()));
-        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold).unwrap();
+        objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.check().unwrap_err().kind, RefusalKind::BadPrompt);
     }
 }

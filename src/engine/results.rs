@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::command::{Event, ObjectResult};
+use super::Settings;
+use super::command::ObjectResult;
 use super::objects::{Object, Objects};
-use super::{EventSink, Settings};
 use crate::model::Decoded;
+use crate::pixels::Mask;
 use crate::prompt::Prompt;
 
 /// Frames whose results are kept, to be published together with what is decoded on them later.
@@ -146,11 +147,20 @@ pub(super) fn not_there(score: f32) -> String {
     format!("object score {score:.2} is not above 0")
 }
 
-/// Keeps whether a tracked object is lost, and for what `reason`; says so when that changes.
-pub(super) fn tell_lost(object: &mut Object, reason: Option<&str>, events: &EventSink) {
-    if reason.is_some() != object.lost {
-        object.lost = reason.is_some();
-        events(Event::Tracking { id: object.id, lost: object.lost, reason: reason.unwrap_or_default().to_owned() });
+/// The result of an object that nothing was asked about on this frame, with the reason.
+pub(super) fn lost_result(object: &Object, (width, height): (u32, u32), reason: String) -> ObjectResult {
+    ObjectResult {
+        id: object.id,
+        class_id: object.class_id.clone(),
+        tag: String::new(),
+        detection_score: None,
+        iou: 0.0,
+        object_score: None,
+        candidate_ious: Vec::new(),
+        mask: Mask::empty(width, height),
+        points: Vec::new(),
+        bbox: None,
+        lost: Some(reason),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::error::PromptError;
-use super::numbers::parse_numbers;
+use super::numbers::{parse_numbers, scale};
 
 /// A box by its corners, in pixels of the camera's image.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,6 +15,13 @@ pub struct BoxPrompt {
 }
 
 impl BoxPrompt {
+    /// Returns the box on the same picture at another size (width and height, in pixels).
+    #[must_use]
+    pub fn scaled(self, from: (u32, u32), to: (u32, u32)) -> BoxPrompt {
+        let (x, y) = scale(from, to);
+        BoxPrompt { x_min: self.x_min * x, y_min: self.y_min * y, x_max: self.x_max * x, y_max: self.y_max * y }
+    }
+
     /// Returns the part of the box inside an image of `width` x `height` pixels.
     ///
     /// # Errors

@@ -42,6 +42,14 @@ impl Prompt {
         self
     }
 
+    /// Returns the prompt on the same picture at another size (width and height, in pixels). Logits cover the picture
+    /// whatever its size, and stay as they are.
+    #[must_use]
+    pub fn scaled(&self, from: (u32, u32), to: (u32, u32)) -> Prompt {
+        let points = self.points.iter().map(|point| point.scaled(from, to)).collect();
+        Prompt { points, bbox: self.bbox.map(|bbox| bbox.scaled(from, to)), mask: self.mask.clone() }
+    }
+
     /// Checks the prompt against an image of `width` x `height` pixels. Returns the prompt with points and box clamped
     /// to the image: a point may be up to one pixel outside (rounding of the client), a box by any amount if a part of
     /// it is inside (detections at the border).
@@ -107,6 +115,17 @@ mod tests {
         let background = Prompt { points: vec![Point::background(1.0, 1.0)], ..Prompt::default() };
         assert_eq!(background.check(8, 8), Err(PromptError::OnlyBackground));
         assert_eq!(Prompt::default().check(8, 8), Err(PromptError::Empty));
+    }
+
+    #[test]
+    fn points_and_boxes_scale_with_the_picture_and_logits_stay() {
+        let logits = LowResLogits { side: 1, data: vec![3.0].into() };
+        let prompt = Prompt::bbox(10.0, 20.0, 30.0, 40.0).with_point(Point::background(5.0, 6.0)).with_mask(logits);
+        let scaled = prompt.scaled((320, 240), (160, 480));
+        assert_eq!(scaled.points, [Point::background(2.5, 12.0)]);
+        assert_eq!(scaled.bbox, Some(BoxPrompt { x_min: 5.0, y_min: 40.0, x_max: 15.0, y_max: 80.0 }));
+        assert_eq!(scaled.mask, prompt.mask);
+        assert_eq!(scaled.scaled((160, 480), (320, 240)), prompt);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::error::PromptError;
-use super::numbers::parse_numbers;
+use super::numbers::{parse_numbers, scale};
 
 /// Largest distance of a point from the image, in pixels, at which the point is clamped to the border. Points farther
 /// out are refused.
@@ -35,6 +35,13 @@ impl Point {
     /// Makes a point beside the object.
     pub fn background(x: f32, y: f32) -> Self {
         Point { x, y, label: Label::Background }
+    }
+
+    /// Returns the point on the same picture at another size (width and height, in pixels).
+    #[must_use]
+    pub fn scaled(self, from: (u32, u32), to: (u32, u32)) -> Point {
+        let (x, y) = scale(from, to);
+        Point { x: self.x * x, y: self.y * y, label: self.label }
     }
 
     /// Returns the point clamped to an image of `width` x `height` pixels.

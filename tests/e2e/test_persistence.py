@@ -37,6 +37,16 @@ def test_once_is_for_one_frame(robot: Robot, scene: Scene) -> None:
     assert [m for m in robot.masks.all(before) if m.masks and m.header.stamp == stamp] == []
 
 
+def test_once_starts_anew_on_every_frame(robot: Robot, scene: Scene) -> None:
+    """A program that publishes one click for each question gets an answer to that click alone."""
+    robot.set(persistence="once")
+    for i in (0, 1, 2, 1):
+        stamp = robot.show(scene.rgb)
+        answer = robot.click(*scene.shapes[i].centre, stamp)
+        assert ids(answer) == [1]
+        assert iou(whole_mask(answer, answer.masks[0]), scene.truth[i]) >= GOOD
+
+
 def test_track_follows_a_thing_that_moves(robot: Robot) -> None:
     robot.set(persistence="track")
     scene = Scene(shapes=(DISK,))
