@@ -3,6 +3,8 @@
 - Memory: peak (VmHWM) after the start, after a click, and after frames of 1280x720 with a held object; compared with a
   program that runs only the two sessions in the same way (`models bare` and `models lean`, see models/main.rs).
 - CPU: share of one core with a camera of 5 frames per second and a held object, and without frames.
+- Encode: share of one core with a camera of 10 frames per second, no object and no subscriber, and the time from the first
+  click after a pause to its masks, for each value of the parameter `encode`.
 """
 
 import argparse
@@ -19,7 +21,8 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 import numpy as np  # noqa: E402
 from builtin_interfaces.msg import Time  # noqa: E402
 from harness import NodeProcess, Peer, eventually, free_domain, parameter_args  # noqa: E402
-from messages import image, prompt, prompts  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from messages import image, pixel, prompt, prompts  # noqa: E402
 from PIL import Image as Picture  # noqa: E402
 from promptseg_msgs.msg import MaskArray, PromptArray  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
@@ -27,13 +30,14 @@ from sensor_msgs.msg import Image  # noqa: E402
 WIDTH, HEIGHT, CLICK = 1280, 720, (540.0, 320.0)
 # FRAMES is more than the node keeps.
 FRAMES, RATE, SECONDS = 34, 5.0, 12.0
+ENCODE_RATE, ENCODE_SECONDS, CLICKS, LINGER = 10.0, 20.0, 8, 0.5
 PATIENCE = 120.0
 
 
 def peak(pid: int) -> float:
     """Peak memory of a process, in MB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:"))
 
 
 def seconds_of_cpu(pid: int) -> float:
@@ -44,11 +48,12 @@ def seconds_of_cpu(pid: int) -> float:
 class Rig:
     """A node process and a camera that sends it images."""
 
-    def __init__(self, photo: Path, **parameters: object) -> None:
+    def __init__(self, photo: Path, listen: bool = True, **parameters: object) -> None:
         domain = free_domain()
         self.process = NodeProcess(domain, *parameter_args(parameters))
         self.peer = Peer(domain)
-        self.masks = self.peer.subscribe(MaskArray, "/promptseg/masks")
+        if listen:
+            self.masks = self.peer.subscribe(MaskArray, "/promptseg/masks")
         self.pixels = np.asarray(Picture.open(photo).convert("RGB"))
         self.sent = 0
         self.process.wait_ready()
@@ -151,22 +156,66 @@ def cpu(photo: Path, spinning: bool, seconds: float) -> dict:
         rig.close()
 
 
+def encode(photo: Path, mode: str) -> dict:
+    """CPU time without object and subscriber, and the time to the masks of clicks after a pause."""
+    rig = Rig(photo, listen=False, threads=2, encode=mode, encode_linger=LINGER, persistence="once")
+    diagnostics = rig.peer.subscribe(DiagnosticArray, "/diagnostics")
+
+    def values() -> dict[str, str]:
+        message = diagnostics.wait("diagnostics", lambda m: len(m.status[0].values) > 5, diagnostics.mark())
+        return {v.key: v.value for v in message.status[0].values}
+
+    def camera(seconds: float) -> None:
+        begun, count = time.monotonic(), 0
+        while time.monotonic() - begun < seconds:
+            rig.send()
+            count += 1
+            time.sleep(max(0.0, begun + count / ENCODE_RATE - time.monotonic()))
+
+    try:
+        camera(2.0)
+        before, used = values(), seconds_of_cpu(rig.process.pid)
+        begun = time.monotonic()
+        camera(ENCODE_SECONDS)
+        busy, wall = seconds_of_cpu(rig.process.pid) - used, time.monotonic() - begun
+        after = values()
+        for _ in range(CLICKS):
+            rig.peer.publish("pixel", pixel(*CLICK))
+            camera(3 * LINGER)
+        # The window of the node's latencies holds these clicks and nothing else.
+        median, _, worst = (float(part) for part in values()["prompt to masks p50 / p95 / max (ms)"].split(" / "))
+        return {
+            "case": f"encode/tiny/{mode}",
+            "percent": round(100 * busy / wall, 1),
+            "images_in": int(after["images in"]) - int(before["images in"]),
+            "images_encoded": int(after["images encoded"]) - int(before["images encoded"]),
+            "click_ms": median,
+            "click_max_ms": worst,
+        }
+    finally:
+        rig.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./dev bench --node", description=__doc__.split("\n\n")[0])
     parser.add_argument("--models", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--photo", type=Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--only", choices=("memory", "cpu"), help="measure only memory or only CPU time")
+    parser.add_argument("--only", choices=("memory", "cpu", "encode"), help="measure only this")
     parser.add_argument("bundles", nargs="*", type=Path, help="bundles to measure the memory of")
     args = parser.parse_args()
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rows = []
-    if args.only != "cpu":
+    if args.only in (None, "memory"):
         for bundle in args.bundles:
             variants = json.loads((bundle / "bundle.json").read_text()).get("variants", [])
             for precision in sorted({"fp32", *(v["precision"] for v in variants)} - {"fp16"}):
                 rows.append(memory(args, bundle.resolve(), precision))
                 print(json.dumps(rows[-1]), flush=True)
-    if args.only != "memory":
+    if args.only in (None, "encode"):
+        for mode in ("always", "auto", "on_demand"):
+            rows.append(encode(args.photo, mode))
+            print(json.dumps(rows[-1]), flush=True)
+    if args.only in (None, "cpu"):
         for spinning in (False, True):
             rows.append(cpu(args.photo, spinning, SECONDS))
             print(json.dumps(rows[-1]), flush=True)

@@ -138,7 +138,7 @@ fn a_tracked_object_without_a_mask_is_looked_for_by_its_prompts() {
 #[test]
 fn objects_of_one_frame_go_where_prompts_answer_every_frame() {
     let keep = KeepLimits { frames: 2, ..KeepLimits::default() };
-    let b = bench(Settings { keep, encode_on_demand: true, ..patient() });
+    let b = bench(Settings { keep, encode: EncodeMode::OnDemand, ..patient() });
     b.gate.open(100);
     for sec in 1..=6 {
         b.engine.push_frame(frame(sec));

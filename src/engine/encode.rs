@@ -180,9 +180,7 @@ fn finish(shared: &Shared, events: &EventSink, job: Job, encoded: Result<KeptFra
             match aim {
                 Aim::Newest => {
                     state.metrics.frames_encoded += 1;
-                    state.encoder_failed = None;
-                    state.fresh = Some(Arc::clone(&kept));
-                    state.kept.insert(kept, &limits);
+                    state.keep_newest(kept);
                 }
                 Aim::Wanted => {
                     state.metrics.frames_encoded += 1;

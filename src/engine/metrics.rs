@@ -73,6 +73,8 @@ pub struct Metrics {
     pub frames_encoded: u64,
     /// Frames that a newer one replaced before the encoder had time for them.
     pub frames_superseded: u64,
+    /// Frames that a newer one replaced and that nobody needed: see [`super::EncodeMode`].
+    pub frames_unneeded: u64,
     /// Frames that came after one with a newer stamp.
     pub frames_late: u64,
     pub results: u64,
@@ -152,6 +154,8 @@ pub struct Usage {
     /// Images that are to be encoded for a prompt or a question.
     pub to_encode: usize,
     pub to_encode_bytes: usize,
+    /// Nobody needs the camera's newest frame: it waits in the slot.
+    pub is_idle: bool,
     /// Images in the newest-frame slot and on the encoder: at most one each.
     pub in_flight: usize,
     pub objects: usize,

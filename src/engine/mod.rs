@@ -19,6 +19,7 @@ mod current;
 #[cfg(test)]
 mod current_tests;
 mod decode;
+mod demand;
 pub mod detected;
 mod encode;
 mod feedback;
@@ -62,6 +63,7 @@ pub use command::{
     ClickMode, DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, Later, ObjectPrompt, ObjectResult,
     Operation, Persistence, Refusal, RefusalKind, Segment, SegmentOn, Source, StageMs,
 };
+pub use demand::EncodeMode;
 pub use follow::{NO_MEMORY, TrackSettings};
 pub use frame::{Frame, FramePixels, Header, Stamp};
 pub use kept::KeepLimits;
@@ -136,8 +138,10 @@ pub struct Settings {
     /// Topic that the camera publishes on, for messages.
     pub image_topic: String,
     pub keep: KeepLimits,
-    /// Encode a frame only when an object or a prompt needs it; else every frame, so that a click never waits for it.
-    pub encode_on_demand: bool,
+    /// Which frames are encoded before a prompt asks for them.
+    pub encode: EncodeMode,
+    /// How long after a prompt [`EncodeMode::Auto`] encodes every frame.
+    pub encode_linger: Duration,
     /// How long a prompt waits for a frame that has not come yet.
     pub prompt_timeout: Duration,
     /// Which of the model's candidates is the answer.
@@ -157,7 +161,8 @@ impl Default for Settings {
         Settings {
             image_topic: "image".into(),
             keep: KeepLimits::default(),
-            encode_on_demand: false,
+            encode: EncodeMode::default(),
+            encode_linger: Duration::from_secs(10),
             prompt_timeout: Duration::from_secs(1),
             candidates: Candidates::Auto,
             stability_offset: 1.0,
@@ -251,6 +256,7 @@ impl Engine {
     /// A question with an answer. It is always answered, if only with a refusal, through `segment.reply`.
     pub fn segment(&self, segment: Segment) {
         let mut state = self.shared.lock();
+        state.demand.pointed = Some(state.clock.now());
         let Segment { on, objects, all_candidates, reply } = segment;
         let rejected = match on {
             SegmentOn::Image(frame) => {
@@ -294,6 +300,17 @@ impl Engine {
     /// Changes what can be changed while the engine runs.
     pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.shared.lock().settings);
+        // More frames may be needed now.
+        self.shared.wake_all();
+    }
+
+    /// Whether somebody subscribes to what the engine computes, for [`EncodeMode::Auto`].
+    pub fn set_listeners(&self, has_listeners: bool) {
+        let mut state = self.shared.lock();
+        if std::mem::replace(&mut state.demand.has_listeners, has_listeners) != has_listeners {
+            drop(state);
+            self.shared.encode.notify_all();
+        }
     }
 
     /// Does something before or behind the engine that may panic: that is counted and said, and costs this once alone.

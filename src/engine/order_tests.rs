@@ -44,7 +44,8 @@ fn play(seed: u64, operations: usize) -> Story {
     let settings = Settings {
         keep,
         prompt_timeout: Duration::from_millis(20),
-        encode_on_demand: chance.below(4) == 0,
+        encode: [EncodeMode::Always, EncodeMode::Auto, EncodeMode::OnDemand][chance.below(3) as usize],
+        encode_linger: Duration::ZERO,
         ..Settings::default()
     };
     let (encoder, decoder) = (Turns::shared(TimedEncoder::default()), Turns::shared(FakeDecoder::default()));
@@ -116,7 +117,7 @@ fn play(seed: u64, operations: usize) -> Story {
     until(|| {
         let usage = engine.usage();
         usage.prompts + usage.batches + usage.to_encode == 0
-            && (usage.in_flight == 0 || engine.shared.lock().settings.encode_on_demand)
+            && (usage.in_flight == 0 || engine.shared.lock().settings.encode != EncodeMode::Always)
     });
     drop(engine);
     story.events.extend(events.try_iter());

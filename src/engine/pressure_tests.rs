@@ -374,7 +374,7 @@ fn on_demand_a_click_waits_for_the_encoder_however_long_that_takes() {
     let clock = ManualClock::new();
     let (encoder, gate) = gated_encoder();
     let (sink, events) = sink();
-    let settings = Settings { encode_on_demand: true, ..Settings::default() };
+    let settings = Settings { encode: EncodeMode::OnDemand, ..Settings::default() };
     let (encoder, decoder) = (Turns::shared(encoder), Turns::shared(FakeDecoder::default()));
     let engine = Engine::start_with(Clock::Manual(clock.clone()), encoder, decoder, settings, sink).unwrap();
     let click_on = |sec| {
@@ -405,12 +405,12 @@ fn on_demand_a_click_waits_for_the_encoder_however_long_that_takes() {
 
 #[test]
 fn on_demand_only_what_somebody_needs_is_encoded() {
-    let b = bench(Settings { encode_on_demand: true, ..patient() });
+    let b = bench(Settings { encode: EncodeMode::OnDemand, ..patient() });
     b.gate.open(100);
     for sec in 1..=20 {
         b.engine.push_frame(frame(sec));
     }
-    assert_eq!((b.engine.metrics().frames_encoded, b.engine.metrics().frames_superseded), (0, 19));
+    assert_eq!((b.engine.metrics().frames_encoded, b.engine.metrics().frames_unneeded), (0, 19));
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     assert_eq!(b.result().header.stamp, stamp(20), "the newest image, though it was not encoded before");
     for sec in 21..=30 {
@@ -427,6 +427,76 @@ fn on_demand_only_what_somebody_needs_is_encoded() {
     until(|| b.engine.metrics().frames_encoded > encoded);
     let on_new = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(31));
     assert_eq!(on_new.unwrap().objects.len(), 1, "a held object needs every frame");
+}
+
+#[test]
+fn auto_encodes_while_somebody_listens_or_pointed_and_the_first_click_waits_for_one_encoding() {
+    let clock = ManualClock::new();
+    let (encoder, gate) = gated_encoder();
+    let (sink, events) = sink();
+    let settings = Settings { encode: EncodeMode::Auto, ..Settings::default() };
+    let (encoder, decoder) = (Turns::shared(encoder), Turns::shared(FakeDecoder::default()));
+    let engine = Engine::start_with(Clock::Manual(clock.clone()), encoder, decoder, settings, sink).unwrap();
+    let click = |at, persistence| {
+        let (point, mode) = (Point::foreground(4.0, 4.0), ClickMode::Point);
+        engine.interact(Interaction::Click { at, point, mode, persistence }).unwrap();
+    };
+    let answer = || {
+        let result = |e| if let Event::Result(r) = e { Some(r).filter(|r| r.prompted) } else { None };
+        std::iter::repeat_with(|| events.recv_timeout(PATIENCE).expect("an answer")).find_map(result).unwrap()
+    };
+    gate.open(100);
+    let encodes = |sec| {
+        let before = engine.metrics().frames_encoded;
+        engine.push_frame(frame(sec));
+        until(|| engine.metrics().frames_encoded == before + 1);
+    };
+    let leaves = |sec| {
+        let before = engine.metrics();
+        engine.push_frame(frame(sec));
+        assert!(engine.usage().is_idle && !engine.shared.lock().has_encode_job());
+        assert_eq!(engine.metrics().frames_encoded, before.frames_encoded);
+    };
+    // Nobody is there.
+    (1..=5).for_each(leaves);
+    assert_eq!((engine.metrics().frames_unneeded, engine.metrics().frames_superseded), (4, 0));
+    // Somebody listens, with no prompt and no object.
+    engine.set_listeners(true);
+    until(|| engine.metrics().frames_encoded == 1);
+    (6..=7).for_each(encodes);
+    engine.set_listeners(false);
+    (8..=9).for_each(leaves);
+    // The first click after a pause: on the newest image, not on the one that happens to be encoded.
+    click(FrameRef::Newest, Persistence::Once);
+    assert_eq!(answer().header.stamp, stamp(9));
+    // From now on every frame is encoded, and the next click waits for none.
+    (10..=11).for_each(encodes);
+    clock.advance(Duration::from_secs(9));
+    encodes(12);
+    click(FrameRef::Newest, Persistence::Once);
+    assert_eq!(answer().header.stamp, stamp(12));
+    clock.advance(Duration::from_secs(10));
+    (13..=15).for_each(leaves);
+    // A click with a stamp: on that image.
+    click(FrameRef::At(stamp(14)), Persistence::Hold);
+    assert_eq!(answer().header.stamp, stamp(14));
+    clock.advance(Duration::from_secs(3600));
+    until(|| !engine.usage().is_idle);
+    // An object lives on.
+    let before = engine.metrics().frames_encoded;
+    engine.push_frame(frame(16));
+    until(|| engine.metrics().frames_encoded > before);
+    engine.interact(Interaction::Clear).unwrap();
+    until(|| engine.usage().objects == 0);
+    clock.advance(Duration::from_secs(10));
+    leaves(17);
+    // Detections are answered on their frame; nobody listens, so that they need no other.
+    let before = engine.metrics().frames_encoded;
+    engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(15)), boxes: boxes(1) }).unwrap();
+    let detected = std::iter::repeat_with(answer).find(|r| r.source == Source::Detector("detector"));
+    assert_eq!(detected.unwrap().header.stamp, stamp(15));
+    assert!(engine.metrics().frames_encoded <= before + 2);
+    until(|| engine.usage().is_idle);
 }
 
 #[test]

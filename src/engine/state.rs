@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::Settings;
 use super::clock::Clock;
 use super::command::{Detections, FrameRef, Interaction, Refusal, RefusalKind, Segment};
+use super::demand::{Demand, EncodeMode};
 use super::frame::{Frame, Stamp};
 use super::kept::{KeptFrame, KeptFrames, RecentImages};
 use super::metrics::{Metrics, Usage};
@@ -106,6 +107,7 @@ pub(super) struct State {
     pub encoding: bool,
     /// Stamp of the camera's frame on the encoder.
     pub encoding_stamp: Option<Stamp>,
+    pub demand: Demand,
     /// When the last frame of the camera could not be encoded; `None` when it could.
     pub encoder_failed: Option<Instant>,
     /// Encoded frames since the start.
@@ -143,10 +145,25 @@ impl State {
             return;
         }
         self.newest_stamp = Some(stamp);
+        let is_needed = self.newest_is_needed();
+        self.demand.is_behind |= !is_needed;
         if let Some((passed_over, _)) = self.incoming.replace((frame, self.clock.now())) {
-            self.metrics.frames_superseded += 1;
+            match is_needed {
+                true => self.metrics.frames_superseded += 1,
+                false => self.metrics.frames_unneeded += 1,
+            }
             self.recent.push(passed_over, &limits);
         }
+    }
+
+    /// Keeps a frame of the camera that was encoded as the newest one.
+    pub fn keep_newest(&mut self, frame: Arc<KeptFrame>) {
+        // What came meanwhile is newer; nobody may need it.
+        self.demand.is_behind = self.incoming.is_some() && !self.newest_is_needed();
+        self.encoder_failed = None;
+        self.fresh = Some(Arc::clone(&frame));
+        let limits = self.settings.keep;
+        self.kept.insert(frame, &limits);
     }
 
     /// Queues a prompt.
@@ -154,6 +171,7 @@ impl State {
     /// # Errors
     /// Too many are waiting already.
     pub fn queue_interaction(&mut self, item: Interaction) -> Result<(), Refusal> {
+        self.demand.pointed = Some(self.clock.now());
         let bytes = item.bytes();
         self.interactions.room(bytes, self.settings.keep.bytes)?;
         self.interactions.push(item, bytes, self.clock.now());
@@ -192,7 +210,7 @@ impl State {
     /// Whether anybody needs the camera's newest frame to be encoded.
     fn newest_is_needed(&self) -> bool {
         let asks = |b: &Batch| !matches!(b, Batch::OnOwnImage(..));
-        !self.settings.encode_on_demand
+        self.demand.needs_every_frame(self.settings.encode, self.settings.encode_linger, self.clock.now())
             || self.held.lasting > 0
             || !self.interactions.is_empty()
             || self.batches.iter().any(|q| asks(&q.item))
@@ -229,12 +247,13 @@ impl State {
         None
     }
 
-    /// Whether a prompt for the newest frame is to wait for the encoder, since frames are only encoded when asked for.
+    /// Whether a prompt for the newest frame waits for the encoder: newer images came, and nobody needed them until now.
     pub fn newest_is_coming(&self, since: Instant) -> bool {
         let is_at_work = self.encoding_stamp.is_some() && self.encoding_stamp == self.newest_stamp;
         // However long the encoder takes: another image would be answered than the one that was pointed at.
         let fails = self.encoder_failed.is_some_and(|at| at >= since);
-        self.settings.encode_on_demand
+        self.settings.encode != EncodeMode::Always
+            && self.demand.is_behind
             && (self.incoming.is_some() || is_at_work)
             && self.kept.newest().is_none_or(|f| f.encoded < since)
             && (!fails || self.clock.since(since) < self.settings.prompt_timeout)
@@ -337,6 +356,7 @@ impl State {
             batch_bytes: self.batches.bytes(),
             to_encode: self.wanted.len() + self.own.len(),
             to_encode_bytes: self.wanted.bytes() + self.own.bytes(),
+            is_idle: !self.newest_is_needed(),
             in_flight: usize::from(self.incoming.is_some()) + usize::from(self.encoding),
             objects: self.held.objects,
             object_bytes: self.held.object_bytes,

@@ -14,6 +14,7 @@ pub fn exposition(snapshots: &[Snapshot]) -> String {
             ("received", m.frames_in),
             ("encoded", m.frames_encoded),
             ("superseded", m.frames_superseded),
+            ("unneeded", m.frames_unneeded),
             ("late", m.frames_late),
         ] {
             line("", &[("outcome", outcome)], &count);
@@ -34,6 +35,9 @@ pub fn exposition(snapshots: &[Snapshot]) -> String {
             line("", &[], &s.now.detections_filtered);
         },
     );
+    page.family("promptseg_objects_lost_total", "counter", "How often an object was lost.", |s, line| {
+        line("", &[], &s.now.objects_lost);
+    });
     page.family("promptseg_refused_total", "counter", "Inputs that were refused, by reason.", |s, line| {
         for (kind, count) in &s.now.refused {
             line("", &[("reason", kind.name())], count);

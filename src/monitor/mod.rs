@@ -127,7 +127,9 @@ impl Snapshot {
         }
         add("images encoded", now.frames_encoded.to_string());
         add("images superseded by a newer one", now.frames_superseded.to_string());
+        add("images nobody needed", now.frames_unneeded.to_string());
         add("images late", now.frames_late.to_string());
+        add("encoder", if usage.is_idle { "idle: nobody needs the images".into() } else { "at work".into() });
         add("results", now.results.to_string());
         add("masks", now.masks.to_string());
         add("prompts waiting", usage.prompts.to_string());
@@ -135,6 +137,7 @@ impl Snapshot {
         add("images to encode for prompts", usage.to_encode.to_string());
         add("detections not taken (score, class, number)", now.detections_filtered.to_string());
         add("objects", usage.objects.to_string());
+        add("objects lost", now.objects_lost.to_string());
         add("objects (MB)", megabytes(usage.object_bytes));
         add("kept frames", usage.kept_frames.to_string());
         add("kept frames (MB)", megabytes(usage.kept_bytes));

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -131,6 +131,27 @@ impl Slot {
     /// The middleware refuses a topic.
     pub fn offer(&self, node: &mut Node) -> r2r::Result<()> {
         lock(&self.published).each(|output| output.offer(node))
+    }
+
+    /// Reports to the engine whether somebody subscribes to an output. Called by the thread that spins the node.
+    pub fn report_listeners(&self) {
+        let Some(shared) = self.get() else { return };
+        let has_listeners = {
+            let mut published = match self.published.try_lock() {
+                Ok(published) => published,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // The publisher is at work: the next call will do.
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let mut has_listeners = false;
+            let look = |output: &mut dyn Offer| -> Result<(), Infallible> {
+                has_listeners |= output.has_listeners();
+                Ok(())
+            };
+            let Ok(()) = published.each(look);
+            has_listeners
+        };
+        shared.engine.set_listeners(has_listeners);
     }
 
     /// Takes it back.
@@ -278,7 +299,8 @@ pub fn settings(parameters: &Parameters, image_topic: &str) -> Settings {
     Settings {
         image_topic: image_topic.to_owned(),
         keep: keep_limits(parameters),
-        encode_on_demand: parameters.text("encode") == "on_demand",
+        encode: parameters.text("encode").parse().unwrap_or_default(),
+        encode_linger: Duration::from_secs_f64(parameters.float("encode_linger").clamp(0.0, 86_400.0)),
         prompt_timeout: Duration::from_secs_f64(parameters.float("prompt_timeout").clamp(0.0, 60.0)),
         candidates: match parameters.text("candidates") {
             "single" => Candidates::Single,

@@ -71,6 +71,9 @@ use transitions::Transitions;
 /// How long the node waits for its threads after Ctrl-C; a session that still runs then is abandoned.
 const STOP_WITHIN: Duration = Duration::from_millis(600);
 
+/// How often subscribers of the outputs are looked for.
+const LISTENERS_PERIOD: Duration = Duration::from_millis(100);
+
 /// Why the node did not start.
 #[derive(Debug, Error)]
 pub enum NodeError {
@@ -229,8 +232,13 @@ async fn node(
     let spinning = std::thread::Builder::new().name("spin".into()).spawn(move || {
         // Dropped with the thread: a node that nobody spins would look as if it lived.
         let _spins = spins;
+        let mut looked = Instant::now();
         while !until() {
             spinner.spin_once(Duration::from_millis(50));
+            if looked.elapsed() >= LISTENERS_PERIOD {
+                looked = Instant::now();
+                slots.iter().for_each(|slot| slot.report_listeners());
+            }
             let is_simulated = lock(&parameters).flag("use_sim_time");
             // Transforms belong to all cameras, and so does what is wrong with them.
             listener.take(is_simulated, |topic, refusal| {

@@ -4,6 +4,7 @@ use r2r::ParameterValue;
 
 use TakesEffect::{Now, ReadOnly, WithConfigure};
 
+use crate::engine::EncodeMode;
 use crate::model::network::MAX_CONDITIONING;
 use crate::model::{Arena, Precision};
 
@@ -209,10 +210,17 @@ pub const DEFINITIONS: &[Definition] = &[
     },
     Definition {
         name: "encode",
-        description: "Which frames are encoded: 'always' (every one that the encoder has time for: a click is answered in the decoder's time), 'on_demand' (only while an object lives on or a prompt waits; a click then waits for the encoder).",
-        bounds: Bounds::OneOf(&["always", "on_demand"]),
+        description: "Which frames are encoded before a prompt asks for them: 'auto' (while somebody subscribes to an output, an object lives on, or somebody pointed within 'encode_linger'; the first click after a pause waits for one encoding), 'always' (every one that the encoder has time for: a click is answered in the decoder's time), 'on_demand' (only while an object lives on; every other click waits for the encoder).",
+        bounds: Bounds::OneOf(&EncodeMode::CHOICES),
         takes_effect: Now,
-        default: || text("always"),
+        default: || text("auto"),
+    },
+    Definition {
+        name: "encode_linger",
+        description: "Seconds after a prompt during which 'encode: auto' encodes every frame, so that the next click is answered in the decoder's time.",
+        bounds: Bounds::Float(0.0, 86_400.0),
+        takes_effect: Now,
+        default: || ParameterValue::Double(10.0),
     },
     Definition {
         name: "keep_frames",

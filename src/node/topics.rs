@@ -140,6 +140,8 @@ pub trait Offer {
     fn offer(&mut self, node: &mut Node) -> r2r::Result<()>;
     /// Takes it back, with the messages that the middleware keeps for it.
     fn withdraw(&mut self, node: &mut Node);
+    /// Whether somebody subscribes to it now.
+    fn has_listeners(&self) -> bool;
 }
 
 impl<T: WrappedTypesupport + 'static> Offer for Output<T> {
@@ -155,15 +157,19 @@ impl<T: WrappedTypesupport + 'static> Offer for Output<T> {
             node.destroy_publisher(publisher);
         }
     }
+
+    fn has_listeners(&self) -> bool {
+        let count = |publisher: &Publisher<T>| publisher.get_inter_process_subscription_count();
+        self.publisher.as_ref().is_some_and(|publisher| count(publisher).is_ok_and(|n| n > 0))
+    }
 }
 
 impl<T: WrappedTypesupport + 'static> Output<T> {
     /// Whether somebody subscribes; or may do so later, when the last message is kept for them. Nothing is computed for
     /// a topic that nobody wants.
     pub fn is_wanted(&self) -> bool {
-        let Some(publisher) = &self.publisher else { return false };
-        self.qos.durability == DurabilityPolicy::TransientLocal
-            || publisher.get_inter_process_subscription_count().is_ok_and(|n| n > 0)
+        let is_kept = self.qos.durability == DurabilityPolicy::TransientLocal;
+        self.publisher.is_some() && (is_kept || self.has_listeners())
     }
 
     /// # Errors

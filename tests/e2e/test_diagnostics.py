@@ -24,9 +24,10 @@ from scenes import Scene
 BUNDLE = Path(__file__).resolve().parents[1] / "golden" / "sam"
 KEYS = """model, model hash, encoder provider, decoder provider, better providers, provider notes, images in (1/s), images encoded (1/s),
 images lost by the middleware (1/s), images superseded by a newer one (1/s), results (1/s), masks (1/s), images in,
-images lost by the middleware, images encoded, images superseded by a newer one, images late, results, masks,
+images lost by the middleware, images encoded, images superseded by a newer one, images nobody needed,
+images late, encoder, results, masks,
 prompts waiting, detections and questions waiting, images to encode for prompts,
-detections not taken (score, class, number), objects, objects (MB), kept frames, kept frames (MB), most kept frames,
+detections not taken (score, class, number), objects, objects lost, objects (MB), kept frames, kept frames (MB), most kept frames,
 most kept frames (MB),
 kept images, kept images (MB), resident memory (MB), panics"""
 STAGES = "image wait, convert, preprocess, encode, prompt wait, decode, postprocess, publish, image to masks, prompt to masks"

@@ -33,7 +33,7 @@ def values(robot: Robot) -> dict[str, str]:
 
 def unaccounted(found: dict[str, str]) -> int:
     """Images that came and were not yet encoded, replaced by a newer one, late or refused."""
-    done = ["images encoded", "images superseded by a newer one", "images late", "refused: bad_image"]
+    done = ["images encoded", "images superseded by a newer one", "images nobody needed", "images late", "refused: bad_image"]
     return int(found["images in"]) - sum(int(found.get(name, 0)) for name in done)
 
 
