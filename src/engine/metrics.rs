@@ -1,8 +1,12 @@
 //! What the engine counts and measures: nothing is dropped without a trace here, and the memory of it is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::command::RefusalKind;
+
+/// Engines that were started in this process.
+static ENGINES: AtomicU64 = AtomicU64::new(0);
 
 /// How many of the last measurements of a stage the latencies are computed over.
 const WINDOW: usize = 256;
@@ -67,6 +71,8 @@ impl Stage {
 /// Counters since the start, and the last latencies of each stage.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
+    /// Number of the engine that counts, from 1 on. The counters of two engines have no difference.
+    pub epoch: u64,
     pub frames_in: u64,
     /// Frames that the camera published and the middleware lost. `None` if the middleware does not number messages.
     pub frames_lost: Option<u64>,
@@ -108,6 +114,17 @@ pub struct Percentiles {
 }
 
 impl Metrics {
+    /// The counters of an engine that is started now.
+    pub(super) fn of_new_engine() -> Self {
+        Metrics { epoch: ENGINES.fetch_add(1, Ordering::Relaxed) + 1, ..Metrics::default() }
+    }
+
+    /// How much higher a counter is than `before`. After a restart of the engine in between, all that it counted.
+    pub fn gained(&self, before: &Metrics, count: impl Fn(&Metrics) -> u64) -> u64 {
+        let before = if before.epoch == self.epoch { count(before) } else { 0 };
+        count(self).saturating_sub(before)
+    }
+
     pub fn refuse(&mut self, kind: RefusalKind) {
         *self.refused.entry(kind).or_default() += 1;
     }
@@ -182,6 +199,20 @@ mod tests {
         assert!((p.p50 - 872.0).abs() <= 1.0 && p.p95 > 980.0 && p.p99 > 995.0, "{p:?}");
         assert_eq!(metrics.total(Stage::Decode), (1000, 499_500.0));
         assert_eq!(metrics.total(Stage::Encode), (0, 0.0));
+    }
+
+    #[test]
+    fn counters_of_two_engines_have_no_difference() {
+        let counted = |mut metrics: Metrics, frames| {
+            metrics.frames_in = frames;
+            metrics
+        };
+        let (first, second) = (Metrics::of_new_engine(), Metrics::of_new_engine());
+        let (before, after) = (counted(first.clone(), 5), counted(first, 7));
+        let restarted = counted(second, 7);
+        assert_eq!(after.gained(&before, |m| m.frames_in), 2);
+        assert_eq!(before.gained(&after, |m| m.frames_in), 0);
+        assert_eq!(restarted.gained(&before, |m| m.frames_in), 7);
     }
 
     #[test]

@@ -403,7 +403,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(settings: Settings, clock: Clock) -> Self {
-        let state = Mutex::new(State { settings, clock: clock.clone(), ..State::default() });
+        let state = Mutex::new(State { settings, clock: clock.clone(), metrics: Metrics::of_new_engine(), ..State::default() });
         Shared { state, clock, ..Shared::default() }
     }
 

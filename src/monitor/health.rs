@@ -1,7 +1,7 @@
 //! Whether a camera is well. The rules are documented in `docs/interfaces.md`, "Diagnostics".
 
 use super::Snapshot;
-use crate::engine::RefusalKind;
+use crate::engine::{Metrics, RefusalKind};
 
 /// As diagnostic_msgs/DiagnosticStatus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +44,11 @@ impl Snapshot {
                 ),
             ));
         }
-        let refused = self.gained(|m| m.refused.values().sum()) - failed;
+        let inputs = |m: &Metrics| -> u64 {
+            let inputs = m.refused.iter().filter(|(kind, _)| **kind != RefusalKind::ModelFailed);
+            inputs.map(|(_, count)| count).sum()
+        };
+        let refused = self.gained(inputs);
         if refused > 0 {
             findings.push((Level::Warn, format!("{refused} inputs refused in the last second")));
         }
@@ -72,7 +76,6 @@ impl Snapshot {
 mod tests {
     use super::super::{Jetson, Snapshot};
     use super::*;
-    use crate::engine::Metrics;
 
     /// A second in which `change` happened, beside thirty images.
     fn after(change: impl FnOnce(&mut Snapshot)) -> (Level, String) {
@@ -89,6 +92,24 @@ mod tests {
     fn what_was_wrong_before_is_not_wrong_now() {
         assert_eq!(after(|_| {}), (Level::Ok, "30.0 images/s".into()));
         assert_eq!(after(|s| s.now.frames_lost = Some(3)).0, Level::Ok, "a few of thirty");
+    }
+
+    #[test]
+    fn an_engine_that_was_started_since_counts_from_nothing() {
+        let (level, words) = after(|s| {
+            (0..5).for_each(|_| s.before.refuse(RefusalKind::BadPrompt));
+            s.now = Metrics::default();
+            (s.now.epoch, s.now.frames_in) = (1, 3);
+            s.now.refuse(RefusalKind::ModelFailed);
+        });
+        assert_eq!((level, words.as_str()), (Level::Error, "the model fails: 1 times in the last second"));
+        let (level, words) = after(|s| {
+            (0..5).for_each(|_| s.before.refuse(RefusalKind::BadPrompt));
+            s.now = Metrics::default();
+            (s.now.epoch, s.now.frames_in) = (1, 101);
+            s.now.refuse(RefusalKind::BadPrompt);
+        });
+        assert_eq!((level, words.as_str()), (Level::Warn, "1 inputs refused in the last second"));
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub struct Snapshot {
     /// Full name, after remapping.
     pub image_topic: String,
     pub model: ModelFacts,
+    /// Perhaps of another engine: see [`Metrics::gained`].
     pub before: Metrics,
     pub now: Metrics,
     pub seconds: f64,
@@ -81,9 +82,9 @@ impl Snapshot {
         self.gained(count) as f64 / self.seconds.max(1e-3)
     }
 
-    /// How many more since.
+    /// How many more there are than before.
     fn gained(&self, count: impl Fn(&Metrics) -> u64) -> u64 {
-        count(&self.now).saturating_sub(count(&self.before))
+        self.now.gained(&self.before, count)
     }
 
     fn newly_refused(&self, kind: RefusalKind) -> u64 {

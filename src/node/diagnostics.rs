@@ -63,10 +63,8 @@ pub async fn report(
                 status_of_all.push(DiagnosticStatus { hardware_id: hardware_id.clone(), ..status });
                 continue;
             };
-            // An engine that was started since counts from nothing.
-            let now = camera.engine.metrics();
-            let earlier = before.take().filter(|b| b.frames_in <= now.frames_in && b.results <= now.results);
-            let snapshot = snapshot(&camera, machine.clone(), (earlier.unwrap_or_default(), now), seconds);
+            let (earlier, now) = (before.take().unwrap_or_default(), camera.engine.metrics());
+            let snapshot = snapshot(&camera, machine.clone(), (earlier, now), seconds);
             let hardware_id = hardware_id.clone();
             status_of_all.push(DiagnosticStatus { hardware_id, ..status(&camera, &node_name, &snapshot) });
             *before = Some(snapshot.now.clone());
