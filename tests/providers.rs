@@ -119,7 +119,7 @@ fn every_option_reaches_the_providers() {
     let bench = machine.bench("sam", &arguments);
     assert_eq!((&bench["provider"], &bench["decoder_provider"]), (&"tensorrt".into(), &"tensorrt".into()));
     let tensorrt = machine.lines("append tensorrt");
-    let common = ["device_id=1", "trt_fp16_enable=true", "trt_int8_enable=true", "trt_max_workspace_size=268435456"];
+    let common = ["device_id=1", "trt_fp16_enable=true", "trt_int8_enable=true", "trt_max_workspace_size=256000000"];
     let cached = ["trt_engine_cache_enable=true", "trt_timing_cache_enable=true", "trt_layer_norm_fp32_fallback=true"];
     let timings = format!("trt_timing_cache_path={cache}/timings");
     tensorrt.iter().for_each(|line| has(line, &[&common[..], &cached[..], &[&timings]].concat()));
@@ -141,7 +141,7 @@ fn every_option_reaches_the_providers() {
     let beside = &machine.lines("append cuda")[0];
     has(
         beside,
-        &["device_id=1", "gpu_mem_limit=536870912", "arena_extend_strategy=kSameAsRequested", "use_tf32=false"],
+        &["device_id=1", "gpu_mem_limit=512000000", "arena_extend_strategy=kSameAsRequested", "use_tf32=false"],
     );
     let log = machine.log();
     for line in [

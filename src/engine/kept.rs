@@ -8,7 +8,7 @@ use image::RgbImage;
 
 use super::frame::{Frame, Header, PromptedFrame, Stamp};
 
-use crate::model::Embedding;
+use crate::model::{Embedding, MEGABYTE};
 
 /// A frame that was encoded. A prompt on it costs the decoder only.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub struct KeepLimits {
 
 impl Default for KeepLimits {
     fn default() -> Self {
-        KeepLimits { frames: 30, bytes: 512 << 20, images: 30 }
+        KeepLimits { frames: 30, bytes: 512 * MEGABYTE, images: 30 }
     }
 }
 

@@ -47,6 +47,6 @@ pub use info::ModelInfo;
 pub use layout::{DecoderLayout, EncoderLayout, Family, FusedInputs, PictureForm, PromptInput, Signature, TensorSpec};
 pub use memory::{MemoryInfo, Section as MemorySection};
 pub use open::Model;
-pub use options::{Arena, GpuOptions, SessionOptions};
+pub use options::{Arena, GpuOptions, MEGABYTE, SessionOptions};
 pub use provider::{Provider, ProviderReport, Refused};
 pub use variant::{Precision, Variant};

@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use super::{Error, Precision, Provider, cores};
 
+/// Bytes of a megabyte, in every parameter, option, log line and figure.
+pub const MEGABYTE: usize = 1_000_000;
+
 /// How the sessions of one model are made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionOptions {

@@ -20,7 +20,7 @@ use super::topics::{Offer, Topics};
 use super::{NodeError, inputs, lock, services};
 use crate::camera::Transforms;
 use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings, TrackSettings, Turns};
-use crate::model::{Candidates, Model};
+use crate::model::{Candidates, MEGABYTE, Model};
 use crate::monitor::ModelFacts;
 use crate::native::received;
 
@@ -274,7 +274,7 @@ pub fn keep_limits(parameters: &Parameters) -> KeepLimits {
     let count = |name: &str| parameters.integer(name).max(0) as usize;
     KeepLimits {
         frames: count("keep_frames"),
-        bytes: count("keep_megabytes") * 1_000_000 / cameras,
+        bytes: count("keep_megabytes") * MEGABYTE / cameras,
         images: count("keep_images"),
     }
 }

@@ -148,7 +148,7 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "tensorrt_workspace_mb",
         description: "Most scratch memory of TensorRT's operators, MB; 0: TensorRT's own choice.",
-        bounds: Bounds::Integer(0, 1 << 20),
+        bounds: Bounds::Integer(0, 1_000_000),
         takes_effect: WithConfigure,
         default: || ParameterValue::Integer(0),
     },
@@ -176,7 +176,7 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "gpu_memory_mb",
         description: "Most memory of CUDA's arena, MB; 0: all of the GPU's.",
-        bounds: Bounds::Integer(0, 1 << 20),
+        bounds: Bounds::Integer(0, 1_000_000),
         takes_effect: WithConfigure,
         default: || ParameterValue::Integer(0),
     },
@@ -232,7 +232,7 @@ pub const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "keep_megabytes",
         description: "Most memory of the kept encoded frames of all cameras, in MB, and as much again for images; the newest frame of each is always kept.",
-        bounds: Bounds::Integer(1, 1 << 20),
+        bounds: Bounds::Integer(1, 1_000_000),
         takes_effect: Now,
         default: || ParameterValue::Integer(512),
     },

@@ -113,7 +113,7 @@ class NodeProcess:
     def resident_megabytes(self) -> float:
         for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
+                return int(line.split()[1]) * 1024 / 1e6
         raise AssertionError("no VmRSS")
 
     def fill_disk(self) -> None:

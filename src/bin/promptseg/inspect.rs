@@ -204,12 +204,12 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `7 frames, 16 object pointers, 4096 x 64 for a frame, 512 KiB`
+/// `7 frames, 16 object pointers, 4096 x 64 for a frame, 524 kB`
 fn remembers(memory: &MemoryInfo) -> String {
     let MemorySpec { frames, pointers, feature_bytes, .. } = memory.spec;
     let [tokens, channels] = memory.shape;
-    let kib = feature_bytes as f64 / 1024.0;
-    format!("{frames} frames, {pointers} object pointers, {tokens} x {channels} for a frame, {kib:.0} KiB")
+    let kilobytes = feature_bytes as f64 / 1e3;
+    format!("{frames} frames, {pointers} object pointers, {tokens} x {channels} for a frame, {kilobytes:.0} kB")
 }
 
 /// `int8 for cpu: image_encoder.int8.onnx, mask_decoder.onnx; off PyTorch by iou 0.0004, low_res 0.009`

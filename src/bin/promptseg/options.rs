@@ -1,7 +1,7 @@
 //! How a model runs, as it is typed. docs/providers.md explains each; the node has parameters of the same names.
 
 use clap::{ArgAction, Args};
-use promptseg::model::{self, Arena, GpuOptions, Precision, Provider, SessionOptions};
+use promptseg::model::{self, Arena, GpuOptions, MEGABYTE, Precision, Provider, SessionOptions};
 
 #[derive(Args)]
 pub struct ModelOptions {
@@ -78,10 +78,10 @@ impl ModelOptions {
             arena: self.arena.parse()?,
             gpu: GpuOptions {
                 device_id: self.device_id,
-                memory: self.gpu_memory_mb << 20,
+                memory: self.gpu_memory_mb.saturating_mul(MEGABYTE),
                 fp16: self.fp16,
                 int8: self.int8,
-                workspace: self.tensorrt_workspace_mb << 20,
+                workspace: self.tensorrt_workspace_mb.saturating_mul(MEGABYTE),
                 engine_cache: GpuOptions::engine_cache_of(&self.engine_cache),
                 timing_cache: self.timing_cache,
                 cuda_graphs: self.cuda_graphs,
