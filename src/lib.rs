@@ -17,6 +17,7 @@
 //! * [`monitor`]: what the engine's numbers say: health, diagnostics, the metrics endpoint.
 //! * [`logging`]: the log, and traces of every stage.
 //! * [`camera`]: pinhole and fisheye projection, a TF buffer.
+//! * [`pointing`]: a click in metres to a pixel of the image that it was made on.
 //! * `native`: functions of C libraries, made safe; all `unsafe` code is there.
 //! * `node`: the ROS 2 node, the only place that names r2r (cargo feature `ros`).
 //!
@@ -34,6 +35,7 @@ mod native;
 #[cfg(feature = "ros")]
 pub mod node;
 pub mod pixels;
+pub mod pointing;
 pub mod prompt;
 pub mod segmenter;
 pub mod video;

@@ -110,10 +110,11 @@ impl std::str::FromStr for ClickMode {
     }
 }
 
-/// A prompt that cannot be told yet: a click in metres, whose pixel depends on what the camera does. Its turn is that of
-/// its arrival; those behind it wait with it, `prompt_timeout` at most.
+/// A prompt that is not resolved yet: a click in metres, whose pixel depends on the frames and the transforms that come. Its
+/// turn is that of its arrival; those behind it wait with it, `prompt_timeout` at most.
 pub trait Later: std::fmt::Debug + Send {
-    /// The prompt, once it can be told; asked again and again. `last`: time is up, so that `None` is a refusal.
+    /// Returns the prompt once it can be resolved. Called repeatedly, on a thread of its own and without a lock of the
+    /// engine. `last`: time is up, so that `None` is a refusal.
     fn ready(&mut self, kept: &KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>>;
 }
 
@@ -145,8 +146,8 @@ pub enum Interaction {
         objects: Vec<ObjectPrompt>,
         persistence: Persistence,
     },
-    /// One of the others, when its time comes.
-    Later(Box<dyn Later>),
+    /// One of the others, once it is resolved. `None` while that is being tried.
+    Later(Option<Box<dyn Later>>),
     /// The next click starts an object of its own.
     NewObject,
     /// Forget every object.

@@ -88,6 +88,9 @@ impl Worker<'_> {
                 return Work::Stop;
             }
             let work = next(&mut state);
+            if state.has_click_to_resolve() {
+                self.shared.resolve.notify_all();
+            }
             // A frame is wanted now, or there is room for the next one.
             if state.has_encode_job() {
                 self.shared.encode.notify_all();
@@ -117,6 +120,7 @@ impl Worker<'_> {
             }
             let work = next_interaction(&mut self.shared.lock());
             self.shared.encode.notify_all();
+            self.shared.resolve.notify_all();
             match work {
                 Some(work) => self.guarded(work),
                 None => return,
@@ -200,11 +204,7 @@ impl Worker<'_> {
     }
 
     pub(super) fn refuse(&self, refusal: Refusal) {
-        if self.shared.is_stopped() {
-            return;
-        }
-        self.shared.lock().metrics.refuse(refusal.kind);
-        (self.events)(Event::Refused(refusal));
+        self.shared.refuse(self.events, refusal);
     }
 
     pub(super) fn decode(

@@ -24,6 +24,7 @@ pub(super) fn run(shared: &Shared, encoder: &Session<dyn Encode>, events: &Event
         (state.encoding, state.encoding_stamp) = (false, None);
         drop(state);
         shared.decode.notify_all();
+        shared.resolve.notify_all();
     }
 }
 

@@ -57,8 +57,8 @@ impl Default for KeepLimits {
     }
 }
 
-/// Encoded frames in order of arrival, bounded by count and bytes.
-#[derive(Debug, Default)]
+/// Encoded frames in order of arrival, bounded by count and bytes. A clone shares the frames.
+#[derive(Debug, Clone, Default)]
 pub struct KeptFrames {
     frames: VecDeque<Arc<KeptFrame>>,
     bytes: usize,

@@ -1,6 +1,7 @@
 //! The threads between a camera and its masks: encode once, prompt many, by stamp.
 //!
-//! * Two threads, one per ONNX session: a click on a kept frame never waits for the frame on the encoder.
+//! * Two threads, one per ONNX session: a click on a kept frame never waits for the frame on the encoder. A third one
+//!   resolves clicks in metres (`resolve`).
 //! * Several engines, one per camera, share the two sessions: they take turns, first come, first served ([`Session`]).
 //! * The newest frame wins: [`Engine::push_frame`] replaces whatever the encoder did not start on yet.
 //! * Every encoded frame is kept for a while under its stamp ([`kept`]), and so are a few images that were passed
@@ -42,6 +43,7 @@ mod panics_tests;
 #[cfg(test)]
 mod pressure_tests;
 mod queue;
+mod resolve;
 mod results;
 mod schedule;
 mod session;
@@ -209,9 +211,11 @@ impl Engine {
         let events = Arc::new(events);
         let mut engine = Engine { shared: Arc::clone(&shared), threads: Vec::new() };
         let (s, e) = (Arc::clone(&shared), Arc::clone(&events));
+        let (resolving, refusals) = (Arc::clone(&shared), Arc::clone(&events));
         let spawn =
             |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
         engine.threads.push(spawn("encoder", Box::new(move || encode::run(&s, &encoder, &e, &runtime)))?);
+        engine.threads.push(spawn("resolver", Box::new(move || resolve::run(&resolving, &refusals)))?);
         engine.threads.push(spawn("decoder", Box::new(move || decode::run(&shared, &decoder, &events)))?);
         Ok(engine)
     }

@@ -73,6 +73,10 @@ impl<T> Queue<T> {
         }
     }
 
+    pub fn front(&self) -> Option<&Queued<T>> {
+        self.items.front()
+    }
+
     pub fn front_mut(&mut self) -> Option<&mut Queued<T>> {
         self.items.front_mut()
     }

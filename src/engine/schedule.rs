@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use super::command::{Detections, FrameRef, Interaction, Operation, Refusal, Segment, SegmentOn};
 use super::kept::KeptFrame;
-use super::state::{Asker, Batch, Resolved, State, no_image};
+use super::resolve;
+use super::state::{Asker, Batch, Resolved, State};
 
 /// Prompts that are answered in a row while others wait.
 pub(super) const MOST_PROMPTS: usize = 8;
@@ -62,15 +63,11 @@ fn next_frame(state: &mut State) -> Option<Work> {
 
 /// The next prompt of a person; they are worked off strictly in order.
 pub(super) fn next_interaction(state: &mut State) -> Option<Work> {
-    if let Err(refusal) = settle(state)? {
-        state.interactions.pop();
-        return Some(Work::Refused(refusal, None));
-    }
-    let front = state.interactions.front_mut()?;
+    let front = state.interactions.front()?;
     let since = front.since;
     let frame = match &front.item {
-        Interaction::Later(_)
-        | Interaction::NewObject
+        Interaction::Later(_) => return resolve::overdue(state).map(|refusal| Work::Refused(refusal, None)),
+        Interaction::NewObject
         | Interaction::Clear
         | Interaction::Undo { .. }
         | Interaction::Prompts { operation: Operation::Clear | Operation::Remove, .. } => state.kept.newest().cloned(),
@@ -90,24 +87,6 @@ pub(super) fn next_interaction(state: &mut State) -> Option<Work> {
         }
     };
     state.interactions.pop().map(|q| Work::Interaction(q.item, frame, q.since))
-}
-
-/// Makes a prompt that could not be told before into what it is; `None` while it has to wait.
-fn settle(state: &mut State) -> Option<Result<(), Refusal>> {
-    let since = state.interactions.front_mut()?.since;
-    let (first_is_coming, newest_is_coming) = (state.first_is_coming(), state.newest_is_coming(since));
-    let State { interactions, kept, settings, clock, .. } = state;
-    let front = interactions.front_mut()?;
-    let Interaction::Later(later) = &mut front.item else { return Some(Ok(())) };
-    if newest_is_coming {
-        return None;
-    }
-    let last = clock.since(since) >= settings.prompt_timeout && !first_is_coming;
-    let settled = match later.ready(kept, last) {
-        None if last => Err(no_image(settings)),
-        settled => settled?,
-    };
-    Some(settled.map(|interaction| front.item = interaction))
 }
 
 fn next_batch(state: &mut State) -> Option<Work> {

@@ -121,6 +121,10 @@ pub(super) struct State {
     pub fresh: Option<Arc<KeptFrame>>,
     /// Frames whose answer to a prompt lacks objects that others wait longer for.
     pub unfinished: VecDeque<Arc<KeptFrame>>,
+    /// When the click in metres whose turn it is was taken to be resolved.
+    pub resolving: Option<Instant>,
+    /// When it was tried last, by the system's clock: this is a period, not a time-out.
+    pub looked_at_click: Option<Instant>,
     /// Worked off strictly in order.
     pub interactions: Queue<Interaction>,
     pub batches: Queue<Batch>,
@@ -323,6 +327,11 @@ impl State {
         true
     }
 
+    /// Whether the prompt whose turn it is is a click in metres that nobody looks at.
+    pub fn has_click_to_resolve(&self) -> bool {
+        matches!(self.interactions.front().map(|q| &q.item), Some(Interaction::Later(Some(_))))
+    }
+
     fn encoder_busy(&self) -> bool {
         self.encoding_stamp.is_some() || self.incoming.is_some()
     }
@@ -394,6 +403,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Work for the encoder.
     pub encode: Condvar,
+    /// A click in metres that may be resolved now.
+    pub resolve: Condvar,
     /// Work for the decoder: a prompt, or a frame that one waited for.
     pub decode: Condvar,
     /// A newer frame of the camera, for an encoder's thread that waits for its turn.
@@ -420,5 +431,6 @@ impl Shared {
     pub fn wake_all(&self) {
         self.encode.notify_all();
         self.decode.notify_all();
+        self.resolve.notify_all();
     }
 }

@@ -444,7 +444,7 @@ fn a_prompt_that_cannot_be_told_yet_keeps_its_turn() {
     b.encode(2);
     let open = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let later = Gated { open: Arc::clone(&open), at: FrameRef::At(stamp(1)), x: 7.0 };
-    b.engine.interact(Interaction::Later(Box::new(later))).unwrap();
+    b.engine.interact(Interaction::Later(Some(Box::new(later)))).unwrap();
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     assert_eq!(b.engine.usage().prompts, 2);
     open.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -458,9 +458,64 @@ fn a_prompt_that_is_never_told_is_refused_after_the_timeout() {
     let b = bench(Settings { prompt_timeout: Duration::from_millis(30), ..Settings::default() });
     let later = |x| {
         let later = Gated { open: Arc::default(), at: FrameRef::Newest, x };
-        b.engine.interact(Interaction::Later(Box::new(later))).unwrap();
+        b.engine.interact(Interaction::Later(Some(Box::new(later)))).unwrap();
     };
     later(1.0);
     assert_eq!(b.refusal().kind, RefusalKind::NoTransform);
     assert_eq!((b.engine.usage().prompts, b.engine.metrics().refused[&RefusalKind::NoTransform]), (0, 1));
+}
+
+/// Blocks until the test lets it go, as a lookup of transforms may.
+#[derive(Debug)]
+struct Blocking {
+    started: std::sync::mpsc::Sender<()>,
+    go: Receiver<()>,
+}
+
+impl Later for Blocking {
+    fn ready(&mut self, _: &kept::KeptFrames, _: bool) -> Option<Result<Interaction, Refusal>> {
+        let _ = self.started.send(());
+        let _ = self.go.recv_timeout(PATIENCE);
+        let (at, mode, persistence) = (FrameRef::Newest, ClickMode::Point, Persistence::Once);
+        Some(Ok(Interaction::Click { at, point: Point::foreground(7.0, 4.0), mode, persistence }))
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_lookup_of_transforms_except_the_clicks_behind_it() {
+    let b = bench(patient());
+    b.encode(1);
+    let ((started, starts), (go, goes)) = (channel(), channel());
+    b.engine.interact(Interaction::Later(Some(Box::new(Blocking { started, go: goes })))).unwrap();
+    starts.recv_timeout(PATIENCE).unwrap();
+    // Inputs, diagnostics, the camera and a detector, while the lookup blocks.
+    let since = Instant::now();
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    b.encode(2);
+    detect(&b, 1);
+    let x = |r: FrameResult| r.objects.iter().find(|o| o.id == 1).map(|o| o.points[0].x);
+    assert_eq!(x(b.result()), None, "of the detector");
+    assert_eq!(b.engine.usage().prompts, 2, "both clicks wait");
+    assert!(since.elapsed() < PATIENCE / 2, "the engine waited for the lookup: {:?}", since.elapsed());
+    go.send(()).unwrap();
+    assert_eq!([x(b.result()), x(b.result())], [Some(7.0); 2], "clicks in their order, on one frame: they add up");
+}
+
+#[test]
+fn a_lookup_that_never_ends_costs_its_click_and_no_other() {
+    let b = bench(Settings { prompt_timeout: Duration::from_millis(20), ..Settings::default() });
+    b.encode(1);
+    let ((started, starts), (go, goes)) = (channel(), channel());
+    b.engine.interact(Interaction::Later(Some(Box::new(Blocking { started, go: goes })))).unwrap();
+    starts.recv_timeout(PATIENCE).unwrap();
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    let refusal = b.refusal();
+    assert_eq!(refusal.kind, RefusalKind::NoTransform);
+    assert!(refusal.message.contains("takes too long"), "{}", refusal.message);
+    assert_eq!(b.result().objects[0].points, [Point::foreground(4.0, 4.0)]);
+    // What it leads to in the end is of no use any more.
+    go.send(()).unwrap();
+    b.click(FrameRef::Newest, 5.0, 5.0, Persistence::Once);
+    let points = [Point::foreground(4.0, 4.0), Point::foreground(5.0, 5.0)];
+    assert_eq!(b.result().objects[0].points, points);
 }

@@ -13,7 +13,6 @@ use tracing::{debug_span, info, warn};
 use super::image_plane::ImagePlaneOutput;
 use super::outputs::{OutputSettings, Outputs, Picture};
 use super::parameters::Parameters;
-use super::pointing::{Pointing, is_rectified};
 use super::process::finished;
 use super::refusals::Refusals;
 use super::topics::{Offer, Topics};
@@ -23,6 +22,7 @@ use crate::engine::{Decode, Encode, Engine, Event, KeepLimits, Session, Settings
 use crate::model::{Candidates, MEGABYTE, Model};
 use crate::monitor::ModelFacts;
 use crate::native::received;
+use crate::pointing::{Pointing, is_rectified};
 
 /// Results that wait to be published. While it is full the decoder waits, and newer frames replace older ones.
 const RESULTS: usize = 4;

@@ -3,9 +3,10 @@
 
 use r2r::builtin_interfaces::msg::Time;
 use r2r::promptseg_msgs::msg as ours;
-use r2r::sensor_msgs::msg::{CompressedImage, Image, RegionOfInterest};
+use r2r::sensor_msgs::msg::{CameraInfo as CameraInfoMsg, CompressedImage, Image, RegionOfInterest};
 use r2r::std_msgs::msg::Header as RosHeader;
 
+use crate::camera::{self, CameraInfo};
 use crate::engine::{Frame, FramePixels, Header, ObjectPrompt, Operation, Refusal, RefusalKind, Stamp};
 use crate::pixels::{MaskInput, RawImage, decode_mask};
 use crate::prompt::{BoxPrompt, Label, Point, Prompt};
@@ -64,6 +65,32 @@ pub fn frame(image: Image) -> Frame {
 
 pub fn compressed_frame(image: CompressedImage) -> Frame {
     Frame { header: header(&image.header), pixels: FramePixels::Compressed { format: image.format, data: image.data } }
+}
+
+/// Calibration of a camera.
+pub fn camera_info(m: CameraInfoMsg) -> CameraInfo {
+    fn array<const N: usize>(values: &[f64]) -> [f64; N] {
+        // The message fixes the length; the fall-back is never taken.
+        values.try_into().unwrap_or([0.0; N])
+    }
+    CameraInfo {
+        width: m.width,
+        height: m.height,
+        distortion_model: m.distortion_model,
+        d: m.d,
+        k: array(&m.k),
+        r: array(&m.r),
+        p: array(&m.p),
+        binning_x: m.binning_x,
+        binning_y: m.binning_y,
+        roi: camera::RegionOfInterest {
+            x_offset: m.roi.x_offset,
+            y_offset: m.roi.y_offset,
+            width: m.roi.width,
+            height: m.roi.height,
+            do_rectify: m.roi.do_rectify,
+        },
+    }
 }
 
 /// Whether somebody left this image out of a request.

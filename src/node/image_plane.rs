@@ -11,11 +11,11 @@ use super::NodeError;
 use super::camera::Shared;
 use super::convert::ros_header;
 use super::outputs::{OutputError, Picture};
-use super::pointing::{Calibration, ShownPlane};
 use super::qos;
 use super::topics::{Output, Topics};
 use crate::camera::ImagePlane;
 use crate::engine::{FrameResult, Refusal, Source, Stamp};
+use crate::pointing::{Calibration, ShownPlane};
 
 const TOPIC: &str = "~/image_plane";
 /// x, y, z and the colour, 32 bits each.

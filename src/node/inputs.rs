@@ -58,7 +58,7 @@ pub fn start(topics: &mut Topics, slot: &Arc<Slot>) -> Result<(), NodeError> {
     drain(clicked, slot, "clicked_point", clicked_point);
     let infos = topics.subscribe::<CameraInfo>("camera_info", qos::SENSOR)?;
     drain(infos, slot, "camera_info", |s, info| {
-        s.pointing.camera_info(info);
+        s.pointing.camera_info(info.header.frame_id.clone(), convert::camera_info(info));
         Ok(())
     });
     let regions = topics.subscribe::<RegionOfInterest>("region", qos::PROMPTS)?;

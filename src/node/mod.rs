@@ -22,7 +22,6 @@ mod outputs;
 pub mod parameter_docs;
 mod parameter_table;
 mod parameters;
-mod pointing;
 mod process;
 mod progress;
 mod qos;

@@ -17,7 +17,7 @@ from messages import FRAME_ID
 from robot import Robot
 
 # Log level at which the node logs the pixel of a 3-D click.
-DEBUG = "info,promptseg::node=debug"
+DEBUG = "info,promptseg::pointing=debug"
 CLICK = re.compile(r'click \(.*\) in "(.*)" at (\S+) is pixel \((-?[\d.]+), (-?[\d.]+)\) of image (\d+)\.(\d+)')
 
 

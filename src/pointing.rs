@@ -6,13 +6,11 @@
 //! Either way the pixel is computed with the transforms at the stamp of that image, so that the camera may move.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nalgebra::Point3;
-use r2r::sensor_msgs::msg::CameraInfo as CameraInfoMsg;
 
-use super::lock;
-use crate::camera::{CameraInfo, CameraModel, ProjectError, RegionOfInterest, TransformError, Transforms};
+use crate::camera::{CameraInfo, CameraModel, ProjectError, TransformError, Transforms};
 use crate::engine::kept::{KeptFrame, KeptFrames};
 use crate::engine::{FrameRef, Header, Interaction, Later, Refusal, RefusalKind, Stamp};
 
@@ -60,9 +58,8 @@ impl Pointing {
         Pointing { transforms, info_topic: info_topic.to_owned(), state: Mutex::default() }
     }
 
-    pub fn camera_info(&self, message: CameraInfoMsg) {
-        let frame_id = message.header.frame_id.clone();
-        let info = camera_info(message);
+    /// Takes the calibration of the camera whose optical frame has that name.
+    pub fn camera_info(&self, frame_id: String, info: CameraInfo) {
         let mut state = lock(&self.state);
         if state.frame_id != frame_id || state.info.as_ref() != Some(&info) {
             (state.frame_id, state.info, state.calibration) = (frame_id, Some(info), None);
@@ -148,7 +145,8 @@ impl Pointing {
         shown.reverse();
         let pointing = Arc::clone(self);
         let then = Some(Then(Box::new(then)));
-        Ok(Interaction::Later(Box::new(Click { pointing, header, point, rectified, shown, image: None, then })))
+        let click = Click { pointing, header, point, rectified, shown, image: None, then };
+        Ok(Interaction::Later(Some(Box::new(click))))
     }
 
     /// A point of another frame in the optical frame of an image, at the stamp of that image.
@@ -304,29 +302,9 @@ fn nanoseconds(stamp: Stamp) -> i64 {
     i64::from(stamp.sec) * 1_000_000_000 + i64::from(stamp.nanosec)
 }
 
-fn camera_info(m: CameraInfoMsg) -> CameraInfo {
-    fn array<const N: usize>(values: &[f64]) -> [f64; N] {
-        // The message fixes the length; the fall-back is never taken.
-        values.try_into().unwrap_or([0.0; N])
-    }
-    CameraInfo {
-        width: m.width,
-        height: m.height,
-        distortion_model: m.distortion_model,
-        d: m.d,
-        k: array(&m.k),
-        r: array(&m.r),
-        p: array(&m.p),
-        binning_x: m.binning_x,
-        binning_y: m.binning_y,
-        roi: RegionOfInterest {
-            x_offset: m.roi.x_offset,
-            y_offset: m.roi.y_offset,
-            width: m.roi.width,
-            height: m.roi.height,
-            do_rectify: m.roi.do_rectify,
-        },
-    }
+/// A panic of another thread leaves nothing half done: every change is a plain move.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Pointing {
