@@ -7,7 +7,6 @@ use std::time::Instant;
 use image::RgbImage;
 
 use super::frame::{Frame, Header, PromptedFrame, Stamp};
-
 use crate::model::{Embedding, MEGABYTE};
 
 /// A frame that was encoded. A prompt on it costs the decoder only.
@@ -61,7 +60,6 @@ impl Default for KeepLimits {
 #[derive(Debug, Clone, Default)]
 pub struct KeptFrames {
     frames: VecDeque<Arc<KeptFrame>>,
-    bytes: usize,
 }
 
 impl KeptFrames {
@@ -70,33 +68,22 @@ impl KeptFrames {
         self.insert_beside(frame, limits, 0);
     }
 
-    /// As [`KeptFrames::insert`], but for so many frames before it, which stay whatever the bounds say.
+    /// As [`KeptFrames::insert`], except that so many frames before it stay whatever the bounds say.
     fn insert_beside(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits, stay: usize) {
-        if let Some(i) = self.frames.iter().position(|f| f.header.stamp == frame.header.stamp) {
-            self.forget(i);
-        }
-        self.bytes += frame.bytes();
+        self.frames.retain(|f| f.header.stamp != frame.header.stamp);
         self.frames.push_back(frame);
-        while self.frames.len() > 1 + stay && (self.frames.len() > limits.frames || self.bytes > limits.bytes) {
-            self.forget(0);
+        let mut bytes = self.bytes();
+        while self.frames.len() > 1 + stay && (self.frames.len() > limits.frames || bytes > limits.bytes) {
+            bytes = bytes.saturating_sub(self.frames.pop_front().map_or(0, |f| f.bytes()));
         }
     }
 
     /// Keeps a frame that is older than the newest one: it was encoded for a prompt that came late.
     pub fn insert_older(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits) {
         let newest = self.frames.pop_back();
-        if let Some(f) = &newest {
-            self.bytes -= f.bytes();
-        }
         self.insert(frame, limits);
-        if let Some(f) = newest {
-            self.insert_beside(f, limits, 1);
-        }
-    }
-
-    fn forget(&mut self, index: usize) {
-        if let Some(old) = self.frames.remove(index) {
-            self.bytes -= old.bytes();
+        if let Some(newest) = newest {
+            self.insert_beside(newest, limits, 1);
         }
     }
 
@@ -133,8 +120,9 @@ impl KeptFrames {
         self.frames.is_empty()
     }
 
+    /// Memory of the frames now: an embedding on a GPU grows when a part of it is read on the processor.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.frames.iter().map(|f| f.bytes()).sum()
     }
 }
 

@@ -230,9 +230,9 @@ impl MaskDecoder {
     pub(super) fn check(&self, embedding: &Embedding, prompts: &[Prompt]) -> Result<(), Error> {
         let info = &self.info;
         if let Some(missing) =
-            self.layout.embeddings.iter().find(|t| embedding.tensors.iter().all(|(n, _)| *n != t.name))
+            self.layout.embeddings.iter().find(|t| embedding.names().all(|name| name != t.name))
         {
-            let made = embedding.tensors.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
+            let made = embedding.names().collect::<Vec<_>>().join(", ");
             let reason = format!("it holds {made}, {} takes {missing}", info.name);
             return Err(Error::ForeignEmbedding { reason });
         }
@@ -289,11 +289,13 @@ impl MaskDecoder {
         let near = |value: &DynValue| !provider.on_gpu() && binding::is_on_device(value);
         let copied = seen.filter(|value| near(value)).map(binding::to_host).transpose().map_err(failed)?;
         let seen = copied.as_ref().or(seen);
-        let tensors = embedding.tensors_for(provider).map_err(failed)?;
         for spec in &self.layout.embeddings {
-            if let Some((name, value)) = tensors.iter().find(|(name, _)| *name == spec.name) {
-                let value = seen.filter(|_| name == memory::EMBEDDING).unwrap_or(value);
-                inputs.push((Cow::Borrowed(name), SessionInputValue::from(value)));
+            let value = match seen.filter(|_| spec.name == memory::EMBEDDING) {
+                Some(seen) => Some(seen),
+                None => embedding.tensor_for(&spec.name, provider).map_err(failed)?,
+            };
+            if let Some(value) = value {
+                inputs.push((Cow::Borrowed(spec.name.as_str()), SessionInputValue::from(value)));
             }
         }
         let side = self.info.low_res_size;

@@ -20,20 +20,45 @@ pub struct EncodeTimings {
 /// The outputs of the image encoder for one image, by name, with the geometry that leads from that image to them.
 /// Made by [`super::ImageEncoder::encode`]; shared between threads in an `Arc`.
 pub struct Embedding {
-    /// As ONNX Runtime made them: the decoder takes them without a copy, also where they lie on a GPU.
-    pub(super) tensors: Vec<(String, DynValue)>,
-    /// Copies of those on a GPU, for who reads them on the processor.
-    on_host: OnceLock<Vec<(String, DynValue)>>,
-    pub(super) bytes: usize,
+    tensors: Vec<EmbeddedTensor>,
     /// From pixels of the image to the network's square and back.
     pub geometry: Geometry,
     pub timings: EncodeTimings,
 }
 
+/// One output of the image encoder.
+struct EmbeddedTensor {
+    name: String,
+    /// As ONNX Runtime made it: the decoder takes it without a copy, also where it lies on a GPU.
+    value: DynValue,
+    /// A copy of a tensor on a GPU, once somebody reads it on the processor.
+    on_host: OnceLock<DynValue>,
+}
+
+impl EmbeddedTensor {
+    /// Bytes that the tensor holds on the GPU or the processor, and on the processor beside that.
+    fn bytes(&self) -> usize {
+        let bytes = |value: &DynValue| elements(value) * size_of::<f32>();
+        bytes(&self.value) + self.on_host.get().map_or(0, bytes)
+    }
+
+    /// The tensor where the processor can read it.
+    fn on_host(&self) -> ort::Result<&DynValue> {
+        if !binding::is_on_device(&self.value) {
+            return Ok(&self.value);
+        }
+        if let Some(copy) = self.on_host.get() {
+            return Ok(copy);
+        }
+        let copy = binding::to_host(&self.value)?;
+        Ok(self.on_host.get_or_init(|| copy))
+    }
+}
+
 impl Embedding {
     pub(super) fn new(tensors: Vec<(String, DynValue)>, geometry: Geometry, timings: EncodeTimings) -> Self {
-        let bytes = tensors.iter().map(|(_, t)| elements(t) * size_of::<f32>()).sum();
-        Embedding { tensors, on_host: OnceLock::new(), bytes, geometry, timings }
+        let tensor = |(name, value)| EmbeddedTensor { name, value, on_host: OnceLock::new() };
+        Embedding { tensors: tensors.into_iter().map(tensor).collect(), geometry, timings }
     }
 
     /// An embedding from tensors that were made elsewhere, for tests and for other encoders: name, shape, values.
@@ -51,9 +76,10 @@ impl Embedding {
         Ok(Self::new(tensors, geometry, EncodeTimings::default()))
     }
 
-    /// Memory that it holds, on the GPU where the encoder runs there.
+    /// Memory that the embedding holds, on the GPU where the encoder runs there. It grows when a tensor is copied to the
+    /// processor.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.tensors.iter().map(EmbeddedTensor::bytes).sum()
     }
 
     /// Width and height of the image, in pixels.
@@ -61,38 +87,51 @@ impl Embedding {
         self.geometry.image
     }
 
-    /// Shape and values of one tensor. What lies on a GPU is copied when it is first asked for.
+    /// Shape and values of one tensor. A tensor on a GPU is copied when it is first asked for.
     pub fn tensor(&self, name: &str) -> Option<(Vec<i64>, &[f32])> {
-        let (_, value) = self.on_host().ok()?.iter().find(|(n, _)| n == name)?;
+        let value = self.tensors.iter().find(|t| t.name == name)?.on_host().ok()?;
         value.try_extract_tensor::<f32>().ok().map(|(shape, values)| (shape.to_vec(), values))
     }
 
-    /// The tensors where a session on this provider can read them.
-    pub(super) fn tensors_for(&self, provider: Provider) -> ort::Result<&[(String, DynValue)]> {
-        if provider.on_gpu() { Ok(&self.tensors) } else { self.on_host() }
+    /// One tensor where a session on this provider can read it; `None` if the embedding has no tensor of that name.
+    pub(super) fn tensor_for(&self, name: &str, provider: Provider) -> ort::Result<Option<&DynValue>> {
+        let Some(tensor) = self.tensors.iter().find(|t| t.name == name) else { return Ok(None) };
+        if provider.on_gpu() { Ok(Some(&tensor.value)) } else { tensor.on_host().map(Some) }
     }
 
-    /// The tensors where the processor can read them.
-    pub(super) fn on_host(&self) -> ort::Result<&[(String, DynValue)]> {
-        if !self.tensors.iter().any(|(_, value)| binding::is_on_device(value)) {
-            return Ok(&self.tensors);
-        }
-        if let Some(copies) = self.on_host.get() {
-            return Ok(copies);
-        }
-        let copy = |(name, value): &(String, DynValue)| Ok((name.clone(), binding::to_host(value)?));
-        let copies = self.tensors.iter().map(copy).collect::<ort::Result<Vec<_>>>()?;
-        Ok(self.on_host.get_or_init(|| copies))
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.iter().map(|t| t.name.as_str())
     }
 }
 
 impl fmt::Debug for Embedding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.tensors.iter().map(|(name, _)| name).collect::<Vec<_>>();
-        f.debug_struct("Embedding").field("tensors", &names).field("bytes", &self.bytes).finish_non_exhaustive()
+        let names = self.names().collect::<Vec<_>>();
+        f.debug_struct("Embedding").field("tensors", &names).field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }
 
 fn elements(value: &DynValue) -> usize {
     value.dtype().tensor_shape().map_or(0, |shape| shape.num_elements())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pixels::Resize;
+
+    #[test]
+    fn a_copy_on_the_processor_counts_and_only_what_is_asked_for_is_copied() {
+        let geometry = Geometry::new(4, 4, 4, Resize::Letterbox);
+        let tensor = |name: &str, count: usize| (name.to_owned(), vec![1, count], vec![1.0; count]);
+        let parts = || vec![tensor("image_embeddings", 8), tensor("high_res", 32)];
+        let embedding = Embedding::from_parts(parts(), geometry).unwrap();
+        assert_eq!(embedding.bytes(), 40 * 4);
+        assert_eq!(embedding.tensor("high_res").unwrap().1.len(), 32);
+        assert!(embedding.tensor("low_res").is_none());
+        assert_eq!(embedding.bytes(), 40 * 4, "the processor can read it: there is no copy");
+        let copy = Tensor::from_array((vec![1usize, 8], vec![1.0f32; 8])).unwrap().into_dyn();
+        embedding.tensors[0].on_host.set(copy).unwrap();
+        assert_eq!(embedding.bytes(), 48 * 4, "of one tensor, beside the one on the GPU");
+    }
 }

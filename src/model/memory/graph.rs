@@ -56,10 +56,9 @@ impl GraphSession {
 
     /// The embedding of a frame where the session can read it.
     pub fn embedding<'a>(&self, frame: &'a Embedding) -> Result<&'a DynValue, Error> {
-        let tensors = frame.tensors_for(self.report.used).map_err(|e| self.failed(&e))?;
-        let found = tensors.iter().find(|(name, _)| name == EMBEDDING).map(|(_, value)| value);
+        let found = frame.tensor_for(EMBEDDING, self.report.used).map_err(|e| self.failed(&e))?;
         found.ok_or_else(|| {
-            let made = tensors.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+            let made = frame.names().collect::<Vec<_>>().join(", ");
             Error::ForeignEmbedding { reason: format!("it holds {made}, {} takes {EMBEDDING}", self.signature.file) }
         })
     }
