@@ -68,8 +68,7 @@ mod tests {
         let (nobody, listeners) = (Demand::default(), Demand { has_listeners: true, ..Demand::default() });
         let pointed = Demand { pointed: Some(now), ..Demand::default() };
         let long_ago = Demand { pointed: now.checked_sub(second), ..Demand::default() };
-        for (name, expected) in
-            [("always", [true; 4]), ("auto", [false, true, true, false]), ("on_demand", [false; 4])]
+        for (name, expected) in [("always", [true; 4]), ("auto", [false, true, true, false]), ("on_demand", [false; 4])]
         {
             let mode: EncodeMode = name.parse().unwrap();
             let found = [&nobody, &listeners, &pointed, &long_ago].map(|d| d.needs_every_frame(mode, second, now));

@@ -105,9 +105,9 @@ fn in_words(object: &Object) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::frame::PromptedFrame;
     use crate::engine::ObjectPrompt;
     use crate::engine::command::Operation;
+    use crate::engine::frame::PromptedFrame;
     use crate::prompt::{BoxPrompt, Point, Prompt};
 
     const FRAME: PromptedFrame = PromptedFrame { number: 1, size: (640, 480) };

@@ -102,7 +102,8 @@ pub(super) fn overdue(state: &mut State) -> Option<Refusal> {
     let limit = state.settings.prompt_timeout + GRACE;
     state.resolving.filter(|since| state.clock.since(*since) > limit)?;
     state.interactions.pop();
-    let message = format!("the click in metres was not resolved within {limit:?}: looking transforms up takes too long");
+    let message =
+        format!("the click in metres was not resolved within {limit:?}: looking transforms up takes too long");
     Some(Refusal::new(RefusalKind::NoTransform, message))
 }
 

@@ -414,7 +414,8 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn new(settings: Settings, clock: Clock) -> Self {
-        let state = Mutex::new(State { settings, clock: clock.clone(), metrics: Metrics::of_new_engine(), ..State::default() });
+        let state =
+            Mutex::new(State { settings, clock: clock.clone(), metrics: Metrics::of_new_engine(), ..State::default() });
         Shared { state, clock, ..Shared::default() }
     }
 

@@ -229,9 +229,7 @@ impl MaskDecoder {
 
     pub(super) fn check(&self, embedding: &Embedding, prompts: &[Prompt]) -> Result<(), Error> {
         let info = &self.info;
-        if let Some(missing) =
-            self.layout.embeddings.iter().find(|t| embedding.names().all(|name| name != t.name))
-        {
+        if let Some(missing) = self.layout.embeddings.iter().find(|t| embedding.names().all(|name| name != t.name)) {
             let made = embedding.names().collect::<Vec<_>>().join(", ");
             let reason = format!("it holds {made}, {} takes {missing}", info.name);
             return Err(Error::ForeignEmbedding { reason });

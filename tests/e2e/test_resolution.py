@@ -35,7 +35,7 @@ def test_held_prompts_scale_with_the_picture(robot: Robot, prompted_by: str) -> 
         rgb, truth = resized(width, height)
         stamp = robot.stamp()
         answer = robot.ask(lambda: robot.publish_image(image(rgb, stamp)), stamp)
-        assert (ids(answer), answer.masks[0].state, answer.width) == ([1], ObjectMask.VISIBLE, width)
+        assert (ids(answer), answer.masks[0].state, answer.width) == ([1], ObjectMask.STATE_VISIBLE, width)
         assert iou(whole_mask(answer, answer.masks[0]), truth) >= GOOD, f"at {width}x{height}"
         robot.rosout.wait("the log", lambda m: f"is {width}x{height} now: the prompts of 1 objects are scaled" in m.msg, log)
 
@@ -50,12 +50,12 @@ def test_a_held_object_is_lost_in_a_picture_of_other_proportions(robot: Robot) -
         answer = robot.ask(lambda: robot.publish_image(image(turned, stamp)), stamp)
         reason = "the camera's picture was 320x240 and is 240x320 now: point at the object again"
         assert ids(answer) == [1]
-        assert (answer.masks[0].state, answer.masks[0].reason, answer.masks[0].area) == (ObjectMask.LOST, reason, 0)
+        assert (answer.masks[0].state, answer.masks[0].reason, answer.masks[0].area) == (ObjectMask.STATE_LOST, reason, 0)
     robot.rosout.wait("the warning", lambda m: m.level == 30 and f"object 1 is lost: {reason}" in m.msg, log)
     robot.diagnostics.wait("the count", lambda _: int(robot.diagnostic_values()["objects lost"]) == lost + 1)
     # Pointed at again, it is the ball of this picture.
     answer = robot.click(100, 280, stamp)
-    assert (ids(answer), answer.masks[0].state) == ([1], ObjectMask.VISIBLE)
+    assert (ids(answer), answer.masks[0].state) == ([1], ObjectMask.STATE_VISIBLE)
     assert iou(whole_mask(answer, answer.masks[0]), SCENE.truth[0].T) >= GOOD
 
 
