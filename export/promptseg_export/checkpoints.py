@@ -1,6 +1,7 @@
 """Loads published checkpoints without executing code from them. Errors name the tensors that do not match."""
 
 import pickle
+import re
 from pathlib import Path
 
 import torch
@@ -22,7 +23,15 @@ def load(network: nn.Module, path: Path, unwrap: str | None = None) -> None:
 def read(path: Path) -> dict:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as e:
+    except pickle.UnpicklingError as e:
+        # PyTorch's own text advises to run the code.
+        found = re.search(r"GLOBAL (\S+)", str(e))
+        what = f"the Python object {found[1]}" if found else "no tensors, or Python objects"
+        raise CheckpointError(
+            f"{path} is not a PyTorch checkpoint that can be read without running its code: it holds {what}, expected a "
+            "dictionary of tensors; get the published file, or save the state_dict of the model alone"
+        ) from e
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as e:
         reason = (str(e).strip() or type(e).__name__).splitlines()[0]
         raise CheckpointError(f"{path} is not a PyTorch checkpoint that can be read without running its code: {reason}") from e
     if not isinstance(state, dict) or not state:

@@ -103,3 +103,20 @@ def test_arguments_are_checked_first(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["sam", "--model", "small", "--random-weights", "1", "--variants", "fp64", "out"])
     assert "fp64: not of fp32, fp16, int8" in capsys.readouterr().err
+
+
+class Payload:
+    """Runs code when it is read."""
+
+    def __reduce__(self):
+        return print, ("read",)
+
+
+def test_a_file_with_code_is_refused_without_advice_to_run_it(tmp_path):
+    path = tmp_path / "code.pt"
+    torch.save({"weights": Payload()}, path)
+    with pytest.raises(checkpoints.CheckpointError) as error:
+        checkpoints.read(path)
+    message = str(error.value)
+    assert "the Python object print" in message, message
+    assert "weights_only" not in message, message
