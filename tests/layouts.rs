@@ -4,7 +4,7 @@ mod scratch;
 
 use std::path::{Path, PathBuf};
 
-use promptseg::model::{Candidates, DecodeOptions, Decoded, Model, SessionOptions};
+use promptseg::model::{Candidates, DecodeOptions, Decoded, Model, Precision, SessionOptions};
 use promptseg::pixels::Resize;
 use promptseg::prompt::{BoxPrompt, Label, LowResLogits, Point, Prompt};
 use promptseg::segmenter::Segmenter;
@@ -135,6 +135,9 @@ fn compare_answer(folder: &str, expected: &Expected, key: &str, answer: &Decoded
     masks.sort_by_key(|m| m.index);
     let low_res: Vec<f32> = masks.iter().flat_map(|m| m.low_res.data.iter().step_by(STRIDE).copied()).collect();
     let ious: Vec<f32> = masks.iter().map(|m| m.iou).collect();
+    // The answer to a mask alone of a graph that adds a pad point to it.
+    let padded = format!("{key}.padded");
+    let key = if expected.values(&format!("{padded}.low_res")).is_some() { padded.as_str() } else { key };
     let what = |part: &str| format!("{folder} {key}.{part}");
     assert_near(&low_res, &expected.values(&format!("{key}.low_res")).unwrap(), &what("low_res"));
     assert_near(&ious, &expected.values(&format!("{key}.iou")).unwrap(), &what("iou"));
@@ -162,6 +165,68 @@ fn samexporter_sam_with_its_own_preprocessing_and_without() {
         assert_eq!((model.info.resize, model.info.batched), (Resize::Letterbox, false));
         assert!(model.info.notes.is_empty(), "{:?}", model.info.notes);
         compare("samexporter_sam", model);
+    }
+}
+
+/// `nanosam`'s files with their inputs, outputs and weights converted to half precision.
+#[test]
+fn graphs_in_half_precision_answer_almost_as_in_fp32() {
+    let open = |precision| {
+        let options = SessionOptions { precision, ..SessionOptions::cpu(1) };
+        Model::open(&fixture("float16"), None, &options)
+    };
+    let model = open(Some(Precision::Fp16)).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!((model.info.layout, model.info.encoder.inputs[0].dtype.as_str()), ("nanosam", "f16"));
+    assert!(model.info.notes.is_empty(), "{:?}", model.info.notes);
+    let (expected, mut segmenter) = (Expected::of("nanosam"), Segmenter::new(model));
+    segmenter.set_image(&image::open(fixture("../golden/chelsea.png")).unwrap().to_rgb8()).unwrap();
+    let options = DecodeOptions { candidates: Candidates::Single, ..DecodeOptions::default() };
+    for case in ["point", "negative", "box", "mask", "mask_box", "mask_alone"] {
+        let object = &expected.header("cases")[case][0];
+        let answer = segmenter.predict(&prompt(object, segmenter.info().low_res_size), &options).unwrap();
+        let logits = expected.values(&format!("{case}.0.single.low_res")).unwrap();
+        let found: Vec<f32> = answer.best.low_res.data.iter().step_by(STRIDE).copied().collect();
+        let (low, high) = logits.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
+        let apart = found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / (high - low);
+        println!("{case}: {apart:.1e} of the range");
+        assert!(apart < 2e-2, "{case}: {apart} of the range");
+        let iou = expected.values(&format!("{case}.0.single.iou")).unwrap()[0];
+        assert!((answer.best.iou - iou).abs() < 1e-2, "{case}: IoU {} for {iou}", answer.best.iou);
+    }
+    let refused = open(Some(Precision::Fp32)).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("no fp32 variant; it has fp16 alone"), "{refused}");
+}
+
+#[test]
+fn a_pair_of_fp32_is_fp32() {
+    let open = |precision| {
+        let options = SessionOptions { precision: Some(precision), ..SessionOptions::cpu(1) };
+        Model::open(&fixture("nanosam"), None, &options).map(|model| model.info.layout)
+    };
+    assert_eq!(open(Precision::Fp32).unwrap(), "nanosam");
+    let refused = open(Precision::Fp16).unwrap_err().to_string();
+    assert!(refused.contains("no fp16 variant; it has fp32 alone"), "{refused}");
+}
+
+/// Neither of two graphs is known: the message is about the encoder of the two.
+#[test]
+fn a_decoder_is_not_called_an_unknown_image_encoder() {
+    // Tensors that no layout has.
+    let renamed = |file: &str, from: &[u8], to: &[u8]| {
+        let mut content = std::fs::read(fixture(file)).unwrap();
+        let starts: Vec<_> = (0..content.len()).filter(|&i| content[i..].starts_with(from)).collect();
+        starts.into_iter().for_each(|at| content[at..at + to.len()].copy_from_slice(to));
+        content
+    };
+    let encoder = renamed("nanosam/encoder.onnx", b"image", b"movie");
+    let decoder = renamed("nanosam/decoder.onnx", b"mask_input", b"musk_input");
+    // In the folder the decoder is the first and the last.
+    for name in ["a.onnx", "z.onnx"] {
+        let scratch = Scratch::new(&format!("unknown-{name}"));
+        scratch.write("m.onnx", &encoder);
+        scratch.write(name, &decoder);
+        let message = Model::open(&scratch.0, None, &SessionOptions::cpu(1)).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains("m.onnx: no known layout of an image encoder"), "{message}");
     }
 }
 
@@ -207,18 +272,45 @@ fn samexporter_sam2_runs_several_objects_at_once() {
     let model = open("samexporter_sam2");
     assert_eq!((model.info.layout, model.info.family.as_str()), ("samexporter SAM 2", "sam2"));
     assert_eq!((model.info.resize, model.info.candidates, model.info.single_mask), (Resize::Stretch, 3, false));
-    assert!(model.info.batched && model.info.notes.is_empty(), "{:?}", model.info.notes);
+    assert!(model.info.batched);
+    assert_pads(&model.info.notes);
     compare("samexporter_sam2", model);
 }
 
+/// The graphs of SAM 2 add a pad point to a mask alone, which the reference does not: it is said when they are opened.
 #[test]
-fn a_mask_alone_is_a_prompt_where_the_graph_pads() {
-    let mut segmenter = Segmenter::new(open("samexporter_sam2"));
-    segmenter.set_image(&image::RgbImage::new(340, 260)).unwrap();
-    let options = DecodeOptions::default();
-    let alone = segmenter.predict(&Prompt::default().with_mask(mask_prompt(32)), &options).unwrap();
-    let clicked = segmenter.predict(&Prompt::point(9.0, 9.0).with_mask(mask_prompt(32)), &options).unwrap();
-    assert_ne!(alone.best.low_res.data, clicked.best.low_res.data);
+fn a_mask_alone_differs_from_the_reference_only_where_the_graph_pads() {
+    for folder in ["nanosam", "sam_hq"] {
+        assert!(open(folder).info.notes.is_empty(), "{folder}: {:?}", open(folder).info.notes);
+        assert!(padded(folder).is_empty(), "{folder}");
+    }
+    for folder in ["samexporter_sam2", "rectlabel_sam2", "onnxruntime_sam2", "onnx_sam2"] {
+        let expected = Expected::of(folder);
+        let padded = padded(folder);
+        assert!(!padded.is_empty(), "{folder}");
+        for name in padded {
+            let found = expected.values(&name).unwrap();
+            let reference = expected.values(&name.replace(".padded", "")).unwrap();
+            let apart = found.iter().zip(&reference).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart > 0.1, "{folder} {name}: a pad point moves the logits by {apart} only");
+        }
+    }
+}
+
+/// The logits of graphs that add a pad point to a mask alone.
+fn padded(folder: &str) -> Vec<String> {
+    let content = Expected::of(folder).0;
+    let tensors = SafeTensors::deserialize(&content).unwrap();
+    tensors.names().into_iter().filter(|name| name.ends_with(".padded.low_res")).map(ToOwned::to_owned).collect()
+}
+
+/// [`ModelInfo::notes`](promptseg::model::ModelInfo) of a graph that pads.
+fn assert_pads(notes: &[String]) {
+    let [note] = notes else { panic!("{notes:?}") };
+    assert!(
+        note.contains("a mask as the only prompt") && note.contains("this graph adds a pad point itself"),
+        "{note}"
+    );
 }
 
 #[test]
@@ -226,6 +318,7 @@ fn onnx_sam2_resizes_to_the_logits_own_size() {
     let pair = (fixture("samexporter_sam2/encoder.onnx"), fixture("onnx_sam2/decoder.onnx"));
     let model = Model::open(&pair.0, Some(&pair.1), &SessionOptions::cpu(1)).unwrap();
     assert_eq!((model.info.layout, model.info.low_res_size), ("ONNX-SAM2", 32));
+    assert_pads(&model.info.notes);
     compare("onnx_sam2", model);
 }
 
@@ -234,6 +327,7 @@ fn rectlabel_gives_all_masks_and_the_single_one_is_chosen_here() {
     let model = open("rectlabel_sam2");
     assert_eq!((model.info.layout, model.info.candidates, model.info.single_mask), ("RectLabel SAM 2", 3, true));
     assert!(model.info.dynamic_multimask.is_some());
+    assert_pads(&model.info.notes);
     compare("rectlabel_sam2", model);
 }
 
@@ -245,6 +339,7 @@ fn onnxruntime_sam2_has_a_decoder_for_candidates_and_one_for_the_single_mask() {
         let model = Model::open(&folder.join("encoder.onnx"), Some(&folder.join(decoder)), &options).unwrap();
         assert_eq!(model.info.layout, "onnxruntime SAM 2");
         assert_eq!((model.info.candidates, model.info.single_mask), (candidates, single));
+        assert_pads(&model.info.notes);
         compare_kinds("onnxruntime_sam2", model, &[if single { "single" } else { "multi" }]);
     }
 }

@@ -271,6 +271,82 @@ fn the_gpu_answers_what_the_cpu_answers() {
     assert_eq!(masks(&machine, &["--providers", "cuda", "--cuda-graphs"]), expected);
 }
 
+/// Masks of one picture by TensorRT, its prompts given as arguments.
+fn prompted(machine: &Machine, arguments: &[&str]) -> Output {
+    let (cat, model) = (golden("chelsea.png"), golden("sam"));
+    let base = ["segment", cat.to_str().unwrap(), "--model", model.to_str().unwrap(), "--format", "json"];
+    machine.run(&[&base[..], &FEW[..], arguments].concat())
+}
+
+/// The arguments of `count` clicks.
+fn clicks(count: usize) -> Vec<String> {
+    (0..count).flat_map(|i| ["--point".to_owned(), format!("{},{}", 20 + 17 * i, 30 + 11 * i)]).collect()
+}
+
+#[test]
+fn an_object_that_the_engine_was_not_built_for_runs_on_the_next_provider() {
+    let machine = Machine::new("beyond", "");
+    let answer = |providers: &str, prompts: &[String]| {
+        let prompts = prompts.iter().map(String::as_str).collect::<Vec<_>>();
+        let more = ["--providers", providers, "--log-level", "warn"];
+        let output = prompted(&machine, &[&prompts[..], &more[..]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let answer = serde_json::from_slice::<Value>(&output.stdout).unwrap();
+        (answer["masks"].clone(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let decoded = |provider: &str, shape: &str| {
+        let sparse = format!("sparse_prompt_embeddings@host[{shape}]");
+        machine.lines(&format!("run {provider} ")).iter().filter(|line| line.contains(&sparse)).count()
+    };
+    // 15 clicks and a pad token are all that the engine takes.
+    let (expected, _) = answer("cpu", &clicks(15));
+    let (masks, _) = answer("tensorrt,cuda", &clicks(15));
+    assert_eq!((masks, decoded("tensorrt", "1x16x32"), decoded("cuda", "1x16x32")), (expected, 1, 0));
+
+    for (next, said) in [("cuda", "decoded on cuda"), ("cpu", "decoded on cpu")] {
+        let (expected, _) = answer("cpu", &clicks(16));
+        let (masks, log) = answer(&format!("tensorrt,{next}"), &clicks(16));
+        assert_eq!((masks, decoded("tensorrt", "1x17x32"), decoded(next, "1x17x32")), (expected, 0, 1));
+        assert_eq!(machine.lines("engine rebuilt"), Vec::<String>::new());
+        assert_says(&log, &["an object has 17 prompt tokens, the engine of TensorRT takes 1 to 16", said]);
+    }
+
+    // A mask alone has no token.
+    let rough = machine.file("rough.png");
+    let (width, height) = image::image_dimensions(golden("chelsea.png")).unwrap();
+    image::GrayImage::from_fn(width, height, |x, _| image::Luma([if x < width / 2 { 255 } else { 0 }]))
+        .save(&rough)
+        .unwrap();
+    let alone = ["--mask".to_owned(), rough];
+    let (expected, _) = answer("cpu", &alone);
+    let (masks, log) = answer("tensorrt,cuda", &alone);
+    assert_eq!((masks, decoded("tensorrt", "1x0x32"), decoded("cuda", "1x0x32")), (expected, 0, 1));
+    assert_eq!(machine.lines("engine rebuilt"), Vec::<String>::new());
+    assert_says(&log, &["an object has 0 prompt tokens"]);
+    // The limit is the user's.
+    let (_, log) = answer("tensorrt,cuda", &[clicks(16), vec!["--max-tokens".into(), "17".into()]].concat());
+    assert_eq!((decoded("tensorrt", "1x17x32"), decoded("cuda", "1x17x32")), (1, 0));
+    assert!(!log.contains("prompt tokens"), "{log}");
+}
+
+#[test]
+fn an_object_that_nothing_was_built_for_is_refused_with_the_limit() {
+    let machine = Machine::new("beyond-all", "");
+    let asked = |prompts: &[String]| {
+        let prompts = prompts.iter().map(String::as_str).collect::<Vec<_>>();
+        prompted(&machine, &[&prompts[..], &["--providers", "tensorrt"]].concat())
+    };
+    assert!(asked(&clicks(15)).status.success());
+    let refused = asked(&clicks(16));
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(machine.lines("engine rebuilt"), Vec::<String>::new());
+    let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_says(
+        &errors,
+        &["an object has 17 prompt tokens", "takes 1 to 16; raise max_tokens, or add cuda or cpu to providers"],
+    );
+}
+
 #[test]
 fn half_precision_that_is_wrong_gives_way_to_fp32() {
     let machine = Machine::new("broken", "fp16=broken");

@@ -69,7 +69,7 @@ fn check(mut u: Unstructured) -> Result<()> {
     let graph = graph(&mut u, "fuzz.onnx")?;
     match EncoderLayout::recognise(&graph) {
         Ok(layout) => {
-            assert!(graph.input(&layout.image).is_some() && !layout.outputs.is_empty());
+            assert!(graph.input(&layout.image.name).is_some() && !layout.outputs.is_empty());
             assert!(layout.side.is_none_or(|side| side > 0));
         }
         Err(error) => assert!(error.to_string().contains("fuzz.onnx")),

@@ -53,7 +53,7 @@ impl OnDevice {
         }
         // A binding of its own for each picture, or the next one would be written over embeddings that are kept.
         let mut binding = session.create_binding()?;
-        binding.bind_input(layout.image.as_str(), self.picture.tensor())?;
+        binding.bind_input(layout.image.name.as_str(), self.picture.tensor())?;
         for output in &layout.outputs {
             binding.bind_output_to_device(output.name.as_str(), &self.memory)?;
         }
@@ -82,7 +82,7 @@ impl Graph {
         let allocator = Allocator::new(session, memory)?;
         let picture = Tensor::<f32>::new(&allocator, shape.to_vec())?;
         let mut binding = session.create_binding()?;
-        binding.bind_input(layout.image.as_str(), &picture)?;
+        binding.bind_input(layout.image.name.as_str(), &picture)?;
         let mut outputs = Vec::new();
         for output in &layout.outputs {
             let fixed = (0..output.shape.len()).map(|axis| output.fixed(axis)).collect::<Option<Vec<_>>>();

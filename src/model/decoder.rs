@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Instant;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt as _;
 use ort::session::{Session, SessionInputValue};
-use ort::value::{DynValue, Tensor};
+use ort::value::{DynValue, TensorElementType};
 use tracing::debug_span;
 
 use super::candidates::{self, Available, DynamicMultimask, Wanted};
@@ -14,11 +16,12 @@ use super::decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, 
 use super::embedding::Embedding;
 use super::encoder::milliseconds;
 use super::inputs::{self, Inputs};
-use super::layout::{DecoderLayout, FusedInputs, PromptInput};
+use super::layout::{DecoderLayout, FusedInputs};
 use super::memory::{self, Memory};
 use super::options::SessionOptions;
 use super::provider::ProviderReport;
-use super::shrinking::Shrinking;
+use super::runner::{Beyond, Runner};
+use super::session::Opened;
 use super::{Error, ModelInfo, binding, session};
 use crate::model::prompt_encoder::{PromptEncoder, Token, tokens};
 use crate::pixels::{Geometry, LastUpscaler, MaskUpscaler};
@@ -29,7 +32,9 @@ const MAX_TOKENS_A_RUN: usize = 1024;
 
 /// The mask decoder of one model, with its own session. It belongs to one thread.
 pub struct MaskDecoder {
-    session: Session,
+    runner: Runner,
+    /// Where TensorRT runs the graph.
+    beyond: Option<Beyond>,
     layout: DecoderLayout,
     pub(super) providers: ProviderReport,
     pub(super) info: ModelInfo,
@@ -37,12 +42,9 @@ pub struct MaskDecoder {
     scale: f32,
     /// Only for [`PromptInput::External`].
     prompt_encoder: Option<PromptEncoder>,
-    /// The dense prompt of objects without a mask, `[1, C, h, w]`: the same for all, so made once.
-    no_mask: Option<DynValue>,
     /// Of bundles that have one.
     pub(super) memory: Option<Memory>,
     max_objects: usize,
-    shrinking: Shrinking,
     upscaler: LastUpscaler,
 }
 
@@ -58,34 +60,21 @@ impl MaskDecoder {
         prompt_encoder: Option<PromptEncoder>,
         options: &SessionOptions,
     ) -> Result<Self, Error> {
-        let failed = |e: ort::Error| session::failed(&info.decoder.file, providers.used, &e);
-        let no_mask = match &prompt_encoder {
-            Some(encoder) => {
-                let [c, h, w] = encoder.dense_shape();
-                let tensor = Tensor::from_array(([1, c, h, w], encoder.dense_without_mask())).map_err(failed)?;
-                // Not carried to a GPU for each click.
-                let there = || binding::to_device(&tensor, options.gpu.device_id).ok();
-                let on_device = if providers.used.on_gpu() { there() } else { None };
-                Some(on_device.unwrap_or_else(|| tensor.into_dyn()))
-            }
-            None => None,
-        };
-        let shrinking = Shrinking::new(providers.used, options).map_err(failed)?;
+        let runner = Runner::new(session, providers.used, &info.decoder.file, prompt_encoder.as_ref(), options)?;
         let max_objects = if layout.batched { options.max_objects.max(1) } else { 1 };
         let in_size = layout.fused.as_ref().is_some_and(|fused| fused.points_in_size);
         let prompt_side = if in_size { info.low_res_size } else { info.prompt_side };
         let scale = prompt_side as f32 / info.image_size as f32;
         Ok(MaskDecoder {
-            session,
+            runner,
+            beyond: None,
             layout,
             providers,
             info,
             scale,
             prompt_encoder,
-            no_mask,
             memory: None,
             max_objects,
-            shrinking,
             upscaler: LastUpscaler::default(),
         })
     }
@@ -96,7 +85,25 @@ impl MaskDecoder {
 
     /// What was tried while the model was opened is over.
     pub(super) fn settle(&mut self) {
-        self.shrinking.soon();
+        self.runner.settle();
+    }
+
+    /// Limits the engine of TensorRT to objects of `tokens` prompt tokens. `other` runs all others; without it they are
+    /// refused.
+    ///
+    /// # Errors
+    /// [`Error::Session`] when ONNX Runtime fails.
+    pub(super) fn limit(
+        &mut self,
+        tokens: RangeInclusive<usize>,
+        other: Option<Opened>,
+        options: &SessionOptions,
+    ) -> Result<(), Error> {
+        let runner = |Opened { session, signature, report, .. }: Opened| {
+            Runner::new(session, report.used, &signature.file, self.prompt_encoder.as_ref(), options)
+        };
+        self.beyond = Some(Beyond { tokens, runner: other.map(runner).transpose()?, logged: false });
+        Ok(())
     }
 
     pub(super) fn layout(&self) -> &DecoderLayout {
@@ -248,11 +255,11 @@ impl MaskDecoder {
         Ok(())
     }
 
-    /// The sparse tokens of a prompt. Graphs with the prompt encoder inside that do not pad cannot be given none, so
-    /// that a mask alone gets the pad point there.
+    /// The sparse tokens of a prompt. A mask alone has none, as in the reference; a graph that fails without a point gets
+    /// the pad point.
     pub(super) fn tokens(&self, prompt: &Prompt, geometry: &Geometry) -> Vec<Token> {
         let mut tokens = tokens(prompt, geometry, self.info.box_as_points);
-        if tokens.is_empty() && self.layout.prompts() == PromptInput::Fused {
+        if tokens.is_empty() && self.layout.fused.as_ref().is_some_and(|fused| !fused.without_points) {
             tokens.push(Token::PAD);
         }
         tokens
@@ -280,7 +287,13 @@ impl MaskDecoder {
         wanted: &[Vec<Wanted>],
         chunk: &[(usize, Vec<Token>)],
     ) -> Result<Vec<Raw>, Error> {
-        let (file, provider) = (self.info.decoder.file.clone(), self.providers.used);
+        let file = self.info.decoder.file.clone();
+        let tokens = inputs::count(self.layout.fused.as_ref(), &chunk[0].1);
+        let runner = match &mut self.beyond {
+            Some(beyond) if !beyond.tokens.contains(&tokens) => beyond.runner(&self.info.name, tokens)?,
+            _ => &mut self.runner,
+        };
+        let provider = runner.provider;
         let failed = |e: ort::Error| session::failed(&file, provider, &e);
         let mut inputs: Inputs<'_> = Vec::new();
         // The memory may run on a GPU while this does not.
@@ -297,8 +310,8 @@ impl MaskDecoder {
             }
         }
         let side = self.info.low_res_size;
-        if let (Some(encoder), Some(no_mask)) = (&self.prompt_encoder, &self.no_mask) {
-            inputs::external(&mut inputs, encoder, no_mask, prompts, chunk).map_err(failed)?;
+        if let Some(encoder) = &self.prompt_encoder {
+            inputs::external(&mut inputs, encoder, prompts, chunk).map_err(failed)?;
         } else if let Some(fused) = &self.layout.fused {
             inputs::fused(&mut inputs, fused, side, self.scale, prompts, chunk).map_err(failed)?;
         }
@@ -306,24 +319,20 @@ impl MaskDecoder {
         if let (true, Some(masks)) = (self.layout.selects, self.layout.masks) {
             inputs::wanted(&mut inputs, masks, &rows).map_err(failed)?;
         }
-        let outputs = match self.shrinking.options(chunk.len()) {
-            Some(shrink) => self.session.run_with_options(inputs, shrink),
-            None => self.session.run(inputs),
-        };
-        let outputs = outputs.map_err(failed)?;
+        let outputs = runner.run(inputs, chunk.len())?;
         let get = |name: &str| {
             let value = outputs.get(name).ok_or_else(|| ort::Error::new(format!("no output `{name}`")));
-            value.and_then(|v| v.try_extract_tensor::<f32>()).map_err(failed)
+            value.and_then(floats).map_err(failed)
         };
         let (shape, low_res) = get(&self.layout.low_res)?;
         let (_, ious) = get(&self.layout.iou)?;
         let scores = match &self.layout.object_score {
             Some(name) => get(name)?.1,
-            None => &[],
+            None => Cow::default(),
         };
         let pointers = match &self.layout.pointers {
             Some(name) => get(name)?.1,
-            None => &[],
+            None => Cow::default(),
         };
         let objects = chunk.len();
         // `[B, M, side, side]`, or with a batch of one image before.
@@ -334,7 +343,7 @@ impl MaskDecoder {
             return Err(Error::Tensor {
                 file: file.clone(),
                 tensor: self.layout.low_res.clone(),
-                found: format!("{:?} with {} predicted IoUs", &**shape, ious.len()),
+                found: format!("{shape:?} with {} predicted IoUs", ious.len()),
                 expected: format!("[{objects}, {made}, {side}, {side}] with an IoU for each mask"),
             });
         }
@@ -392,4 +401,14 @@ impl MaskDecoder {
         let candidate_ious = raw.ious[considered].to_vec();
         Decoded { best: candidate(best), others, candidate_ious, object_score: raw.object_score }
     }
+}
+
+/// Shape and values of an output.
+fn floats(value: &DynValue) -> ort::Result<(Vec<i64>, Cow<'_, [f32]>)> {
+    if value.dtype().tensor_type() == Some(TensorElementType::Float16) {
+        let (shape, values) = value.try_extract_tensor::<f16>()?;
+        return Ok((shape.to_vec(), Cow::Owned(values.to_f32_vec())));
+    }
+    let (shape, values) = value.try_extract_tensor::<f32>()?;
+    Ok((shape.to_vec(), Cow::Borrowed(values)))
 }

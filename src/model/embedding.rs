@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use ort::value::{DynValue, Tensor};
+use half::f16;
+use ort::value::{DynValue, Tensor, TensorElementType};
 
 use super::{Error, Provider, binding};
 use crate::pixels::Geometry;
@@ -38,7 +39,6 @@ struct EmbeddedTensor {
 impl EmbeddedTensor {
     /// Bytes that the tensor holds on the GPU or the processor, and on the processor beside that.
     fn bytes(&self) -> usize {
-        let bytes = |value: &DynValue| elements(value) * size_of::<f32>();
         bytes(&self.value) + self.on_host.get().map_or(0, bytes)
     }
 
@@ -87,7 +87,8 @@ impl Embedding {
         self.geometry.image
     }
 
-    /// Shape and values of one tensor. A tensor on a GPU is copied when it is first asked for.
+    /// Shape and values of one tensor in f32; none of one in half precision. A tensor on a GPU is copied when it is first asked
+    /// for.
     pub fn tensor(&self, name: &str) -> Option<(Vec<i64>, &[f32])> {
         let value = self.tensors.iter().find(|t| t.name == name)?.on_host().ok()?;
         value.try_extract_tensor::<f32>().ok().map(|(shape, values)| (shape.to_vec(), values))
@@ -111,8 +112,10 @@ impl fmt::Debug for Embedding {
     }
 }
 
-fn elements(value: &DynValue) -> usize {
-    value.dtype().tensor_shape().map_or(0, |shape| shape.num_elements())
+fn bytes(value: &DynValue) -> usize {
+    let half = value.dtype().tensor_type() == Some(TensorElementType::Float16);
+    let of_each = if half { size_of::<f16>() } else { size_of::<f32>() };
+    value.dtype().tensor_shape().map_or(0, |shape| shape.num_elements()) * of_each
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use image::RgbImage;
-use ort::session::Session;
+use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, TensorRef};
 use tracing::debug_span;
 
@@ -12,7 +12,7 @@ use super::embedding::{Embedding, EncodeTimings};
 use super::layout::{EncoderLayout, PictureForm};
 use super::options::GpuOptions;
 use super::provider::ProviderReport;
-use super::{Error, session};
+use super::{Error, inputs, session};
 use crate::pixels::{Geometry, InputSpec, PixelError, Preprocessor};
 
 /// The image encoder of one model, with its own session and input buffer. It belongs to one thread.
@@ -43,7 +43,7 @@ impl ImageEncoder {
         let preprocessor = Preprocessor::new(spec);
         let shape = vec![1, 3, side, side];
         let mut on_device = None;
-        if providers.used.on_gpu() && matches!(layout.form, PictureForm::Square) {
+        if providers.used.on_gpu() && matches!(layout.form, PictureForm::Square) && !layout.image.is_half() {
             match OnDevice::new(&session, &layout, gpu.device_id, &shape, gpu.cuda_graphs) {
                 Ok(buffers) => on_device = Some(buffers),
                 Err(e) => providers.notes.push(format!("embeddings go through the processor's memory: {e}")),
@@ -97,8 +97,15 @@ impl ImageEncoder {
         if let Some(on_device) = &mut self.on_device {
             return on_device.run(&mut self.session, &self.layout).map_err(failed);
         }
-        let input = TensorRef::from_array_view((self.shape.as_slice(), self.input.as_slice())).map_err(failed)?;
-        let mut outputs = self.session.run(ort::inputs![self.layout.image.as_str() => input]).map_err(failed)?;
+        let image = &self.layout.image;
+        let input = match image.is_half() {
+            true => inputs::tensor(image, &self.shape, self.input.clone()).map_err(failed)?.into(),
+            false => {
+                let view = TensorRef::from_array_view((self.shape.as_slice(), self.input.as_slice()));
+                SessionInputValue::from(view.map_err(failed)?)
+            }
+        };
+        let mut outputs = self.session.run(ort::inputs![image.name.as_str() => input]).map_err(failed)?;
         let take = |spec: &super::TensorSpec| {
             let value = outputs.remove(&spec.name).ok_or_else(|| Error::Session {
                 file: self.file.clone(),

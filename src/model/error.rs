@@ -58,7 +58,7 @@ pub enum Error {
     MissingTensor { file: String, tensor: String, expected: String, found: String },
 
     #[error(
-        "{file}: no known layout of a {what}.\nfound: {found}\nnearest: {nearest}\n(docs/models.md lists the layouts)"
+        "{file}: no known layout of {what}.\nfound: {found}\nnearest: {nearest}\n(docs/models.md lists the layouts)"
     )]
     UnknownLayout { file: String, what: &'static str, found: String, nearest: String },
 
@@ -101,6 +101,13 @@ pub enum Error {
 
     #[error("the model {model} does not take {kind}; it takes {takes}")]
     PromptKind { model: String, kind: &'static str, takes: String },
+
+    #[error(
+        "an object has {found} prompt tokens (a click is 2, a box 2, each further click 1, a mask alone 0), the TensorRT \
+         engine of the model {model} takes {least} to {most}; raise max_tokens, or add cuda or cpu to providers, which \
+         then decodes such objects"
+    )]
+    Tokens { model: String, found: usize, least: usize, most: usize },
 
     #[error("mask prompt of {found}x{found} logits, the model {model} takes {expected}x{expected}")]
     MaskSide { model: String, found: usize, expected: usize },

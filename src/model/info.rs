@@ -161,7 +161,7 @@ impl ModelInfo {
         if encoder_layout.form == PictureForm::Unit && layout.family != Family::EfficientSam {
             return Err(Error::Tensor {
                 file: encoder.file.clone(),
-                tensor: encoder_layout.image.clone(),
+                tensor: encoder_layout.image.name.clone(),
                 found: "a picture of any size from 0 to 1".to_owned(),
                 expected: format!("the picture of {}, whose decoder is {}", layout.name, decoder.file),
             });
@@ -317,7 +317,7 @@ fn check_graphs(
     };
     if let Some(side) = encoder_layout.side.filter(|&s| s != m.image_size) {
         let expected = format!("[1, 3, {0}, {0}] as bundle.json's image_size says", m.image_size);
-        return differs(&encoder.file, &encoder_layout.image, format!("[1, 3, {side}, {side}]"), expected);
+        return differs(&encoder.file, &encoder_layout.image.name, format!("[1, 3, {side}, {side}]"), expected);
     }
     let shaped = |shape: &[i64]| {
         shape.len() == 4 && shape.iter().zip(&m.embedding_shape).all(|(a, b)| *a < 0 || *a as usize == *b)

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use half::f16;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, Tensor};
 
@@ -10,16 +11,18 @@ use super::layout::{FusedInputs, TensorSpec};
 use crate::model::prompt_encoder::{PromptEncoder, Token, TokenLabel};
 use crate::prompt::Prompt;
 
+/// The dense prompt of graphs that take prompt embeddings.
+pub(super) const DENSE: &str = "dense_prompt_embeddings";
+
 pub(super) type Inputs<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
 
 /// Objects of one run: index of the prompt, and its sparse tokens, as many for each.
 pub(super) type Chunk = [(usize, Vec<Token>)];
 
-/// `sparse_prompt_embeddings` `[B, N, C]` and `dense_prompt_embeddings` `[1 or B, C, h, w]`, which broadcasts.
-pub(super) fn external<'a>(
-    inputs: &mut Inputs<'a>,
+/// `sparse_prompt_embeddings` `[B, N, C]`, and `dense_prompt_embeddings` `[B, C, h, w]` of objects with masks.
+pub(super) fn external(
+    inputs: &mut Inputs<'_>,
     encoder: &PromptEncoder,
-    no_mask: &'a DynValue,
     prompts: &[Prompt],
     chunk: &Chunk,
 ) -> ort::Result<()> {
@@ -27,13 +30,10 @@ pub(super) fn external<'a>(
     let sparse = chunk.iter().flat_map(|(_, tokens)| encoder.sparse(tokens)).collect::<Vec<f32>>();
     inputs.push(("sparse_prompt_embeddings".into(), Tensor::from_array(([chunk.len(), n, c], sparse))?.into()));
     let masks = chunk.iter().filter_map(|(i, _)| prompts[*i].mask.as_ref()).collect::<Vec<_>>();
-    let dense = if masks.is_empty() {
-        SessionInputValue::from(no_mask)
-    } else {
+    if !masks.is_empty() {
         let dense = masks.iter().flat_map(|mask| encoder.dense(&mask.data)).collect::<Vec<f32>>();
-        Tensor::from_array(([masks.len(), c, h, w], dense))?.into()
-    };
-    inputs.push(("dense_prompt_embeddings".into(), dense));
+        inputs.push((DENSE.into(), Tensor::from_array(([masks.len(), c, h, w], dense))?.into()));
+    }
     Ok(())
 }
 
@@ -60,16 +60,9 @@ pub(super) fn fused(
         inputs.push((spec.name.clone().into(), tensor(spec, shape, values)?.into()));
         Ok(())
     };
-    let corner = |t: &Token| matches!(t.label, TokenLabel::TopLeft | TokenLabel::BottomRight);
     let xy = |t: &Token| [t.x * scale, t.y * scale];
-    let boxed = layout.boxes.is_some() && layout.corners_apart && chunk[0].1.iter().any(corner);
-    // What the graph is given as a point: not its own pad, and no corners where boxes have an input of their own, which
-    // comes with a pad of its own.
-    let point = |t: &&Token| match t.label {
-        TokenLabel::Pad => layout.pad && !boxed,
-        _ => !(boxed && corner(t)),
-    };
-    let points = || chunk.iter().flat_map(|(_, tokens)| tokens).filter(point);
+    let boxed = boxed(layout, &chunk[0].1);
+    let points = || chunk.iter().flat_map(|(_, tokens)| points(layout, tokens));
     let n = points().count() / objects;
     // `[1, B, N, 2]` in graphs that know a batch of images too.
     let images: &[usize] = if layout.points.shape.len() == 4 { &[1] } else { &[] };
@@ -101,11 +94,37 @@ pub(super) fn fused(
     Ok(())
 }
 
-/// A tensor of the type that `spec` declares; the values are whole numbers where that is not f32.
-fn tensor(spec: &TensorSpec, shape: &[usize], values: Vec<f32>) -> ort::Result<DynValue> {
+/// Prompt tokens of an object that a graph is given: all of them where it takes embeddings (`fused` is none), else those
+/// that are points to it.
+pub(super) fn count(fused: Option<&FusedInputs>, tokens: &[Token]) -> usize {
+    fused.map_or(tokens.len(), |layout| points(layout, tokens).count())
+}
+
+fn corner(token: &Token) -> bool {
+    matches!(token.label, TokenLabel::TopLeft | TokenLabel::BottomRight)
+}
+
+/// Whether an object has a box that goes into an input for boxes.
+fn boxed(layout: &FusedInputs, tokens: &[Token]) -> bool {
+    layout.boxes.is_some() && layout.corners_apart && tokens.iter().any(corner)
+}
+
+/// The tokens that a graph is given as points: without a pad that the graph adds itself, except one that stands alone, and
+/// without the corners of a box that goes into an input for boxes, which comes with a pad of its own.
+fn points<'a>(layout: &FusedInputs, tokens: &'a [Token]) -> impl Iterator<Item = &'a Token> {
+    let (boxed, pad) = (boxed(layout, tokens), layout.pad || tokens.len() == 1);
+    tokens.iter().filter(move |t| match t.label {
+        TokenLabel::Pad => pad && !boxed,
+        _ => !(boxed && corner(t)),
+    })
+}
+
+/// A tensor of the type that `spec` declares; the values are whole numbers where that has no fraction.
+pub(super) fn tensor(spec: &TensorSpec, shape: &[usize], values: Vec<f32>) -> ort::Result<DynValue> {
     Ok(match spec.dtype.as_str() {
         "i64" => Tensor::from_array((shape, values.iter().map(|v| *v as i64).collect::<Vec<_>>()))?.into_dyn(),
         "i32" => Tensor::from_array((shape, values.iter().map(|v| *v as i32).collect::<Vec<_>>()))?.into_dyn(),
+        "f16" => Tensor::from_array((shape, values.iter().map(|v| f16::from_f32(*v)).collect::<Vec<_>>()))?.into_dyn(),
         "bool" => Tensor::from_array((shape, values.iter().map(|v| *v != 0.0).collect::<Vec<_>>()))?.into_dyn(),
         _ => Tensor::from_array((shape, values))?.into_dyn(),
     })

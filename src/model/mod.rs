@@ -28,6 +28,7 @@ mod probe;
 mod profile;
 pub mod prompt_encoder;
 mod provider;
+mod runner;
 pub mod runtime;
 mod session;
 mod shrinking;

@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, DECODER, DESCRIPTION, ENCODER, MAX_IMAGE_SIZE, PROMPT_ENCODER};
+use super::engines;
 use super::engines::Kept;
 use super::execution::ShapeProfile;
 use super::layout::{
-    DecoderLayout, EncoderLayout, MemoryGraph, PromptInput, Signature, check_pair, recognise_decoder, recognise_encoder,
+    DecoderLayout, EncoderLayout, MemoryGraph, PromptInput, Signature, TensorSpec, check_pair, recognise_decoder,
+    recognise_encoder,
 };
 use super::memory::Memory;
 use super::probe::probe;
-use super::profile::profile;
+use super::profile;
 use super::provider::ProviderReport;
 use super::session::{self, Graph, Graphs, Part, Request};
 use super::trial::{self, Problem};
 use super::{Error, GpuOptions, ImageEncoder, MaskDecoder, ModelInfo, Precision, Provider, Refused, SessionOptions};
-use super::{engines, file};
 use crate::model::prompt_encoder::PromptEncoder;
 
 /// `models/tiny`, so that everything works without a download.
@@ -237,11 +238,7 @@ impl Model {
         skip: &Skip,
         say: &dyn Fn(&str),
     ) -> Result<Opened, Error> {
-        if let Some(asked) = options.precision {
-            let have = "no bundle.json that names variants: its files run as they are".to_owned();
-            return Err(Error::NoVariant { file: encoder.display().to_string(), asked, have });
-        }
-        let bytes = file::size(encoder)? + file::size(decoder)?;
+        let bytes = session::bytes(encoder)? + session::bytes(decoder)?;
         let name = encoder.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());
         let description = Description::Graphs { name, bytes };
         let request = Request { options, profile: &ShapeProfile::default(), skip: &skip.model, say };
@@ -260,6 +257,9 @@ impl Model {
         // that TensorRT's shape profile can be written.
         let signature = session::signature(decoder_graphs.plain(options.precision))?;
         let layout = recognise_decoder(&signature)?;
+        if let (Description::Graphs { .. }, Some(asked)) = (description, options.precision) {
+            check_precision(&signature, asked)?;
+        }
         if layout.prompts() == PromptInput::External && prompt_encoder.is_none() {
             return Err(Error::NoModel {
                 path: PathBuf::from(&signature.file),
@@ -276,21 +276,28 @@ impl Model {
                 Description::Graphs { name, bytes } => ModelInfo::of_pair(name.clone(), *bytes, e, d),
             }
         };
-        let profile = profile(&layout, &describe(signature, &layout)?, options);
-        let decoder = session::open(decoder_graphs, &Request { profile: &profile, ..*request })?;
+        let profile = profile::profile(&layout, &describe(signature, &layout)?, options);
+        let mut decoder = session::open(decoder_graphs, &Request { profile: &profile, ..*request })?;
+        let beyond = match decoder.report.used {
+            Provider::Tensorrt => Some(beyond(decoder_graphs, request, &mut decoder.report.notes)),
+            _ => None,
+        };
         let engines = [encoder.engines, decoder.engines].into_iter().flatten().collect();
         // Perhaps of another variant than the one that was looked at.
         let decoder_layout = recognise_decoder(&decoder.signature)?;
         let info = describe(decoder.signature, &decoder_layout)?;
         if info.image_size > MAX_IMAGE_SIZE {
             let (found, expected) = (format!("{0} x {0} pixels", info.image_size), format!("at most {MAX_IMAGE_SIZE}"));
-            return Err(Error::Tensor { file: info.encoder.file, tensor: encoder_layout.image, found, expected });
+            return Err(Error::Tensor { file: info.encoder.file, tensor: encoder_layout.image.name, found, expected });
         }
         let (file, spec) = (info.encoder.file.clone(), info.input_spec());
         let mut decoder =
             MaskDecoder::new(decoder.session, decoder_layout, decoder.report, info, prompt_encoder, options)?;
+        if let Some(other) = beyond {
+            decoder.limit(profile::tokens(options), other, options)?;
+        }
         let described = matches!(description, Description::Bundle(_));
-        if !(described && decoder.layout().ours()) {
+        if decoder.layout().fused.is_some() {
             probe(&mut decoder, &encoder_layout, described)?;
             decoder.settle();
         }
@@ -301,6 +308,36 @@ impl Model {
         let encoder = ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file, &options.gpu);
         Ok(Opened { model: Model { info, encoder, decoder }, engines, memory_engines: Vec::new() })
     }
+}
+
+/// The decoder on the next provider after TensorRT, for the objects that TensorRT's engine was not built for. In fp32,
+/// which needs no comparison. None where it cannot be had.
+fn beyond(graphs: Graphs<'_>, request: &Request<'_>, notes: &mut Vec<String>) -> Option<session::Opened> {
+    let after = request.options.providers.iter().skip_while(|provider| **provider != Provider::Tensorrt).skip(1);
+    let providers = after.copied().collect::<Vec<_>>();
+    if providers.is_empty() {
+        return None;
+    }
+    let precision = matches!(graphs, Graphs::Bundled(..)).then_some(Precision::Fp32);
+    let options = SessionOptions { providers, precision, ..request.options.clone() };
+    match session::open(graphs, &Request { options: &options, ..*request }) {
+        Ok(opened) => Some(opened),
+        Err(e) => {
+            notes.push(format!("objects with more than max_tokens prompt tokens are refused: {e}"));
+            None
+        }
+    }
+}
+
+/// Files without a bundle.json run as they are.
+fn check_precision(decoder: &Signature, asked: Precision) -> Result<(), Error> {
+    let half = decoder.inputs.iter().any(TensorSpec::is_half);
+    let precision = if half { Precision::Fp16 } else { Precision::Fp32 };
+    if asked == precision {
+        return Ok(());
+    }
+    let have = format!("{precision} alone: there is no bundle.json that names variants, and its files run as they are");
+    Err(Error::NoVariant { file: decoder.file.clone(), asked, have })
 }
 
 /// Where the figures that are not in the graphs come from.
@@ -343,10 +380,16 @@ impl Files {
         match (EncoderLayout::recognise(&a), EncoderLayout::recognise(&b)) {
             (Ok(_), Err(_)) => Ok(Files::Pair { encoder: first.clone(), decoder: second.clone() }),
             (Err(_), Ok(_)) => Ok(Files::Pair { encoder: second.clone(), decoder: first.clone() }),
-            (Err(e), Err(_)) => Err(e),
+            (Err(first), Err(second)) => Err(no_encoder(&a, first, second)),
             (Ok(_), Ok(_)) => Err(no_model("two image encoders and no mask decoder".to_owned())),
         }
     }
+}
+
+/// Why neither of two graphs is an image encoder: the one with a single input is looked at as one, both else.
+fn no_encoder(a: &Signature, first: Error, second: Error) -> Error {
+    let is_decoder = |graph: &Signature| DecoderLayout::recognise(graph).is_ok();
+    if a.inputs.len() == 1 && !is_decoder(a) { first } else { second }
 }
 
 fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>, Error> {

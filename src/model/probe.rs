@@ -7,10 +7,11 @@
 
 use super::decoded::Raw;
 use super::decoder::MaskDecoder;
+use super::embedding::EncodeTimings;
 use super::layout::{EncoderLayout, FusedInputs, TensorSpec, embedding_shape};
-use super::{Embedding, Error, ModelInfo};
+use super::{Embedding, Error, ModelInfo, Provider, inputs, session};
 use crate::pixels::{Geometry, Resize};
-use crate::prompt::Prompt;
+use crate::prompt::{LowResLogits, Prompt};
 
 /// Differences below this part of the range of the logits do not matter.
 const OF_RANGE: f32 = 1e-3;
@@ -33,8 +34,14 @@ pub(super) fn probe(decoder: &mut MaskDecoder, encoder: &EncoderLayout, describe
     let Some(embedding) = embedding(decoder.info(), &decoder.layout().embeddings, encoder)? else {
         let note = "not tried while opening: the graphs leave the sizes of the embeddings open";
         decoder.info_mut().notes.push(note.to_owned());
+        note_mask_alone(decoder);
         return Ok(());
     };
+    mask_alone(decoder, &embedding);
+    note_mask_alone(decoder);
+    if described && decoder.layout().ours() {
+        return Ok(());
+    }
     let side = decoder.info().image_size as f32;
     absent_boxes(decoder, &embedding, side)?;
     let mut prompts = [Prompt::point(0.3 * side, 0.4 * side), Prompt::point(0.7 * side, 0.2 * side)];
@@ -74,6 +81,45 @@ pub(super) fn probe(decoder: &mut MaskDecoder, encoder: &EncoderLayout, describe
         }
     }
     Ok(())
+}
+
+/// Tries a mask as the only prompt. The reference has no sparse token then, which is a graph's input of no points.
+fn mask_alone(decoder: &mut MaskDecoder, embedding: &Embedding) {
+    if !decoder.info().takes_masks {
+        return;
+    }
+    let side = decoder.info().low_res_size;
+    let data = (0..side * side).map(|i| if i % side < side / 2 { 8.0 } else { -8.0 }).collect();
+    let prompt = Prompt::default().with_mask(LowResLogits { side, data });
+    set_without_points(decoder, true);
+    let finite = |raw: &Raw| raw.low_res.iter().chain(&raw.ious).all(|v| v.is_finite());
+    match decoder.all_masks(embedding, &[prompt]) {
+        Ok(made) if made.iter().all(finite) => {}
+        outcome => {
+            tracing::debug!(why = ?outcome.err(), "a mask without a point fails");
+            set_without_points(decoder, false);
+        }
+    }
+}
+
+fn set_without_points(decoder: &mut MaskDecoder, can: bool) {
+    if let Some(fused) = decoder.fused_mut() {
+        fused.without_points = can;
+    }
+}
+
+/// Says where a mask alone is not answered as by the reference.
+fn note_mask_alone(decoder: &mut MaskDecoder) {
+    let Some(fused) = decoder.layout().fused.as_ref().filter(|fused| fused.mask.is_some()) else { return };
+    let why = match (fused.pad, fused.without_points) {
+        (true, true) => return,
+        (true, false) => "this graph needs a point and gets the pad point",
+        (false, _) => "this graph adds a pad point itself",
+    };
+    decoder.info_mut().notes.push(format!(
+        "a mask as the only prompt gets other masks than from the reference, which has no point then: {why}; with a point \
+         or a box beside the mask they are equal"
+    ));
 }
 
 /// Where boxes have an input of their own, an empty one has to stand for "no box". Such a graph is right when the same
@@ -167,10 +213,13 @@ fn embedding(info: &ModelInfo, wanted: &[TensorSpec], encoder: &EncoderLayout) -
             expected: format!("at most {MAX_NUMBERS} numbers"),
         })?;
         let values = (0..numbers).map(|_| size_of_values * value()).collect();
-        parts.push((tensor.name.clone(), shape, values));
+        let made = inputs::tensor(tensor, &shape, values);
+        let failed = |e: ort::Error| session::failed(&info.decoder.file, Provider::Cpu, &e);
+        parts.push((tensor.name.clone(), made.map_err(failed)?));
     }
     let side = info.image_size as u32;
-    Embedding::from_parts(parts, Geometry::new(side, side, side, Resize::Stretch)).map(Some)
+    let geometry = Geometry::new(side, side, side, Resize::Stretch);
+    Ok(Some(Embedding::new(parts, geometry, EncodeTimings::default())))
 }
 
 #[cfg(test)]

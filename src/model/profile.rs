@@ -1,15 +1,22 @@
 //! The range of shapes that TensorRT builds the decoder's engine for.
 
+use std::ops::RangeInclusive;
+
 use super::execution::ShapeProfile;
 use super::layout::{DecoderLayout, TensorSpec, embedding_shape};
 use super::{ModelInfo, SessionOptions};
+
+/// Prompt tokens of an object that the decoder's engine is built for.
+pub(super) fn tokens(options: &SessionOptions) -> RangeInclusive<usize> {
+    1..=options.max_tokens.max(3)
+}
 
 /// TensorRT builds the decoder's engine for one to `max_objects` objects and one to `max_tokens` tokens, the fastest for
 /// `opt_objects` and `opt_tokens`.
 pub(super) fn profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -> ShapeProfile {
     let mut profile = ShapeProfile::default();
     let most = if layout.batched { options.max_objects.max(1) } else { 1 };
-    let tokens = options.max_tokens.max(3);
+    let tokens = *tokens(options).end();
     let (usual, usual_tokens) = (options.opt_objects.clamp(1, most), options.opt_tokens.clamp(1, tokens));
     let channels = info.embedding_shape[1];
     let [h, w] = [info.embedding_shape[2], info.embedding_shape[3]];

@@ -1,14 +1,16 @@
 //! Opening ONNX Runtime sessions on the first provider that can be had, and saying which one that was.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use memchr::memmem;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use sha2::{Digest, Sha256};
 
-use super::bundle::{Bundle, DECODER, ENCODER, MEMORY_ATTENTION, MEMORY_ENCODER, hash_file, hash_of, hex};
+use super::bundle::{Bundle, DECODER, ENCODER, MEMORY_ATTENTION, MEMORY_ENCODER, hash_file, hash_of};
 use super::engines::{Engines, Kept};
 use super::execution::{Plan, ShapeProfile};
 use super::layout::{Signature, TensorSpec};
@@ -37,11 +39,9 @@ impl Graph<'_> {
     fn hash(&self) -> Result<String, Error> {
         match self {
             Graph::File(path) => {
-                let content = file::read(path, file::MAX_GRAPH)?;
-                let mut hashes = vec![hex(&Sha256::digest(&content))];
-                for name in locations(&content) {
-                    let weights = path.with_file_name(name);
-                    file::checked_size(&weights, file::MAX_WEIGHTS)?;
+                file::checked_size(path, file::MAX_GRAPH)?;
+                let mut hashes = vec![hash_file(path)?];
+                for weights in weights_beside(path)? {
                     hashes.push(hash_file(&weights)?);
                 }
                 Ok(hash_of(&hashes))
@@ -65,12 +65,44 @@ impl Graph<'_> {
     }
 }
 
-/// The files that a graph has weights in, as it names them: each is the value of a `location` among its protobuf's
-/// `external_data`.
+/// Bytes of a graph's file with those of its weights beside it.
+pub(super) fn bytes(path: &Path) -> Result<u64, Error> {
+    let weights = weights_beside(path)?.into_iter().map(|weights| file::size(&weights)).sum::<Result<u64, Error>>()?;
+    Ok(file::size(path)? + weights)
+}
+
+/// The files beside a graph that it has weights in.
+fn weights_beside(graph: &Path) -> Result<Vec<PathBuf>, Error> {
+    /// What is read at once: a graph with its weights inside has up to 2 GB.
+    const PIECE: usize = 1 << 20;
+    let failed = |source| Error::Read { path: graph.to_owned(), source };
+    file::size(graph)?;
+    let mut file = File::open(graph).map_err(failed)?;
+    let (mut names, mut piece) = (BTreeSet::new(), Vec::new());
+    loop {
+        let kept = piece.len();
+        let read = file.by_ref().take(PIECE as u64).read_to_end(&mut piece).map_err(failed)?;
+        names.extend(locations(&piece));
+        if read == 0 {
+            break;
+        }
+        // A name may go on in the next piece.
+        piece.drain(..(kept + read).saturating_sub(MAX_ENTRY));
+    }
+    let weights = names.into_iter().map(|name| graph.with_file_name(name)).collect::<Vec<_>>();
+    weights.iter().try_for_each(|weights| file::checked_size(weights, file::MAX_WEIGHTS).map(|_| ()))?;
+    Ok(weights)
+}
+
+/// The key of an entry that names a file with weights, in a graph's protobuf (`external_data`).
+const KEY: &[u8] = b"\x0a\x08location\x12";
+/// Key, length and name.
+const MAX_ENTRY: usize = KEY.len() + 2 + (1 << 14);
+
+/// The files that a graph has weights in, as it names them.
 fn locations(graph: &[u8]) -> BTreeSet<String> {
-    const KEY: &[u8] = b"\x0a\x08location\x12";
-    let starts = graph.windows(KEY.len()).enumerate().filter(|(_, bytes)| *bytes == KEY);
-    let name = |(at, _): (usize, _)| {
+    let starts = memmem::find_iter(graph, KEY);
+    let name = |at: usize| {
         // Its length, seven bits a byte.
         let (length, rest) = match &graph[at + KEY.len()..] {
             [length @ ..128, rest @ ..] => (usize::from(*length), rest),

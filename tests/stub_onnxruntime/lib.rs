@@ -287,6 +287,23 @@ fn runs_on(session: *const OrtSession) -> (&'static str, bool) {
     })
 }
 
+/// Whether TensorRT's engine was not built for an input of this shape.
+fn outside_of_profile(session: *const OrtSession, name: &str, shape: &[i64]) -> bool {
+    state(|s| {
+        let Some((_, providers)) = s.sessions.get(&(session as usize)) else { return false };
+        let Some(("tensorrt", given)) = providers.first() else { return false };
+        let bound = |key: &str| {
+            let list = given.get(key)?;
+            let sizes = list.split(',').find_map(|entry| entry.strip_prefix(name)?.strip_prefix(':'))?;
+            Some(sizes.split('x').map(|n| n.parse().unwrap()).collect::<Vec<i64>>())
+        };
+        let (Some(min), Some(max)) = (bound("trt_profile_min_shapes"), bound("trt_profile_max_shapes")) else {
+            return false;
+        };
+        shape.iter().zip(min.iter().zip(&max)).any(|(n, (least, most))| !(least..=most).contains(&n))
+    })
+}
+
 unsafe fn shape(value: *const OrtValue) -> Vec<i64> {
     let (mut info, mut rank) = (ptr::null_mut(), 0);
     let api = real();
@@ -331,6 +348,10 @@ unsafe extern "system" fn run(
         let place = state(|s| if s.values.contains_key(&(value as usize)) { "gpu" } else { "host" });
         let shape = unsafe { shape(value) };
         line.push_str(&format!(" {name}@{place}{shape:?}").replace(", ", "x"));
+        if outside_of_profile(session, &name, &shape) {
+            // As the real one, which then takes minutes.
+            log(&format!("engine rebuilt for {name}{shape:?}"));
+        }
         let most = setting("most").and_then(|n| n.parse::<i64>().ok()).unwrap_or(i64::MAX);
         let full = setting("full").as_ref() == Some(&name) || shape.len() == 3 && shape[0] > most;
         if provider != "cpu" && full {

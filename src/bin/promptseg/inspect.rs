@@ -169,8 +169,16 @@ fn open(arguments: &Arguments, provider: Provider) -> Result<Model, promptseg::m
     }
 }
 
+/// The masks that the decoder gives for a prompt.
+fn masks(info: &ModelInfo) -> String {
+    match (info.single_mask, info.candidates) {
+        (true, 0) => "one, which its graph chooses".to_owned(),
+        (true, candidates) => format!("one for clear prompts, {candidates} candidates"),
+        (false, candidates) => format!("{candidates} candidates"),
+    }
+}
+
 fn describe(info: &ModelInfo) -> Result<(), Failure> {
-    let single = if info.single_mask { "one for clear prompts, " } else { "" };
     let objects = if info.batched { "several in one run" } else { "one after the other" };
     for (key, value) in [
         ("name", terminal::bold(&info.name)),
@@ -181,7 +189,7 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
         ("size", format!("{:.1} MB", info.bytes as f64 / 1e6)),
         ("image", format!("{0} x {0}, {1}, mean {2:?}, std {3:?}", info.image_size, resize(info), info.mean, info.std)),
         ("embedding", format!("{:?}", info.embedding_shape)),
-        ("masks", format!("{single}{} candidates, {1} x {1} logits", info.candidates, info.low_res_size)),
+        ("masks", format!("{0}, {1} x {1} logits", masks(info), info.low_res_size)),
         (
             "unstable",
             info.dynamic_multimask.map_or_else(String::new, |rule| format!("the best candidate instead: {rule}")),

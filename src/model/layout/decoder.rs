@@ -1,6 +1,7 @@
 //! Mask decoders: recognised by what their tensors are called, then checked for types and shapes.
 
 use super::known::{FUSED, Family, KNOWN, Known};
+use super::signature::FLOATS;
 use super::{Signature, TensorSpec};
 use crate::model::Error;
 
@@ -19,7 +20,7 @@ pub enum PromptInput {
     Fused,
 }
 
-/// The inputs of a graph that has the prompt encoder inside, as it calls and types them.
+/// The inputs of a graph that has the prompt encoder inside, as it calls and types them; f16 in the place of f32 too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FusedInputs {
     /// f32 `[B, N, 2]` or `[1, B, N, 2]`.
@@ -38,6 +39,8 @@ pub struct FusedInputs {
     pub corners_apart: bool,
     /// Whether the pad point comes from the caller.
     pub pad: bool,
+    /// Whether the graph can be given no point at all, `[1, 0, 2]`: a mask alone as the prompt. Tried while it is opened.
+    pub without_points: bool,
 }
 
 /// How a mask decoder is spoken to.
@@ -169,6 +172,7 @@ impl DecoderLayout {
                 boxes: boxes.cloned(),
                 corners_apart: boxes.is_some(),
                 pad: known.pad,
+                without_points: false,
             }),
         }
     }
@@ -179,7 +183,7 @@ const EXTERNAL_SHAPES: &str = "promptseg external: image_embeddings f32[1,C,h,w]
                                low_res_masks f32[?,M,4h,4w], iou_predictions f32[?,M]";
 
 fn unknown(graph: &Signature, nearest: String) -> Error {
-    Error::UnknownLayout { file: graph.file.clone(), what: "mask decoder", found: graph.to_string(), nearest }
+    Error::UnknownLayout { file: graph.file.clone(), what: "a mask decoder", found: graph.to_string(), nearest }
 }
 
 fn names() -> Vec<&'static str> {
@@ -207,26 +211,26 @@ impl<'a> Fit<'a> {
     fn of(known: &Known, graph: &'a Signature) -> Fit<'a> {
         let mut fit = Fit::default();
         let (points, rank) = known.points;
-        fit.points = fit.input(graph, points, &["f32"], rank);
-        fit.labels = fit.input(graph, known.labels, &["f32", "i64", "i32"], rank - 1);
+        fit.points = fit.input(graph, points, &FLOATS, rank);
+        fit.labels = fit.input(graph, known.labels, &["f32", "f16", "i64", "i32"], rank - 1);
         if let Some([mask, flag]) = known.mask
             && (graph.input(mask).is_some() || graph.input(flag).is_some())
         {
-            let mask = fit.input(graph, mask, &["f32"], 4);
-            let flag = fit.input(graph, flag, &["f32", "bool", "i32", "i64"], 1);
+            let mask = fit.input(graph, mask, &FLOATS, 4);
+            let flag = fit.input(graph, flag, &["f32", "f16", "bool", "i32", "i64"], 1);
             fit.mask = mask.zip(flag).map(|(mask, flag)| [mask, flag]);
         }
-        fit.size = known.size.and_then(|name| fit.input(graph, name, &["f32", "i32", "i64"], 1));
-        fit.boxes = known.boxes.and_then(|name| fit.input(graph, name, &["f32"], 3));
+        fit.size = known.size.and_then(|name| fit.input(graph, name, &["f32", "f16", "i32", "i64"], 1));
+        fit.boxes = known.boxes.and_then(|name| fit.input(graph, name, &FLOATS, 3));
         for &(name, rank) in known.embeddings {
-            let found = fit.input(graph, name, &["f32"], rank);
+            let found = fit.input(graph, name, &FLOATS, rank);
             fit.embeddings.extend(found);
         }
         fit.others(known, graph);
         for name in [known.outputs.0, known.outputs.1] {
             match graph.output(name) {
-                Some(t) if t.dtype == "f32" => fit.common += 1,
-                Some(t) => fit.faults.push(format!("output {t} is not f32")),
+                Some(t) if FLOATS.contains(&t.dtype.as_str()) => fit.common += 1,
+                Some(t) => fit.faults.push(format!("output {t} is not f32 or f16")),
                 None => fit.faults.push(format!("no output `{name}`")),
             }
         }
@@ -269,7 +273,7 @@ impl<'a> Fit<'a> {
             !meant(&t.name) && name != known.size && name != known.boxes
         };
         for other in graph.inputs.iter().filter(others) {
-            if known.embeddings.is_empty() && other.is_f32(4) {
+            if known.embeddings.is_empty() && other.is_float(4) {
                 self.embeddings.push(other);
             } else {
                 self.extra += 1;

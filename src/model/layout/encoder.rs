@@ -1,5 +1,6 @@
 //! Image encoders: one picture in, one or more embeddings out.
 
+use super::signature::FLOATS;
 use super::{Signature, TensorSpec};
 use crate::model::Error;
 
@@ -8,7 +9,7 @@ const PICTURES: &[&str] = &["image", "images", "input_image", "input", "pixel_va
 
 const KNOWN: &str = "one picture `image`, `images`, `input_image`, `input` or `pixel_values` f32[1,3,S,S], `input_image` \
                      f32[?,?,3] in levels, or `batched_images` f32[?,3,?,?] from 0 to 1 -> embeddings f32, with the \
-                     names of the decoder's inputs";
+                     names of the decoder's inputs; f16 in the place of f32";
 
 /// What the encoder is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub enum PictureForm {
 /// How the picture goes into the image encoder and what comes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncoderLayout {
-    /// Name of the picture's tensor.
-    pub image: String,
+    /// The picture's tensor.
+    pub image: TensorSpec,
     pub form: PictureForm,
     /// `S`, where the graph fixes it.
     pub side: Option<usize>,
@@ -40,7 +41,7 @@ impl EncoderLayout {
         let unknown = |nearest: &str| {
             Err(Error::UnknownLayout {
                 file: graph.file.clone(),
-                what: "image encoder",
+                what: "an image encoder",
                 found: graph.to_string(),
                 nearest: nearest.to_owned(),
             })
@@ -51,21 +52,21 @@ impl EncoderLayout {
         };
         let one = |axis: usize| image.fixed(axis).is_none_or(|n| n == 1);
         let rgb = |axis: usize| image.fixed(axis).is_none_or(|n| n == 3);
-        let planes = image.is_f32(4) && one(0) && rgb(1) && image.fixed(2) == image.fixed(3);
+        let planes = image.is_float(4) && one(0) && rgb(1) && image.fixed(2) == image.fixed(3);
         let form = if planes && image.name == "batched_images" && image.fixed(2).is_none() {
             PictureForm::Unit
         } else if planes {
             PictureForm::Square
-        } else if image.is_f32(3) && image.dynamic(0) && image.dynamic(1) && rgb(2) {
+        } else if image.is_float(3) && image.dynamic(0) && image.dynamic(1) && rgb(2) {
             PictureForm::Levels
         } else {
             return unknown(&format!("{KNOWN}; here the picture is {image}"));
         };
-        if graph.outputs.is_empty() || graph.outputs.iter().any(|o| o.dtype != "f32") {
+        if graph.outputs.is_empty() || graph.outputs.iter().any(|o| !FLOATS.contains(&o.dtype.as_str())) {
             return unknown(&format!("{KNOWN}; here the outputs are of another type"));
         }
         let side = if form == PictureForm::Square { image.fixed(2) } else { None };
-        Ok(EncoderLayout { image: image.name.clone(), form, side, outputs: graph.outputs.clone() })
+        Ok(EncoderLayout { image: image.clone(), form, side, outputs: graph.outputs.clone() })
     }
 }
 

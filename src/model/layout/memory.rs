@@ -139,7 +139,7 @@ impl MemoryGraph {
             let list = inputs.iter().map(Expected::written).collect::<Vec<_>>().join(", ");
             let nearest = format!("{} {list} -> {}, but {}", self.name(), output.written(), faults.join(", "));
             let (file, found) = (graph.file.clone(), graph.to_string());
-            return Err(Error::UnknownLayout { file, what: self.name(), found, nearest });
+            return Err(Error::UnknownLayout { file, what: self.role(), found, nearest });
         }
         let pairs = inputs.iter().map(|t| (t, graph.input(t.name))).chain([(&output, graph.output(output.name))]);
         for (expected, found) in pairs {

@@ -4,6 +4,10 @@ use std::fmt;
 
 use ort::value::{Outlet, TensorElementType, ValueType};
 
+const HALF: &str = "f16";
+/// The types of values that have a fraction.
+pub(super) const FLOATS: [&str; 2] = ["f32", HALF];
+
 /// One input or output of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
@@ -18,6 +22,7 @@ impl TensorSpec {
     pub(in crate::model) fn of(outlet: &Outlet) -> TensorSpec {
         let (dtype, shape) = match outlet.dtype() {
             ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => ("f32".to_owned(), shape.to_vec()),
+            ValueType::Tensor { ty: TensorElementType::Float16, shape, .. } => (HALF.to_owned(), shape.to_vec()),
             ValueType::Tensor { ty, shape, .. } => (ty.to_string(), shape.to_vec()),
             _ => ("not a tensor".to_owned(), Vec::new()),
         };
@@ -26,6 +31,16 @@ impl TensorSpec {
 
     pub(super) fn is_f32(&self, rank: usize) -> bool {
         self.dtype == "f32" && self.shape.len() == rank
+    }
+
+    /// As [`Self::is_f32`], in single or in half precision.
+    pub(super) fn is_float(&self, rank: usize) -> bool {
+        FLOATS.contains(&self.dtype.as_str()) && self.shape.len() == rank
+    }
+
+    /// Whether its values are in half precision: they are converted on the way into the graph and out of it.
+    pub(in crate::model) fn is_half(&self) -> bool {
+        self.dtype == HALF
     }
 
     /// A fixed dimension, `None` where it is dynamic or not there.

@@ -216,7 +216,7 @@ fn encoders_are_recognised_by_their_picture() {
         |picture: &str| EncoderLayout::recognise(&graph(&format!("{picture} -> image_embeddings f32[1,256,64,64]")));
     for name in ["image", "images", "input_image", "input", "pixel_values"] {
         let layout = encoder(&format!("{name} f32[1,3,1024,1024]")).unwrap();
-        assert_eq!((layout.image.as_str(), layout.side, layout.form), (name, Some(1024), PictureForm::Square));
+        assert_eq!((layout.image.name.as_str(), layout.side, layout.form), (name, Some(1024), PictureForm::Square));
     }
     assert_eq!(encoder("image f32[?,3,?,?]").unwrap().side, None);
     assert_eq!(encoder("input_image f32[?,?,3]").unwrap().form, PictureForm::Levels);
