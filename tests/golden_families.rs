@@ -41,7 +41,7 @@ fn run(family: &str, best_only: bool) {
     let expected = SafeTensors::deserialize(&content).unwrap();
     let cases: Vec<Case> =
         serde_json::from_slice(&std::fs::read(golden(&format!("{family}/cases.json"))).unwrap()).unwrap();
-    assert_eq!(cases.len(), 9);
+    assert_eq!(cases.len(), 10);
     segmenter.set_image(&photo(PHOTO)).unwrap();
     let prompts: Vec<Prompt> = cases.iter().map(|c| c.prompt(&expected)).collect();
     let options = |candidates| DecodeOptions { candidates, all_masks: true, ..DecodeOptions::default() };

@@ -112,7 +112,7 @@ def main(arguments: list | None = None) -> int:
     try:
         import torch
 
-        from . import checkpoints, export, parity
+        from . import checkpoints, export, parity, sight
 
         module = import_module(f".{listing.module}", __package__)
     except ModuleNotFoundError as e:
@@ -125,6 +125,8 @@ def main(arguments: list | None = None) -> int:
         family = build(args.model, args.checkpoint, args.random_weights, args.image_size, **options)
         if listing.remembers and not args.no_memory and family.memory is None:
             log("the bundle is for images only: the memory is read only from the authors' checkpoint, see --checkpoint")
+        if random:
+            parity.check_sight(family)
         name = args.name or f"{listing.name}_{args.model}".replace("-", "_")
         source = args.source or (f"random weights, seed {args.random_weights}" if random else args.checkpoint.name)
         measured = export.export(family, name, source, args.out, args.variants, log)
@@ -132,6 +134,8 @@ def main(arguments: list | None = None) -> int:
         return fail(str(e), 1)
     except parity.Mismatch as e:
         return fail(f"not equal to PyTorch, no bundle written: {e}", 1)
+    except sight.Blind as e:
+        return fail(f"no proof on weights that hardly see the picture, no bundle written: {e}; another seed", 1)
     except export.Unfit as e:
         return fail(f"TensorRT cannot build the graph, no bundle written: {e}", 1)
     except KeyboardInterrupt:

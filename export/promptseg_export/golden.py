@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 from segment_anything import SamPredictor
 
-from . import graphs, sam
+from . import graphs, parity, sam
 from .export import export
 from .family import Prompts
 
@@ -51,6 +51,7 @@ def cases(name: str, width: int, height: int, logits: np.ndarray) -> list:
         {"case": "point_box", "points": click, "box": box},
         {"case": "point_mask", "points": click, "mask": f"{name}.mask_input"},
         {"case": "box_mask", "box": box, "mask": f"{name}.mask_input"},
+        {"case": "mask", "mask": f"{name}.mask_input"},
     ]
     return [{"photo": name, **case} for case in all_of_it]
 
@@ -144,6 +145,8 @@ def make(out: Path) -> None:
     export(smallest, "sam_variants", MADE_OF, out / "variants", ("fp32", "fp16", "int8"))
 
     predictor, tensors, listed = SamPredictor(model), {}, []
+    for made in (family, smallest):
+        parity.check_sight(made)
     prompt_encoder_cases(model, tensors)
     for name, photo in photos().items():
         height, width = photo.shape[:2]

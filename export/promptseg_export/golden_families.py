@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from . import mobile_sam, sam_hq
+from . import mobile_sam, parity, sam_hq
 from .export import export
 from .family import Prompts
 from .golden import cases, prompts, several
@@ -39,6 +39,7 @@ def full_size(family: SamFamily, low_res: np.ndarray) -> np.ndarray:
 
 
 def make(family: SamFamily, name: str, seed: int, photos: Path, out: Path) -> None:
+    parity.check_sight(family)
     export(family, name, f"random weights, seed {seed}", out)
     (out / "masks").mkdir(exist_ok=True)
     image = np.array(Image.open(photos / f"{PHOTO}.png").convert("RGB"))

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 from transformers import Sam2ImageProcessor
 
-from . import edgetam, export, sam2
+from . import edgetam, export, parity, sam2
 from .family import Prompts
 from .golden import cases, prompts, several
 
@@ -30,8 +30,7 @@ PHOTOS = ("chelsea", "astronaut")
 
 def listed(photo: str, width: int, height: int) -> list:
     """Each a list of objects that are predicted together."""
-    alone = [*cases(photo, width, height, None), {"photo": photo, "case": "mask", "mask": f"{photo}.mask_input"}]
-    return [*([case] for case in alone), several(photo, width, height)]
+    return [*([case] for case in cases(photo, width, height, None)), several(photo, width, height)]
 
 
 def by_predictor(family: sam2.Sam2, asked: Prompts, multimask: bool) -> tuple:
@@ -62,6 +61,7 @@ def by_transformers(family: edgetam.EdgeTam, asked: Prompts, multimask: bool) ->
 
 
 def make(family: sam2.Sam2, name: str, predict, photos: Path, out: Path) -> None:
+    parity.check_sight(family)
     export.export(family, name, f"random weights, seed {SEED}", out)
     (out / "masks").mkdir(exist_ok=True)
     family.fall_back(True)

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from . import edgetam, export, sam2, video_reference
+from . import edgetam, export, parity, sam2, video_reference
 from .video_proof import (
     HEIGHT, WIDTH, Networks, as_in_videos, clip, encoded, in_graphs, in_pytorch, points, propagate, tracker, triangle,
 )
@@ -208,6 +208,7 @@ def make(fixture: Fixture, folder: Path) -> None:
     with as_in_videos(family):
         listed = fixture.calibrate(family, images, masks)
     family = family.again()
+    parity.check_sight(family)
     export.export(family, f"{family.family}_small_video", f"random weights, seed {fixture.seed}", out)
     networks = Networks(out)
     frames = encoded(family, networks, images)

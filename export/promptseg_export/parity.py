@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from . import sight
 from .family import Family, Prompts
 
 LOW_RES = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
@@ -109,6 +110,19 @@ def calls(width: int, height: int, logits: np.ndarray) -> list[Prompts]:
         Prompts("three points", clicks, np.ones((3, 1), dtype=np.int64)),
         Prompts("two points with masks", clicks[:2], np.ones((2, 1), dtype=np.int64), masks=np.repeat(logits, 2, 0)),
     ]
+
+
+def check_sight(family: Family, picture: np.ndarray | None = None) -> None:
+    """Raises `sight.Blind` for random weights whose candidates for a click hardly depend on the picture."""
+    picture = photo() if picture is None else picture
+    height, width = picture.shape[:2]
+    click = Prompts("click", np.array([[[width * 0.42, height * 0.45]]], np.float32), np.array([[1]]))
+
+    def answer(seen: np.ndarray) -> np.ndarray:
+        family.set_image(seen)
+        return family.predict(click, True)[0]
+
+    sight.check(family.family, answer, picture)
 
 
 class Proof:

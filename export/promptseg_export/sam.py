@@ -137,6 +137,25 @@ def build(
 
 
 @torch.no_grad()
+def normalise_by_a_picture(encoder: nn.Module, size: int) -> None:
+    """Gives the batch norms of an encoder (TinyViT) the statistics that they would have after training. Without them next to
+    nothing of the picture is left behind so many layers with random weights."""
+    norms = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
+    # Large and small structure, as a photo has.
+    image = sum(
+        nn.functional.interpolate(torch.randn(1, 3, cells, cells), size=(size, size), mode="bilinear")
+        for cells in (4, 16, 64)
+    )
+    for norm in norms:
+        norm.train().momentum = 1.0
+    encoder(image)
+    for norm in norms:
+        norm.eval().momentum = 0.1
+
+
+@torch.no_grad()
 def randomise(sam: nn.Module) -> None:
     """Sets random weights that make errors visible.
 
@@ -156,6 +175,7 @@ def randomise(sam: nn.Module) -> None:
         elif name.endswith("running_var"):
             b.uniform_(0.7, 1.4)
     size = sam.image_encoder.img_size
+    normalise_by_a_picture(sam.image_encoder, size)
     embedding = sam.image_encoder(torch.randn(1, 3, size, size))
     if isinstance(embedding, tuple):  # the encoders of SAM-HQ's package
         embedding, early = embedding
