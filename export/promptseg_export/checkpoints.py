@@ -24,12 +24,12 @@ def read(path: Path) -> dict:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
-        # PyTorch's own text advises to run the code.
-        found = re.search(r"GLOBAL (\S+)", str(e))
-        what = f"the Python object {found[1]}" if found else "no tensors, or Python objects"
+        # Replaces the message of PyTorch, which recommends to run the code.
+        match = re.search(r"GLOBAL (\S+)", str(e))
+        content = f"the Python object {match[1]}" if match else "no tensors, or Python objects"
         raise CheckpointError(
-            f"{path} is not a PyTorch checkpoint that can be read without running its code: it holds {what}, expected a "
-            "dictionary of tensors; get the published file, or save the state_dict of the model alone"
+            f"{path} is not a PyTorch checkpoint that can be read without running its code: it contains {content}, expected "
+            "a dictionary of tensors; use the published file, or save only the state_dict of the model"
         ) from e
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as e:
         reason = (str(e).strip() or type(e).__name__).splitlines()[0]

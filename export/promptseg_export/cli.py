@@ -27,7 +27,7 @@ class Listing:
     """The function of the module that builds the family."""
     folders: bool = False
     """Whether a checkpoint may be a folder."""
-    remembers: bool = False
+    with_memory: bool = False
     """Whether the family has a memory for videos."""
 
 
@@ -38,9 +38,9 @@ FAMILIES = (
     Listing("sam", "sam", ("vit_b", "vit_l", "vit_h", "small"), "SAM"),
     Listing("sam-hq", "sam_hq", ("vit_b", "vit_l", "vit_h", "vit_tiny", "small"), "SAM-HQ", "hq"),
     Listing("mobile-sam", "mobile_sam", ("vit_tiny", "small"), "MobileSAM", "hq"),
-    Listing("sam2", "sam2", HIERA, "SAM 2", "sam2", remembers=True),
-    Listing("sam2.1", "sam2", HIERA, "SAM 2.1", "sam2", build="build_2_1", remembers=True),
-    Listing("edgetam", "edgetam", ("repvit_m1", "small"), "EdgeTAM", "edgetam", folders=True, remembers=True),
+    Listing("sam2", "sam2", HIERA, "SAM 2", "sam2", with_memory=True),
+    Listing("sam2.1", "sam2", HIERA, "SAM 2.1", "sam2", build="build_2_1", with_memory=True),
+    Listing("edgetam", "edgetam", ("repvit_m1", "small"), "EdgeTAM", "edgetam", folders=True, with_memory=True),
 )
 
 
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
             "--image-size", type=int, metavar="S",
             help="image size of the model `small`, a multiple of 32 (default: 512; SAM 2: 256)",
         )  # fmt: skip
-        if listing.remembers:
+        if listing.with_memory:
             family.add_argument("--no-memory", action="store_true", help="export for images only, without the memory graphs")
         family.add_argument("--name", help="name in bundle.json (default: FAMILY_MODEL)")
         family.add_argument("--source", help="source of the weights in bundle.json (default: name of the file)")
@@ -121,9 +121,9 @@ def main(arguments: list | None = None) -> int:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     try:
         build = getattr(module, listing.build)
-        options = {"remembers": not args.no_memory} if listing.remembers else {}
+        options = {"with_memory": not args.no_memory} if listing.with_memory else {}
         family = build(args.model, args.checkpoint, args.random_weights, args.image_size, **options)
-        if listing.remembers and not args.no_memory and family.memory is None:
+        if listing.with_memory and not args.no_memory and family.memory is None:
             log("the bundle is for images only: the memory is read only from the authors' checkpoint, see --checkpoint")
         if random:
             parity.check_sight(family)
@@ -135,7 +135,7 @@ def main(arguments: list | None = None) -> int:
     except parity.Mismatch as e:
         return fail(f"not equal to PyTorch, no bundle written: {e}", 1)
     except sight.Blind as e:
-        return fail(f"no proof on weights that hardly see the picture, no bundle written: {e}; another seed", 1)
+        return fail(f"the random weights hardly depend on the image, no bundle written: {e}; try another seed", 1)
     except export.Unfit as e:
         return fail(f"TensorRT cannot build the graph, no bundle written: {e}", 1)
     except KeyboardInterrupt:

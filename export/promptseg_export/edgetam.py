@@ -169,10 +169,10 @@ def to_transformers_names(state: dict, names: tuple) -> dict:
     return renamed
 
 
-def network(model: str, image_size: int, remembers: bool = False) -> SAM2Base:
+def network(model: str, image_size: int, with_memory: bool = False) -> SAM2Base:
     """SAM 2 with the trunk of EdgeTAM, and with the memory of EdgeTAM or without memory."""
     if model == "small":
-        base = sam2.small("sam2", image_size, remembers=remembers)
+        base = sam2.small("sam2", image_size, with_memory=with_memory)
     else:
         options = [*sam2.VIDEO, "++model.memory_attention.num_layers=2"]
         base = build_sam2(sam2.config("sam2", "hiera_tiny"), device="cpu", hydra_overrides_extra=options)
@@ -186,7 +186,7 @@ def network(model: str, image_size: int, remembers: bool = False) -> SAM2Base:
         fpn_interp_model="nearest",
     )
     base.image_encoder = ImageEncoder(trunk=trunk, neck=neck, scalp=1)
-    if remembers:
+    if with_memory:
         base.__class__ = Predictor
         base.spatial_perceiver = perceiver.Perceiver(
             base.mem_dim, base.sam_image_embedding_size, LATENTS[model], LATENTS[model]
@@ -246,14 +246,14 @@ class EdgeTam(sam2.Sam2):
 
     def __init__(self, model: SAM2Base, reference: EdgeTamModel | None):
         self.reference = reference
-        remembers = isinstance(model, Predictor)
-        super().__init__(model, "edgetam", remembers)
-        if remembers:
+        with_memory = isinstance(model, Predictor)
+        super().__init__(model, "edgetam", with_memory)
+        if with_memory:
             model.by_transformers()
         # Joins the parallel branches of RepViT into one convolution each, as its authors do for inference.
         self.encoder.image_encoder.trunk.body = reparameterize_model(self.encoder.image_encoder.trunk.body)
 
-    def again(self) -> "EdgeTam":
+    def rebuilt(self) -> "EdgeTam":
         return EdgeTam(self.network, self.reference)
 
     def fall_back(self, on: bool) -> None:
@@ -314,17 +314,17 @@ class EdgeTam(sam2.Sam2):
 
 
 def build(
-    model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, remembers: bool = True
+    model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, with_memory: bool = True
 ) -> EdgeTam:
     """Builds EdgeTAM. `checkpoint`: the authors' `edgetam.pt`, or a folder of transformers (for images only)."""
     if seed is not None:
         torch.manual_seed(seed)
-    remembers = remembers and (checkpoint is None or checkpoint.is_file())
-    base = network(model, image_size or 256, remembers)
+    with_memory = with_memory and (checkpoint is None or checkpoint.is_file())
+    base = network(model, image_size or 256, with_memory)
     if checkpoint is not None and checkpoint.is_file():
         state = checkpoints.read(checkpoint)
         state = state.get("model", state)
-        used = state if remembers else {k: v for k, v in state.items() if k.startswith(IMAGE_PATH)}
+        used = state if with_memory else {k: v for k, v in state.items() if k.startswith(IMAGE_PATH)}
         checkpoints.fit(base, used, checkpoint)
         return EdgeTam(base.eval(), None)
     if checkpoint is not None:
@@ -339,6 +339,6 @@ def build(
         if isinstance(module, (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)):
             module.reset_parameters()
     sam2.randomise(base)
-    if remembers:
+    if with_memory:
         memory.randomise(base)
     return EdgeTam(base.eval(), reference)

@@ -1,10 +1,10 @@
-"""Makes tests/golden: a small SAM as a bundle and as the official fused export, photos, and what PyTorch says of them.
+"""Writes tests/golden: a small SAM as a bundle and as the official fused export, photos, and the results of PyTorch.
 
     python -m promptseg_export.golden ../tests/golden
 
-The photos are parts of those that scikit-image and scikit-learn carry. `expected.safetensors` holds, for each case,
-SamPredictor's low-resolution logits (all four masks, every `STRIDE`th row and column) and predicted IoU, and for the
-prompt encoder the embeddings of PyTorch's PromptEncoder. Full-size masks are PNG files. `cases.json` has the prompts.
+The photos are parts of photos in scikit-image and scikit-learn. For each case, `expected.safetensors` has SamPredictor's
+low-resolution logits (all four masks, every `STRIDE`th row and column) and predicted IoU. For the prompt encoder it has the
+embeddings of PyTorch's PromptEncoder. Full-size masks are PNG files. `cases.json` has the prompts.
 """
 
 import json
@@ -27,7 +27,7 @@ MADE_OF = f"random weights, seed {SEED}"
 
 
 def photos() -> dict:
-    """Landscape larger than the model's square, landscape smaller than it, portrait."""
+    """A landscape photo larger than the model's square, a smaller landscape photo, and a portrait photo."""
     from skimage import data
     from sklearn.datasets import load_sample_image
 
@@ -57,7 +57,7 @@ def cases(name: str, width: int, height: int, logits: np.ndarray) -> list:
 
 
 def several(name: str, width: int, height: int) -> list:
-    """Objects that are decoded together: three boxes."""
+    """Three boxes, which are decoded together."""
     w, h = width, height
     parts = [(0.05, 0.1, 0.4, 0.5), (0.3, 0.2, 0.95, 0.9), (0.5, 0.55, 0.8, 0.99)]
     boxes = [[round(a * w, 1), round(b * h, 1), round(c * w, 1), round(d * h, 1)] for a, b, c, d in parts]
@@ -65,7 +65,7 @@ def several(name: str, width: int, height: int) -> list:
 
 
 def prompts(objects: list, tensors: dict) -> Prompts:
-    """Objects that are predicted together, as one call."""
+    """The prompts of one predictor call for several objects."""
 
     def stacked(part: str):
         return np.array([o[part] for o in objects], dtype=np.float32) if part in objects[0] else None
@@ -81,7 +81,7 @@ def prompts(objects: list, tensors: dict) -> Prompts:
 
 
 def predict(predictor: SamPredictor, case: dict, tensors: dict) -> tuple:
-    """All four masks, their IoU and low-resolution logits, as `SamPredictor.predict` gives them."""
+    """All four masks, their IoU and low-resolution logits, by `SamPredictor.predict`."""
     points = np.array(case["points"], dtype=np.float32) if "points" in case else None
     arguments = {
         "point_coords": None if points is None else points[:, :2],
@@ -95,7 +95,7 @@ def predict(predictor: SamPredictor, case: dict, tensors: dict) -> tuple:
 
 
 def prompt_encoder_cases(model: torch.nn.Module, tensors: dict) -> None:
-    """PyTorch's PromptEncoder on its own: points, boxes, both, negatives, several objects, mask input."""
+    """Embeddings of PyTorch's PromptEncoder for points, boxes, both, negative points, several objects and mask inputs."""
     side = model.image_encoder.img_size
     generator = torch.Generator().manual_seed(3)
     points = (torch.rand(3, 4, 2, generator=generator) * side).round(decimals=2)
@@ -115,7 +115,7 @@ def prompt_encoder_cases(model: torch.nn.Module, tensors: dict) -> None:
 
 
 def export_official_decoder(sam: torch.nn.Module, path: Path) -> None:
-    """The official export, with the prompt encoder fused in (scripts/export_onnx_model.py of segment-anything)."""
+    """Writes the official export with the fused prompt encoder (scripts/export_onnx_model.py of segment-anything)."""
     from segment_anything.utils.onnx import SamOnnxModel
 
     c = sam.prompt_encoder.embed_dim
@@ -140,7 +140,7 @@ def make(out: Path) -> None:
     export(family, "sam_small", MADE_OF, out / "sam")
     (out / "official").mkdir(exist_ok=True)
     export_official_decoder(model, out / "official" / "mask_decoder.onnx")
-    # All precisions, as small as it gets.
+    # All precisions, with the smallest model.
     smallest = sam.build("small", None, SEED, image_size=128, width=32)
     export(smallest, "sam_variants", MADE_OF, out / "variants", ("fp32", "fp16", "int8"))
 
@@ -153,7 +153,7 @@ def make(out: Path) -> None:
         Image.fromarray(photo).save(out / f"{name}.png", optimize=True)
         predictor.set_image(photo)
         tensors[f"{name}.embedding"] = predictor.features[0, :, ::STRIDE, ::STRIDE].numpy()
-        # The answer to a click, as it would be fed back.
+        # The logits after a click serve as the mask prompt.
         _, iou, logits = predictor.predict(np.array([[width * 0.5, height * 0.6]]), np.array([1]), multimask_output=True)
         tensors[f"{name}.mask_input"] = logits[iou.argmax()].astype(np.float16).astype(np.float32)
         for case in cases(name, width, height, logits) + several(name, width, height):

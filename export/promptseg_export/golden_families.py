@@ -1,10 +1,10 @@
-"""Makes tests/golden/sam-hq and tests/golden/mobile-sam: a small bundle each, and what their predictors say on a photo.
+"""Writes tests/golden/sam-hq and tests/golden/mobile-sam: a small bundle each, and the results of their predictors.
 
     python -m promptseg_export.golden_families ../tests/golden
 
-The photo and the prompts are those of `golden`. `expected.safetensors` has for each case, with and without
-`multimask_output`, the predictor's low-resolution logits (`SAMPLES` rows and columns) and predicted IoU; SAM-HQ's
-predictor answers both with one mask. The masks of a case are one picture: 1 is the single mask, 2 the best candidate.
+The photo and the prompts are those of `golden`. For each case, with and without `multimask_output`, `expected.safetensors`
+has the predictor's low-resolution logits (`SAMPLES` rows and columns) and predicted IoU. The predictor of SAM-HQ returns one
+mask in both cases. The masks of a case are stored in one picture: 1 is the single mask, 2 the best candidate.
 """
 
 import json
@@ -23,14 +23,14 @@ from .golden import cases, prompts, several
 from .sam import SamFamily
 
 SAMPLES = 32
-"""Rows and columns of the logits that are stored, evenly spaced."""
+"""Number of stored rows and columns of the logits, evenly spaced."""
 PHOTO = "chelsea"
 HQ_SEED, MOBILE_SEED = 17, 7
-"""Their masks cover about half of the photo."""
+"""Seeds with which the masks cover about half of the photo."""
 
 
 def full_size(family: SamFamily, low_res: np.ndarray) -> np.ndarray:
-    """The masks of logits [B, M, L, L] at the size of the photo, by the network's own post-processing."""
+    """The masks of logits [B, M, L, L] at the size of the photo, by the postprocessing of the network."""
     predictor = family.predictor
     logits = family.network.postprocess_masks(
         torch.from_numpy(low_res), predictor.input_size, predictor.original_size
@@ -47,13 +47,13 @@ def make(family: SamFamily, name: str, seed: int, photos: Path, out: Path) -> No
     family.set_image(image)
     click = Prompts("click", np.array([[[width * 0.5, height * 0.6]]], np.float32), np.array([[1]]))
     low_res, iou = family.predict(click, True)
-    # The answer to a click, as it would be fed back.
+    # The logits after a click serve as the mask prompt.
     mask = low_res[0, iou[0].argmax()].astype(np.float16).astype(np.float32)
-    tensors, written = {f"{PHOTO}.mask_input": mask}, []
+    tensors, stored = {f"{PHOTO}.mask_input": mask}, []
     stride = family.low_res // SAMPLES
     for objects in [*([c] for c in cases(PHOTO, width, height, mask)), several(PHOTO, width, height)]:
-        asked = prompts(objects, tensors)
-        single, multi = family.predict(asked, False), family.predict(asked, True)
+        prompt = prompts(objects, tensors)
+        single, multi = family.predict(prompt, False), family.predict(prompt, True)
         pictures = [full_size(family, answer[0]) for answer in (single, multi)]
         for i, case in enumerate(objects):
             key = f"{PHOTO}.{case['case']}"
@@ -62,11 +62,11 @@ def make(family: SamFamily, name: str, seed: int, photos: Path, out: Path) -> No
                 tensors[f"{key}.{kind}.low_res"], tensors[f"{key}.{kind}.iou"] = low_res[i, :, ::stride, ::stride], iou[i]
             picture = pictures[0][i, 0].astype(np.uint8) + 2 * pictures[1][i, best].astype(np.uint8)
             Image.fromarray(picture).save(out / "masks" / f"{key}.png", optimize=True)
-            written.append(case)
+            stored.append(case)
             print(f"{name} {key:24} IoU {multi[1][i].round(4)}, areas {[p[i].mean().round(3) for p in pictures]}")
     save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, out / "expected.safetensors")
     (out / "expected.safetensors").chmod(0o644)
-    (out / "cases.json").write_text("[\n" + ",\n".join("  " + json.dumps(case) for case in written) + "\n]\n")
+    (out / "cases.json").write_text("[\n" + ",\n".join("  " + json.dumps(case) for case in stored) + "\n]\n")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Makes tests/golden/video and tests/golden/video_edgetam: a small SAM 2.1 and a small EdgeTAM with memory, a drawn clip,
-and what `SAM2VideoPredictor` says of it.
+"""Writes tests/golden/video and tests/golden/video_edgetam: a small SAM 2.1 and a small EdgeTAM with memory, a drawn clip,
+and the results of `SAM2VideoPredictor`.
 
     python -m promptseg_export.golden_video ../tests/golden [video] [video_edgetam]
 
-`scenarios.json` says what is done, step by step; `expected.safetensors` has for each answer, under
-`SCENARIO.STEP.OBJECT.FRAME`, some rows and columns of the low-resolution logits, the object pointer and the object
-score. Every frame is made smaller as `SAM2ImagePredictor` does it, holes are not filled, and every frame with a correction
-is a conditioning frame. The graphs are run as well, as they should be and with faults: what a test must be able to tell.
-The frames and the mask are in `video`, for both.
+`scenarios.json` has the steps of each scenario. For each answer, `expected.safetensors` has some rows and columns of the
+low-resolution logits, the object pointer and the object score, under `SCENARIO.STEP.OBJECT.FRAME`. Frames are resized as in
+`SAM2ImagePredictor`, holes are not filled, and every frame with a correction is a conditioning frame. The graphs are run
+too, with a correct tracker and with faulty trackers, to check that a test with these values detects the faults. The frames
+and the mask in `video` serve both models.
 """
 
 import json
@@ -29,12 +29,12 @@ from .video_proof import (
 
 COUNT = 20
 GAIN = 0.012
-"""Of EdgeTAM's memories, which `memory.randomise` makes count twelvefold."""
+"""Factor of the effect of EdgeTAM's memories, which `memory.randomise` increases twelvefold."""
 TOLERANCE = 5e-5
 
 
 def scenarios(empty: tuple | None) -> list[dict]:
-    """`empty`: a place of the ground where an object goes and comes back."""
+    """The scenarios. `empty`: a point of the background at which an object disappears and reappears, or None."""
     click = points(1, 0, (18, 42, 1))
     plain = {
         "click": [click, propagate(0, 19)],
@@ -74,59 +74,59 @@ def scenarios(empty: tuple | None) -> list[dict]:
     return [{"name": name, "max_conditioning": 2 if name == "many" else None, "steps": steps} for name, steps in plain.items()]
 
 
-def apart(found: dict, expected: dict) -> np.ndarray:
+def largest_differences(actual: dict, expected: dict) -> np.ndarray:
     """The largest differences of logits, pointers and scores."""
-    assert found.keys() == expected.keys(), "not the same answers"
-    return np.max([[np.abs(a - b).max() for a, b in zip(found[key], expected[key])] for key in expected], axis=0)
+    assert actual.keys() == expected.keys(), "the answers have different steps, objects or frames"
+    return np.max([[np.abs(a - b).max() for a, b in zip(actual[key], expected[key])] for key in expected], axis=0)
 
 
 class IndexOff(video_reference.Tracker):
-    def memories(self, *asked_for):
-        return [(record, max(row - 1, 0)) for record, row in super().memories(*asked_for)]
+    def memories(self, *arguments):
+        return [(record, max(row - 1, 0)) for record, row in super().memories(*arguments)]
 
 
 class WrongDivisor(video_reference.Tracker):
-    def pointers(self, *asked_for):
-        return [(record, time * 15 / 16) for record, time in super().pointers(*asked_for)]
+    def pointers(self, *arguments):
+        return [(record, time * 15 / 16) for record, time in super().pointers(*arguments)]
 
 
 class NoBinarize(video_reference.Tracker):
-    def remember(self, frame, record, binarize):
-        return super().remember(frame, record, False)
+    def encode_memory(self, frame, record, binarize):
+        return super().encode_memory(frame, record, False)
 
 
 class NoRounding(video_reference.Tracker):
-    def remember(self, frame, record, binarize):
+    def encode_memory(self, frame, record, binarize):
         with mock.patch.object(video_reference, "to_bfloat16", lambda values: values):
-            return super().remember(frame, record, binarize)
+            return super().encode_memory(frame, record, binarize)
 
 
 class OtherRounding(video_reference.Tracker):
-    """No fault: one number of each memory is rounded the other way, as a difference of 1e-7 before it may do on another
-    machine."""
+    """Rounds one number of each memory in the other direction. This is no fault: on another machine, a difference of 1e-7
+    before the rounding has the same effect."""
 
-    def remember(self, frame, record, binarize):
-        features = super().remember(frame, record, binarize)
+    def encode_memory(self, frame, record, binarize):
+        features = super().encode_memory(frame, record, binarize)
         bits, place = features.view(np.uint32).reshape(-1), 7919 * (frame + 1) % features.size
         bits[place] += 0x10000
         return features
 
 
 class OneMemoryLess(video_reference.Tracker):
-    def memories(self, *asked_for):
-        return super().memories(*asked_for)[:-1] or super().memories(*asked_for)
+    def memories(self, *arguments):
+        return super().memories(*arguments)[:-1] or super().memories(*arguments)
 
 
 class OnePointerLess(video_reference.Tracker):
-    def pointers(self, *asked_for):
-        return super().pointers(*asked_for)[:-1] or super().pointers(*asked_for)
+    def pointers(self, *arguments):
+        return super().pointers(*arguments)[:-1] or super().pointers(*arguments)
 
 
 FAULTS = (IndexOff, NoBinarize, NoRounding, OneMemoryLess, OnePointerLess)
 
 
-def softened(family: sam2.Sam2) -> None:
-    """Brings logits to a size at which rounding stays below a fault of the tracker."""
+def reduce_logits(family: sam2.Sam2) -> None:
+    """Scales the logits down, so that rounding differences stay below the effect of a tracker fault."""
     mlps = family.network.sam_mask_decoder.output_hypernetworks_mlps
     for mlp, factor in zip(mlps, (0.07, 0.07, 0.07, 0.05)):
         mlp.layers[-1].weight.mul_(factor)
@@ -134,43 +134,46 @@ def softened(family: sam2.Sam2) -> None:
 
 
 def scores(family: sam2.Sam2, images: torch.Tensor, listed: list, masks: dict) -> np.ndarray:
-    """Object scores of what is followed, and of the prompted frames where they are followed over."""
+    """The object scores of all propagated frames in the scenarios."""
     answers = [in_pytorch(family, images, scenario, masks) for scenario in listed]
     steps = [scenario["steps"] for scenario in listed]
-    found = [(s[step], v[2].item()) for s, a in zip(steps, answers) for (step, _, _), v in a.items()]
-    return np.array([score for step, score in found if step["op"] == "propagate"])
+    scored = [(s[step], v[2].item()) for s, a in zip(steps, answers) for (step, _, _), v in a.items()]
+    return np.array([score for step, score in scored if step["op"] == "propagate"])
 
 
-def of_sam2(family: sam2.Sam2, images: torch.Tensor, _: dict) -> list[dict]:
-    """Object scores of both signs over the clip, and a place of the ground where an object is seen, is not, and is seen
-    again."""
-    softened(family)
+def calibrate_sam2(family: sam2.Sam2, images: torch.Tensor, _: dict) -> list[dict]:
+    """Calibrates the object score to both signs over the clip, and returns the scenarios.
+
+    The scenario `absent` clicks on a point of the background at which the object disappears and reappears.
+    """
+    reduce_logits(family)
     head = family.network.sam_mask_decoder.pred_obj_score_head.layers[-1]
     head.bias.add_(100.0)
     click = [scenario for scenario in scenarios(None) if scenario["name"] == "click"]
-    found = scores(family, images, click, {})
-    scale = 2.0 / found.std()
+    values = scores(family, images, click, {})
+    scale = 2.0 / values.std()
     head.weight.mul_(scale)
-    head.bias.copy_((head.bias - np.quantile(found, 0.4)) * scale)
+    head.bias.copy_((head.bias - np.quantile(values, 0.4)) * scale)
     for y in range(112, 84, -8):
         for x in range(8, WIDTH, 16):
             steps = [points(1, 0, (x, y, 1)), propagate(0, 19)]
             answers = in_pytorch(family, images, {"steps": steps, "max_conditioning": None}, {})
-            found = np.array([answers[1, 1, t][2].item() for t in range(COUNT)])
-            there = found > 0
-            if there[0] and there[-1] and (~there).sum() >= 2 and np.abs(found).min() > 0.02:
-                print("absent:", (x, y), found.round(2))
+            values = np.array([answers[1, 1, t][2].item() for t in range(COUNT)])
+            present = values > 0
+            if present[0] and present[-1] and (~present).sum() >= 2 and np.abs(values).min() > 0.02:
+                print("absent:", (x, y), values.round(2))
                 return scenarios((x, y))
-    raise SystemExit("no place of the ground has an object score of both signs")
+    raise SystemExit("no point of the background has object scores of both signs; try another seed")
 
 
-def of_edgetam(family: edgetam.EdgeTam, images: torch.Tensor, masks: dict) -> list[dict]:
-    """An object on every frame, and memories that count for less: a memory is 32 tokens here where the small SAM 2.1 has
-    256, so that a single number of one which is rounded the other way shows in every mask.
+def calibrate_edgetam(family: edgetam.EdgeTam, images: torch.Tensor, masks: dict) -> list[dict]:
+    """Calibrates the object score to positive values on every frame, and reduces the effect of memories.
 
-    No object goes: without one a memory is no other (EdgeTAM has no embedding for it), and what the pointer and the mask
-    become is not of the memory."""
-    softened(family)
+    A memory has 32 tokens, the small SAM 2.1 has 256. Therefore a single number rounded in the other direction would change
+    every mask. No object disappears, because an absent object does not change EdgeTAM's memories, which have no embedding
+    for absent objects.
+    """
+    reduce_logits(family)
     network = family.network
     for block in network.memory_attention.layers:
         block.cross_attn_image.out_proj.weight.mul_(GAIN)
@@ -188,16 +191,16 @@ class Fixture:
     build: Callable
     seed: int
     calibrate: Callable
-    """family, images, masks -> scenarios"""
+    """Function of family, images and masks that returns the scenarios."""
     stride: int
-    """Every so many rows and columns of logits are kept."""
+    """Distance of the stored rows and columns of the logits."""
     faults: tuple
 
 
 FIXTURES = (
-    Fixture("video", sam2.build_2_1, 7, of_sam2, 2, (WrongDivisor, *FAULTS)),
-    # It does not say when a pointer was made.
-    Fixture("video_edgetam", edgetam.build, 7, of_edgetam, 4, FAULTS),
+    Fixture("video", sam2.build_2_1, 7, calibrate_sam2, 2, (WrongDivisor, *FAULTS)),
+    # Without WrongDivisor, because the pointers of EdgeTAM have no time.
+    Fixture("video_edgetam", edgetam.build, 7, calibrate_edgetam, 4, FAULTS),
 )
 
 
@@ -207,13 +210,13 @@ def make(fixture: Fixture, folder: Path) -> None:
     images = torch.stack([family.predictor._transforms(picture.copy()) for picture in pictures])
     with as_in_videos(family):
         listed = fixture.calibrate(family, images, masks)
-    family = family.again()
+    family = family.rebuilt()
     parity.check_sight(family)
     export.export(family, f"{family.family}_small_video", f"random weights, seed {fixture.seed}", out)
     networks = Networks(out)
     frames = encoded(family, networks, images)
     with as_in_videos(family):
-        tensors = compared(fixture, family, networks, frames, images, listed, masks)
+        tensors = checked_answers(fixture, family, networks, frames, images, listed, masks)
     save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, out / "expected.safetensors")
     (out / "expected.safetensors").chmod(0o644)
     if fixture.folder == "video":
@@ -230,33 +233,33 @@ def make(fixture: Fixture, folder: Path) -> None:
     (out / "scenarios.json").write_text(f"[\n{text}\n]\n")
 
 
-def compared(
+def checked_answers(
     fixture: Fixture, family: sam2.Sam2, networks: Networks, frames: list, images: torch.Tensor, listed: list, masks: dict
 ) -> dict:
-    """What PyTorch says, once the graphs are seen to say the same, and with each fault something else."""
+    """The answers of PyTorch, after checking that the graphs agree, and differ with each faulty tracker."""
     tensors, stride = {}, fixture.stride
     for scenario in listed:
         expected = in_pytorch(family, images, scenario, masks)
 
         def run(kind: type = video_reference.Tracker) -> np.ndarray:
-            return apart(in_graphs(family, tracker(family, networks, frames, kind), scenario, masks), expected)
+            return largest_differences(in_graphs(family, tracker(family, networks, frames, kind), scenario, masks), expected)
 
         difference, rounding = run(), run(OtherRounding)
         logits = np.stack([mask for mask, _, _ in expected.values()])
-        there = np.array([score.item() > 0 for _, _, score in expected.values()])
+        present = np.array([score.item() > 0 for _, _, score in expected.values()])
         moving = np.std([m for (s, _, _), (m, _, score) in expected.items() if score > 0], axis=0).mean()
         print(
-            f"{scenario['name']:12} {len(expected)} answers, {(~there).sum()} without an object, logits +- "
-            f"{logits[there].std():.2f}, over time {moving:.2f}; graphs: logits {difference[0]:.1e}, pointers "
-            f"{difference[1]:.1e}, scores {difference[2]:.1e}; numbers rounded the other way: logits {rounding[0]:.1e}"
+            f"{scenario['name']:12} {len(expected)} answers, {(~present).sum()} without an object, logits +- "
+            f"{logits[present].std():.2f}, over time {moving:.2f}; graphs: logits {difference[0]:.1e}, pointers "
+            f"{difference[1]:.1e}, scores {difference[2]:.1e}; numbers rounded in the other direction: logits {rounding[0]:.1e}"
         )
         assert np.isfinite(logits).all() and difference[0] < TOLERANCE / 2, scenario["name"]
-        assert difference[0] + rounding[0] < TOLERANCE, f"{scenario['name']}: another machine's rounding is as large as a fault"
-        assert np.abs([score for _, _, score in expected.values()]).min() > 1e-3, "an object score that rounding may turn"
-        assert (scenario["name"] == "absent") <= (0 < there.sum() < len(there)), "absent and back"
+        assert difference[0] + rounding[0] < TOLERANCE, f"{scenario['name']}: rounding on another machine is as large as a fault"
+        assert np.abs([score for _, _, score in expected.values()]).min() > 1e-3, "rounding may change the sign of a score"
+        assert (scenario["name"] == "absent") <= (0 < present.sum() < len(present)), "the object must be absent on some frames"
         for kind in fixture.faults:
             wrong = run(kind)
-            assert wrong[0] > TOLERANCE, f"{kind.__name__} is not seen"
+            assert wrong[0] > TOLERANCE, f"the fault {kind.__name__} is not detected"
             print(f"  {kind.__name__:16} logits {wrong[0]:.1e}, pointers {wrong[1]:.1e}, scores {wrong[2]:.1e}")
         for (step, object, frame), (mask, pointer, score) in expected.items():
             key = f"{scenario['name']}.{step}.{object}.{frame}"

@@ -113,13 +113,13 @@ def calls(width: int, height: int, logits: np.ndarray) -> list[Prompts]:
 
 
 def check_sight(family: Family, picture: np.ndarray | None = None) -> None:
-    """Raises `sight.Blind` for random weights whose candidates for a click hardly depend on the picture."""
+    """Raises `sight.Blind` if the candidates of random weights for a click hardly depend on the image."""
     picture = photo() if picture is None else picture
     height, width = picture.shape[:2]
     click = Prompts("click", np.array([[[width * 0.42, height * 0.45]]], np.float32), np.array([[1]]))
 
-    def answer(seen: np.ndarray) -> np.ndarray:
-        family.set_image(seen)
+    def answer(image: np.ndarray) -> np.ndarray:
+        family.set_image(image)
         return family.predict(click, True)[0]
 
     sight.check(family.family, answer, picture)

@@ -138,12 +138,14 @@ def build(
 
 @torch.no_grad()
 def normalise_by_a_picture(encoder: nn.Module, size: int) -> None:
-    """Gives the batch norms of an encoder (TinyViT) the statistics that they would have after training. Without them next to
-    nothing of the picture is left behind so many layers with random weights."""
+    """Sets the statistics of an encoder's batch normalisation (TinyViT) to those of a random image.
+
+    Otherwise the many layers with random weights suppress the image.
+    """
     norms = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
     if not norms:
         return
-    # Large and small structure, as a photo has.
+    # Coarse and fine structure, like a photo.
     image = sum(
         nn.functional.interpolate(torch.randn(1, 3, cells, cells), size=(size, size), mode="bilinear")
         for cells in (4, 16, 64)

@@ -88,12 +88,12 @@ class Sam2(Family):
     decoder_outputs = ("low_res_masks", "iou_predictions", "object_score_logits")
     resize = "stretch"
 
-    def __init__(self, model: SAM2Base, family: str, remembers: bool = False):
+    def __init__(self, model: SAM2Base, family: str, with_memory: bool = False):
         self.family = family
         self.network = model.requires_grad_(False)
         self.encoder = Encoder(model)
         pointers = None
-        if remembers:
+        if with_memory:
             self.memory, pointers = memory.from_sam2(model), memory.Pointers(model)
             self.decoder_outputs = (*Sam2.decoder_outputs, "object_pointers")
         self.decoder = Decoder(model.sam_mask_decoder, model.sam_prompt_encoder.get_dense_pe(), pointers)
@@ -123,7 +123,7 @@ class Sam2(Family):
         """
         self.network.sam_mask_decoder.dynamic_multimask_via_stability = on
 
-    def again(self) -> "Sam2":
+    def rebuilt(self) -> "Sam2":
         """The family with the present weights of the network."""
         return Sam2(self.network, self.family, self.memory is not None)
 
@@ -205,7 +205,7 @@ def small_memory(channels: int, width: int = 16) -> list:
     ]
 
 
-def small(version: str, image_size: int, channels: int = 32, remembers: bool = False) -> SAM2Base:
+def small(version: str, image_size: int, channels: int = 32, with_memory: bool = False) -> SAM2Base:
     """A small model of SAM 2's own classes: an encoder of 0.6 MB and a decoder of 0.3 MB at 256 pixels."""
     trunk = "++model.image_encoder.trunk"
     model = build_sam2(
@@ -213,7 +213,7 @@ def small(version: str, image_size: int, channels: int = 32, remembers: bool = F
         device="cpu",
         hydra_overrides_extra=[
             *VIDEO,
-            *(small_memory(channels) if remembers else ()),
+            *(small_memory(channels) if with_memory else ()),
             f"++model.image_size={image_size}",
             f"{trunk}.embed_dim=8",
             # All kinds of blocks: pooling, windows that do not divide the grid, global attention.
@@ -244,23 +244,23 @@ def build(
     seed: int | None,
     image_size: int | None = None,
     version: str = "sam2",
-    remembers: bool = True,
+    with_memory: bool = True,
 ) -> Sam2:
-    """Builds SAM 2. `version`: sam2 or sam2.1, with the same image path and different checkpoints. `remembers`: with the
+    """Builds SAM 2. `version`: sam2 or sam2.1, with the same image path and different checkpoints. `with_memory`: with the
     memory of the video path."""
     if seed is not None:
         torch.manual_seed(seed)
     if model == "small":
-        network = small(version, image_size or 256, remembers=remembers)
+        network = small(version, image_size or 256, with_memory=with_memory)
     else:
         network = build_sam2(config(version, model), device="cpu", hydra_overrides_extra=VIDEO)
     if checkpoint is not None:
         checkpoints.load(network, checkpoint, unwrap="model")
     if seed is not None:
         randomise(network)
-        if remembers:
+        if with_memory:
             memory.randomise(network)
-    return Sam2(network.eval(), version, remembers)
+    return Sam2(network.eval(), version, with_memory)
 
 
 build_2_1 = partial(build, version="sam2.1")

@@ -60,7 +60,7 @@ def measure(family: str, model: str, promptseg: str, work: Path, results: Result
     try:
         # In a subprocess, so that its memory is released.
         export = [sys.executable, "-W", "ignore", "-m", "promptseg_export", family, "--model", model]
-        if next(f for f in FAMILIES if f.name == family).remembers:
+        if next(f for f in FAMILIES if f.name == family).with_memory:
             # The table covers images only.
             export.append("--no-memory")
         subprocess.run([*export, "--random-weights", str(SEED), str(folder)], check=True)

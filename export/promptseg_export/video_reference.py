@@ -80,7 +80,7 @@ class Tracker:
     def propagate(self, start: int, count: int, reverse: bool) -> Iterator[tuple[int, int, Record]]:
         for tracked in self.objects.values():
             for frame, record in tracked.pending.items():
-                record.features = self.remember(frame, record, binarize=True)
+                record.features = self.encode_memory(frame, record, binarize=True)
                 tracked.conditioning[frame] = record
                 tracked.others.pop(frame, None)
             tracked.pending.clear()
@@ -91,7 +91,7 @@ class Tracker:
                 if record is None:
                     embeddings = self.condition(tracked, frame, reverse)
                     record = self.heads(frame, embeddings, self.embed(None, None, None), multimask=True)
-                    record.features = self.remember(frame, record, binarize=False)
+                    record.features = self.encode_memory(frame, record, binarize=False)
                     tracked.others[frame] = record
                 tracked.reverse[frame] = reverse
                 yield frame, number, record
@@ -159,7 +159,7 @@ class Tracker:
                 mask = masks[:, :1]
         return Record(mask if score > 0 else np.full_like(mask, NO_OBJECT), score, pointer)
 
-    def remember(self, frame: int, record: Record, binarize: bool) -> np.ndarray:
+    def encode_memory(self, frame: int, record: Record, binarize: bool) -> np.ndarray:
         feed = {
             "image_embeddings": self.frames[frame]["image_embeddings"],
             "low_res_masks": record.mask,

@@ -43,14 +43,14 @@ def test_a_checkpoint_of_the_other_version_is_refused(tmp_path):
         sam2.build_2_1("small", tmp_path / "sam2.pt", None)
 
 
-@pytest.mark.parametrize("remembers", [True, False], ids=["with memory", "without"])
-def test_the_checkpoint_of_edgetams_authors_is_loaded(remembers, tmp_path):
+@pytest.mark.parametrize("with_memory", [True, False], ids=["with memory", "without"])
+def test_the_checkpoint_of_edgetams_authors_is_loaded(with_memory, tmp_path):
     before = edgetam.build("small", None, 4)
     state = before.network.state_dict()
     assert {"spatial_perceiver.latents_2d", "spatial_perceiver.layers.0.attn.to_kv.weight"} <= set(state)
     torch.save({"model": state}, tmp_path / "edgetam.pt")
-    after = edgetam.build("small", tmp_path / "edgetam.pt", None, remembers=remembers)
-    assert (after.memory is not None) == remembers
+    after = edgetam.build("small", tmp_path / "edgetam.pt", None, with_memory=with_memory)
+    assert (after.memory is not None) == with_memory
     assert before.reference is not None and after.reference is None
     for prompts in (CLICK, BOX):
         for multimask in (False, True):
@@ -60,7 +60,7 @@ def test_the_checkpoint_of_edgetams_authors_is_loaded(remembers, tmp_path):
     del state["sam_mask_decoder.conv_s0.bias"]
     torch.save({"model": state}, tmp_path / "edgetam.pt")
     with pytest.raises(CheckpointError, match="missing: sam_mask_decoder.conv_s0.bias"):
-        edgetam.build("small", tmp_path / "edgetam.pt", None, remembers=remembers)
+        edgetam.build("small", tmp_path / "edgetam.pt", None, with_memory=with_memory)
 
 
 def test_a_folder_of_transformers_is_converted_to_the_names_of_sam2(folder):
