@@ -1,5 +1,5 @@
-//! Projection against OpenCV, transforms against NumPy. `export/golden_camera.py` made the files.
-//! `cargo test --test golden_camera -- --nocapture` prints the figures.
+//! Projection against OpenCV, transforms against NumPy. `export/golden_camera.py` writes the golden files.
+//! `cargo test --test golden_camera -- --nocapture` prints the differences.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,9 @@ use promptseg::camera::{StampedTransform, TransformError, Transforms};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Pixels.
+/// Largest difference in pixels.
 const PIXEL_TOLERANCE: f64 = 1e-3;
-/// Metres, and entries of rotation matrices; the files hold ten digits.
+/// Largest difference in metres, and in the entries of rotation matrices. The files hold ten digits.
 const TRANSFORM_TOLERANCE: f64 = 1e-8;
 
 #[derive(Deserialize)]
@@ -95,7 +95,7 @@ impl Camera {
     }
 }
 
-/// Largest difference in pixels, over the points inside of the image and those outside of it, whose pixel is in the
+/// Returns the largest difference in pixels, over points inside the image and points outside, whose pixel is in the
 /// error.
 fn difference(model: &CameraModel, points: &[Point3<f64>], expected: &[f64], inside: &mut usize) -> f64 {
     let (width, height) = model.image_size();
@@ -110,7 +110,7 @@ fn difference(model: &CameraModel, points: &[Point3<f64>], expected: &[f64], ins
             Err(ProjectError::OutsideImage { x, y, .. }) => (x, y),
             Err(e) => panic!("{point}: {e}"),
         };
-        // Far outside, only relative precision is left in the file.
+        // Far outside the image the file has a relative precision only.
         let scale = (pixel[0].abs().max(pixel[1].abs()) / 1e4).max(1.0);
         worst = worst.max((x - pixel[0]).hypot(y - pixel[1]) / scale);
     }
@@ -118,7 +118,7 @@ fn difference(model: &CameraModel, points: &[Point3<f64>], expected: &[f64], ins
 }
 
 #[test]
-fn raw_pixels_are_those_of_opencv() {
+fn raw_pixels_equal_opencv() {
     let (mut inside, mut folded) = (0, 0);
     for camera in golden::<Camera>("cameras.json") {
         let model = CameraModel::new(&camera.info(), false).unwrap();
@@ -126,8 +126,8 @@ fn raw_pixels_are_those_of_opencv() {
         for ((point, pixel), fold) in camera.points().zip(camera.raw.chunks_exact(2)).zip(&camera.folded) {
             if *fold == 1 {
                 folded += 1;
-                let answer = model.project(&point);
-                assert!(matches!(answer, Err(ProjectError::BeyondDistortion { .. })), "{point}: {answer:?}");
+                let result = model.project(&point);
+                assert!(matches!(result, Err(ProjectError::BeyondDistortion { .. })), "{point}: {result:?}");
             } else {
                 points.push(point);
                 expected.extend_from_slice(pixel);
@@ -137,12 +137,12 @@ fn raw_pixels_are_those_of_opencv() {
         println!("{:20} {:2} coefficients {:3} points {worst:.1e} px", camera.model, camera.d.len(), points.len());
         assert!(worst < PIXEL_TOLERANCE, "{} {:?}: {worst} px", camera.model, camera.d);
     }
-    println!("{inside} points inside of the image, {folded} beyond the range of the distortion");
+    println!("{inside} points inside the image, {folded} beyond the valid range of the distortion");
     assert!(inside > 200 && folded > 20, "{inside} {folded}");
 }
 
 #[test]
-fn rectified_pixels_are_those_of_opencv() {
+fn rectified_pixels_equal_opencv() {
     let (mut inside, mut overall): (usize, f64) = (0, 0.0);
     for camera in golden::<Camera>("cameras.json") {
         let model = CameraModel::new(&camera.info(), true).unwrap();
@@ -151,11 +151,11 @@ fn rectified_pixels_are_those_of_opencv() {
         overall = overall.max(worst);
         assert!(worst < PIXEL_TOLERANCE, "{worst} px");
     }
-    println!("rectified: {inside} points inside of the image, {overall:.1e} px");
+    println!("rectified: {inside} points inside the image, {overall:.1e} px");
     assert!(inside > 150, "{inside}");
 }
 
-/// OpenCV's pixels back to rays, and the rays forward again.
+/// From OpenCV's pixels to rays, and from the rays to pixels.
 #[test]
 fn pixels_of_opencv_lead_back_to_their_rays() {
     let (mut rays, mut worst_pixel, mut worst_angle): (usize, f64, f64) = (0, 0.0, 0.0);
@@ -166,7 +166,7 @@ fn pixels_of_opencv_lead_back_to_their_rays() {
                 if model.project(&point).is_err() {
                     continue;
                 }
-                // Not the same point again where the ray does not start in the optical centre (a baseline in P).
+                // The point differs if the ray does not start in the optical centre (a baseline in P).
                 let back = model.point_at(pixel[0], pixel[1], point.z).expect("a pixel that was projected has a ray");
                 let (x, y) = model.project(&back).unwrap();
                 worst_pixel = worst_pixel.max((x - pixel[0]).hypot(y - pixel[1]));
@@ -204,7 +204,7 @@ fn every_point_of_the_image_plane_falls_on_its_pixel() {
             }
         }
     }
-    println!("image plane: {points} points, {worst:.1e} px; {beyond} beyond the lens");
+    println!("image plane: {points} points, {worst:.1e} px; {beyond} beyond the range of the lens");
     assert!(worst < PIXEL_TOLERANCE && beyond < points / 10, "{worst} {beyond} {points}");
 }
 
@@ -213,12 +213,12 @@ fn name(frame: usize) -> String {
 }
 
 #[test]
-fn transforms_are_those_of_numpy() {
+fn transforms_equal_numpy() {
     let (mut worst, mut compared, mut refused): (f64, _, _) = (0.0, 0, 0);
     for tree in golden::<Tree>("transforms.json") {
         let mut transforms = Transforms::new();
         for edge in &tree.edges {
-            // Late ones first: order of arrival must not matter.
+            // The latest sample first: the order of arrival must not matter.
             for s in edge.samples.iter().rev() {
                 let (parent, child) = (name(edge.parent), name(edge.child));
                 let (stamp, translation, rotation) = (s.stamp, s.translation, s.rotation);
@@ -248,13 +248,14 @@ fn transforms_are_those_of_numpy() {
             }
         }
     }
-    println!("{compared} transforms, largest difference {worst:.1e}; {refused} outside of what is known");
+    println!("{compared} transforms, largest difference {worst:.1e}; {refused} outside the known interval");
     assert!(compared > 100 && refused > 20);
 }
 
 #[derive(Deserialize)]
 struct Tf2Case {
-    what: String,
+    #[serde(rename = "what")]
+    name: String,
     inserts: Vec<Tf2Insert>,
     lookups: Vec<Tf2Lookup>,
 }
@@ -266,7 +267,7 @@ struct Tf2Insert {
     stamp: i64,
     #[serde(rename = "static")]
     is_static: bool,
-    /// Translation and quaternion (x, y, z, w); NaN is null.
+    /// Translation and quaternion (x, y, z, w); null stands for NaN.
     values: [Option<f64>; 7],
     taken: bool,
 }
@@ -280,7 +281,8 @@ struct Tf2Lookup {
     error: Option<String>,
 }
 
-/// The words of `export/golden_tf2.cpp`; tf2 does not say which way a lone transform is missed.
+/// Returns whether an error is of the kind that `export/golden_tf2.cpp` names. For a frame with a single transform, tf2
+/// does not tell past from future.
 fn same_error(error: &TransformError, expected: &str) -> bool {
     use TransformError::{Disconnected, Future, Loop, NothingYet, Past, UnknownFrame};
     match expected {
@@ -295,7 +297,7 @@ fn same_error(error: &TransformError, expected: &str) -> bool {
 }
 
 #[test]
-fn transforms_and_their_errors_are_those_of_tf2() {
+fn transforms_and_errors_equal_tf2() {
     let (mut worst, mut compared, mut refused): (f64, _, _) = (0.0, 0, 0);
     for case in golden::<Tf2Case>("tf2.json") {
         let mut transforms = Transforms::new();
@@ -305,10 +307,10 @@ fn transforms_and_their_errors_are_those_of_tf2() {
             let transform =
                 StampedTransform { parent: i.parent, child: i.child, stamp: i.stamp, translation, rotation };
             let taken = transforms.insert(&transform, i.is_static);
-            assert_eq!(taken.is_ok(), i.taken, "{}: {transform:?}: {taken:?}", case.what);
+            assert_eq!(taken.is_ok(), i.taken, "{}: {transform:?}: {taken:?}", case.name);
         }
         for l in case.lookups {
-            let at = format!("{}: {} in {} at {}", case.what, l.source, l.target, l.time);
+            let at = format!("{}: {} in {} at {}", case.name, l.source, l.target, l.time);
             let found = transforms.lookup(&l.target, &l.source, Some(l.time));
             match (found, l.values, l.error) {
                 (Ok(found), Some([x, y, z, qx, qy, qz, qw]), _) => {

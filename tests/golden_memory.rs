@@ -1,7 +1,8 @@
-//! The networks of a memory, one by one, against `SAM2VideoPredictor` on a drawn clip: what is given to them is written
-//! out here, so that an error is found where it is made. `export/promptseg_export/golden_video.py` made the files.
+//! The networks of a memory, one by one, against `SAM2VideoPredictor` on a drawn clip. The inputs of each network are
+//! written out here, so that a failure names the faulty network. `export/promptseg_export/golden_video.py` writes the
+//! golden files.
 
-#[allow(dead_code)] // its cases are of pictures
+#[allow(dead_code)] // the cases of `support` belong to tests of single images
 mod support;
 
 use std::sync::Arc;
@@ -13,12 +14,12 @@ use promptseg::prompt::Prompt;
 use safetensors::SafeTensors;
 use support::{difference, golden, photo, tensor};
 
-/// Every so many rows and columns of low-resolution logits are stored.
+/// Stride of the stored rows and columns of low-resolution logits.
 const STRIDE: usize = 2;
 const TOLERANCE: f32 = 5e-5;
-/// Rows of the table of temporal encodings: a prompted frame, and the frame before.
+/// Rows of the table of temporal encodings: of a prompted frame, and of the previous frame.
 const PROMPTED: usize = 6;
-const BEFORE: usize = 0;
+const PREVIOUS: usize = 0;
 
 struct Clip {
     model: Model,
@@ -39,50 +40,56 @@ impl Clip {
         self.model.decoder.network().unwrap()
     }
 
-    /// How far an answer is from what was expected under this name: logits, pointer, object score.
-    fn apart(&self, found: &Heads, name: &str) -> [f32; 3] {
+    /// Returns the differences of logits, pointer and object score to those that are stored under `name`.
+    fn differences(&self, found: &Heads, name: &str) -> [f32; 3] {
         let expected = SafeTensors::deserialize(&self.expected).unwrap();
-        let stored = |what: &str| tensor(&expected, &format!("{name}.{what}")).1;
+        let stored = |part: &str| tensor(&expected, &format!("{name}.{part}")).1;
         let score = stored("score")[0];
-        // The tracker's part, not the networks'.
+        // The tracker clears the mask of an absent object, not the networks.
         let mask = if score > 0.0 { found.mask.clone() } else { vec![-1024.0; found.mask.len()] };
-        let apart = [
+        let differences = [
             difference(&mask, 64, &stored("low_res"), STRIDE),
-            far(&found.pointer, &stored("pointer")),
+            largest_difference(&found.pointer, &stored("pointer")),
             (found.object_score - score).abs(),
         ];
-        println!("{name:14} logits {:.1e}, pointer {:.1e}, score {:.1e}", apart[0], apart[1], apart[2]);
-        apart
+        println!(
+            "{name:14} logits {:.1e}, pointer {:.1e}, score {:.1e}",
+            differences[0], differences[1], differences[2]
+        );
+        differences
     }
 
     fn check(&self, found: &Heads, name: &str) {
-        assert!(self.apart(found, name).iter().all(|v| *v < TOLERANCE), "{name}");
+        assert!(self.differences(found, name).iter().all(|v| *v < TOLERANCE), "{name}");
     }
 }
 
-fn far(found: &[f32], expected: &[f32]) -> f32 {
+fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// What is remembered of a frame as the tracker hands it back.
-fn remember(clip: &mut Clip, frame: &Embedding, heads: &Heads, prompted: bool) -> (SpatialMemory, ObjectPointer) {
+/// Encodes the memory of a frame as the tracker does.
+fn encode(clip: &mut Clip, frame: &Embedding, heads: &Heads, prompted: bool) -> (SpatialMemory, ObjectPointer) {
     let mask = if heads.object_score > 0.0 { heads.mask.clone() } else { vec![-1024.0; heads.mask.len()] };
-    let (features, ms) = clip.network().encode_memory(frame, &mask, prompted, heads.object_score).unwrap();
+    let (spatial, ms) = clip.network().encode_memory(frame, &mask, prompted, heads.object_score).unwrap();
     assert!(ms > 0.0);
-    (features, heads.pointer.as_slice().into())
+    (spatial, heads.pointer.as_slice().into())
 }
 
-/// Memories with their rows, pointers with their distances.
-fn recall(of: &[(&(SpatialMemory, ObjectPointer), usize, usize)]) -> Memories {
+/// Makes memories of frames, each with its row of temporal encodings and its distance in frames.
+fn memories_of(frames: &[(&(SpatialMemory, ObjectPointer), usize, usize)]) -> Memories {
     Memories {
-        spatial: of.iter().map(|((features, _), row, _)| (Arc::clone(features), *row)).collect(),
-        pointers: of.iter().map(|((_, pointer), _, far)| (Arc::clone(pointer), *far as f32 / 15.0)).collect(),
+        spatial: frames.iter().map(|((spatial, _), row, _)| (Arc::clone(spatial), *row)).collect(),
+        pointers: frames
+            .iter()
+            .map(|((_, pointer), _, distance)| (Arc::clone(pointer), *distance as f32 / 15.0))
+            .collect(),
     }
 }
 
 #[test]
-fn the_bundle_says_what_its_memory_is_for() {
+fn the_bundle_describes_its_memory() {
     let mut clip = Clip::open();
     let spec = clip.network().spec();
     assert_eq!((spec.frames, spec.pointers, spec.low_res_side, spec.image_side), (7, 16, 64, 256));
@@ -97,7 +104,7 @@ fn the_bundle_says_what_its_memory_is_for() {
     let expected =
         ["encoder", "decoder", "memory attention", "memory encoder"].map(|part| format!("{part} on cpu, fp32"));
     assert_eq!(parts, expected);
-    // A model without a memory has no network.
+    // A model without memory has no network.
     let mut other = Model::open(&golden("sam2"), None, &SessionOptions::cpu(1)).unwrap();
     assert!(other.decoder.network().is_none() && other.decoder.memory_providers().is_none());
     assert_eq!((other.reports().len(), other.info.memory), (2, None));
@@ -112,29 +119,29 @@ fn a_click_and_the_two_frames_after_it() {
     clip.check(&clicked, "click.0.1.0");
     assert!(clicked.timings.decoder_ms > 0.0 && clicked.timings.attention_ms == 0.0 && clicked.iou.is_finite());
 
-    let zero = remember(&mut clip, &first, &clicked, true);
-    let nothing = Prompt::default();
-    let memories = recall(&[(&zero, PROMPTED, 1)]);
-    let next = clip.network().heads(&second, Some(&memories), &nothing, true).unwrap();
+    let zero = encode(&mut clip, &first, &clicked, true);
+    let no_prompt = Prompt::default();
+    let memories = memories_of(&[(&zero, PROMPTED, 1)]);
+    let next = clip.network().heads(&second, Some(&memories), &no_prompt, true).unwrap();
     clip.check(&next, "click.1.1.1");
     assert!(next.timings.attention_ms > 0.0);
 
-    let one = remember(&mut clip, &second, &next, false);
-    let memories = recall(&[(&zero, PROMPTED, 2), (&one, BEFORE, 1)]);
-    let after = clip.network().heads(&third, Some(&memories), &nothing, true).unwrap();
+    let one = encode(&mut clip, &second, &next, false);
+    let memories = memories_of(&[(&zero, PROMPTED, 2), (&one, PREVIOUS, 1)]);
+    let after = clip.network().heads(&third, Some(&memories), &no_prompt, true).unwrap();
     clip.check(&after, "click.1.1.2");
 
-    // What a test like this must be able to tell.
-    let loose = remember(&mut clip, &first, &clicked, false);
+    // Each fault must be seen.
+    let loose = encode(&mut clip, &first, &clicked, false);
     for (fault, wrong) in [
-        ("the row of another time", recall(&[(&zero, PROMPTED - 1, 2), (&one, BEFORE, 1)])),
-        ("the distance of another frame", recall(&[(&zero, PROMPTED, 15), (&one, BEFORE, 1)])),
-        ("a click's memory of the sigmoid", recall(&[(&loose, PROMPTED, 2), (&one, BEFORE, 1)])),
-        ("one memory twice", recall(&[(&zero, PROMPTED, 2), (&zero, BEFORE, 1)])),
+        ("the row of another time", memories_of(&[(&zero, PROMPTED - 1, 2), (&one, PREVIOUS, 1)])),
+        ("the distance of another frame", memories_of(&[(&zero, PROMPTED, 15), (&one, PREVIOUS, 1)])),
+        ("a click's memory of the sigmoid", memories_of(&[(&loose, PROMPTED, 2), (&one, PREVIOUS, 1)])),
+        ("one memory twice", memories_of(&[(&zero, PROMPTED, 2), (&zero, PREVIOUS, 1)])),
     ] {
-        let found = clip.network().heads(&third, Some(&wrong), &nothing, true).unwrap();
-        let apart = clip.apart(&found, "click.1.1.2");
-        assert!(apart.iter().any(|v| *v > TOLERANCE), "{fault} is not seen: {apart:?}");
+        let found = clip.network().heads(&third, Some(&wrong), &no_prompt, true).unwrap();
+        let differences = clip.differences(&found, "click.1.1.2");
+        assert!(differences.iter().any(|v| *v > TOLERANCE), "{fault} is not seen: {differences:?}");
     }
 }
 
@@ -144,13 +151,13 @@ fn a_box_and_its_correction() {
     let frame = clip.frame(5);
     let boxed = clip.network().heads(&frame, None, &Prompt::bbox(105.0, 24.0, 129.0, 44.0), false).unwrap();
     clip.check(&boxed, "second.2.2.5");
-    // Candidates have other pointers than the single mask.
+    // The candidates' pointers differ from the pointer of the single mask.
     let best = clip.network().heads(&frame, None, &Prompt::bbox(105.0, 24.0, 129.0, 44.0), true).unwrap();
-    assert!(far(&best.pointer, &boxed.pointer) > TOLERANCE);
+    assert!(largest_difference(&best.pointer, &boxed.pointer) > TOLERANCE);
 }
 
 #[test]
-fn a_mask_that_is_given() {
+fn a_given_mask() {
     let mut clip = Clip::open();
     let frame = clip.frame(7);
     let drawn = image::open(golden("video/mask_3.png")).unwrap().into_luma8();
@@ -160,9 +167,9 @@ fn a_mask_that_is_given() {
     let heads =
         |pointer| Heads { mask: mask.low_res(64), iou: 1.0, object_score: 10.0, pointer, timings: Default::default() };
     clip.check(&heads(pointer.clone()), "third.3.3.7");
-    // Of an empty one it is that of an object which is not there, as the decoder says it too.
+    // An empty mask has the pointer for "no object", which the decoder returns too.
     let absent = clip.network().pointer_of_mask(&frame, &[0.0; 256 * 256]).unwrap();
-    assert!(far(&absent, &pointer) > 0.1);
+    assert!(largest_difference(&absent, &pointer) > 0.1);
     let content = std::fs::read(golden("video/memory.safetensors")).unwrap();
     assert_eq!(absent, tensor(&SafeTensors::deserialize(&content).unwrap(), "no_object_pointer").1);
     let click = Clip::open().network().heads(&frame, None, &Prompt::default(), true).unwrap();
@@ -170,12 +177,12 @@ fn a_mask_that_is_given() {
 }
 
 #[test]
-fn what_the_networks_do_not_take_is_refused_and_the_next_call_works() {
+fn invalid_inputs_are_refused_and_the_next_call_works() {
     let mut clip = Clip::open();
     let frame = clip.frame(0);
     let click = Prompt::point(18.0, 42.0);
     let heads = clip.network().heads(&frame, None, &click, true).unwrap();
-    let good = remember(&mut clip, &frame, &heads, true);
+    let good = encode(&mut clip, &frame, &heads, true);
     let (short, thin): (SpatialMemory, ObjectPointer) = (good.0[1..].into(), good.1[1..].into());
     let several = |memories: usize, pointers: usize| Memories {
         spatial: (0..memories).map(|i| (Arc::clone(&good.0), i % 7)).collect(),
@@ -186,17 +193,20 @@ fn what_the_networks_do_not_take_is_refused_and_the_next_call_works() {
             Memories::default(),
             "tensor `memories` is 0 memories: [], expected 1 to 22, each of 4096 numbers at a time below 7",
         ),
-        (recall(&[(&good, 7, 1)]), "1 memories: [(4096, 7)], expected 1 to 22"),
-        (recall(&[(&(short, Arc::clone(&good.1)), 6, 1)]), "1 memories: [(4095, 6)]"),
-        (recall(&[(&(Arc::clone(&good.0), thin), 6, 1)]), "1 pointers of [31], expected 1 to 31, each of 32 numbers"),
-        (Memories { pointers: Vec::new(), ..recall(&[(&good, 6, 1)]) }, "0 pointers of []"),
+        (memories_of(&[(&good, 7, 1)]), "1 memories: [(4096, 7)], expected 1 to 22"),
+        (memories_of(&[(&(short, Arc::clone(&good.1)), 6, 1)]), "1 memories: [(4095, 6)]"),
+        (
+            memories_of(&[(&(Arc::clone(&good.0), thin), 6, 1)]),
+            "1 pointers of [31], expected 1 to 31, each of 32 numbers",
+        ),
+        (Memories { pointers: Vec::new(), ..memories_of(&[(&good, 6, 1)]) }, "0 pointers of []"),
         (several(MAX_CONDITIONING + 7, 1), "23 memories: "),
         (several(1, MAX_CONDITIONING + 16), "32 pointers of "),
     ] {
         let e = clip.network().heads(&frame, Some(&memories), &click, true).unwrap_err().to_string();
         assert!(e.contains("memory_attention.onnx: tensor `") && e.contains(says), "{e}");
     }
-    // All that may be asked for.
+    // The largest numbers of memories and pointers.
     let spec = clip.network().spec();
     let most = several(spec.most_memories(), spec.most_pointers());
     assert!(clip.network().heads(&frame, Some(&most), &click, true).unwrap().object_score.is_finite());
@@ -209,14 +219,14 @@ fn what_the_networks_do_not_take_is_refused_and_the_next_call_works() {
     let foreign = Embedding::from_parts(vec![("features".to_owned(), vec![1], vec![0.0])], geometry).unwrap();
     let e = clip.network().encode_memory(&foreign, &heads.mask, true, 1.0).unwrap_err().to_string();
     assert!(e.contains("made by another model"), "{e}");
-    // Of the right names, and of another size.
+    // An embedding with the right names and another size.
     let size = |side: usize, channels: usize| (vec![1, channels, side, side], vec![0.0; channels * side * side]);
     let parts =
         [("image_embeddings", size(8, 32)), ("high_res_feats_0", size(32, 4)), ("high_res_feats_1", size(16, 8))];
     let parts = parts.map(|(name, (shape, values))| (name.to_owned(), shape, values)).to_vec();
     let small = Embedding::from_parts(parts, geometry).unwrap();
     for e in [
-        clip.network().heads(&small, Some(&recall(&[(&good, 6, 1)])), &click, true).unwrap_err(),
+        clip.network().heads(&small, Some(&memories_of(&[(&good, 6, 1)])), &click, true).unwrap_err(),
         clip.network().encode_memory(&small, &heads.mask, true, 1.0).unwrap_err(),
         clip.network().pointer_of_mask(&small, &[1.0; 256 * 256]).unwrap_err(),
     ] {

@@ -1,4 +1,4 @@
-//! The prompt encoder against PyTorch's `PromptEncoder`, number by number.
+//! The prompt encoder against PyTorch's `PromptEncoder`.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ fn label(number: f32) -> TokenLabel {
     }
 }
 
-/// The tokens of each of the golden objects: points, and corners of the box.
+/// Returns the point tokens and the box tokens of each golden object.
 fn tokens(golden: &Golden) -> (Vec<Vec<Token>>, Vec<Vec<Token>>) {
     let ((shape, points), (_, labels), (_, boxes)) = (golden.get("points"), golden.get("labels"), golden.get("boxes"));
     let n = shape[1];
@@ -68,17 +68,17 @@ fn difference(found: &[f32], expected: &[f32]) -> f32 {
     found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-fn assert_close(what: &str, found: &[f32], expected: &[f32]) {
+fn assert_close(name: &str, found: &[f32], expected: &[f32]) {
     let d = difference(found, expected);
-    println!("{what:28} {d:.1e}");
-    assert!(d < TOLERANCE, "{what} differs by {d}");
+    println!("{name:28} {d:.1e}");
+    assert!(d < TOLERANCE, "{name} differs by {d}");
 }
 
 #[test]
 fn points_with_negatives_and_padding_of_several_objects() {
     let (golden, encoder) = (Golden::read(), encoder());
     let (points, _) = tokens(&golden);
-    // Without a box PyTorch appends a pad token.
+    // PyTorch appends a pad token if there is no box.
     let found: Vec<f32> = points
         .into_iter()
         .flat_map(|mut t| {
@@ -99,7 +99,7 @@ fn boxes_and_boxes_with_points() {
     assert_close("points and boxes", &found, &golden.get("sparse_both").1);
 }
 
-/// Every `stride`th row and column of `[C, 32, 32]`.
+/// Returns every `stride`th row and column of `[C, 32, 32]`.
 fn thinned(values: &[f32], stride: usize) -> Vec<f32> {
     let at = |c: usize, y: usize, x: usize| values[(c * 32 + y) * 32 + x];
     let cells = || (0..32).step_by(stride);

@@ -1,5 +1,5 @@
-//! A small SAM 2.1 and a small EdgeTAM of true architecture against PyTorch: from photos through our own pixels, prompt
-//! encoder and sessions to masks. `export/promptseg_export/golden_sam2.py` made the files.
+//! A small SAM 2.1 and a small EdgeTAM of the original architecture against PyTorch: from photos through our own
+//! pixels, prompt encoder and sessions to masks. `export/promptseg_export/golden_sam2.py` writes the golden files.
 //! `cargo test --test golden_sam2 -- --nocapture` prints the table.
 
 mod support;
@@ -12,29 +12,29 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use support::{difference, golden, photo, tensor};
 
-/// Every so many rows and columns of low-resolution logits, and of features, are stored.
+/// Strides of the stored rows and columns of low-resolution logits and of features.
 const STRIDE: usize = 4;
 const FEATURE_STRIDE: usize = 8;
-/// As parts of the range of what was expected.
+/// Largest differences, as parts of the range of the expected values.
 const FEATURES: f32 = 1e-4;
 const LOW_RES: f32 = 1e-4;
 const IOU: f32 = 1e-5;
 const SCORE: f32 = 1e-3;
 const MASKS: f64 = 0.9999;
-/// `SAM2ImagePredictor` clamps to it.
+/// Largest absolute value of a logit of `SAM2ImagePredictor`, which clamps larger logits.
 const LIMIT: f32 = 32.0;
 
 #[derive(Deserialize)]
 struct Case {
     #[serde(flatten)]
     common: support::Case,
-    /// Which of the decoder's masks answers without `multimask_output`.
+    /// Index of the decoder's mask that is chosen without `multimask_output`.
     single: usize,
-    /// The best candidate.
+    /// Index of the best candidate.
     best: usize,
 }
 
-/// Worst differences.
+/// Largest differences.
 #[derive(Default, Debug)]
 struct Worst {
     low_res: f32,
@@ -48,11 +48,11 @@ fn open(family: &str) -> Segmenter {
 }
 
 fn range(values: &[f32]) -> f32 {
-    let of = |pick: fn(f32, f32) -> f32| values.iter().copied().reduce(pick).unwrap();
-    of(f32::max) - of(f32::min)
+    let reduced = |pick: fn(f32, f32) -> f32| values.iter().copied().reduce(pick).unwrap();
+    reduced(f32::max) - reduced(f32::min)
 }
 
-/// The encoder's three outputs against PyTorch's.
+/// Compares the encoder's three outputs with PyTorch's.
 fn compare_features(segmenter: &Segmenter, photo: &str, expected: &SafeTensors<'_>) {
     let embedding = segmenter.embedding().unwrap();
     for name in ["image_embeddings", "high_res_feats_0", "high_res_feats_1"] {
@@ -64,7 +64,8 @@ fn compare_features(segmenter: &Segmenter, photo: &str, expected: &SafeTensors<'
     }
 }
 
-/// One answer against the predictor's; `bit` is its place in the picture of the masks.
+/// Compares the candidates of a prompt with the predictor's. `bit` is the bit of their mask in the stored image of
+/// masks.
 fn compare(
     family: &str,
     case: &Case,
@@ -94,7 +95,7 @@ fn compare(
     worst.disagreement = worst.disagreement.max(different as f64 / picture.as_raw().len() as f64);
 }
 
-/// Best and others in the decoder's order.
+/// Returns all candidates in the decoder's order.
 fn in_order(decoded: &Decoded) -> Vec<&Candidate> {
     let mut all: Vec<&Candidate> = decoded.others.iter().chain([&decoded.best]).collect();
     all.sort_by_key(|c| c.index);
@@ -109,7 +110,7 @@ fn run(family: &str) {
         serde_json::from_slice(&std::fs::read(golden(&format!("{family}/cases.json"))).unwrap()).unwrap();
     assert!(
         cases.iter().any(|c| c.single == 0) && cases.iter().any(|c| c.single != 0),
-        "one way of the fall-back only"
+        "the single mask must be stable in some cases and unstable in others"
     );
     let mut all = Worst::default();
     for name in ["chelsea", "astronaut"] {
@@ -134,7 +135,7 @@ fn run(family: &str) {
             compare(family, case, "multi", &in_order(multi), &expected, 2, &mut worst);
             let (_, score) = tensor(&expected, &format!("{key}.score"));
             worst.score = (single.object_score.unwrap() - score[0]).abs();
-            println!("{family} {key:22} answered by mask {} {worst:?}", case.single);
+            println!("{family} {key:22} mask {} {worst:?}", case.single);
             all.low_res = all.low_res.max(worst.low_res);
             all.iou = all.iou.max(worst.iou);
             all.score = all.score.max(worst.score);
@@ -159,7 +160,7 @@ fn edgetam_equals_transformers() {
 }
 
 #[test]
-fn an_answer_that_was_clamped_can_be_fed_back() {
+fn clamped_logits_can_be_fed_back() {
     let mut segmenter = open("sam2");
     segmenter.set_image(&photo("chelsea")).unwrap();
     let options = DecodeOptions { candidates: Candidates::Multi, all_masks: true, ..DecodeOptions::default() };
@@ -169,6 +170,6 @@ fn an_answer_that_was_clamped_can_be_fed_back() {
     let refined = click.with_mask(clamped.expect("a logit at the limit").low_res.clone());
     let second = segmenter.predict(&refined, &DecodeOptions::default()).unwrap();
     assert!(second.best.iou.is_finite() && second.object_score.is_some());
-    // More than one considered mask means that the single one was not stable.
+    // More than one considered mask means that the single mask was not stable.
     assert_eq!(second.candidate_ious.len(), if second.best.index == 0 { 1 } else { 3 });
 }

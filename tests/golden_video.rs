@@ -1,8 +1,8 @@
 //! A small SAM 2.1 and a small EdgeTAM with memory against `SAM2VideoPredictor`: scripted clicks, corrections, boxes,
-//! masks and propagations over a drawn clip. `export/promptseg_export/golden_video.py` made the files. `cargo test
-//! --test golden_video -- --nocapture` prints the table.
+//! masks and propagations over a drawn clip. `export/promptseg_export/golden_video.py` writes the golden
+//! files. `cargo test --test golden_video -- --nocapture` prints the table.
 
-#[allow(dead_code)] // it is shared with the tests of pictures
+#[allow(dead_code)] // the cases of `support` belong to tests of single images
 mod support;
 
 use std::collections::BTreeMap;
@@ -17,17 +17,17 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use support::{difference, golden, tensor};
 
-/// A bundle with what the reference says of the clip.
+/// A bundle, and the results of the reference on the clip.
 struct Fixture {
     folder: &'static str,
-    /// Every so many rows and columns of low-resolution logits are stored.
+    /// Stride of the stored rows and columns of low-resolution logits.
     stride: usize,
 }
 
 const SAM_2_1: Fixture = Fixture { folder: "video", stride: 2 };
-/// Its memories are latents, nothing says when a pointer was made, and its object is there on every frame.
+/// EdgeTAM: spatial memories are latents, object pointers have no temporal encoding, and the object is on every frame.
 const EDGETAM: Fixture = Fixture { folder: "video_edgetam", stride: 4 };
-/// Largest differences. Scores are logits of some units, the others of some tenths.
+/// Largest differences. Scores are logits of a few units, the other values of a few tenths.
 const LOW_RES: f32 = 5e-5;
 const POINTER: f32 = 5e-5;
 const SCORE: f32 = 2e-4;
@@ -61,19 +61,20 @@ enum Step {
     },
 }
 
-/// Worst differences of a scenario.
+/// Largest differences of a scenario.
 #[derive(Default, Debug)]
 struct Worst {
     low_res: f32,
     pointer: f32,
     score: f32,
-    answers: usize,
-    /// Whether an answer said that the object is not there, and one that it is.
+    masks: usize,
+    /// Number of masks without the object.
     absent: usize,
-    there: usize,
+    /// Number of masks with the object.
+    present: usize,
 }
 
-/// What is done wrong on purpose.
+/// A fault that the test makes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     None,
@@ -188,7 +189,7 @@ fn run(
     let mut worst = Worst::default();
     let side = network.spec().low_res_side;
     for (number, step) in scenario.steps.iter().enumerate() {
-        let mut answers: Vec<(u32, usize, TrackedMask)> = Vec::new();
+        let mut results: Vec<(u32, usize, TrackedMask)> = Vec::new();
         match step {
             Step::Points { object, frame, points, bbox } => {
                 let track = tracks.entry(*object).or_insert_with(|| Track::new(limits, 0));
@@ -199,7 +200,7 @@ fn run(
                 let bbox = bbox.map(|[x_min, y_min, x_max, y_max]| BoxPrompt { x_min, y_min, x_max, y_max });
                 let prompt = Prompt { points: points.iter().map(point).collect(), bbox, mask: None };
                 let answer = track.prompt(network, *frame as Position, &clip.frames[*frame], &prompt).unwrap();
-                answers.push((*object, *frame, answer));
+                results.push((*object, *frame, answer));
             }
             Step::Mask { object, frame, mask } => {
                 let track = tracks.entry(*object).or_insert_with(|| Track::new(limits, 0));
@@ -208,7 +209,7 @@ fn run(
                 let size = (clip.size.0 as usize, clip.size.1 as usize);
                 let square = SquareMask::from_image(&inside, size, network.spec().image_side).unwrap();
                 let answer = track.mask(network, *frame as Position, &clip.frames[*frame], &square).unwrap();
-                answers.push((*object, *frame, answer));
+                results.push((*object, *frame, answer));
             }
             Step::Propagate { start, count, reverse } => {
                 settle(&mut tracks, network, clip);
@@ -221,30 +222,30 @@ fn run(
                         let answer = track.step(network, frame as Position, &clip.frames[frame], direction).unwrap();
                         let answer =
                             answer.unwrap_or_else(|| panic!("{}: nothing to follow on {frame}", scenario.name));
-                        answers.push((*object, frame, answer));
+                        results.push((*object, frame, answer));
                     }
                 }
             }
         }
-        for (object, frame, answer) in answers {
+        for (object, frame, answer) in results {
             let key = format!("{}.{number}.{object}.{frame}", scenario.name);
             let (_, low_res) = tensor(expected, &format!("{key}.low_res"));
             let (_, pointer) = tensor(expected, &format!("{key}.pointer"));
             let (_, score) = tensor(expected, &format!("{key}.score"));
             let larger = |a: f32, b: f32| if b.is_nan() { f32::NAN } else { a.max(b) };
             worst.low_res = larger(worst.low_res, difference(&answer.mask, side, &low_res, stride));
-            let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
+            let difference_of = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
             assert_eq!(answer.pointer.len(), pointer.len());
-            worst.pointer = larger(worst.pointer, apart(&answer.pointer, &pointer));
-            worst.score = larger(worst.score, apart(&[answer.object_score], &score));
-            worst.answers += 1;
-            *(if answer.is_there() { &mut worst.there } else { &mut worst.absent }) += 1;
+            worst.pointer = larger(worst.pointer, difference_of(&answer.pointer, &pointer));
+            worst.score = larger(worst.score, difference_of(&[answer.object_score], &score));
+            worst.masks += 1;
+            *(if answer.is_there() { &mut worst.present } else { &mut worst.absent }) += 1;
         }
     }
     worst
 }
 
-/// Scenarios in which an object goes and comes back.
+/// Compares all scenarios with the reference. Returns the number of scenarios in which an object is absent and present.
 fn equals_the_reference(fixture: &Fixture) -> usize {
     let (mut encoder, mut decoder) = fixture.open();
     let (clip, content) = (clip(&mut encoder), fixture.expected());
@@ -252,15 +253,15 @@ fn equals_the_reference(fixture: &Fixture) -> usize {
     let mut absent = 0;
     for scenario in fixture.scenarios() {
         let worst = run(&scenario, decoder.network().unwrap(), &clip, &expected, fixture.stride);
-        let Worst { low_res, pointer, score, answers, .. } = worst;
+        let Worst { low_res, pointer, score, masks, .. } = worst;
         println!(
-            "{:12} {answers:3} answers  low-res {low_res:.1e}  pointer {pointer:.1e}  score {score:.1e}  absent {}",
+            "{:12} {masks:3} masks  low-res {low_res:.1e}  pointer {pointer:.1e}  score {score:.1e}  absent {}",
             scenario.name, worst.absent
         );
         assert!(low_res < LOW_RES, "{}: logits differ by {low_res}", scenario.name);
         assert!(pointer < POINTER && score < SCORE, "{}: {worst:?}", scenario.name);
-        assert!(answers >= 20, "{}: {worst:?}", scenario.name);
-        absent += usize::from(worst.absent.min(worst.there) > 0);
+        assert!(masks >= 20, "{}: {worst:?}", scenario.name);
+        absent += usize::from(worst.absent.min(worst.present) > 0);
     }
     absent
 }
@@ -275,7 +276,7 @@ fn every_scenario_of_edgetam_equals_the_reference() {
     assert_eq!(equals_the_reference(&EDGETAM), 0);
 }
 
-fn sees(fixture: &Fixture, faults: &[(&str, Fault)]) {
+fn detects(fixture: &Fixture, faults: &[(&str, Fault)]) {
     let (mut encoder, mut decoder) = fixture.open();
     let (clip, content) = (clip(&mut encoder), fixture.expected());
     let expected = SafeTensors::deserialize(&content).unwrap();
@@ -303,11 +304,11 @@ const FAULTS: [(&str, Fault); 6] = [
 ];
 
 #[test]
-fn faults_that_are_made_on_purpose_are_seen() {
-    sees(&SAM_2_1, &[&FAULTS[..], &[("click", Fault::Divisor)]].concat());
+fn faults_are_detected() {
+    detects(&SAM_2_1, &[&FAULTS[..], &[("click", Fault::Divisor)]].concat());
 }
 
 #[test]
-fn faults_that_are_made_on_purpose_are_seen_with_edgetam() {
-    sees(&EDGETAM, &FAULTS);
+fn faults_are_detected_with_edgetam() {
+    detects(&EDGETAM, &FAULTS);
 }
