@@ -122,71 +122,81 @@ pub fn decode_raw(raw: &RawImage) -> Result<RgbImage, PixelError> {
         expected: SUPPORTED_ENCODINGS.join(", "),
     })?;
     check_size(raw.width, raw.height)?;
-    let (width, height) = (u64::from(raw.width), u64::from(raw.height));
-    let odd = |dimension| PixelError::OddSize {
-        encoding: raw.encoding.to_owned(),
-        width: raw.width,
-        height: raw.height,
-        dimension,
-    };
-    let mut out = RgbImage::new(raw.width, raw.height);
     match layout {
-        Layout::Interleaved { channels, bytes, rgb } => {
-            let row_bytes = check_rows(raw, width * (channels * bytes) as u64, height)?;
-            for (row, out_row) in rows(raw, row_bytes).zip(rows_mut(&mut out)) {
-                match bytes {
-                    1 => interleaved8(row, channels, rgb, out_row),
-                    _ => interleaved16(row, channels, rgb, raw.big_endian, out_row),
-                }
-            }
-        }
-        Layout::Packed422(order) => {
-            if !raw.width.is_multiple_of(2) {
-                return Err(odd("width"));
-            }
-            let row_bytes = check_rows(raw, width * 2, height)?;
-            for (row, out_row) in rows(raw, row_bytes).zip(rows_mut(&mut out)) {
-                yuv::row_422(row, order, out_row);
-            }
-        }
-        Layout::TwoPlanes { v_first, full } => {
-            if !full && !raw.width.is_multiple_of(2) {
-                return Err(odd("width"));
-            }
-            if !full && !raw.height.is_multiple_of(2) {
-                return Err(odd("height"));
-            }
-            let row_bytes = check_rows(raw, width, if full { height * 3 } else { height * 3 / 2 })?;
-            let step = raw.step as usize;
-            let (luma, chroma) = raw.data.split_at(step * raw.height as usize);
-            for (y, (row, out_row)) in luma.chunks_exact(step).zip(rows_mut(&mut out)).enumerate() {
-                if full {
-                    yuv::row_444(&row[..row_bytes], &chroma[y * 2 * step..], v_first, out_row);
-                } else {
-                    yuv::row_420(&row[..row_bytes], &chroma[y / 2 * step..], v_first, out_row);
-                }
-            }
-        }
-        Layout::Bayer { pattern, bytes } => {
-            if raw.width < 2 || raw.height < 2 {
-                return Err(PixelError::MosaicTooSmall {
-                    encoding: raw.encoding.to_owned(),
-                    width: raw.width,
-                    height: raw.height,
-                });
-            }
-            let row_bytes = check_rows(raw, width * bytes as u64, height)?;
-            if bytes == 1 {
-                bayer::demosaic(raw.data, raw.step as usize, pattern, &mut out);
-            } else {
-                let high: Vec<u8> = rows(raw, row_bytes)
-                    .flat_map(|row| row.as_chunks::<2>().0.iter().map(|s| to_eight_bits(*s, raw.big_endian)))
-                    .collect();
-                bayer::demosaic(&high, raw.width as usize, pattern, &mut out);
-            }
+        Layout::Interleaved { channels, bytes, rgb } => decode_interleaved(raw, channels, bytes, rgb),
+        Layout::Packed422(order) => decode_packed(raw, order),
+        Layout::TwoPlanes { v_first, full } => decode_planes(raw, v_first, full),
+        Layout::Bayer { pattern, bytes } => decode_mosaic(raw, pattern, bytes),
+    }
+}
+
+fn decode_interleaved(raw: &RawImage, channels: usize, bytes: usize, rgb: [usize; 3]) -> Result<RgbImage, PixelError> {
+    let row_bytes = check_rows(raw, u64::from(raw.width) * (channels * bytes) as u64, u64::from(raw.height))?;
+    let mut out = RgbImage::new(raw.width, raw.height);
+    for (row, out_row) in rows(raw, row_bytes).zip(rows_mut(&mut out)) {
+        match bytes {
+            1 => interleaved8(row, channels, rgb, out_row),
+            _ => interleaved16(row, channels, rgb, raw.big_endian, out_row),
         }
     }
     Ok(out)
+}
+
+fn decode_packed(raw: &RawImage, order: Packed422) -> Result<RgbImage, PixelError> {
+    check_even(raw, raw.width, "width")?;
+    let row_bytes = check_rows(raw, u64::from(raw.width) * 2, u64::from(raw.height))?;
+    let mut out = RgbImage::new(raw.width, raw.height);
+    for (row, out_row) in rows(raw, row_bytes).zip(rows_mut(&mut out)) {
+        yuv::row_422(row, order, out_row);
+    }
+    Ok(out)
+}
+
+fn decode_planes(raw: &RawImage, v_first: bool, full: bool) -> Result<RgbImage, PixelError> {
+    let height = u64::from(raw.height);
+    if !full {
+        check_even(raw, raw.width, "width")?;
+        check_even(raw, raw.height, "height")?;
+    }
+    let row_bytes = check_rows(raw, u64::from(raw.width), if full { height * 3 } else { height * 3 / 2 })?;
+    let step = raw.step as usize;
+    let (luma, chroma) = raw.data.split_at(step * raw.height as usize);
+    let mut out = RgbImage::new(raw.width, raw.height);
+    for (y, (row, out_row)) in luma.chunks_exact(step).zip(rows_mut(&mut out)).enumerate() {
+        if full {
+            yuv::row_444(&row[..row_bytes], &chroma[y * 2 * step..], v_first, out_row);
+        } else {
+            yuv::row_420(&row[..row_bytes], &chroma[y / 2 * step..], v_first, out_row);
+        }
+    }
+    Ok(out)
+}
+
+fn decode_mosaic(raw: &RawImage, pattern: Pattern, bytes: usize) -> Result<RgbImage, PixelError> {
+    let RawImage { width, height, .. } = *raw;
+    if width < 2 || height < 2 {
+        return Err(PixelError::MosaicTooSmall { encoding: raw.encoding.to_owned(), width, height });
+    }
+    let row_bytes = check_rows(raw, u64::from(width) * bytes as u64, u64::from(height))?;
+    let mut out = RgbImage::new(width, height);
+    if bytes == 1 {
+        bayer::demosaic(raw.data, raw.step as usize, pattern, &mut out);
+    } else {
+        let eight_bits: Vec<u8> = rows(raw, row_bytes)
+            .flat_map(|row| row.as_chunks::<2>().0.iter().map(|s| to_eight_bits(*s, raw.big_endian)))
+            .collect();
+        bayer::demosaic(&eight_bits, width as usize, pattern, &mut out);
+    }
+    Ok(out)
+}
+
+/// Checks that `size`, the width or the height of the image, is even.
+fn check_even(raw: &RawImage, size: u32, dimension: &'static str) -> Result<(), PixelError> {
+    let RawImage { width, height, .. } = *raw;
+    if size.is_multiple_of(2) {
+        return Ok(());
+    }
+    Err(PixelError::OddSize { encoding: raw.encoding.to_owned(), width, height, dimension })
 }
 
 /// Checks that `step` and the amount of data fit `rows` rows of `row_bytes` bytes. Returns `row_bytes`.
