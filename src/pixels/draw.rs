@@ -1,11 +1,11 @@
-//! Shapes and text on an RGB image, anti-aliased. Everything is clipped; what is not finite is not drawn.
+//! Shapes on an RGB image, anti-aliased and clipped to the image. Shapes that are not finite are not drawn.
 
-use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts};
 use image::RgbImage;
 
+/// Levels of red, green and blue.
 pub(super) type Rgb = [u8; 3];
 
-/// A rectangle with fractional borders, in pixels.
+/// A rectangle with fractional borders, in pixels of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Area {
     pub left: f32,
@@ -15,14 +15,17 @@ pub(super) struct Area {
 }
 
 impl Area {
+    /// Returns the area with each border moved outwards by `by` pixels.
     pub fn grown(self, by: f32) -> Area {
         Area { left: self.left - by, top: self.top - by, right: self.right + by, bottom: self.bottom + by }
     }
 
+    /// Returns the area moved by `(dx, dy)` pixels.
     pub fn moved(self, dx: f32, dy: f32) -> Area {
         Area { left: self.left + dx, top: self.top + dy, right: self.right + dx, bottom: self.bottom + dy }
     }
 
+    /// Returns whether two areas overlap.
     pub fn meets(self, other: Area) -> bool {
         self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
     }
@@ -31,14 +34,14 @@ impl Area {
         [self.left, self.top, self.right, self.bottom].iter().all(|v| v.is_finite())
     }
 
-    /// How much of the pixel at `(x, y)` is within, 0..1.
+    /// Returns the part of the pixel `(x, y)` inside the area, 0 to 1.
     fn covers(self, x: u32, y: u32) -> f32 {
         let part = |from: f32, to: f32, at: u32| (to.min(at as f32 + 1.0) - from.max(at as f32)).clamp(0.0, 1.0);
         part(self.left, self.right, x) * part(self.top, self.bottom, y)
     }
 }
 
-/// Mixes `colour` into one pixel.
+/// Mixes `colour` into a pixel.
 #[inline]
 pub(super) fn blend(pixel: &mut [u8], colour: Rgb, alpha: f32) {
     for (p, c) in pixel.iter_mut().zip(colour) {
@@ -47,7 +50,7 @@ pub(super) fn blend(pixel: &mut [u8], colour: Rgb, alpha: f32) {
     }
 }
 
-/// Mixes `colour` into every pixel near `bounds` by what `coverage` says of its centre.
+/// Mixes `colour` into the pixels of `bounds`. `coverage` is the part of a pixel that the shape covers, 0 to 1.
 fn shape(image: &mut RgbImage, bounds: Area, colour: Rgb, alpha: f32, coverage: impl Fn(u32, u32) -> f32) {
     if !bounds.is_finite() {
         return;
@@ -65,10 +68,12 @@ fn shape(image: &mut RgbImage, bounds: Area, colour: Rgb, alpha: f32, coverage: 
     }
 }
 
+/// Fills an area.
 pub(super) fn fill(image: &mut RgbImage, area: Area, colour: Rgb, alpha: f32) {
     shape(image, area, colour, alpha, |x, y| area.covers(x, y));
 }
 
+/// Fills a disc around `(x, y)`.
 pub(super) fn disc(image: &mut RgbImage, (x, y): (f32, f32), radius: f32, colour: Rgb) {
     let bounds = Area { left: x, top: y, right: x, bottom: y }.grown(radius + 1.0);
     shape(image, bounds, colour, 1.0, |px, py| {
@@ -77,7 +82,7 @@ pub(super) fn disc(image: &mut RgbImage, (x, y): (f32, f32), radius: f32, colour
     });
 }
 
-/// A frame of lines `width` pixels wide, centred on the borders of `area`.
+/// Draws the borders of an area as lines of `width` pixels, centred on the borders.
 pub(super) fn frame(image: &mut RgbImage, area: Area, width: f32, colour: Rgb, alpha: f32) {
     let (outer, inner) = (area.grown(width / 2.0), area.grown(-width / 2.0));
     for side in [
@@ -90,42 +95,12 @@ pub(super) fn frame(image: &mut RgbImage, area: Area, width: f32, colour: Rgb, a
     }
 }
 
-/// Pixels that a character takes at scale 1, along both axes.
-pub(super) const CHARACTER: u32 = 8;
-
-/// Text in whole pixels from its top-left corner, each dot of the font `scale` pixels wide.
-pub(super) fn text(image: &mut RgbImage, (x, y): (i64, i64), scale: u32, text: &str, colour: Rgb) {
-    let (width, height) = (i64::from(image.width()), i64::from(image.height()));
-    let size = i64::from(CHARACTER * scale);
-    for (n, character) in text.chars().enumerate() {
-        let left = x + n as i64 * size;
-        for (row, bits) in glyph(character).into_iter().enumerate() {
-            for column in (0..8).filter(|c| bits >> c & 1 == 1) {
-                for dy in 0..i64::from(scale) {
-                    for dx in 0..i64::from(scale) {
-                        let px = left + column * i64::from(scale) + dx;
-                        let py = y + row as i64 * i64::from(scale) + dy;
-                        if (0..width).contains(&px) && (0..height).contains(&py) {
-                            image.get_pixel_mut(px as u32, py as u32).0 = colour;
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn glyph(character: char) -> [u8; 8] {
-    let known = BASIC_FONTS.get(character).or_else(|| LATIN_FONTS.get(character));
-    known.or_else(|| BASIC_FONTS.get('?')).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn borders_between_pixels_are_mixed() {
+    fn a_border_inside_a_pixel_is_mixed() {
         let mut image = RgbImage::new(4, 3);
         fill(&mut image, Area { left: 0.5, top: 1.0, right: 3.0, bottom: 2.0 }, [200, 100, 0], 1.0);
         assert_eq!(image.get_pixel(0, 1).0, [100, 50, 0]);
@@ -135,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_may_lie_outside_or_be_no_number() {
+    fn shapes_outside_the_image_and_shapes_that_are_not_finite_do_not_panic() {
         let mut image = RgbImage::new(5, 5);
         for v in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 2.0] {
             let area = Area { left: v, top: 1.0, right: 3.0, bottom: v };
@@ -143,16 +118,5 @@ mod tests {
             frame(&mut image, area, 2.0, [9; 3], 1.0);
             disc(&mut image, (v, v), 3.0, [9; 3]);
         }
-        text(&mut image, (-9, 3), 2, "aé漢", [1; 3]);
-        text(&mut image, (i64::from(i32::MAX), i64::from(i32::MIN)), 2, "a", [1; 3]);
-    }
-
-    #[test]
-    fn text_is_drawn_from_left_to_right() {
-        let mut image = RgbImage::new(16, 8);
-        text(&mut image, (0, 0), 1, "L", [255; 3]);
-        let column = |x: u32| (0..8).filter(|y| image.get_pixel(x, *y).0[0] == 255).count();
-        assert!((0..4).map(column).sum::<usize>() > (4..8).map(column).sum::<usize>());
-        assert_eq!((8..16).map(column).sum::<usize>(), 0);
     }
 }

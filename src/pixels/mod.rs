@@ -26,6 +26,7 @@ mod resize;
 mod rle;
 mod square_mask;
 mod stretch;
+mod typeface;
 mod upscale;
 mod yuv;
 
