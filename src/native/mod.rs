@@ -1,5 +1,5 @@
-//! The `unsafe` code of this crate, all of it: functions of C libraries that std, ort and r2r leave out, as safe ones. The
-//! rest of the crate denies it.
+//! All `unsafe` code of the crate: safe wrappers of C functions that std, ort and r2r do not offer. The other modules
+//! deny unsafe code.
 
 #![allow(unsafe_code)]
 

@@ -1,27 +1,28 @@
-//! libjpeg-turbo, the JPEG library of Pillow, OpenCV, browsers and most camera drivers. It is built from the source that
-//! `turbojpeg-sys` carries and linked statically, so a robot needs no package for it.
+//! libjpeg-turbo, the JPEG library of Pillow, OpenCV, browsers and most camera drivers. It is built from the source in
+//! `turbojpeg-sys` and linked statically, so that a robot needs no package for it.
 
 use std::ffi::{CStr, c_int};
 use std::ptr;
 
 use turbojpeg_sys as raw;
 
-/// Most scans of a progressive file. Each scan goes over the whole picture, so that a small file could ask for hours;
-/// encoders write about ten.
+/// Most scans of a progressive file. Each scan is decoded over the whole image, so that a small file could take hours.
+/// Encoders write about ten scans.
 const MAX_SCANS: c_int = 100;
-/// Most memory of the library beside the picture, in MB: a progressive file keeps all coefficients, 8 bytes for a pixel of
-/// four colours.
+/// Most memory of the library besides the image, in MB. A progressive file needs all coefficients in memory: 8 bytes
+/// for a pixel of four colours.
 const MAX_MEMORY: c_int = 1024;
 
-/// How the pixels of a decoded file lie in memory.
+/// Memory layout of the pixels of a decoded file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Layout {
     Rgb,
-    /// As the file holds them: Adobe's convention, 255 is no ink.
+    /// Inks as stored in the file, in Adobe's convention: 255 is no ink.
     Cmyk,
 }
 
 impl Layout {
+    /// Returns the number of bytes of a pixel.
     pub fn channels(self) -> usize {
         match self {
             Layout::Rgb => 3,
@@ -37,17 +38,18 @@ impl Layout {
     }
 }
 
+/// An instance of the library, for one file.
 struct Handle(raw::tjhandle);
 
 impl Handle {
     fn new(kind: raw::TJINIT) -> Result<Self, String> {
-        // SAFETY: turbojpeg.h; a null pointer means that there is no memory.
+        // SAFETY: the call takes a number. A null pointer means that memory is exhausted.
         let handle = unsafe { raw::tj3Init(kind as c_int) };
-        if handle.is_null() { Err("libjpeg-turbo cannot start: no memory".to_owned()) } else { Ok(Handle(handle)) }
+        if handle.is_null() { Err("libjpeg-turbo cannot allocate memory".to_owned()) } else { Ok(Handle(handle)) }
     }
 
     fn set(&mut self, parameter: raw::TJPARAM, value: c_int) -> Result<(), String> {
-        // SAFETY: the handle is alive; unknown parameters and values come back as errors.
+        // SAFETY: the handle is valid. The library returns an error for unknown parameters and values.
         match unsafe { raw::tj3Set(self.0, parameter as c_int, value) } {
             0 => Ok(()),
             _ => Err(self.error()),
@@ -55,31 +57,31 @@ impl Handle {
     }
 
     fn get(&self, parameter: raw::TJPARAM) -> c_int {
-        // SAFETY: the handle is alive.
+        // SAFETY: the handle is valid.
         unsafe { raw::tj3Get(self.0, parameter as c_int) }
     }
 
-    /// Message of the last call that failed.
+    /// Returns the message of the last call that failed.
     fn error(&self) -> String {
-        // SAFETY: the handle is alive, and its message a string that stays until the next call.
+        // SAFETY: the handle is valid. Its message is a string that lives until the next call.
         unsafe { CStr::from_ptr(raw::tj3GetErrorStr(self.0)) }.to_string_lossy().into_owned()
     }
 
-    /// Whether the last call that failed met nothing worse than damage that the library goes around.
+    /// Returns whether the last failure was a warning about damage that the library conceals.
     fn only_warned(&self) -> bool {
-        // SAFETY: the handle is alive.
+        // SAFETY: the handle is valid.
         unsafe { raw::tj3GetErrorCode(self.0) == raw::TJERR_TJERR_WARNING as c_int }
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: made by tj3Init, and not used after this.
+        // SAFETY: tj3Init made the handle, which is not used after this call.
         unsafe { raw::tj3Destroy(self.0) }
     }
 }
 
-/// A JPEG file whose header was read.
+/// A JPEG file with a decoded header.
 pub struct Decoder<'a> {
     handle: Handle,
     file: &'a [u8],
@@ -89,16 +91,16 @@ pub struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    /// Reads the header.
+    /// Decodes the header of a file.
     ///
     /// # Errors
-    /// The library's message about a file that it cannot read.
+    /// The library's message, if the file cannot be read.
     pub fn open(file: &'a [u8]) -> Result<Self, String> {
         let mut handle = Handle::new(raw::TJINIT_TJINIT_DECOMPRESS)?;
         handle.set(raw::TJPARAM_TJPARAM_SCANLIMIT, MAX_SCANS)?;
         handle.set(raw::TJPARAM_TJPARAM_MAXMEMORY, MAX_MEMORY)?;
         handle.set(raw::TJPARAM_TJPARAM_SAVEMARKERS, 0)?;
-        // SAFETY: the pointer and the length are of one slice, which outlives the call.
+        // SAFETY: the pointer and the length belong to a slice that outlives the call.
         let status = unsafe { raw::tj3DecompressHeader(handle.0, file.as_ptr(), file.len() as raw::size_t) };
         if status != 0 && !handle.only_warned() {
             return Err(handle.error());
@@ -116,27 +118,28 @@ impl<'a> Decoder<'a> {
         Ok(Decoder { handle, file, width, height, layout })
     }
 
-    /// Width and height in pixels.
+    /// Returns width and height in pixels.
     pub fn size(&self) -> (u32, u32) {
         (self.width, self.height)
     }
 
+    /// Returns the layout of the pixels that [`Decoder::decode`] returns.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// Decodes the pixels, row by row. What a damaged file lacks is filled as every program on libjpeg fills it.
+    /// Decodes the pixels, row by row. The library fills the missing pixels of a damaged file.
     ///
     /// # Errors
-    /// The library's message, when not all rows could be decoded.
+    /// The library's message, if not all rows can be decoded.
     pub fn decode(mut self) -> Result<Vec<u8>, String> {
         let row = self.width as usize * self.layout.channels();
         let mut pixels = vec![0; row * self.height as usize];
         if self.decode_into(&mut pixels)? {
             return Ok(pixels);
         }
-        // After a warning the library reports an error and a whole picture alike. Rows are written in order: the last row
-        // tells which it was, unless it is as black as the memory was before.
+        // After a warning, the library returns the same status for an error and for a whole image. Rows are written in
+        // order, so that the last row shows which case it is, unless the row is black as the memory was before.
         let last = pixels.len() - row;
         if pixels[last..].iter().all(|v| *v == 0) {
             pixels[last..].fill(255);
@@ -148,11 +151,11 @@ impl<'a> Decoder<'a> {
         Ok(pixels)
     }
 
-    /// Whether there was nothing to warn of.
+    /// Decodes into `pixels`. Returns false if the library warned of damage.
     fn decode_into(&mut self, pixels: &mut [u8]) -> Result<bool, String> {
         assert_eq!(pixels.len(), self.width as usize * self.height as usize * self.layout.channels());
-        // SAFETY: the file is the one whose header gave the size, and the memory has that size (a pitch of 0 is a row
-        // without padding). The library leaves its errors by longjmp over frames of its own only.
+        // SAFETY: the size comes from the header of this file, and `pixels` has that size (a pitch of 0 means rows
+        // without padding). The library's longjmp after an error crosses its own frames alone.
         let status = unsafe {
             let (file, length) = (self.file.as_ptr(), self.file.len() as raw::size_t);
             raw::tj3Decompress8(self.handle.0, file, length, pixels.as_mut_ptr(), 0, self.layout.code())
@@ -168,16 +171,17 @@ impl<'a> Decoder<'a> {
 /// Encodes rows of RGB as baseline JPEG without chroma subsampling; `quality` is 1 to 100.
 ///
 /// # Errors
-/// The library's message: a side above 65500 pixels, no memory.
+/// The library's message, if a side exceeds 65500 pixels or memory is exhausted.
 pub fn encode(pixels: &[u8], width: u32, height: u32, quality: u8) -> Result<Vec<u8>, String> {
     assert_eq!(pixels.len(), width as usize * height as usize * 3);
-    let side = |side: u32| c_int::try_from(side).map_err(|_| format!("a side of {side} pixels"));
+    let side =
+        |side: u32| c_int::try_from(side).map_err(|_| format!("a side of {side} pixels, expected at most 65500"));
     let (width, height) = (side(width)?, side(height)?);
     let mut handle = Handle::new(raw::TJINIT_TJINIT_COMPRESS)?;
     handle.set(raw::TJPARAM_TJPARAM_QUALITY, c_int::from(quality))?;
     handle.set(raw::TJPARAM_TJPARAM_SUBSAMP, raw::TJSAMP_TJSAMP_444)?;
     let (mut file, mut length) = (ptr::null_mut(), 0);
-    // SAFETY: the memory has the size that is named. The library allocates the file, which is copied and freed.
+    // SAFETY: `pixels` has the size that is passed. The library allocates the file, which is copied and freed here.
     unsafe {
         let format = raw::TJPF_TJPF_RGB;
         let status = raw::tj3Compress8(handle.0, pixels.as_ptr(), width, 0, height, format, &mut file, &mut length);

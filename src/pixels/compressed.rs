@@ -7,18 +7,20 @@ use image::{DynamicImage, ImageFormat, ImageReader, Limits, RgbImage};
 use super::error::{MAX_PIXELS, MAX_SIDE, PixelError, check_size};
 use super::jpeg::decode_jpeg;
 
-/// Memory that a decoder may ask for: enough for RGBA of 16 bits at [`MAX_PIXELS`].
+/// Most memory that a decoder may allocate, in bytes: RGBA of 16 bits at [`MAX_PIXELS`].
 const MAX_ALLOC: u64 = MAX_PIXELS * 8;
 
-/// Reads a JPEG or PNG file as RGB.
+/// Decodes a JPEG or PNG file to RGB.
 ///
-/// What it is, is told by its first bytes; `format` (`"jpeg"`, or `"rgb8; jpeg compressed bgr8"` as image_transport
-/// writes) is only named in errors, because publishers disagree about it. The files hold their colours in the order
-/// of the standard, whatever encoding `format` names. Grey is spread over the three channels, alpha is dropped,
-/// sixteen bits become eight by full range.
+/// The first bytes of the file determine its kind. `format` (`"jpeg"`, or `"rgb8; jpeg compressed bgr8"` as
+/// image_transport writes) appears in errors alone, because publishers disagree about it. The colours of the file are
+/// in the order of the standard, whatever encoding `format` names. Grey is copied to the three channels, alpha is
+/// dropped, and samples of 16 bits are scaled to 8 bits by the full range.
 ///
 /// # Errors
-/// Neither JPEG nor PNG, corrupt, or larger than is accepted (read from the header, before anything is decoded).
+/// * [`PixelError::UnknownCompression`] if the file is neither JPEG nor PNG, [`PixelError::Compressed`] if it is
+///   damaged.
+/// * [`PixelError::Empty`], [`PixelError::TooLarge`] by the size in the header, before the pixels are decoded.
 pub fn decode_compressed(data: &[u8], format: &str) -> Result<RgbImage, PixelError> {
     Ok(decode_picture(data, format)?.image.into_rgb8())
 }
@@ -76,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_tell_the_kind_whatever_the_format_says() {
+    fn the_first_bytes_determine_the_kind_whatever_the_format_is() {
         let image = RgbImage::from_fn(16, 8, |x, y| Rgb([x as u8 * 9, y as u8 * 20, 77]));
         let bytes = png(image.clone().into());
         for format in ["png", "jpeg", "rgb8; jpeg compressed bgr8", ""] {
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_refused_with_its_first_bytes() {
+    fn other_files_are_refused_with_their_first_bytes() {
         let e = decode_compressed(b"\x00\x00\x80?", "16UC1; compressedDepth").unwrap_err();
         assert!(e.to_string().contains("compressedDepth") && e.to_string().contains("00 00 80 3f"), "{e}");
         assert!(decode_compressed(&[], "jpeg").unwrap_err().to_string().contains("empty"));

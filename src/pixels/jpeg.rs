@@ -1,16 +1,17 @@
-//! JPEG by libjpeg-turbo: camera images and files in, `~/overlay/compressed` out, and whether a file is whole.
+//! JPEG by libjpeg-turbo: decodes camera images and files, encodes `~/overlay/compressed`, and finds truncated files.
 
 use image::RgbImage;
 
 use super::error::{PixelError, check_size};
 use crate::native::turbojpeg::{self, Layout};
 
-/// Reads a JPEG file as RGB, with the pixels that Pillow and OpenCV give; `bad` makes the library's message an error. Grey
-/// is spread over the three channels. The orientation in Exif is not applied, as in Pillow: clicks are in stored pixels.
+/// Decodes a JPEG file to RGB, with the same pixels as Pillow and OpenCV. `bad` makes an error of the library's
+/// message. Grey is copied to the three channels. The orientation in Exif is not applied, as in Pillow: clicks are in
+/// stored pixels.
 ///
 /// # Errors
-/// Files that libjpeg-turbo does not read, and pictures larger than is accepted, before memory is allocated for them.
-/// Damaged coded data is no error to libjpeg: what is missing is grey.
+/// The error of `bad` if libjpeg-turbo cannot read the file, [`PixelError::TooLarge`] before memory for the image is
+/// allocated. Damaged coded data is not an error for libjpeg, which fills the missing pixels with grey.
 pub(super) fn decode_jpeg(file: &[u8], bad: impl Fn(String) -> PixelError) -> Result<RgbImage, PixelError> {
     let decoder = turbojpeg::Decoder::open(file).map_err(&bad)?;
     let (width, height) = decoder.size();
@@ -18,24 +19,24 @@ pub(super) fn decode_jpeg(file: &[u8], bad: impl Fn(String) -> PixelError) -> Re
     let layout = decoder.layout();
     let mut pixels = decoder.decode().map_err(&bad)?;
     if layout == Layout::Cmyk {
-        pixels = pixels.as_chunks().0.iter().flat_map(rgb_of_cmyk).collect();
+        pixels = pixels.as_chunks().0.iter().flat_map(rgb_from_cmyk).collect();
     }
     RgbImage::from_raw(width, height, pixels)
         .ok_or_else(|| bad("a picture of another size than its header's".to_owned()))
 }
 
-/// Pillow's conversion (`cmyk2rgb` of its Convert.c), of the inverted inks that Adobe's programs store.
-fn rgb_of_cmyk(&[c, m, y, k]: &[u8; 4]) -> [u8; 3] {
+/// Converts a pixel as Pillow does (`cmyk2rgb` of Convert.c), from the inverted inks that Adobe's programs store.
+fn rgb_from_cmyk(&[c, m, y, k]: &[u8; 4]) -> [u8; 3] {
     [c, m, y].map(|light| {
         let product = u32::from(255 - light) * u32::from(k) + 128;
         k.saturating_sub((((product >> 8) + product) >> 8) as u8)
     })
 }
 
-/// Encodes as baseline JPEG; `quality` is clamped to 1..=100.
+/// Encodes an image as baseline JPEG. `quality` is clamped to 1..=100.
 ///
 /// # Errors
-/// An image without pixels, or with a side above what the library writes (65500).
+/// [`PixelError::Empty`], or [`PixelError::Encode`] if a side exceeds the library's limit of 65500 pixels.
 pub fn encode_jpeg(image: &RgbImage, quality: u8) -> Result<Vec<u8>, PixelError> {
     let (width, height) = image.dimensions();
     if width == 0 || height == 0 {
@@ -44,11 +45,13 @@ pub fn encode_jpeg(image: &RgbImage, quality: u8) -> Result<Vec<u8>, PixelError>
     turbojpeg::encode(image.as_raw(), width, height, quality.clamp(1, 100)).map_err(PixelError::Encode)
 }
 
-/// Whether a JPEG file goes on to its end marker. Decoders paint what is missing grey instead of refusing the file.
+/// Returns whether a JPEG file reaches its end marker. Decoders fill the missing part of a truncated file with grey and
+/// do not report an error.
 pub fn jpeg_is_whole(data: &[u8]) -> bool {
-    let mut at = 2; // behind the start marker
+    let mut at = 2; // after the start marker
     loop {
-        // The next marker. In coded data 0xff is followed by 0, and restart markers and fill bytes are a part of it.
+        // Find the next marker. In coded data 0xff is followed by 0; restart markers and fill bytes belong to coded
+        // data.
         let coded = |pair: &[u8]| pair[0] != 0xff || matches!(pair[1], 0 | 0xd0..=0xd7 | 0xff);
         let Some(skip) = data.get(at..).and_then(|rest| rest.windows(2).position(|pair| !coded(pair))) else {
             return false;
@@ -69,14 +72,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_starts_as_a_jpeg_and_quality_costs_bytes() {
+    fn a_higher_quality_makes_a_larger_jpeg() {
         let image = RgbImage::from_fn(64, 48, |x, y| image::Rgb([(x * 4) as u8, (y * 5) as u8, (x ^ y) as u8]));
         let (low, high) = (encode_jpeg(&image, 0).unwrap(), encode_jpeg(&image, 255).unwrap());
         assert!(low.starts_with(&[0xff, 0xd8, 0xff]) && low.len() < high.len());
         assert_eq!(encode_jpeg(&RgbImage::new(0, 3), 80), Err(PixelError::Empty { width: 0, height: 3 }));
     }
 
-    /// A file of `tests/golden/jpeg`, which `export/golden_jpeg.py` made.
+    /// Reads a file of `tests/golden/jpeg`, which `export/golden_jpeg.py` writes.
     fn golden(name: &str) -> Vec<u8> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/jpeg");
         std::fs::read(folder.join(name)).unwrap()
@@ -110,17 +113,17 @@ mod tests {
     }
 
     #[test]
-    fn damage_that_libjpeg_goes_around_is_no_error_and_a_file_that_ends_early_is_one() {
+    fn damage_that_libjpeg_conceals_is_accepted_and_a_truncated_header_is_an_error() {
         let file = golden("baseline_420_64x48.jpg");
         let whole = decode(&file).unwrap();
-        // Cameras put bytes before the end marker: a warning of the library, and the picture is whole.
+        // Cameras put bytes before the end marker: the library warns, and the image is whole.
         let padded = [&file[..file.len() - 2], &[0, 0, 0, 0xff, 0xd9]].concat();
         assert_eq!(decode(&padded).unwrap(), whole);
-        // Within the coded data: the rows that came are there, the others are filled.
+        // Truncated within the coded data: the present rows are decoded, the others are filled.
         let cut = decode(&file[..file.len() * 3 / 4]).unwrap();
         assert_eq!(cut.dimensions(), (64, 48));
         assert_eq!(cut.rows().next().unwrap().collect::<Vec<_>>(), whole.rows().next().unwrap().collect::<Vec<_>>());
-        // Within the header.
+        // Truncated within the header.
         let header = file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
         for cut in [2, 20, header, header + 4] {
             assert!(matches!(decode(&file[..cut]), Err(PixelError::Compressed { .. })), "{cut}");
@@ -128,15 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn an_error_behind_a_warning_is_an_error() {
-        // Bytes where a marker belongs are a warning, a second frame header an error, before any row of the picture.
+    fn an_error_after_a_warning_is_an_error() {
+        // Bytes in the place of a marker are a warning. A second frame header is an error, before any row is decoded.
         let file = golden("baseline_444_24x24.jpg");
         let frame = file.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         let length = 2 + usize::from(u16::from_be_bytes([file[frame + 2], file[frame + 3]]));
         let scan = file.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
         let twice = [&file[..scan], &[1, 2, 3], &file[frame..frame + length], &file[scan..]].concat();
         assert!(matches!(decode(&twice), Err(PixelError::Compressed { .. })));
-        // A black picture with a warning alone is a picture.
+        // A black image with a warning is an image.
         let black = encode_jpeg(&RgbImage::new(16, 16), 90).unwrap();
         let padded = [&black[..black.len() - 2], &[0, 0, 0, 0xff, 0xd9]].concat();
         assert_eq!(decode(&padded).unwrap(), RgbImage::new(16, 16));
@@ -151,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_endless_scans_is_refused() {
-        // Each scan of a progressive file goes over the whole picture again.
+    fn a_file_with_too_many_scans_is_refused() {
+        // Each scan of a progressive file is decoded over the whole image.
         let file = golden("progressive_444_24x24.jpg");
         let scan = file.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
         let last = &file[scan..file.len() - 2];
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_decoded_again() {
+    fn an_encoded_image_is_decoded_again() {
         let image = RgbImage::from_fn(64, 48, |x, y| image::Rgb([(x * 4) as u8, (y * 5) as u8, 90]));
         let back = decode(&encode_jpeg(&image, 95).unwrap()).unwrap();
         let worst = image.iter().zip(back.iter()).map(|(a, b)| a.abs_diff(*b)).max();
@@ -171,12 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_cut_anywhere_is_not_whole() {
+    fn a_truncated_file_is_not_whole() {
         let image = RgbImage::from_fn(64, 48, |x, y| image::Rgb([(x * 4) as u8, (y * 5) as u8, (x * y) as u8]));
         let mut file = encode_jpeg(&image, 90).unwrap();
         assert!((2..file.len()).all(|cut| !jpeg_is_whole(&file[..cut])));
         assert!(jpeg_is_whole(&file));
-        // Cameras append previews, and a preview within the header has an end marker of its own.
+        // Cameras append previews. A preview within the header has its own end marker.
         file.extend(b"more");
         assert!(jpeg_is_whole(&file));
         let preview = [&[0xff, 0xe1, 0, 6, 0xff, 0xd8, 0xff, 0xd9][..], &file[2..100]].concat();
