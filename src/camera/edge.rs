@@ -1,4 +1,4 @@
-//! What is known about one frame in its parent: a static pose, or poses over time with interpolation between them.
+//! The edge from a frame to its parent: a static pose, or poses over time with interpolation between them.
 //!
 //! The behaviour is that of tf2's `StaticCache` and `TimeCache` (geometry2, tf2/src/static_cache.cpp and cache.cpp).
 
@@ -6,31 +6,33 @@ use std::collections::VecDeque;
 
 use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 
-/// How far back poses are kept, counted from the latest one, in nanoseconds: tf2's default of 10 s.
+/// Time for which poses are kept, counted back from the latest pose, in nanoseconds: tf2's default of 10 s.
 pub(super) const KEEP_NS: i64 = 10_000_000_000;
-/// Most poses that are kept of a frame: 1 kHz for as long as [`KEEP_NS`].
+/// Most poses that are kept of a frame: 1 kHz during [`KEEP_NS`].
 pub(super) const KEEP_COUNT: usize = 10_000;
 
-/// A frame as an index.
+/// Index of a frame in the tree.
 pub(super) type FrameId = usize;
 
-/// The pose of a frame in its parent, at a stamp (nanoseconds).
+/// The pose of a frame in its parent at a stamp, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sample {
     pub stamp: i64,
     pub parent: FrameId,
-    pub pose: Isometry3<f64>,
+    /// The pose of the frame, in metres.
+    pub parent_from_child: Isometry3<f64>,
 }
 
+/// The poses of a frame in its parent.
 #[derive(Debug, Clone)]
 pub(super) enum Edge {
-    /// Valid at all times.
+    /// A pose that is valid at all times.
     Static(Sample),
-    /// Sorted, oldest first; never empty.
+    /// Poses by stamp, the oldest first; never empty.
     Moving(VecDeque<Sample>),
 }
 
-/// Why there is no pose at a time.
+/// Side of the known interval on which a time without a pose lies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Outside {
     Future,
@@ -42,8 +44,10 @@ impl Edge {
         if is_static { Edge::Static(sample) } else { Edge::Moving(VecDeque::from([sample])) }
     }
 
-    /// Adds a pose. An edge that was static and now moves, or the other way round, starts anew, as in tf2. Answers the
-    /// latest stamp when the pose is older than what is kept.
+    /// Adds a pose. An edge that changes from static to moving, or from moving to static, starts anew, as in tf2.
+    ///
+    /// # Errors
+    /// The latest stamp, if the pose is older than the poses that are kept.
     pub(super) fn insert(&mut self, sample: Sample, is_static: bool) -> Result<(), i64> {
         let Edge::Moving(samples) = self else {
             *self = Edge::new(sample, is_static);
@@ -70,8 +74,9 @@ impl Edge {
         Ok(())
     }
 
-    /// Parent and pose at a time, or the latest for `None`. Between two stamps, translation goes straight and rotation
-    /// by slerp; where the parent changed in between, the older pose stays until the newer one.
+    /// Returns parent and pose at a time, or the latest pose for `None`. Between two stamps the translation is
+    /// interpolated linearly and the rotation by slerp. If the parent changed between them, the older pose is valid
+    /// until the newer stamp.
     pub(super) fn at(&self, time: Option<i64>) -> Result<Sample, Outside> {
         let samples = match self {
             Edge::Static(sample) => return Ok(*sample),
@@ -95,10 +100,15 @@ impl Edge {
         }
         let ratio = (i128::from(time) - i128::from(older.stamp)) as f64
             / (i128::from(newer.stamp) - i128::from(older.stamp)) as f64;
-        Ok(Sample { stamp: time, parent: older.parent, pose: interpolate(&older.pose, &newer.pose, ratio) })
+        Ok(Sample {
+            stamp: time,
+            parent: older.parent,
+            parent_from_child: interpolate(&older.parent_from_child, &newer.parent_from_child, ratio),
+        })
     }
 
-    /// The latest pose; its stamp is `None` when it is valid at all times. As in tf2, stamp zero counts as such too.
+    /// Returns stamp and parent of the latest pose. The stamp is `None` if the pose is valid at all times; as in tf2,
+    /// this includes a stamp of 0.
     pub(super) fn latest(&self) -> Option<(Option<i64>, FrameId)> {
         match self {
             Edge::Static(sample) => Some((None, sample.parent)),
@@ -106,7 +116,7 @@ impl Edge {
         }
     }
 
-    /// The parent of each pose that is kept; a parent may come many times.
+    /// Returns the parent of each pose that is kept, with repetitions.
     pub(super) fn parents(&self) -> impl Iterator<Item = FrameId> {
         let (fixed, moving) = match self {
             Edge::Static(sample) => (Some(sample.parent), None),
@@ -115,7 +125,7 @@ impl Edge {
         fixed.into_iter().chain(moving.into_iter().flatten())
     }
 
-    /// The parent that an error is about, and the oldest and the latest stamp; `None` for static edges.
+    /// Returns the latest parent, the oldest and the latest stamp, for error messages; `None` for static edges.
     pub(super) fn interval(&self) -> Option<(FrameId, i64, i64)> {
         match self {
             Edge::Static(_) => None,
@@ -129,12 +139,12 @@ fn interpolate(from: &Isometry3<f64>, to: &Isometry3<f64>, ratio: f64) -> Isomet
     Isometry3::from_parts(Translation3::from(translation), slerp(&from.rotation, &to.rotation, ratio))
 }
 
-/// The shorter way round. Not nalgebra's, which panics for half a turn.
+/// Interpolates along the shorter arc. nalgebra's slerp panics for half a turn.
 fn slerp(from: &UnitQuaternion<f64>, to: &UnitQuaternion<f64>, ratio: f64) -> UnitQuaternion<f64> {
     let (a, b) = (from.coords, to.coords);
     let b = if a.dot(&b) < 0.0 { -b } else { b };
     let angle = (b - a).norm().atan2((b + a).norm()) * 2.0;
-    // The quotient of sines loses its digits here, and the chord is as good as the arc.
+    // For small angles the quotient of sines is inaccurate, and the chord equals the arc.
     let (weight_a, weight_b) = if angle < 1e-6 {
         (1.0 - ratio, ratio)
     } else {

@@ -4,7 +4,7 @@ use super::*;
 
 fn sample(stamp: i64, parent: FrameId, x: f64, turn: f64) -> Sample {
     let rotation = UnitQuaternion::from_scaled_axis(Vector3::new(0.0, 0.0, turn));
-    Sample { stamp, parent, pose: Isometry3::from_parts(Translation3::new(x, 0.0, 0.0), rotation) }
+    Sample { stamp, parent, parent_from_child: Isometry3::from_parts(Translation3::new(x, 0.0, 0.0), rotation) }
 }
 
 fn moving(samples: &[Sample]) -> Edge {
@@ -26,9 +26,9 @@ fn length(edge: &Edge) -> usize {
 fn between_two_stamps_the_pose_is_interpolated() {
     let edge = moving(&[sample(100, 0, 0.0, 0.0), sample(200, 0, 10.0, 1.0)]);
     let s = edge.at(Some(125)).unwrap();
-    assert!((s.pose.translation.x - 2.5).abs() < 1e-12);
-    assert!((s.pose.rotation.angle() - 0.25).abs() < 1e-12);
-    assert_eq!((edge.at(Some(100)).unwrap().pose.translation.x, edge.at(None).unwrap().stamp), (0.0, 200));
+    assert!((s.parent_from_child.translation.x - 2.5).abs() < 1e-12);
+    assert!((s.parent_from_child.rotation.angle() - 0.25).abs() < 1e-12);
+    assert_eq!((edge.at(Some(100)).unwrap().parent_from_child.translation.x, edge.at(None).unwrap().stamp), (0.0, 200));
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn rotations_take_the_shorter_way_and_half_a_turn_does_not_panic() {
 }
 
 #[test]
-fn only_the_last_ten_seconds_and_so_many_poses_are_kept() {
+fn ten_seconds_and_a_limited_number_of_poses_are_kept() {
     let mut edge = Edge::new(sample(0, 0, 0.0, 0.0), false);
     edge.insert(sample(KEEP_NS, 0, 1.0, 0.0), false).unwrap();
     assert_eq!(length(&edge), 2);
@@ -83,10 +83,10 @@ fn repeated_poses_are_kept_once() {
 }
 
 #[test]
-fn a_new_parent_is_one_from_its_stamp_on() {
+fn a_new_parent_is_valid_from_its_stamp_on() {
     let edge = moving(&[sample(100, 3, 0.0, 0.0), sample(200, 4, 10.0, 0.0)]);
     let s = edge.at(Some(199)).unwrap();
-    assert_eq!((s.parent, s.pose.translation.x), (3, 0.0));
+    assert_eq!((s.parent, s.parent_from_child.translation.x), (3, 0.0));
     assert_eq!(edge.at(Some(200)).unwrap().parent, 4);
 }
 
@@ -94,9 +94,9 @@ fn a_new_parent_is_one_from_its_stamp_on() {
 fn a_frame_that_becomes_static_or_moves_again_starts_anew() {
     let mut edge = moving(&[sample(100, 0, 0.0, 0.0), sample(200, 0, 10.0, 0.0)]);
     edge.insert(sample(0, 1, 7.0, 0.0), true).unwrap();
-    assert_eq!(edge.at(Some(150)).unwrap().pose.translation.x, 7.0);
+    assert_eq!(edge.at(Some(150)).unwrap().parent_from_child.translation.x, 7.0);
     edge.insert(sample(0, 1, 8.0, 0.0), true).unwrap();
-    assert_eq!(edge.at(None).unwrap().pose.translation.x, 8.0);
+    assert_eq!(edge.at(None).unwrap().parent_from_child.translation.x, 8.0);
     edge.insert(sample(300, 0, 9.0, 0.0), false).unwrap();
     assert_eq!(edge.interval(), Some((0, 300, 300)));
 }

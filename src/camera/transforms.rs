@@ -1,4 +1,5 @@
-//! The tree of frames over time: what tf2's `BufferCore` is (geometry2, tf2/src/buffer_core.cpp), on nalgebra.
+//! The tree of frames over time: the counterpart of tf2's `BufferCore` (geometry2, tf2/src/buffer_core.cpp), on
+//! nalgebra.
 
 use std::collections::HashMap;
 
@@ -7,69 +8,75 @@ use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 use super::edge::{Edge, FrameId, Outside, Sample};
 use super::transform_error::{Nanoseconds, TransformError};
 
-/// Most frames that are kept, so that a publisher that invents names cannot eat the memory. A further one takes the place of
-/// those that were not heard of for longest.
+/// Most frames that are kept, so that a publisher of ever new names cannot exhaust the memory. A new frame replaces the
+/// frames without a transform for the longest time.
 pub const MAX_FRAMES: usize = 4096;
-/// Frames that are forgotten at a time.
-const FORGOTTEN: usize = MAX_FRAMES / 8;
-/// Frames in a row above which there must be a loop: tf2's `MAX_GRAPH_DEPTH`.
+/// Number of frames that are removed at a time.
+const EVICTED: usize = MAX_FRAMES / 8;
+/// Most frames on the way to a root; a longer way must be a loop. tf2's `MAX_GRAPH_DEPTH`.
 const MAX_DEPTH: usize = 1000;
-/// How far the square of a quaternion's length may be from 1: tf2's `QUATERNION_NORMALIZATION_TOLERANCE`.
+/// Largest deviation of the square of a quaternion's length from 1: tf2's `QUATERNION_NORMALIZATION_TOLERANCE`.
 const QUATERNION_TOLERANCE: f64 = 0.01;
-/// Most frames that a message lists.
+/// Most frames that an error lists.
 const LISTED: usize = 20;
 
-/// The pose of a frame in its parent, as `geometry_msgs/TransformStamped` carries it.
+/// The pose of a frame in its parent: the fields of `geometry_msgs/TransformStamped`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StampedTransform {
     /// `header.frame_id`. A leading `/` is stripped from both names.
     pub parent: String,
     /// `child_frame_id`
     pub child: String,
-    /// Nanoseconds; without meaning where the transform is static.
+    /// Nanoseconds; without meaning if the transform is static.
     pub stamp: i64,
     /// x, y, z of the child's origin in the parent, in metres.
     pub translation: [f64; 3],
-    /// x, y, z, w of the unit quaternion that turns vectors of the child into vectors of the parent.
+    /// `parent_from_child` as a unit quaternion: x, y, z, w.
     pub rotation: [f64; 4],
 }
 
-/// All transforms that were received: the last 10 s of each frame (at most 10000 poses), static ones for ever.
+/// The received transforms: the last 10 s of each frame (at most 10000 poses), and all static transforms.
 #[derive(Debug, Clone, Default)]
 pub struct Transforms {
     ids: HashMap<String, FrameId>,
     frames: Vec<Frame>,
-    /// Places in `frames` of frames that were forgotten.
+    /// Indices in `frames` of removed frames.
     free: Vec<FrameId>,
-    /// Transforms that were taken, which is the time by which frames grow old.
-    taken: u64,
+    /// Number of accepted transforms, which is the clock for the age of frames.
+    accepted: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Frame {
     name: String,
-    /// Way to the parent; a root has none.
+    /// Edge to the parent; none for a root.
     edge: Option<Edge>,
-    /// Number of the last transform that named the frame.
-    heard: u64,
+    /// Number of the last transform of the frame, or of a frame in it.
+    last_used: u64,
 }
 
 impl Transforms {
+    /// Makes an empty tree.
     pub fn new() -> Self {
         Transforms::default()
     }
 
-    /// Takes a transform of `/tf`, or of `/tf_static` when `is_static`. A frame has one parent at a time: the one of its
-    /// newest transform at or before the time that is asked for. A repeated transform changes nothing.
+    /// Inserts a transform of `/tf`, or of `/tf_static` if `is_static`. A frame has one parent at a time: the parent of
+    /// its newest transform at or before the requested time. A repeated transform changes nothing.
     ///
-    /// tf2 refuses NaN; here infinity is refused too. Rotations are normalised, which tf2 leaves to those who use them.
+    /// Rotations are normalised, which tf2 leaves to the caller.
+    ///
+    /// # Errors
+    /// * [`TransformError::EmptyName`], [`TransformError::SelfTransform`] for invalid names.
+    /// * [`TransformError::NotFinite`] (tf2 refuses NaN only), [`TransformError::NotUnit`] for invalid values.
+    /// * [`TransformError::TooOld`], [`TransformError::TooManyFrames`].
     pub fn insert(&mut self, transform: &StampedTransform, is_static: bool) -> Result<(), TransformError> {
         let (parent, child) = (strip(&transform.parent), strip(&transform.child));
-        let pose = check(transform, parent, child)?;
-        self.taken += 1;
+        let parent_from_child = check(transform, parent, child)?;
+        self.accepted += 1;
         let child_id = self.intern(child, None)?;
         let parent_id = self.intern(parent, Some(child_id))?;
-        let sample = Sample { stamp: transform.stamp, parent: parent_id, pose };
+        let sample = Sample { stamp: transform.stamp, parent: parent_id, parent_from_child };
         let edge = &mut self.frames[child_id].edge;
         let Some(edge) = edge else {
             *edge = Some(Edge::new(sample, is_static));
@@ -83,17 +90,22 @@ impl Transforms {
         })
     }
 
-    /// The transform that takes points of `source_frame` to points of `target_frame` at a time (nanoseconds). `None`,
-    /// and zero as everywhere in ROS, is the [latest common time](Transforms::latest_common_time).
+    /// Returns `target_from_source`, which takes points of `source_frame` to `target_frame`, at a time in nanoseconds.
+    /// `None` and 0 mean the [latest common time](Transforms::latest_common_time).
     ///
     /// Only the edges between the two frames and their common ancestor must be known at that time.
+    ///
+    /// # Errors
+    /// * [`TransformError::NothingYet`], [`TransformError::UnknownFrame`], [`TransformError::Disconnected`].
+    /// * [`TransformError::Future`], [`TransformError::Past`] if an edge is not known at that time.
+    /// * [`TransformError::Loop`].
     pub fn lookup(
         &self,
         target_frame: &str,
         source_frame: &str,
         time: Option<i64>,
     ) -> Result<Isometry3<f64>, TransformError> {
-        // Also of a frame that nobody has heard of, as in tf2: a camera needs no TF for what is in its own frame.
+        // As in tf2, also for an unknown frame: points in the frame of a camera need no TF.
         if strip(target_frame) == strip(source_frame) {
             return Ok(Isometry3::identity());
         }
@@ -103,35 +115,39 @@ impl Transforms {
             None => self.common_time(target, source)?,
         };
 
-        // Every frame from the source upwards, with the pose of the source in it.
-        let mut from_source = vec![(source, Isometry3::identity())];
-        let (mut frame, mut pose) = (source, Isometry3::identity());
+        // Each frame from the source upwards, with its transform from the source.
+        let mut above_source = vec![(source, Isometry3::identity())];
+        let (mut frame, mut frame_from_source) = (source, Isometry3::identity());
         let mut stopped = None;
         loop {
             match self.parent_of(frame, time) {
-                Ok(Some((parent, edge))) => (frame, pose) = (parent, edge * pose),
+                Ok(Some((parent, parent_from_frame))) => {
+                    (frame, frame_from_source) = (parent, parent_from_frame * frame_from_source);
+                }
                 Ok(None) => break,
-                // There may still be a way down from here.
+                // The target may still be below this frame.
                 Err(error) => {
                     stopped = Some(error);
                     break;
                 }
             }
             if frame == target {
-                return Ok(pose);
+                return Ok(frame_from_source);
             }
-            from_source.push((frame, pose));
-            self.check_depth(from_source.len(), source)?;
+            above_source.push((frame, frame_from_source));
+            self.check_depth(above_source.len(), source)?;
         }
         let source_root = frame;
 
-        let (mut frame, mut pose) = (target, Isometry3::identity());
+        let (mut frame, mut frame_from_target) = (target, Isometry3::identity());
         for depth in 0.. {
-            if let Some((_, source_pose)) = from_source.iter().find(|(id, _)| *id == frame) {
-                return Ok(pose.inverse() * source_pose);
+            if let Some((_, frame_from_source)) = above_source.iter().find(|(id, _)| *id == frame) {
+                return Ok(frame_from_target.inverse() * frame_from_source);
             }
             match self.parent_of(frame, time)? {
-                Some((parent, edge)) => (frame, pose) = (parent, edge * pose),
+                Some((parent, parent_from_frame)) => {
+                    (frame, frame_from_target) = (parent, parent_from_frame * frame_from_target);
+                }
                 None => break,
             }
             self.check_depth(depth, target)?;
@@ -139,8 +155,11 @@ impl Transforms {
         Err(stopped.unwrap_or_else(|| self.disconnected(target, source, frame, source_root)))
     }
 
-    /// The latest time (nanoseconds) at which everything between the two frames is known; `None` where all of it is
-    /// static. tf2's `getLatestCommonTime`.
+    /// Returns the latest time, in nanoseconds, at which all edges between two frames are known (tf2's
+    /// `getLatestCommonTime`). `None` if all of them are static.
+    ///
+    /// # Errors
+    /// As [`Transforms::lookup`], except for past and future.
     pub fn latest_common_time(&self, target_frame: &str, source_frame: &str) -> Result<Option<i64>, TransformError> {
         let (target, source) = (self.find(target_frame)?, self.find(source_frame)?);
         if target == source {
@@ -149,14 +168,14 @@ impl Transforms {
         self.common_time(target, source)
     }
 
-    /// Forgets everything but what is static, for a clock that jumped back (a bag that starts over).
+    /// Removes all transforms except static ones, after the clock jumped back (a bag that starts over).
     pub fn clear(&mut self) {
         for frame in &mut self.frames {
             frame.edge.take_if(|edge| matches!(edge, Edge::Moving(_)));
         }
     }
 
-    /// Names of all frames, sorted.
+    /// Returns the names of all frames, sorted.
     pub fn frames(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.ids.keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -165,7 +184,7 @@ impl Transforms {
 
     fn common_time(&self, target: FrameId, source: FrameId) -> Result<Option<i64>, TransformError> {
         let earlier = |a: Option<i64>, b: Option<i64>| a.into_iter().chain(b).min();
-        // The parents of the source, upwards, each with the latest time of its chain down to the source.
+        // Each frame from the source upwards, with the latest common time of the edges down to the source.
         let mut above_source = vec![(source, None)];
         let (mut frame, mut time) = (source, None);
         while let Some((stamp, parent)) = self.latest(frame) {
@@ -180,8 +199,8 @@ impl Transforms {
 
         let (mut frame, mut time) = (target, None);
         for depth in 0.. {
-            if let Some((_, of_source)) = above_source.iter().find(|(id, _)| *id == frame) {
-                return Ok(earlier(time, *of_source));
+            if let Some((_, time_of_source)) = above_source.iter().find(|(id, _)| *id == frame) {
+                return Ok(earlier(time, *time_of_source));
             }
             let Some((stamp, parent)) = self.latest(frame) else { break };
             (frame, time) = (parent, earlier(time, stamp));
@@ -194,7 +213,7 @@ impl Transforms {
         self.frames[frame].edge.as_ref().and_then(Edge::latest)
     }
 
-    /// Parent of a frame and its pose in it at a time; `None` for a root.
+    /// Returns the parent of a frame and `parent_from_frame` at a time; `None` for a root.
     fn parent_of(
         &self,
         frame: FrameId,
@@ -202,7 +221,7 @@ impl Transforms {
     ) -> Result<Option<(FrameId, Isometry3<f64>)>, TransformError> {
         let Some(edge) = &self.frames[frame].edge else { return Ok(None) };
         let outside = match edge.at(time) {
-            Ok(sample) => return Ok(Some((sample.parent, sample.pose))),
+            Ok(sample) => return Ok(Some((sample.parent, sample.parent_from_child))),
             Err(outside) => outside,
         };
         let Some((parent, oldest, latest)) = edge.interval() else { return Ok(None) };
@@ -232,16 +251,16 @@ impl Transforms {
         Err(TransformError::UnknownFrame { frame, known })
     }
 
-    /// The place of a frame, which is made if there is none. `kept` is not forgotten for it.
+    /// Returns the index of a frame, which is added if it is unknown. `kept` is not removed to make room.
     fn intern(&mut self, name: &str, kept: Option<FrameId>) -> Result<FrameId, TransformError> {
         if let Some(id) = self.ids.get(name) {
-            self.frames[*id].heard = self.taken;
+            self.frames[*id].last_used = self.accepted;
             return Ok(*id);
         }
         if self.ids.len() >= MAX_FRAMES {
-            self.forget_stale(kept);
+            self.evict_stale(kept);
         }
-        let frame = Frame { name: name.to_owned(), edge: None, heard: self.taken };
+        let frame = Frame { name: name.to_owned(), edge: None, last_used: self.accepted };
         let id = match self.free.pop() {
             Some(id) => {
                 self.frames[id] = frame;
@@ -257,9 +276,9 @@ impl Transforms {
         Ok(id)
     }
 
-    /// Forgets the frames that were not heard of for longest. Static ones stay, which are heard of once, and so do those
-    /// that are the parent of another.
-    fn forget_stale(&mut self, kept: Option<FrameId>) {
+    /// Removes the frames without a transform for the longest time. Static frames, which are published once, and parents
+    /// of other frames stay.
+    fn evict_stale(&mut self, kept: Option<FrameId>) {
         let mut is_parent = vec![false; self.frames.len()];
         for parent in self.frames.iter().filter_map(|frame| frame.edge.as_ref()).flat_map(Edge::parents) {
             is_parent[parent] = true;
@@ -270,8 +289,8 @@ impl Transforms {
                 !is_parent[*id] && !is_static && Some(*id) != kept
             })
             .collect();
-        stale.sort_unstable_by_key(|id| self.frames[*id].heard);
-        stale.truncate(FORGOTTEN);
+        stale.sort_unstable_by_key(|id| self.frames[*id].last_used);
+        stale.truncate(EVICTED);
         for id in stale {
             let frame = &mut self.frames[id];
             frame.edge = None;
@@ -298,11 +317,12 @@ impl Transforms {
     }
 }
 
-/// tf2 frames have no leading slash; those who still write one mean the same frame.
+/// Removes a leading slash: frames of tf2 have none, and older publishers mean the same frame.
 fn strip(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
 
+/// Checks a transform. Returns `parent_from_child`.
 fn check(transform: &StampedTransform, parent: &str, child: &str) -> Result<Isometry3<f64>, TransformError> {
     let names = || (parent.to_owned(), child.to_owned());
     if parent.is_empty() || child.is_empty() {
