@@ -1,4 +1,4 @@
-//! Mask files: which pixels of a picture are inside the object.
+//! Mask files: pictures whose pixels show the inside of one object.
 
 use std::collections::BTreeSet;
 
@@ -6,21 +6,23 @@ use super::compressed::{Picture, decode_picture};
 use super::error::PixelError;
 use super::prompt_mask::MaskInput;
 
-/// Above this level of a channel of 16 bits is inside: 127 of 255.
+/// Largest level of a channel of 16 bits outside the object: 127 of 255.
 const HALF: u16 = 127 * 257;
-/// Most levels of a label picture. Soft masks have more, and are not mistaken for one.
-const MOST_LABELS: usize = 64;
+/// Most colours of a picture of labels. A soft mask has more.
+const MAX_LABELS: usize = 64;
 
-/// Reads the mask that a JPEG or PNG file draws.
+/// Decodes a JPEG or PNG file to the mask of one object.
 ///
-/// * Two colours, one of them black: the other one is inside, whatever it is (0 and 1, 0 and 255, a class number, a palette's
-///   colour, 8 or 16 bits).
-/// * Grey levels: above 127 of 255 is inside.
-/// * A single colour that is transparent in part: the opaque part is inside. Elsewhere transparent pixels are black.
+/// * Two colours, one of them black: pixels of the other colour are inside (0 and 1, 0 and 255, a class number, a
+///   colour of a palette, 8 or 16 bits).
+/// * Grey levels: pixels above 127 of 255 are inside.
+/// * A single colour that is transparent in part: opaque pixels are inside. In other files transparent pixels are
+///   black.
 ///
 /// # Errors
-/// What [`super::decode_compressed`] refuses; a mask with nothing inside; a PNG with several labels, of which nobody knows
-/// which is meant: several colours, or at most 64 levels of grey, more of the pixels from 1 to 127 than above.
+/// * The errors of [`super::decode_compressed`], [`PixelError::EmptyMask`].
+/// * [`PixelError::LabelPicture`] for a PNG with several labels: several colours, or at most 64 levels of grey and more
+///   pixels from 1 to 127 than above.
 pub fn decode_mask_file(file: &[u8]) -> Result<MaskInput, PixelError> {
     let Picture { image, lossy } = decode_picture(file, "mask")?;
     let image = image.into_rgba16();
@@ -37,7 +39,7 @@ pub fn decode_mask_file(file: &[u8]) -> Result<MaskInput, PixelError> {
     let mut colours = BTreeSet::new();
     for pixel in pixels {
         colours.insert(colour(pixel));
-        if colours.len() > MOST_LABELS {
+        if colours.len() > MAX_LABELS {
             break;
         }
     }
@@ -51,8 +53,8 @@ pub fn decode_mask_file(file: &[u8]) -> Result<MaskInput, PixelError> {
     if !two && !lossy {
         let bright = data.iter().filter(|v| **v != 0).count();
         let dark = pixels.iter().map(colour).filter(|c| c != &[0; 3]).count() - bright;
-        if !grey() || (colours.len() <= MOST_LABELS && dark > bright) {
-            return Err(PixelError::LabelPicture { colours: colours.len().min(MOST_LABELS) });
+        if !grey() || (colours.len() <= MAX_LABELS && dark > bright) {
+            return Err(PixelError::LabelPicture { colours: colours.len().min(MAX_LABELS) });
         }
     }
     let mask = MaskInput::Binary { width, height, data };
@@ -73,7 +75,7 @@ mod tests {
 
     const SIZE: (u32, u32) = (20, 10);
 
-    /// The object of all tests.
+    /// Returns whether a pixel is inside the object of the tests.
     fn drawn(x: u32, y: u32) -> bool {
         (4..12).contains(&x) && (2..7).contains(&y)
     }
@@ -88,19 +90,19 @@ mod tests {
         png(image::GrayImage::from_fn(SIZE.0, SIZE.1, |x, y| Luma([level(x, y)])))
     }
 
-    fn assert_is_the_object(file: &[u8], what: &str) {
+    fn assert_is_the_object(file: &[u8], name: &str) {
         let MaskInput::Binary { width, height, data } =
-            decode_mask_file(file).unwrap_or_else(|e| panic!("{what}: {e}"))
+            decode_mask_file(file).unwrap_or_else(|e| panic!("{name}: {e}"))
         else {
-            panic!("{what}: logits")
+            panic!("{name}: logits")
         };
         assert_eq!((width, height), SIZE);
         let wrong = (0..width * height).filter(|i| (data[*i as usize] == 255) != drawn(i % width, i / width)).count();
-        assert_eq!(wrong, 0, "{what}");
+        assert_eq!(wrong, 0, "{name}");
     }
 
     #[test]
-    fn two_colours_are_outside_and_inside_whatever_the_second_is() {
+    fn any_single_colour_on_black_is_inside() {
         for level in [1, 3, 127, 128, 255] {
             assert_is_the_object(&grey(|x, y| if drawn(x, y) { level } else { 0 }), &format!("level {level}"));
         }
@@ -143,12 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_inside_and_several_labels_are_refused() {
+    fn empty_masks_and_several_labels_are_refused() {
         let e = decode_mask_file(&grey(|_, _| 0)).unwrap_err();
         assert_eq!(e, PixelError::EmptyMask { largest: 0 });
         let classes = grey(|x, y| if drawn(x, y) { 1 + (x % 3) as u8 } else { 0 });
         assert_eq!(decode_mask_file(&classes), Err(PixelError::LabelPicture { colours: 4 }));
-        // VOC: class 8 with the border that belongs to nobody in 255.
+        // VOC: class 8, with a border of 255 that belongs to no class.
         let voc = grey(|x, y| match (drawn(x, y), drawn(x + 1, y)) {
             (true, _) => 8,
             (_, true) => 255,
