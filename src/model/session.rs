@@ -76,7 +76,7 @@ fn weights_beside(graph: &Path) -> Result<Vec<PathBuf>, Error> {
     /// What is read at once: a graph with its weights inside has up to 2 GB.
     const PIECE: usize = 1 << 20;
     let failed = |source| Error::Read { path: graph.to_owned(), source };
-    file::size(graph)?;
+    file::check_graph(graph)?;
     let mut file = File::open(graph).map_err(failed)?;
     let (mut names, mut piece) = (BTreeSet::new(), Vec::new());
     loop {

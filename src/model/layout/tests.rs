@@ -188,8 +188,8 @@ fn what_is_unknown_is_refused_with_what_was_found_and_the_nearest_layout() {
         ),
         ("point_coords f", "coords f", &["no input `point_coords`", "input coords f32[1,?,2] is too many"]),
         (" mask_input f", " previous f", &["no input `mask_input`", "previous f32[1,1,256,256] is too many"]),
-        ("point_coords f32[1,?,2]", "point_coords f32[?,2]", &["point_coords f32[?,2] is not f32 of rank 3"]),
-        ("point_coords f32[1,?,2]", "point_coords f16[1,?,2]", &["point_coords f16[1,?,2] is not f32"]),
+        ("point_coords f32[1,?,2]", "point_coords f32[?,2]", &["point_coords f32[?,2] is not f32 or f16 of rank 3"]),
+        ("point_coords f32[1,?,2]", "point_coords f64[1,?,2]", &["point_coords f64[1,?,2] is not f32 or f16"]),
         ("[1,1,256,256]", "[1,1,256,128]", &["the mask prompt is not square"]),
     ] {
         let message = refusal(&OFFICIAL.replace(from, to));
