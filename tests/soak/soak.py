@@ -41,8 +41,8 @@ from harness import NodeProcess, Peer, free_domain, parameter_args  # noqa: E402
 from messages import detection, detections, pixel, prompt  # noqa: E402
 
 WARM_UP = 60.0
-# Queue depth for more than half a second of answers, so that none is lost if this program pauses.
-ANSWERS = 20
+# Queue depth for some seconds of answers, so that none is lost if this program pauses.
+ANSWERS = 100
 FLAT = 0.02
 # Share of the camera's images that reach the node.
 ARRIVED = 0.99
