@@ -8,7 +8,7 @@ pub(super) enum Clock {
     #[default]
     System,
     #[cfg(test)]
-    Manual(super::testing::ManualClock),
+    Manual(super::tests::testing::ManualClock),
 }
 
 impl Clock {

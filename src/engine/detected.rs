@@ -1,6 +1,6 @@
 //! Boxes of upstream detectors: which of them are taken, and what is handed on of each.
 
-use super::command::DetectedBox;
+use super::request::DetectedBox;
 use crate::prompt::BoxPrompt;
 
 /// A detector's box as it came.

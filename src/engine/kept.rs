@@ -1,4 +1,4 @@
-//! The frames that are kept: encoded ones for prompts, recent images for prompts that come late.
+//! Encoded frames, kept by stamp for the prompts on them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use image::RgbImage;
 
-use super::frame::{Frame, Header, PromptedFrame, Stamp};
-use crate::model::{Embedding, MEGABYTE};
+use super::frame::{Header, PromptedFrame, Stamp};
+use super::settings::KeepLimits;
+use crate::model::Embedding;
 
 /// A frame that was encoded. A prompt on it costs the decoder only.
 #[derive(Debug)]
@@ -35,24 +36,6 @@ impl KeptFrame {
 
     pub fn bytes(&self) -> usize {
         self.embedding.bytes() + self.image.as_raw().len()
-    }
-}
-
-/// Bounds of what is kept. The newest frame is always kept, whatever the bounds say, and beside it, until the next one, an
-/// older one that was encoded for a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeepLimits {
-    /// Encoded frames.
-    pub frames: usize,
-    /// Bytes of the encoded frames (embeddings and images), and as many again of images that were not encoded.
-    pub bytes: usize,
-    /// Images that were not encoded because a newer one came, kept for prompts that carry their stamp.
-    pub images: usize,
-}
-
-impl Default for KeepLimits {
-    fn default() -> Self {
-        KeepLimits { frames: 30, bytes: 512 * MEGABYTE, images: 30 }
     }
 }
 
@@ -126,50 +109,10 @@ impl KeptFrames {
     }
 }
 
-/// The last images that a newer one replaced before they were encoded, in order of arrival, bounded by count and bytes.
-#[derive(Debug, Default)]
-pub struct RecentImages {
-    images: VecDeque<Frame>,
-    bytes: usize,
-}
-
-impl RecentImages {
-    pub fn push(&mut self, frame: Frame, limits: &KeepLimits) {
-        self.bytes += frame.bytes();
-        self.images.push_back(frame);
-        while self.images.len() > limits.images || (!self.images.is_empty() && self.bytes > limits.bytes) {
-            self.remove(0);
-        }
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Frame> {
-        let frame = self.images.remove(index)?;
-        self.bytes -= frame.bytes();
-        Some(frame)
-    }
-
-    pub fn at(&self, stamp: Stamp) -> Option<&Frame> {
-        self.images.iter().rev().find(|f| f.header.stamp == stamp)
-    }
-
-    /// Takes the image of that stamp out: it is about to be encoded.
-    pub fn take(&mut self, stamp: Stamp) -> Option<Frame> {
-        self.images.iter().rposition(|f| f.header.stamp == stamp).and_then(|i| self.remove(i))
-    }
-
-    pub fn count(&self) -> usize {
-        self.images.len()
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::testing::{frame, kept_frame, stamp};
+    use crate::engine::tests::testing::{kept_frame, stamp};
 
     fn stamps(kept: &KeptFrames) -> Vec<i32> {
         kept.frames.iter().map(|f| f.header.stamp.sec).collect()
@@ -236,21 +179,6 @@ mod tests {
         assert_eq!((stamps(&kept), kept.bytes()), (vec![4, 5], 2 * one));
         kept.insert(kept_frame(6), &KeepLimits { bytes: 1, ..limits });
         assert_eq!((stamps(&kept), kept.bytes()), (vec![6], one));
-    }
-
-    #[test]
-    fn images_are_bounded_by_count_and_bytes() {
-        let bytes = frame(1).bytes();
-        for (limits, left) in [
-            (KeepLimits { images: 2, ..KeepLimits::default() }, 2),
-            (KeepLimits { bytes: 3 * bytes, ..KeepLimits::default() }, 3),
-            (KeepLimits { images: 0, ..KeepLimits::default() }, 0),
-        ] {
-            let mut recent = RecentImages::default();
-            (1..=9).for_each(|sec| recent.push(frame(sec), &limits));
-            assert_eq!((recent.count(), recent.bytes()), (left, left * bytes));
-            assert_eq!(recent.take(Stamp { sec: 9, nanosec: 0 }).is_some(), left > 0);
-        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::command::RefusalKind;
+use super::refusal::RefusalKind;
 
 /// Engines that were started in this process.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
@@ -79,7 +79,7 @@ pub struct Metrics {
     pub frames_encoded: u64,
     /// Frames that a newer one replaced before the encoder had time for them.
     pub frames_superseded: u64,
-    /// Frames that a newer one replaced and that nobody needed: see [`super::EncodeMode`].
+    /// Frames that a newer one replaced and that nobody needed: see [`EncodeMode`](super::settings::EncodeMode).
     pub frames_unneeded: u64,
     /// Frames that came after one with a newer stamp.
     pub frames_late: u64,

@@ -11,173 +11,42 @@
 //!   size, and what does not fit is refused, said and counted ([`Metrics`], [`Usage`]).
 //! * A panic costs the frame or the prompt that it came from, and is said and counted (`panics`).
 
-mod batch;
-#[cfg(test)]
-mod batch_tests;
 mod clock;
-mod command;
-mod current;
-#[cfg(test)]
-mod current_tests;
-mod decode;
-mod demand;
 pub mod detected;
-mod encode;
-mod feedback;
-mod follow;
-#[cfg(test)]
-mod follow_tests;
+mod encoder;
 mod frame;
-mod history;
-mod interact;
-#[cfg(test)]
-mod interact_tests;
 pub mod kept;
 mod metrics;
 mod objects;
-#[cfg(test)]
-mod order_tests;
 mod panics;
-#[cfg(test)]
-mod panics_tests;
-#[cfg(test)]
-mod pressure_tests;
-mod queue;
-mod resolve;
-mod results;
-mod schedule;
+mod refusal;
+mod request;
+mod resolver;
+mod result;
 mod session;
-#[cfg(test)]
-mod sharing_tests;
+mod settings;
 mod state;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
+mod worker;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use image::RgbImage;
-
-pub use command::{
-    ClickMode, DetectedBox, Detections, Event, FrameRef, FrameResult, Interaction, Later, ObjectPrompt, ObjectResult,
-    Operation, Persistence, Refusal, RefusalKind, Segment, SegmentOn, Source, StageMs,
-};
-pub use demand::EncodeMode;
-pub use follow::{NO_MEMORY, TrackSettings};
 pub use frame::{Frame, FramePixels, Header, Stamp};
-pub use kept::KeepLimits;
 pub use metrics::{Metrics, Percentiles, Stage, Usage};
 pub use panics::DEFECT;
-pub use session::{Session, Turns};
+pub use refusal::{Refusal, RefusalKind};
+pub use request::{
+    ClickMode, DetectedBox, Detections, FrameRef, Interaction, Later, ObjectPrompt, Operation, Persistence, Segment,
+    SegmentOn,
+};
+pub use result::{Event, EventSink, FrameResult, ObjectResult, Source, StageMs};
+pub use session::{Decode, Encode, Session, Turns};
+pub use settings::{EncodeMode, KeepLimits, NO_MEMORY, Settings, TrackSettings};
 
-use crate::model::network::Network;
-use crate::model::{Candidates, DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder};
 use clock::Clock;
 use state::{Batch, Shared};
-
-/// Runs the image encoder. A trait, so that tests can put a fake in its place.
-pub trait Encode: Send {
-    /// # Errors
-    /// What the runtime says when it fails.
-    fn encode(&mut self, image: &RgbImage) -> Result<Embedding, String>;
-}
-
-/// Runs the mask decoder.
-pub trait Decode: Send {
-    /// # Errors
-    /// What the runtime says when it fails.
-    fn decode(
-        &mut self,
-        embedding: &Embedding,
-        prompts: &[crate::prompt::Prompt],
-        options: &DecodeOptions,
-    ) -> Result<Decodes, String>;
-    /// Side of the square of low-resolution logits.
-    fn low_res_side(&self) -> usize;
-    /// Logits above this are inside.
-    fn mask_threshold(&self) -> f32;
-    /// The model's memory, where it has one.
-    fn network(&mut self) -> Option<&mut dyn Network> {
-        None
-    }
-}
-
-impl Encode for ImageEncoder {
-    fn encode(&mut self, image: &RgbImage) -> Result<Embedding, String> {
-        ImageEncoder::encode(self, image).map_err(|e| e.to_string())
-    }
-}
-
-impl Decode for MaskDecoder {
-    fn decode(
-        &mut self,
-        embedding: &Embedding,
-        prompts: &[crate::prompt::Prompt],
-        options: &DecodeOptions,
-    ) -> Result<Decodes, String> {
-        MaskDecoder::decode(self, embedding, prompts, options).map_err(|e| e.to_string())
-    }
-
-    fn low_res_side(&self) -> usize {
-        MaskDecoder::low_res_side(self)
-    }
-
-    fn mask_threshold(&self) -> f32 {
-        MaskDecoder::mask_threshold(self)
-    }
-
-    fn network(&mut self) -> Option<&mut dyn Network> {
-        MaskDecoder::network(self)
-    }
-}
-
-/// What can be changed while the engine runs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Topic that the camera publishes on, for messages.
-    pub image_topic: String,
-    pub keep: KeepLimits,
-    /// Which frames are encoded before a prompt asks for them.
-    pub encode: EncodeMode,
-    /// How long after a prompt [`EncodeMode::Auto`] encodes every frame.
-    pub encode_linger: Duration,
-    /// How long a prompt waits for a frame that has not come yet.
-    pub prompt_timeout: Duration,
-    /// Which of the model's candidates is the answer.
-    pub candidates: Candidates,
-    /// Offset of the stability score, in logits.
-    pub stability_offset: f32,
-    /// Without memory a tracked object below this predicted IoU is lost.
-    pub track_min_iou: f32,
-    /// Without memory a tracked object whose area changes by more than this factor between two frames is lost.
-    pub track_max_area_jump: f32,
-    /// How objects are followed by a model with memory.
-    pub track: TrackSettings,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            image_topic: "image".into(),
-            keep: KeepLimits::default(),
-            encode: EncodeMode::default(),
-            encode_linger: Duration::from_secs(10),
-            prompt_timeout: Duration::from_secs(1),
-            candidates: Candidates::Auto,
-            stability_offset: 1.0,
-            track_min_iou: 0.5,
-            track_max_area_jump: 3.0,
-            track: TrackSettings::default(),
-        }
-    }
-}
-
-/// Where results go. Called from the engine's threads; while it blocks, the decoder waits (that is the back-pressure:
-/// newer frames replace each other meanwhile).
-pub type EventSink = Box<dyn Fn(Event) + Send + Sync>;
 
 /// The running engine. Dropping it stops the threads; a session that is running is waited for.
 pub struct Engine {
@@ -214,9 +83,9 @@ impl Engine {
         let (resolving, refusals) = (Arc::clone(&shared), Arc::clone(&events));
         let spawn =
             |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
-        engine.threads.push(spawn("encoder", Box::new(move || encode::run(&s, &encoder, &e, &runtime)))?);
-        engine.threads.push(spawn("resolver", Box::new(move || resolve::run(&resolving, &refusals)))?);
-        engine.threads.push(spawn("decoder", Box::new(move || decode::run(&shared, &decoder, &events)))?);
+        engine.threads.push(spawn("encoder", Box::new(move || encoder::run(&s, &encoder, &e, &runtime)))?);
+        engine.threads.push(spawn("resolver", Box::new(move || resolver::run(&resolving, &refusals)))?);
+        engine.threads.push(spawn("decoder", Box::new(move || worker::run(&shared, &decoder, &events)))?);
         Ok(engine)
     }
 

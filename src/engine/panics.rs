@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::EventSink;
-use super::command::{Event, Refusal, RefusalKind};
+use super::refusal::{Refusal, RefusalKind};
+use super::result::{Event, EventSink};
 use super::state::Shared;
 
 /// What whoever meets a panic is asked for.

@@ -1,0 +1,59 @@
+//! Why an input is refused.
+
+/// Why an input was refused. One counter per kind in diagnostics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RefusalKind {
+    BadImage,
+    BadPrompt,
+    BadMessage,
+    FrameGone,
+    NoImage,
+    UnknownObject,
+    NoCameraInfo,
+    BadCameraInfo,
+    NoTransform,
+    BadTransform,
+    BehindCamera,
+    OutsideImage,
+    QueueFull,
+    TooManyObjects,
+    ModelFailed,
+    InternalError,
+}
+
+impl RefusalKind {
+    /// The name in diagnostics.
+    pub fn name(self) -> &'static str {
+        match self {
+            RefusalKind::BadImage => "bad_image",
+            RefusalKind::BadPrompt => "bad_prompt",
+            RefusalKind::BadMessage => "bad_message",
+            RefusalKind::FrameGone => "frame_gone",
+            RefusalKind::NoImage => "no_image",
+            RefusalKind::UnknownObject => "unknown_object",
+            RefusalKind::NoCameraInfo => "no_camera_info",
+            RefusalKind::BadCameraInfo => "bad_camera_info",
+            RefusalKind::NoTransform => "no_transform",
+            RefusalKind::BadTransform => "bad_transform",
+            RefusalKind::BehindCamera => "behind_camera",
+            RefusalKind::OutsideImage => "outside_image",
+            RefusalKind::QueueFull => "queue_full",
+            RefusalKind::TooManyObjects => "too_many_objects",
+            RefusalKind::ModelFailed => "model_failed",
+            RefusalKind::InternalError => "internal_error",
+        }
+    }
+}
+
+/// An input that was refused: what was wrong with it and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Refusal { kind, message: message.into() }
+    }
+}

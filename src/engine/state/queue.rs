@@ -1,0 +1,134 @@
+//! What waits for its turn: in order of arrival, bounded by number and bytes.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::engine::refusal::{Refusal, RefusalKind};
+
+/// Most that wait in one queue; a program that floods the node must not fill its memory.
+pub const MAX_QUEUE: usize = 256;
+
+/// Something that waits for its turn, or for its frame.
+#[derive(Debug)]
+pub struct Queued<T> {
+    pub item: T,
+    pub since: Instant,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub struct Queue<T> {
+    items: VecDeque<Queued<T>>,
+    bytes: usize,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Queue { items: VecDeque::new(), bytes: 0 }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Whether something of so many bytes may be added. What is alone may be of any size.
+    ///
+    /// # Errors
+    /// Too many, or too much, are waiting already.
+    pub fn room(&self, bytes: usize, limit: usize) -> Result<(), Refusal> {
+        let full = |message| Err(Refusal::new(RefusalKind::QueueFull, message));
+        if self.items.len() >= MAX_QUEUE {
+            return full(format!("{MAX_QUEUE} prompts are waiting already"));
+        }
+        if !self.items.is_empty() && self.bytes + bytes > limit {
+            let megabytes = |bytes: usize| bytes as f64 / 1e6;
+            return full(format!(
+                "images and masks of {:.0} MB are waiting already; with this one they would be more than {:.0} MB \
+                 ('keep_megabytes')",
+                megabytes(self.bytes),
+                megabytes(limit)
+            ));
+        }
+        Ok(())
+    }
+
+    /// Adds without looking at the bounds: [`Queue::room`] was asked.
+    pub fn push(&mut self, item: T, bytes: usize, since: Instant) {
+        self.bytes += bytes;
+        self.items.push_back(Queued { item, since, bytes });
+    }
+
+    pub fn remove(&mut self, index: usize) -> Option<Queued<T>> {
+        let queued = self.items.remove(index)?;
+        self.bytes -= queued.bytes;
+        Some(queued)
+    }
+
+    pub fn pop(&mut self) -> Option<Queued<T>> {
+        self.remove(0)
+    }
+
+    /// Makes it the next one.
+    pub fn hurry(&mut self, index: usize) {
+        if let Some(queued) = self.items.remove(index) {
+            self.items.push_front(queued);
+        }
+    }
+
+    pub fn front(&self) -> Option<&Queued<T>> {
+        self.items.front()
+    }
+
+    pub fn front_mut(&mut self) -> Option<&mut Queued<T>> {
+        self.items.front_mut()
+    }
+
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Queued<T>> {
+        self.items.iter()
+    }
+
+    pub fn get(&self, index: usize) -> Option<&Queued<T>> {
+        self.items.get(index)
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded_by_number_and_by_bytes() {
+        let mut queue = Queue::default();
+        let now = Instant::now();
+        for i in 0..MAX_QUEUE {
+            assert!(queue.room(1, 1000).is_ok());
+            queue.push(i, 1, now);
+        }
+        assert_eq!(queue.room(1, 1000).unwrap_err().kind, RefusalKind::QueueFull);
+        let mut queue = Queue::default();
+        assert!(queue.room(5000, 1000).is_ok(), "alone it may be of any size");
+        queue.push((), 5000, now);
+        assert!(queue.room(1, 1000).unwrap_err().message.contains("keep_megabytes"));
+        assert_eq!((queue.pop().map(|q| q.item), queue.bytes()), (Some(()), 0));
+    }
+
+    #[test]
+    fn what_is_hurried_is_next_and_the_others_keep_their_order() {
+        let mut queue = Queue::default();
+        (0..4).for_each(|i| queue.push(i, 1, Instant::now()));
+        queue.hurry(2);
+        queue.hurry(9);
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop().map(|q| q.item)).collect();
+        assert_eq!((order, queue.bytes()), (vec![2, 0, 1, 3], 0));
+    }
+}

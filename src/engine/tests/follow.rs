@@ -1,0 +1,603 @@
+//! Objects that a model with memory follows.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use image::RgbImage;
+
+use super::testing::{FakeDecoder, HEIGHT, OBJECT_SCORE_BELOW_ZERO, WIDTH, header, kept_frame, stamp};
+use super::*;
+use crate::model::network::{Heads, Memories, MemorySpec, Network, SpatialMemory, StepTimings};
+use crate::model::{DecodeOptions, Decodes, Embedding, Error};
+use crate::prompt::{LowResLogits, Point, Prompt};
+
+const SIDE: usize = 8;
+/// On frames of this second objects that were clicked at x = 13 fail, and at x = 14 panic.
+const BREAKS: f32 = 55.0;
+
+/// One run of the decoder for a followed object.
+#[derive(Debug, Clone, PartialEq)]
+struct Asked {
+    second: i32,
+    /// Where it was clicked first.
+    object: f32,
+    /// Rows of the table of temporal encodings.
+    rows: Option<Vec<usize>>,
+    points: Vec<Point>,
+    fed_back: bool,
+}
+
+/// A decoder with memory. An object's pointer is where it was clicked first.
+struct Remembering {
+    images: FakeDecoder,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    /// Seconds of the frames whose prompts were remembered.
+    remembered: Arc<Mutex<Vec<i32>>>,
+    /// With it, each object that is followed to a frame is reported, and waits for a permit.
+    gate: Option<(Sender<f32>, Receiver<()>)>,
+}
+
+fn second(frame: &Embedding) -> f32 {
+    frame.tensor("image_embeddings").map_or(0.0, |(_, v)| v[0])
+}
+
+impl Decode for Remembering {
+    fn decode(&mut self, e: &Embedding, prompts: &[Prompt], options: &DecodeOptions) -> Result<Decodes, String> {
+        self.images.decode(e, prompts, options)
+    }
+
+    fn low_res_side(&self) -> usize {
+        SIDE
+    }
+
+    fn mask_threshold(&self) -> f32 {
+        0.0
+    }
+
+    fn network(&mut self) -> Option<&mut dyn Network> {
+        Some(self)
+    }
+}
+
+impl Network for Remembering {
+    fn spec(&self) -> MemorySpec {
+        MemorySpec { frames: 7, pointers: 16, low_res_side: SIDE, image_side: 32, feature_bytes: 4 }
+    }
+
+    fn heads(
+        &mut self,
+        frame: &Embedding,
+        memories: Option<&Memories>,
+        prompt: &Prompt,
+        _: bool,
+    ) -> Result<Heads, Error> {
+        let first = memories.and_then(|r| r.pointers.first()).map(|p| p.0[0]);
+        let object = first.or(prompt.points.first().map(|p| p.x)).unwrap_or(-1.0);
+        let second = second(frame);
+        let failed = |reason: &str| Error::Session { file: "memory_attention.onnx".into(), reason: reason.into() };
+        if let Some((started, permits)) = self.gate.as_ref().filter(|_| prompt.points.is_empty()) {
+            let _ = started.send(object);
+            permits.recv_timeout(2 * PATIENCE).map_err(|_| failed("the test is over"))?;
+        }
+        if second == BREAKS && object == 13.0 {
+            return Err(failed("out of order"));
+        }
+        assert!(second != BREAKS || object != 14.0, "a tracker that panics, on purpose");
+        let rows = memories.map(|r| r.spatial.iter().map(|m| m.1).collect());
+        let (points, fed_back) = (prompt.points.clone(), prompt.mask.is_some());
+        self.asked.lock().unwrap().push(Asked { second: second as i32, object, rows, points, fed_back });
+        // Whoever points at it there finds it.
+        let gone = second as i32 == OBJECT_SCORE_BELOW_ZERO && prompt.points.is_empty();
+        let object_score = if gone { -3.0 } else { 4.0 };
+        let (mask, pointer) = (vec![object; SIDE * SIDE], vec![object; 4]);
+        Ok(Heads { mask, iou: second / 100.0, object_score, pointer, timings: StepTimings::default() })
+    }
+
+    fn pointer_of_mask(&mut self, _: &Embedding, _: &[f32]) -> Result<Vec<f32>, Error> {
+        Ok(vec![99.0; 4])
+    }
+
+    fn encode_memory(
+        &mut self,
+        e: &Embedding,
+        _: &[f32],
+        binarize: bool,
+        _: f32,
+    ) -> Result<(SpatialMemory, f32), Error> {
+        if binarize {
+            self.remembered.lock().unwrap().push(second(e) as i32);
+        }
+        Ok((vec![half::bf16::ONE; 2].into(), 0.5))
+    }
+}
+
+struct Tracker {
+    b: Bench,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    remembered: Arc<Mutex<Vec<i32>>>,
+}
+
+fn tracker(settings: Settings) -> Tracker {
+    tracker_with(None, settings)
+}
+
+fn tracker_with(gate: Option<(Sender<f32>, Receiver<()>)>, settings: Settings) -> Tracker {
+    let (images, asked, remembered) = (FakeDecoder::default(), Arc::default(), Arc::default());
+    let asked_images = Arc::clone(&images.asked);
+    let decoder = Remembering { images, asked: Arc::clone(&asked), remembered: Arc::clone(&remembered), gate };
+    Tracker { b: bench_of(decoder, asked_images, settings), asked, remembered }
+}
+
+/// The test's end of the gate of [`Remembering`].
+struct Turnstile {
+    permits: Sender<()>,
+    started: Receiver<f32>,
+}
+
+impl Turnstile {
+    /// Waits until the object is at work, says something meanwhile, and lets it pass.
+    fn pass(&self, object: f32, meanwhile: impl FnOnce()) {
+        assert_eq!(self.started.recv_timeout(PATIENCE), Ok(object));
+        meanwhile();
+        self.permits.send(()).unwrap();
+    }
+}
+
+fn gated_tracker(settings: Settings) -> (Tracker, Turnstile) {
+    let ((starts, started), (permits, permitted)) = (channel(), channel());
+    (tracker_with(Some((starts, permitted)), settings), Turnstile { permits, started })
+}
+
+fn following(track: TrackSettings) -> Settings {
+    Settings { track, ..patient() }
+}
+
+impl Tracker {
+    /// Clicks, and waits for the answer.
+    fn click(&self, at: FrameRef, x: f32) -> FrameResult {
+        self.b.click(at, x, 4.0, Persistence::Track);
+        self.b.result()
+    }
+
+    fn click_another(&self, at: FrameRef, x: f32) -> FrameResult {
+        self.b.engine.interact(Interaction::NewObject).unwrap();
+        self.click(at, x)
+    }
+
+    /// Encodes a frame and waits for its answer with so many objects.
+    fn frame(&self, sec: i32, objects: usize) -> FrameResult {
+        self.b.encode(sec);
+        self.answer(sec, |r| r.objects.len() == objects)
+    }
+
+    fn answer(&self, sec: i32, is_it: impl Fn(&FrameResult) -> bool) -> FrameResult {
+        std::iter::repeat_with(|| self.b.events.recv_timeout(PATIENCE).expect("an answer"))
+            .find_map(|e| match e {
+                Event::Result(r) if r.header.stamp == stamp(sec) && is_it(&r) => Some(r),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    fn prompts(&self, operation: Operation, objects: Vec<ObjectPrompt>) {
+        let (at, persistence) = (FrameRef::Newest, Persistence::Track);
+        self.b.engine.interact(Interaction::Prompts { at, operation, objects, persistence }).unwrap();
+    }
+
+    fn undo(&self) -> String {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.b.engine.interact(Interaction::Undo { reply }).unwrap();
+        told(answer).unwrap()
+    }
+
+    fn told(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// The temporal rows that each object was looked at with on a frame.
+    fn rows(&self, sec: i32) -> Vec<(f32, Vec<usize>)> {
+        let asked = self.told().into_iter().filter(|a| a.second == sec);
+        asked.filter_map(|a| Some((a.object, a.rows?))).collect()
+    }
+}
+
+#[test]
+fn a_clicked_object_is_followed_from_frame_to_frame_with_its_score() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    let first = t.click(FrameRef::Newest, 5.0);
+    assert_eq!((first.objects[0].object_score, first.objects[0].points.len()), (Some(4.0), 1));
+    for sec in 2..12 {
+        let r = t.frame(sec, 1);
+        let object = &r.objects[0];
+        assert_eq!((object.id, object.iou, object.object_score), (1, sec as f32 / 100.0, Some(4.0)));
+        assert_eq!((object.mask.area, object.points.len()), (WIDTH * HEIGHT, 0));
+        let expected: Vec<usize> = std::iter::once(6).chain((0..(sec as usize - 2).min(6)).rev()).collect();
+        assert_eq!(t.rows(sec).last(), Some(&(5.0, expected)), "frame {sec}");
+    }
+    assert!(t.b.asked.lock().unwrap().is_empty(), "the image path was not asked");
+}
+
+#[test]
+fn objects_are_added_corrected_and_removed_while_others_are_followed() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.frame(2, 1);
+    assert_eq!(t.click_another(FrameRef::Newest, 9.0).objects.len(), 2);
+    assert_eq!(t.frame(3, 2).objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 2]);
+    // A correction of the object that clicks belong to, on a frame that it was followed over: with its memory there.
+    t.told();
+    t.click(FrameRef::Newest, 10.0);
+    let [asked] = &t.told()[..] else { panic!("one run for one correction") };
+    assert_eq!((asked.object, asked.rows.clone(), asked.fed_back), (9.0, Some(vec![6]), true));
+    assert_eq!(asked.points, [Point::foreground(10.0, 4.0)], "what was said on other frames is of their pixels");
+    t.frame(4, 2);
+    assert_eq!(t.rows(4), [(5.0, vec![6, 1, 0]), (9.0, vec![6, 6])]);
+    t.prompts(Operation::Remove, vec![ObjectPrompt { id: 1, ..ObjectPrompt::default() }]);
+    assert_eq!(t.frame(5, 1).objects[0].id, 2);
+}
+
+#[test]
+fn several_clicks_on_a_frame_are_one_prompt_of_it() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.click(FrameRef::Newest, 6.0);
+    let asked = t.told();
+    assert_eq!((asked[1].points.len(), asked[1].fed_back, asked[1].rows.clone()), (2, true, None));
+    t.frame(2, 1);
+    assert_eq!(t.rows(2), [(5.0, vec![6])]);
+}
+
+#[test]
+fn a_click_on_an_older_frame_is_of_that_frame_and_frames_that_were_skipped_leave_no_gap() {
+    let t = tracker(patient());
+    for sec in 1..=3 {
+        t.b.encode(sec);
+    }
+    // Before there is an object to follow over them.
+    until(|| t.b.engine.shared.lock().fresh.is_none());
+    assert_eq!(t.click(FrameRef::At(stamp(1)), 5.0).header.stamp, stamp(1));
+    // Frames 2 and 3 were never followed over.
+    t.frame(4, 1);
+    assert_eq!(t.rows(4), [(5.0, vec![6])]);
+    t.frame(5, 1);
+    assert_eq!(t.rows(5), [(5.0, vec![6, 0])]);
+    // So a correction there is one of the click's own frame, the last before it that counts.
+    t.click(FrameRef::At(stamp(3)), 6.0);
+    t.frame(6, 1);
+    assert_eq!(t.rows(6), [(5.0, vec![6, 1, 0])]);
+}
+
+#[test]
+fn a_click_on_a_skipped_frame_is_remembered_with_the_picture_of_that_frame() {
+    // With 4 frames the one before it is gone by the time.
+    for frames in [30, 4] {
+        let t = tracker(Settings { keep: KeepLimits { frames, ..KeepLimits::default() }, ..patient() });
+        followed_but_for_2_and_3(&t);
+        t.click(FrameRef::At(stamp(3)), 6.0);
+        t.frame(6, 1);
+        assert_eq!(*t.remembered.lock().unwrap(), [1, 3]);
+        assert_eq!(t.rows(6), [(5.0, vec![6, 1, 0])]);
+    }
+}
+
+#[test]
+fn a_click_on_a_skipped_frame_that_is_taken_back_leaves_the_one_before_it() {
+    let t = tracker(patient());
+    followed_but_for_2_and_3(&t);
+    t.click(FrameRef::At(stamp(3)), 6.0);
+    t.undo();
+    t.frame(6, 1);
+    assert_eq!(t.rows(6), [(5.0, vec![6, 1, 0])]);
+}
+
+/// Frames 1 to 5, an object that was clicked on frame 1 and followed over 4 and 5.
+fn followed_but_for_2_and_3(t: &Tracker) {
+    (1..=3).for_each(|sec| t.b.encode(sec));
+    // Before there is an object to follow over them.
+    until(|| t.b.engine.shared.lock().fresh.is_none());
+    t.click(FrameRef::At(stamp(1)), 5.0);
+    (4..=5).for_each(|sec| drop(t.frame(sec, 1)));
+}
+
+#[test]
+fn an_object_that_is_not_there_is_lost_and_found_and_followed_all_the_while() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.frame(2, 1);
+    let lost = &t.frame(OBJECT_SCORE_BELOW_ZERO, 1).objects[0];
+    assert_eq!((lost.mask.area, lost.object_score), (0, Some(-3.0)));
+    assert_eq!(lost.lost.as_deref(), Some("object score -3.00 is not above 0"));
+    let found = &t.frame(80, 1).objects[0];
+    assert_eq!((found.lost.as_deref(), found.mask.area), (None, WIDTH * HEIGHT));
+    assert_eq!(t.rows(80), [(5.0, vec![6, 1, 0])]);
+}
+
+#[test]
+fn more_objects_than_may_be_followed_are_refused_and_the_others_go_on() {
+    let t = tracker(following(TrackSettings { max_objects: 2, ..TrackSettings::default() }));
+    t.b.encode(1);
+    for x in [5.0, 6.0] {
+        t.click_another(FrameRef::Newest, x);
+    }
+    t.b.engine.interact(Interaction::NewObject).unwrap();
+    t.b.click(FrameRef::Newest, 7.0, 4.0, Persistence::Track);
+    let refusal = t.b.events.iter().find_map(|e| if let Event::Refused(r) = e { Some(r) } else { None }).unwrap();
+    assert_eq!(refusal.kind, RefusalKind::TooManyObjects);
+    assert!(refusal.message.contains("more than the 2 that are followed"), "{}", refusal.message);
+    t.frame(2, 2);
+    // What is not followed is not bounded by it.
+    t.b.engine.interact(Interaction::NewObject).unwrap();
+    t.b.click(FrameRef::Newest, 8.0, 4.0, Persistence::Hold);
+    t.frame(3, 3);
+}
+
+#[test]
+fn an_object_whose_networks_fail_is_lost_on_that_frame_and_the_others_go_on() {
+    for (x, says) in [(13.0, "out of order"), (14.0, "panicked")] {
+        let t = tracker(patient());
+        t.b.encode(1);
+        t.click(FrameRef::Newest, 5.0);
+        t.click_another(FrameRef::Newest, x);
+        t.frame(2, 2);
+        let r = t.frame(BREAKS as i32, 2);
+        assert_eq!(r.objects[0].lost, None);
+        let reason = r.objects[1].lost.as_deref().unwrap();
+        assert!(reason.contains(says), "{reason}");
+        assert_eq!(r.objects[1].mask.area, 0);
+        assert_eq!(t.b.engine.metrics().refused.get(&RefusalKind::ModelFailed), Some(&1));
+        let r = t.frame(60, 2);
+        assert!(r.objects.iter().all(|o| o.lost.is_none()));
+    }
+}
+
+#[test]
+fn a_camera_that_changes_its_proportions_loses_its_objects_until_they_are_pointed_at_again() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.frame(2, 1);
+    let push = |sec: i32, (width, height): (u32, u32)| {
+        let image = Arc::new(RgbImage::from_pixel(width, height, image::Rgb([sec as u8; 3])));
+        t.b.engine.push_frame(Frame { header: header(sec), pixels: FramePixels::Rgb(image) });
+        t.b.gate.open(1);
+        t.answer(sec, |r| r.objects.len() == 1)
+    };
+    // Twice the size is the same picture.
+    let larger = push(3, (2 * WIDTH, 2 * HEIGHT));
+    assert_eq!((larger.objects[0].lost.as_ref(), larger.objects[0].mask.width), (None, 2 * WIDTH));
+    for sec in [4, 5] {
+        let turned = push(sec, (HEIGHT, WIDTH));
+        let reason = turned.objects[0].lost.as_deref().unwrap();
+        assert!(reason.contains("was 64x48 and is 24x32 now"), "{reason}");
+    }
+    t.told();
+    let again = t.click(FrameRef::Newest, 6.0);
+    assert_eq!(again.objects[0].lost, None);
+    assert_eq!(t.told()[0].rows, None, "from the start: the memories are of another picture");
+    assert_eq!(push(6, (HEIGHT, WIDTH)).objects[0].lost, None);
+}
+
+#[test]
+fn a_correction_that_is_taken_back_conditions_nothing_any_more() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.frame(2, 1);
+    t.click(FrameRef::Newest, 6.0);
+    assert!(t.undo().contains("object 1 has 1 point"));
+    t.frame(3, 1);
+    // Without the correction: the click's frame, and the one that was followed over.
+    assert_eq!(t.rows(3).last(), Some(&(5.0, vec![6, 0])));
+}
+
+#[test]
+fn a_second_click_on_a_frame_that_is_taken_back_leaves_the_first() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.click(FrameRef::Newest, 6.0);
+    t.undo();
+    t.frame(2, 1);
+    let asked = t.told();
+    let prompts: Vec<_> = asked.iter().filter(|a| a.rows.is_none()).map(|a| a.points.len()).collect();
+    assert_eq!(prompts, [1, 2, 1]);
+    assert_eq!(asked.last().unwrap().rows, Some(vec![6]));
+}
+
+#[test]
+fn an_object_that_is_corrected_while_the_next_one_is_followed_stays_corrected() {
+    for separate in [false, true] {
+        let (t, turnstile) = gated_tracker(following(TrackSettings { separate, ..TrackSettings::default() }));
+        t.b.encode(1);
+        t.click(FrameRef::Newest, 5.0);
+        t.click_another(FrameRef::Newest, 9.0);
+        t.b.encode(OBJECT_SCORE_BELOW_ZERO);
+        let correction =
+            ObjectPrompt { id: 1, prompt: Prompt::point(6.0, 4.0), refine: true, ..ObjectPrompt::default() };
+        turnstile.pass(5.0, || t.prompts(Operation::Add, vec![correction]));
+        turnstile.pass(9.0, || ());
+        let r = t.answer(OBJECT_SCORE_BELOW_ZERO, |r| r.source == Source::Camera);
+        assert_eq!(r.objects.iter().map(|o| (o.id, o.lost.is_some())).collect::<Vec<_>>(), [(1, false), (2, true)]);
+    }
+}
+
+#[test]
+fn the_other_objects_are_not_followed_when_the_engine_stops() {
+    let (t, turnstile) = gated_tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.click_another(FrameRef::Newest, 9.0);
+    t.b.encode(2);
+    turnstile.pass(5.0, || t.b.engine.stop());
+    assert!(turnstile.started.recv_timeout(PATIENCE).is_err(), "another turn");
+    let on_two = |e: &Event| matches!(e, Event::Result(r) if r.header.stamp == stamp(2));
+    assert!(!t.b.events.try_iter().any(|e| on_two(&e) || matches!(e, Event::Tracking { .. } | Event::Refused(_))));
+}
+
+#[test]
+fn an_object_that_is_taken_back_while_the_next_one_is_followed_is_followed_as_it_was() {
+    let (t, turnstile) = gated_tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.click_another(FrameRef::Newest, 9.0);
+    let more = ObjectPrompt { id: 1, prompt: Prompt::point(6.0, 4.0), refine: true, ..ObjectPrompt::default() };
+    t.prompts(Operation::Add, vec![more]);
+    t.b.result();
+    t.b.encode(2);
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    turnstile.pass(5.0, || t.b.engine.interact(Interaction::Undo { reply }).unwrap());
+    turnstile.pass(9.0, || ());
+    assert!(told(answer).unwrap().contains("object 1 has 1 point"));
+    turnstile.pass(5.0, || ());
+    t.answer(2, |r| r.objects.len() == 2);
+}
+
+#[test]
+fn what_was_followed_is_in_the_answer_however_much_is_prompted_on_other_frames_meanwhile() {
+    // More frames than results are kept of, and more masks than fit.
+    for (frames, count) in [(1..=4, 1), (1..=1, 20)] {
+        let keep = KeepLimits { bytes: 6 * kept_frame(1).bytes(), ..KeepLimits::default() };
+        let (t, turnstile) = gated_tracker(Settings { keep, ..patient() });
+        (1..=4).for_each(|sec| t.b.encode(sec));
+        until(|| t.b.engine.shared.lock().fresh.is_none());
+        t.click(FrameRef::Newest, 5.0);
+        t.click_another(FrameRef::Newest, 9.0);
+        t.b.encode(5);
+        turnstile.pass(5.0, || {
+            for sec in frames {
+                let once = ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() };
+                let (operation, objects) = (Operation::Add, vec![once; count]);
+                let (at, persistence) = (FrameRef::At(stamp(sec)), Persistence::Once);
+                t.b.engine.interact(Interaction::Prompts { at, operation, objects, persistence }).unwrap();
+            }
+        });
+        turnstile.pass(9.0, || ());
+        let r = t.answer(5, |r| r.source == Source::Camera);
+        assert_eq!(r.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 2]);
+    }
+}
+
+#[test]
+fn what_was_followed_is_of_no_other_object_that_has_its_number() {
+    let clear = |t: &Tracker| t.b.engine.interact(Interaction::Clear).unwrap();
+    let remove = |t: &Tracker| {
+        t.b.engine.interact(Interaction::NewObject).unwrap();
+        t.prompts(Operation::Remove, [1, 2].map(|id| ObjectPrompt { id, ..ObjectPrompt::default() }).to_vec());
+    };
+    for forget in [clear as fn(&Tracker), remove] {
+        let (t, turnstile) = gated_tracker(patient());
+        t.b.encode(1);
+        t.click(FrameRef::Newest, 5.0);
+        t.click_another(FrameRef::Newest, 9.0);
+        t.b.encode(2);
+        turnstile.pass(5.0, || {
+            forget(&t);
+            t.b.click(FrameRef::At(stamp(1)), 7.0, 4.0, Persistence::Track);
+        });
+        let r = t.answer(1, |r| r.objects.len() == 1 && r.objects[0].points[0].x == 7.0);
+        assert_eq!(r.objects[0].id, 1);
+        assert!(t.answer(2, |r| r.source == Source::Camera).objects.is_empty());
+    }
+}
+
+fn left_half() -> Prompt {
+    let logits = (0..SIDE * SIDE).map(|i| if i % SIDE < 4 { 9.0 } else { -9.0 }).collect();
+    Prompt::default().with_mask(LowResLogits { side: SIDE, data: logits })
+}
+
+#[test]
+fn a_click_on_a_given_mask_that_is_taken_back_leaves_the_mask() {
+    for given in [left_half(), left_half().with_point(Point::foreground(5.0, 4.0))] {
+        let t = tracker(patient());
+        t.b.encode(1);
+        t.prompts(Operation::Add, vec![ObjectPrompt { id: 3, prompt: given, ..ObjectPrompt::default() }]);
+        t.b.result();
+        let asked = t.told();
+        let more = ObjectPrompt { id: 3, prompt: Prompt::point(6.0, 4.0), refine: true, ..ObjectPrompt::default() };
+        t.prompts(Operation::Add, vec![more]);
+        t.b.result();
+        t.told();
+        t.undo();
+        assert_eq!(t.told(), asked);
+        t.frame(2, 1);
+        let first = asked.first().map_or(99.0, |a| a.object);
+        assert_eq!(t.rows(2), [(first, vec![6])]);
+    }
+}
+
+#[test]
+fn a_mask_that_is_given_is_the_answer_and_is_followed() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.prompts(Operation::Add, vec![ObjectPrompt { id: 3, prompt: left_half(), ..ObjectPrompt::default() }]);
+    let given = &t.b.result().objects[0];
+    assert_eq!((given.iou, given.object_score), (1.0, Some(10.0)));
+    let half = WIDTH * HEIGHT / 2;
+    assert!(given.mask.area.abs_diff(half) <= half / 10, "{} of {half}", given.mask.area);
+    t.frame(2, 1);
+    assert_eq!(t.rows(2), [(99.0, vec![6])]);
+}
+
+#[test]
+fn an_object_that_was_held_starts_from_its_mask_when_it_is_to_be_followed() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.b.click(FrameRef::Newest, 5.0, 4.0, Persistence::Hold);
+    t.b.result();
+    t.click(FrameRef::Newest, 6.0);
+    t.frame(2, 1);
+    assert_eq!(t.rows(2), [(6.0, vec![6])]);
+}
+
+#[test]
+fn fewer_memories_are_a_setting_that_changes_while_objects_are_followed() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    for sec in 2..8 {
+        t.frame(sec, 1);
+    }
+    t.b.engine.configure(|s| s.track.recent = 1);
+    t.frame(8, 1);
+    assert_eq!(t.rows(8), [(5.0, vec![6, 0])]);
+}
+
+#[test]
+fn of_two_objects_in_one_place_the_surer_one_has_it_where_that_is_asked_for() {
+    for separate in [false, true] {
+        let t = tracker(following(TrackSettings { separate, ..TrackSettings::default() }));
+        t.b.encode(1);
+        t.click(FrameRef::Newest, 5.0);
+        t.click_another(FrameRef::Newest, 9.0);
+        let areas: Vec<u32> = t.frame(2, 2).objects.iter().map(|o| o.mask.area).collect();
+        assert_eq!(areas, [if separate { 0 } else { WIDTH * HEIGHT }, WIDTH * HEIGHT]);
+    }
+}
+
+#[test]
+fn a_model_without_memory_says_once_that_it_feeds_masks_back() {
+    let b = bench(Settings { track_min_iou: 0.0, ..patient() });
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
+    b.click(FrameRef::Newest, 5.0, 4.0, Persistence::Track);
+    until(|| b.engine.metrics().results >= 2);
+    let notes = b.events.try_iter().filter_map(|e| if let Event::Note(n) = e { Some(n) } else { None });
+    let notes: Vec<_> = notes.collect();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("no memory"), "{notes:?}");
+}
+
+#[test]
+fn what_is_remembered_is_counted() {
+    let t = tracker(patient());
+    t.b.encode(1);
+    t.click(FrameRef::Newest, 5.0);
+    t.frame(2, 1);
+    let before = t.b.engine.usage().object_bytes;
+    t.frame(3, 1);
+    until(|| t.b.engine.usage().object_bytes > before);
+}

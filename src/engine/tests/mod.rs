@@ -1,0 +1,113 @@
+//! The engine with fake sessions: order, bounds and headers, without a model and without waiting for a clock.
+
+mod follow;
+mod interactions;
+mod objects;
+mod order;
+mod panics;
+mod pressure;
+mod prompts;
+mod queries;
+mod sharing;
+pub mod testing;
+
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use testing::{FakeDecoder, Gate, frame, gated_encoder};
+
+use crate::engine::*;
+use crate::prompt::{Point, Prompt};
+
+/// Long enough for any machine; only a failing test waits for it.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub struct Bench {
+    /// Dropped before the engine, whose thread may wait at it.
+    pub gate: Gate,
+    pub engine: Engine,
+    pub events: Receiver<Event>,
+    pub asked: Arc<Mutex<Vec<Vec<Prompt>>>>,
+}
+
+pub fn bench(settings: Settings) -> Bench {
+    bench_with(FakeDecoder::default(), settings)
+}
+
+pub fn bench_with(decoder: FakeDecoder, settings: Settings) -> Bench {
+    let asked = Arc::clone(&decoder.asked);
+    bench_of(decoder, asked, settings)
+}
+
+pub fn bench_of(decoder: impl Decode + 'static, asked: Arc<Mutex<Vec<Vec<Prompt>>>>, settings: Settings) -> Bench {
+    let (encoder, gate) = gated_encoder();
+    let (sender, events) = channel();
+    let sender = Mutex::new(sender);
+    let sink: EventSink = Box::new(move |event| {
+        let _ = sender.lock().unwrap().send(event);
+    });
+    let engine = Engine::start(Turns::shared(encoder), Turns::shared(decoder), settings, sink).unwrap();
+    Bench { engine, gate, events, asked }
+}
+
+impl Bench {
+    /// Encodes a frame and waits until it is kept.
+    pub fn encode(&self, sec: i32) {
+        let before = self.engine.metrics().frames_encoded;
+        self.engine.push_frame(frame(sec));
+        self.gate.open(1);
+        until(|| self.engine.metrics().frames_encoded > before);
+    }
+
+    pub fn click(&self, at: FrameRef, x: f32, y: f32, persistence: Persistence) {
+        self.engine
+            .interact(Interaction::Click { at, point: Point::foreground(x, y), mode: ClickMode::Point, persistence })
+            .unwrap();
+    }
+
+    /// The next result that answers a prompt, or that carries objects.
+    pub fn result(&self) -> FrameResult {
+        loop {
+            match self.events.recv_timeout(PATIENCE).expect("a result") {
+                Event::Result(r) if r.prompted => return r,
+                Event::Result(_) | Event::Tracking { .. } | Event::Note(_) => {}
+                Event::Refused(refusal) => panic!("refused: {refusal:?}"),
+            }
+        }
+    }
+
+    pub fn refusal(&self) -> Refusal {
+        loop {
+            match self.events.recv_timeout(PATIENCE).expect("a refusal") {
+                Event::Refused(refusal) => return refusal,
+                Event::Result(r) => assert!(!r.prompted || r.objects.is_empty(), "a result instead of a refusal"),
+                Event::Tracking { .. } | Event::Note(_) => {}
+            }
+        }
+    }
+}
+
+/// The answer to a question; a test that lost it fails, and does not wait for ever.
+pub fn told<T>(mut answer: oneshot::Receiver<T>) -> T {
+    let mut told = None;
+    until(|| {
+        told = answer.try_recv().inspect_err(|e| assert_eq!(*e, TryRecvError::Empty, "no answer")).ok();
+        told.is_some()
+    });
+    told.unwrap()
+}
+
+pub fn until(mut condition: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < PATIENCE, "the condition did not come true");
+        std::thread::yield_now();
+    }
+}
+
+pub fn patient() -> Settings {
+    Settings { prompt_timeout: PATIENCE, ..Settings::default() }
+}

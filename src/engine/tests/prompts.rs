@@ -1,0 +1,427 @@
+//! Prompts and their frames: the frame of the stamp, waiting, passing over, refusing.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::testing::{frame, stamp};
+use super::*;
+use crate::prompt::{BoxPrompt, Point, Prompt};
+
+#[test]
+fn a_prompt_is_decoded_on_the_frame_of_its_stamp_and_carries_its_header() {
+    let b = bench(patient());
+    for sec in 1..=3 {
+        b.encode(sec);
+    }
+    for (at, sec) in [(FrameRef::At(stamp(1)), 1), (FrameRef::Newest, 3), (FrameRef::At(stamp(2)), 2)] {
+        b.click(at, 4.0, 4.0, Persistence::Once);
+        let result = b.result();
+        assert_eq!((result.header, result.objects.len()), (testing::header(sec), 1));
+        assert_eq!(result.objects[0].iou, sec as f32 / 100.0);
+    }
+}
+
+#[test]
+fn the_newest_frame_wins_and_the_others_are_counted() {
+    let b = bench(patient());
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    for sec in 2..=100 {
+        b.engine.push_frame(frame(sec));
+    }
+    b.gate.open(2);
+    until(|| b.engine.metrics().frames_encoded == 2);
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(100));
+    let metrics = b.engine.metrics();
+    assert_eq!((metrics.frames_in, metrics.frames_superseded), (100, 98));
+    assert_eq!(b.engine.usage().kept_frames, 2);
+}
+
+#[test]
+fn a_click_on_a_kept_frame_does_not_wait_for_the_encoder() {
+    let b = bench(patient());
+    b.encode(1);
+    b.engine.push_frame(frame(2));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(2));
+    // The encoder holds frame 2 and gets no permit.
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.result().header.stamp, stamp(1));
+    b.gate.open(1);
+}
+
+#[test]
+fn a_prompt_that_comes_before_its_frame_waits_for_it() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::At(stamp(2)), 4.0, 4.0, Persistence::Once);
+    b.encode(2);
+    assert_eq!(b.result().header.stamp, stamp(2));
+}
+
+#[test]
+fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
+    let b = bench(patient());
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    b.engine.push_frame(frame(2));
+    b.engine.push_frame(frame(3));
+    let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+    let boxes = vec![DetectedBox { bbox, class_id: "cup".into(), tag: "t1".into(), score: Some(0.7) }; 2];
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes }).unwrap();
+    b.gate.open(3);
+    let result = loop {
+        let result = b.result();
+        if !result.objects.is_empty() {
+            break result;
+        }
+    };
+    assert_eq!(result.header.stamp, stamp(2));
+    let found: Vec<_> = result.objects.iter().map(|o| (o.id, &*o.class_id, &*o.tag, o.detection_score)).collect();
+    assert_eq!(found, [(1001, "cup", "t1", Some(0.7)), (1002, "cup", "t1", Some(0.7))]);
+    // The camera's newest frame is still the newest one, though it was encoded before.
+    until(|| b.engine.metrics().frames_encoded == 3);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.result().header.stamp, stamp(3));
+}
+
+fn detect(b: &Bench, sec: i32) {
+    let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
+    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }];
+    b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(sec)), boxes }).unwrap();
+}
+
+fn ask(b: &Bench, sec: i32) -> oneshot::Receiver<Result<FrameResult, Refusal>> {
+    let (reply, answer) = oneshot::channel();
+    let objects = vec![ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
+    let on = SegmentOn::Frame(FrameRef::At(stamp(sec)));
+    b.engine.segment(Segment { on, objects, all_candidates: false, reply });
+    answer
+}
+
+/// The frame that was passed over and is encoded next.
+fn first_wanted(b: &Bench) -> Option<Stamp> {
+    b.engine.shared.lock().wanted.get(0).map(|q| q.item.header.stamp)
+}
+
+#[test]
+fn a_click_on_a_frame_that_was_passed_over_does_not_wait_for_those_of_detections() {
+    let b = bench(patient());
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=12).for_each(|sec| b.engine.push_frame(frame(sec)));
+    (2..=9).for_each(|sec| detect(&b, sec));
+    until(|| b.engine.usage().to_encode >= 2);
+    for sec in [11, 9] {
+        b.click(FrameRef::At(stamp(sec)), 4.0, 4.0, Persistence::Once);
+    }
+    until(|| b.engine.usage().to_encode >= 3);
+    b.gate.open(100);
+    let order: Vec<u8> = (0..3).map(|_| b.gate.started.recv_timeout(PATIENCE).unwrap()).collect();
+    assert_eq!((order[0], order[1]), (11, 12), "the camera's newest frame has its turn too");
+    let clicks = std::iter::repeat_with(|| b.result()).filter(|r| r.source == Source::Prompt);
+    assert_eq!(clicks.take(2).map(|r| r.header.stamp).collect::<Vec<_>>(), [stamp(11), stamp(9)]);
+    until(|| b.engine.usage().batches == 0);
+    assert!(!b.engine.metrics().refused.contains_key(&RefusalKind::FrameGone));
+}
+
+#[test]
+fn a_click_takes_the_place_of_a_detector_that_waits_for_the_same_frame() {
+    let b = bench(patient());
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=5).for_each(|sec| b.engine.push_frame(frame(sec)));
+    (2..=3).for_each(|sec| detect(&b, sec));
+    until(|| b.engine.usage().to_encode == 2);
+    b.click(FrameRef::At(stamp(3)), 4.0, 4.0, Persistence::Once);
+    until(|| first_wanted(&b) == Some(stamp(3)));
+    b.gate.open(10);
+    until(|| b.engine.usage().batches + b.engine.usage().prompts == 0);
+}
+
+#[test]
+fn a_click_on_a_frame_that_was_passed_over_needs_no_room_among_those_of_others() {
+    let keep = KeepLimits { bytes: 3 * frame(1).bytes(), ..KeepLimits::default() };
+    let b = bench(Settings { keep, ..patient() });
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=5).for_each(|sec| b.engine.push_frame(frame(sec)));
+    let _answers: Vec<_> = (2..=4).map(|sec| ask(&b, sec)).collect();
+    until(|| b.engine.usage().to_encode_bytes == keep.bytes);
+    (6..=8).for_each(|sec| b.engine.push_frame(frame(sec)));
+    b.click(FrameRef::At(stamp(6)), 4.0, 4.0, Persistence::Once);
+    until(|| first_wanted(&b) == Some(stamp(6)));
+    b.gate.open(10);
+}
+
+#[test]
+fn detections_that_the_encoder_has_no_time_for_are_refused_and_do_not_pile_up() {
+    let b = bench(Settings { keep: KeepLimits { images: 5, ..KeepLimits::default() }, ..patient() });
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=7).for_each(|sec| b.engine.push_frame(frame(sec)));
+    (2..=6).for_each(|sec| detect(&b, sec));
+    until(|| b.engine.usage().to_encode >= 2);
+    (8..=12).for_each(|sec| b.engine.push_frame(frame(sec)));
+    for sec in 4..=6 {
+        let refusal = b.refusal();
+        assert_eq!(refusal.kind, RefusalKind::FrameGone);
+        assert!(refusal.message.contains(&stamp(sec).to_string()), "{}", refusal.message);
+    }
+    assert_eq!((b.engine.usage().to_encode, b.engine.usage().batches), (2, 2));
+    b.gate.open(10);
+    let answers = std::iter::repeat_with(|| b.result()).take(2);
+    assert_eq!(answers.map(|r| r.header.stamp).collect::<Vec<_>>(), [stamp(2), stamp(3)]);
+    assert_eq!(b.engine.metrics().refused[&RefusalKind::FrameGone], 3);
+}
+
+#[test]
+fn questions_about_frames_that_were_passed_over_are_answered_however_many_there_are() {
+    let b = bench(Settings { keep: KeepLimits { images: 5, ..KeepLimits::default() }, ..patient() });
+    b.engine.push_frame(frame(1));
+    assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
+    (2..=7).for_each(|sec| b.engine.push_frame(frame(sec)));
+    let answers: Vec<_> = (2..=6).map(|sec| ask(&b, sec)).collect();
+    until(|| b.engine.usage().to_encode == 5);
+    (8..=12).for_each(|sec| b.engine.push_frame(frame(sec)));
+    b.gate.open(10);
+    let seconds: Vec<i32> = answers.into_iter().map(|answer| told(answer).unwrap().header.stamp.sec).collect();
+    assert_eq!(seconds, [2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_frame_that_is_gone_is_said_with_what_is_kept() {
+    let b = bench(Settings { keep: KeepLimits { frames: 2, ..KeepLimits::default() }, ..patient() });
+    for sec in 1..=4 {
+        b.encode(sec);
+    }
+    b.click(FrameRef::At(stamp(1)), 4.0, 4.0, Persistence::Once);
+    let refusal = b.refusal();
+    assert_eq!(refusal.kind, RefusalKind::FrameGone);
+    assert!(refusal.message.contains("kept are 3.000000000 to 4.000000000"), "{}", refusal.message);
+    assert_eq!(b.engine.metrics().refused[&RefusalKind::FrameGone], 1);
+}
+
+/// An image that cannot be read: rgb8 without pixels.
+fn broken(sec: i32) -> Frame {
+    let (encoding, data) = ("rgb8".to_owned(), Vec::new());
+    let pixels = FramePixels::Raw { width: 4, height: 4, step: 12, encoding, big_endian: false, data };
+    Frame { header: testing::header(sec), pixels }
+}
+
+#[test]
+fn a_click_on_an_image_that_was_refused_is_told_why() {
+    let b = bench(patient());
+    b.encode(1);
+    b.engine.push_frame(broken(2));
+    let why = b.refusal();
+    assert_eq!(why.kind, RefusalKind::BadImage);
+    b.click(FrameRef::At(stamp(2)), 4.0, 4.0, Persistence::Once);
+    let refusal = b.refusal();
+    assert_eq!(refusal.kind, RefusalKind::FrameGone);
+    assert!(refusal.message.contains("the image of stamp 2.000000000 was refused: "), "{}", refusal.message);
+    assert!(refusal.message.contains(&why.message), "{}", refusal.message);
+    // The same stamp again, with an image that can be read.
+    b.encode(2);
+    b.click(FrameRef::At(stamp(2)), 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.result().header.stamp, stamp(2));
+}
+
+#[test]
+fn what_is_kept_is_named_by_the_stamps_of_kept_frames() {
+    let b = bench(Settings { keep: KeepLimits { images: 0, ..KeepLimits::default() }, ..patient() });
+    b.encode(1);
+    b.encode(3);
+    // Newer images that were never encoded.
+    b.engine.push_frame(frame(4));
+    assert_eq!(b.gate.started.iter().find(|sec| *sec == 4), Some(4));
+    b.engine.push_frame(frame(5));
+    b.engine.push_frame(frame(6));
+    b.click(FrameRef::At(stamp(5)), 4.0, 4.0, Persistence::Once);
+    let refusal = b.refusal();
+    assert!(refusal.message.contains("kept are 1.000000000 to 3.000000000"), "{}", refusal.message);
+}
+
+#[test]
+fn without_any_image_a_click_is_refused_after_the_timeout() {
+    let b = bench(Settings { prompt_timeout: Duration::from_millis(1), ..Settings::default() });
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.refusal().kind, RefusalKind::NoImage);
+    b.click(FrameRef::At(stamp(9)), 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.refusal().kind, RefusalKind::FrameGone);
+}
+
+#[test]
+fn a_second_click_carries_the_first_and_its_logits() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Once);
+    until(|| b.asked.lock().unwrap().len() == 2);
+    let asked = b.asked.lock().unwrap();
+    assert_eq!((asked[0][0].points.len(), asked[0][0].mask.is_some()), (1, false));
+    assert_eq!((asked[1][0].points.len(), asked[1][0].mask.is_some()), (2, true));
+}
+
+#[test]
+fn a_bad_click_costs_nothing_that_was_there() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    assert_eq!(b.result().objects.len(), 1);
+    b.click(FrameRef::Newest, f32::NAN, 4.0, Persistence::Hold);
+    assert_eq!(b.refusal().kind, RefusalKind::BadPrompt);
+    b.click(FrameRef::Newest, 900.0, 4.0, Persistence::Hold);
+    assert_eq!(b.refusal().kind, RefusalKind::BadPrompt);
+    b.click(FrameRef::Newest, 5.0, 5.0, Persistence::Hold);
+    assert_eq!(b.result().objects[0].points.len(), 2);
+}
+
+#[test]
+fn clear_empties_the_newest_frame() {
+    let b = bench(patient());
+    b.encode(1);
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
+    assert_eq!(b.result().objects.len(), 1);
+    b.engine.interact(Interaction::Clear).unwrap();
+    let result = b.result();
+    assert!(result.prompted && result.objects.is_empty());
+}
+
+#[test]
+fn a_decoder_that_panics_takes_nothing_down() {
+    let b = bench(patient());
+    b.encode(66);
+    let _ = b.events.recv_timeout(PATIENCE);
+    b.encode(1);
+    b.click(FrameRef::At(stamp(66)), 4.0, 4.0, Persistence::Once);
+    until(|| b.engine.metrics().refused.contains_key(&RefusalKind::ModelFailed));
+    b.click(FrameRef::At(stamp(1)), 4.0, 4.0, Persistence::Once);
+    let on_one = std::iter::repeat_with(|| b.events.recv_timeout(PATIENCE).unwrap())
+        .find(|e| matches!(e, Event::Result(r) if r.header.stamp == stamp(1) && !r.objects.is_empty()));
+    assert!(on_one.is_some());
+}
+
+#[test]
+fn a_flood_of_prompts_is_bounded_and_said() {
+    let b = bench(patient());
+    let click = || Interaction::Click {
+        at: FrameRef::Newest,
+        point: Point::foreground(1.0, 1.0),
+        mode: ClickMode::Point,
+        persistence: Persistence::Once,
+    };
+    let refused = (0..400).filter(|_| b.engine.interact(click()).is_err()).count();
+    assert_eq!(refused, 400 - 256);
+    assert_eq!(b.engine.metrics().refused[&RefusalKind::QueueFull], 144);
+}
+
+/// Can be told once a gate is open.
+#[derive(Debug)]
+struct Gated {
+    open: Arc<std::sync::atomic::AtomicBool>,
+    at: FrameRef,
+    x: f32,
+}
+
+impl Later for Gated {
+    fn ready(&mut self, _: &kept::KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
+        let click = Interaction::Click {
+            at: self.at,
+            point: Point::foreground(self.x, 4.0),
+            mode: ClickMode::Point,
+            persistence: Persistence::Once,
+        };
+        match (self.open.load(std::sync::atomic::Ordering::Relaxed), last) {
+            (true, _) => Some(Ok(click)),
+            (false, true) => Some(Err(Refusal::new(RefusalKind::NoTransform, "closed"))),
+            (false, false) => None,
+        }
+    }
+}
+
+#[test]
+fn a_prompt_that_cannot_be_told_yet_keeps_its_turn() {
+    let b = bench(patient());
+    b.encode(1);
+    b.encode(2);
+    let open = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let later = Gated { open: Arc::clone(&open), at: FrameRef::At(stamp(1)), x: 7.0 };
+    b.engine.interact(Interaction::Later(Some(Box::new(later)))).unwrap();
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    assert_eq!(b.engine.usage().prompts, 2);
+    open.store(true, std::sync::atomic::Ordering::Relaxed);
+    let first = b.result();
+    assert_eq!((first.header.stamp, first.objects[0].points[0].x), (stamp(1), 7.0));
+    assert_eq!(b.result().header.stamp, stamp(2));
+}
+
+#[test]
+fn a_prompt_that_is_never_told_is_refused_after_the_timeout() {
+    let b = bench(Settings { prompt_timeout: Duration::from_millis(30), ..Settings::default() });
+    let later = |x| {
+        let later = Gated { open: Arc::default(), at: FrameRef::Newest, x };
+        b.engine.interact(Interaction::Later(Some(Box::new(later)))).unwrap();
+    };
+    later(1.0);
+    assert_eq!(b.refusal().kind, RefusalKind::NoTransform);
+    assert_eq!((b.engine.usage().prompts, b.engine.metrics().refused[&RefusalKind::NoTransform]), (0, 1));
+}
+
+/// Blocks until the test lets it go, as a lookup of transforms may.
+#[derive(Debug)]
+struct Blocking {
+    started: std::sync::mpsc::Sender<()>,
+    go: Receiver<()>,
+}
+
+impl Later for Blocking {
+    fn ready(&mut self, _: &kept::KeptFrames, _: bool) -> Option<Result<Interaction, Refusal>> {
+        let _ = self.started.send(());
+        let _ = self.go.recv_timeout(PATIENCE);
+        let (at, mode, persistence) = (FrameRef::Newest, ClickMode::Point, Persistence::Once);
+        Some(Ok(Interaction::Click { at, point: Point::foreground(7.0, 4.0), mode, persistence }))
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_lookup_of_transforms_except_the_clicks_behind_it() {
+    let b = bench(patient());
+    b.encode(1);
+    let ((started, starts), (go, goes)) = (channel(), channel());
+    b.engine.interact(Interaction::Later(Some(Box::new(Blocking { started, go: goes })))).unwrap();
+    starts.recv_timeout(PATIENCE).unwrap();
+    // Inputs, diagnostics, the camera and a detector, while the lookup blocks.
+    let since = Instant::now();
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    b.encode(2);
+    detect(&b, 1);
+    let x = |r: FrameResult| r.objects.iter().find(|o| o.id == 1).map(|o| o.points[0].x);
+    assert_eq!(x(b.result()), None, "of the detector");
+    assert_eq!(b.engine.usage().prompts, 2, "both clicks wait");
+    assert!(since.elapsed() < PATIENCE / 2, "the engine waited for the lookup: {:?}", since.elapsed());
+    go.send(()).unwrap();
+    assert_eq!([x(b.result()), x(b.result())], [Some(7.0); 2], "clicks in their order, on one frame: they add up");
+}
+
+#[test]
+fn a_lookup_that_never_ends_costs_its_click_and_no_other() {
+    let b = bench(Settings { prompt_timeout: Duration::from_millis(20), ..Settings::default() });
+    b.encode(1);
+    let ((started, starts), (go, goes)) = (channel(), channel());
+    b.engine.interact(Interaction::Later(Some(Box::new(Blocking { started, go: goes })))).unwrap();
+    starts.recv_timeout(PATIENCE).unwrap();
+    b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
+    let refusal = b.refusal();
+    assert_eq!(refusal.kind, RefusalKind::NoTransform);
+    assert!(refusal.message.contains("takes too long"), "{}", refusal.message);
+    assert_eq!(b.result().objects[0].points, [Point::foreground(4.0, 4.0)]);
+    // What it leads to in the end is of no use any more.
+    go.send(()).unwrap();
+    b.click(FrameRef::Newest, 5.0, 5.0, Persistence::Once);
+    let points = [Point::foreground(4.0, 4.0), Point::foreground(5.0, 5.0)];
+    assert_eq!(b.result().objects[0].points, points);
+}
