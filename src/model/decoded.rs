@@ -1,16 +1,16 @@
-//! What a decoder is asked for and what it answers.
+//! Options and results of the mask decoder.
 
 use super::candidates::Candidates;
 use crate::pixels::Mask;
 use crate::prompt::LowResLogits;
 
-/// What a decoding is to return.
+/// Options of a decoding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecodeOptions {
     pub candidates: Candidates,
-    /// Return every candidate that was considered, not only the best.
+    /// Return every considered mask, not only the best.
     pub all_masks: bool,
-    /// Return logits at the image's size too.
+    /// Return logits of the image's size too.
     pub logits: bool,
     /// Shift of the threshold, in logits, for the stability score; SAM's automatic mask generator uses 1.
     pub stability_offset: f32,
@@ -25,32 +25,32 @@ impl Default for DecodeOptions {
 /// One mask of an object.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// Which of the decoder's masks it is; 0 is SAM's mask for clear prompts.
+    /// Index among the decoder's masks; 0 is SAM's mask for clear prompts.
     pub index: usize,
-    /// As the model predicts it.
+    /// IoU that the model predicts.
     pub iou: f32,
-    /// At the image's size.
+    /// Mask of the image's size.
     pub mask: Mask,
-    /// To be fed back as a mask prompt on the same image.
+    /// Low-resolution logits, which can be a mask prompt on the same image.
     pub low_res: LowResLogits,
-    /// `width * height` logits, row by row, where they were asked for.
+    /// `width * height` logits, row by row, if the options ask for them.
     pub logits: Option<Vec<f32>>,
 }
 
-/// The answer to one prompt.
+/// Result for one prompt.
 #[derive(Debug, Clone)]
 pub struct Decoded {
     /// The considered mask of the highest predicted IoU.
     pub best: Candidate,
     /// The other considered masks in the decoder's order, only with [`DecodeOptions::all_masks`].
     pub others: Vec<Candidate>,
-    /// Predicted IoU of all considered masks, in the decoder's order.
+    /// Predicted IoU of every considered mask, in the decoder's order.
     pub candidate_ious: Vec<f32>,
-    /// Logit of the object being there at all, from families that predict it.
+    /// Logit of the object's presence, from families that predict it.
     pub object_score: Option<f32>,
 }
 
-/// Where the time of a decoding went, milliseconds.
+/// Time of a decoding by stage, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct DecodeTimings {
     /// Prompt encoding and the decoder's session.
@@ -59,38 +59,9 @@ pub struct DecodeTimings {
     pub postprocess_ms: f64,
 }
 
-/// The answers to a batch of prompts, in their order.
+/// Results for a batch of prompts, in the order of the prompts.
 #[derive(Debug, Clone)]
 pub struct Decodes {
     pub objects: Vec<Decoded>,
     pub timings: DecodeTimings,
-}
-
-/// What came out of one run for one object.
-pub(super) struct Raw {
-    /// `[M, side, side]`.
-    pub low_res: Vec<f32>,
-    /// Which of the decoder's masks these are.
-    pub indices: Vec<usize>,
-    /// Of all of the decoder's masks.
-    pub ious: Vec<f32>,
-    pub object_score: Option<f32>,
-    /// One for each mask in `indices`, from graphs that make them.
-    pub pointers: Vec<f32>,
-}
-
-impl Raw {
-    /// The logits of one of the decoder's masks.
-    pub fn mask(&self, index: usize) -> &[f32] {
-        let area = self.low_res.len() / self.indices.len().max(1);
-        let at = self.indices.iter().position(|i| *i == index).unwrap_or_default();
-        &self.low_res[at * area..(at + 1) * area]
-    }
-
-    /// The object pointer of one of the decoder's masks.
-    pub fn pointer(&self, index: usize) -> Option<&[f32]> {
-        let size = self.pointers.len() / self.indices.len().max(1);
-        let at = self.indices.iter().position(|i| *i == index)?;
-        self.pointers.get(at * size..(at + 1) * size).filter(|pointer| !pointer.is_empty())
-    }
 }

@@ -1,4 +1,4 @@
-//! An encoded image: everything that the mask decoder needs to answer any number of prompts on it.
+//! An encoded image: everything that the mask decoder needs to decode any number of prompts on the image.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -6,10 +6,12 @@ use std::sync::OnceLock;
 use half::f16;
 use ort::value::{DynValue, Tensor, TensorElementType};
 
-use super::{Error, Provider, binding};
+use super::error::Error;
+use super::provider::Provider;
+use super::runtime::{self, binding};
 use crate::pixels::Geometry;
 
-/// Where the time of an encoding went, milliseconds.
+/// Time of an encoding by stage, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct EncodeTimings {
     /// Resize, normalise, transpose.
@@ -18,11 +20,11 @@ pub struct EncodeTimings {
     pub run_ms: f64,
 }
 
-/// The outputs of the image encoder for one image, by name, with the geometry that leads from that image to them.
-/// Made by [`super::ImageEncoder::encode`]; shared between threads in an `Arc`.
+/// Outputs of the image encoder for one image, and the geometry that maps the image to the network's square. Made by
+/// [`ImageEncoder::encode`](crate::model::ImageEncoder::encode); shared between threads in an `Arc`.
 pub struct Embedding {
     tensors: Vec<EmbeddedTensor>,
-    /// From pixels of the image to the network's square and back.
+    /// Maps pixels of the image to the network's square and back.
     pub geometry: Geometry,
     pub timings: EncodeTimings,
 }
@@ -30,19 +32,19 @@ pub struct Embedding {
 /// One output of the image encoder.
 struct EmbeddedTensor {
     name: String,
-    /// As ONNX Runtime made it: the decoder takes it without a copy, also where it lies on a GPU.
+    /// Value that ONNX Runtime made, on a GPU or the processor. The decoder takes it without a copy.
     value: DynValue,
-    /// A copy of a tensor on a GPU, once somebody reads it on the processor.
+    /// Copy of a tensor on a GPU, made when the tensor is first read on the processor.
     on_host: OnceLock<DynValue>,
 }
 
 impl EmbeddedTensor {
-    /// Bytes that the tensor holds on the GPU or the processor, and on the processor beside that.
+    /// Returns the bytes of the tensor and of its copy on the processor.
     fn bytes(&self) -> usize {
         bytes(&self.value) + self.on_host.get().map_or(0, bytes)
     }
 
-    /// The tensor where the processor can read it.
+    /// Returns the tensor in memory that the processor can read. A tensor on a GPU is copied once.
     fn on_host(&self) -> ort::Result<&DynValue> {
         if !binding::is_on_device(&self.value) {
             return Ok(&self.value);
@@ -61,12 +63,12 @@ impl Embedding {
         Embedding { tensors: tensors.into_iter().map(tensor).collect(), geometry, timings }
     }
 
-    /// An embedding from tensors that were made elsewhere, for tests and for other encoders: name, shape, values.
+    /// Makes an embedding of tensors from elsewhere, for tests and other encoders. Each part is name, shape and values.
     ///
     /// # Errors
-    /// [`Error::ForeignEmbedding`] when a shape and its number of values do not agree.
+    /// [`Error::ForeignEmbedding`] if a shape and its number of values differ.
     pub fn from_parts(parts: Vec<(String, Vec<usize>, Vec<f32>)>, geometry: Geometry) -> Result<Self, Error> {
-        super::runtime::environment()?;
+        runtime::environment()?;
         let mut tensors = Vec::with_capacity(parts.len());
         for (name, shape, values) in parts {
             let tensor = Tensor::from_array((shape, values))
@@ -76,25 +78,28 @@ impl Embedding {
         Ok(Self::new(tensors, geometry, EncodeTimings::default()))
     }
 
-    /// Memory that the embedding holds, on the GPU where the encoder runs there. It grows when a tensor is copied to the
-    /// processor.
+    /// Returns the bytes of memory that the embedding holds, on the GPU and on the processor. The number grows when a tensor is
+    /// copied to the processor.
     pub fn bytes(&self) -> usize {
         self.tensors.iter().map(EmbeddedTensor::bytes).sum()
     }
 
-    /// Width and height of the image, in pixels.
+    /// Returns width and height of the image, in pixels.
     pub fn image_size(&self) -> (u32, u32) {
         self.geometry.image
     }
 
-    /// Shape and values of one tensor in f32; none of one in half precision. A tensor on a GPU is copied when it is first asked
-    /// for.
+    /// Returns shape and values of a tensor; none if there is no such tensor or its type is not f32. A tensor on a GPU is copied
+    /// once.
     pub fn tensor(&self, name: &str) -> Option<(Vec<i64>, &[f32])> {
         let value = self.tensors.iter().find(|t| t.name == name)?.on_host().ok()?;
         value.try_extract_tensor::<f32>().ok().map(|(shape, values)| (shape.to_vec(), values))
     }
 
-    /// One tensor where a session on this provider can read it; `None` if the embedding has no tensor of that name.
+    /// Returns a tensor in memory that a session on `provider` can read; none if there is no such tensor.
+    ///
+    /// # Errors
+    /// The error of ONNX Runtime, if the tensor cannot be copied from the GPU.
     pub(super) fn tensor_for(&self, name: &str, provider: Provider) -> ort::Result<Option<&DynValue>> {
         let Some(tensor) = self.tensors.iter().find(|t| t.name == name) else { return Ok(None) };
         if provider.on_gpu() { Ok(Some(&tensor.value)) } else { tensor.on_host().map(Some) }
@@ -114,8 +119,8 @@ impl fmt::Debug for Embedding {
 
 fn bytes(value: &DynValue) -> usize {
     let half = value.dtype().tensor_type() == Some(TensorElementType::Float16);
-    let of_each = if half { size_of::<f16>() } else { size_of::<f32>() };
-    value.dtype().tensor_shape().map_or(0, |shape| shape.num_elements()) * of_each
+    let size = if half { size_of::<f16>() } else { size_of::<f32>() };
+    value.dtype().tensor_shape().map_or(0, |shape| shape.num_elements()) * size
 }
 
 #[cfg(test)]
@@ -124,7 +129,7 @@ mod tests {
     use crate::pixels::Resize;
 
     #[test]
-    fn a_copy_on_the_processor_counts_and_only_what_is_asked_for_is_copied() {
+    fn bytes_include_copies_and_only_requested_tensors_are_copied() {
         let geometry = Geometry::new(4, 4, 4, Resize::Letterbox);
         let tensor = |name: &str, count: usize| (name.to_owned(), vec![1, count], vec![1.0; count]);
         let parts = || vec![tensor("image_embeddings", 8), tensor("high_res", 32)];

@@ -1,4 +1,4 @@
-//! The image encoder: pixels to embedding.
+//! The image encoder: an image to its embedding.
 
 use std::time::Instant;
 
@@ -7,25 +7,28 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, TensorRef};
 use tracing::debug_span;
 
-use super::binding::OnDevice;
 use super::embedding::{Embedding, EncodeTimings};
-use super::layout::{EncoderLayout, PictureForm};
-use super::options::GpuOptions;
-use super::provider::ProviderReport;
-use super::{Error, inputs, session};
+use super::error::Error;
+use super::layout::{EncoderLayout, PictureForm, TensorSpec};
+use super::runtime::binding::DeviceBuffers;
+use super::runtime::failure::run_failed;
+use super::runtime::tensor::typed_tensor;
+use super::runtime::{GpuOptions, ProviderReport};
+use super::timing::milliseconds;
 use crate::pixels::{Geometry, InputSpec, PixelError, Preprocessor};
 
-/// The image encoder of one model, with its own session and input buffer. It belongs to one thread.
+/// The image encoder of one model, with a session and an input buffer of its own. It belongs to one thread.
 pub struct ImageEncoder {
     session: Session,
     layout: EncoderLayout,
     providers: ProviderReport,
     preprocessor: Preprocessor,
-    /// The picture as the graph takes it, used again for each image.
+    /// Values of the picture that the graph takes, used again for each image.
     input: Vec<f32>,
+    /// Shape of the picture.
     shape: Vec<usize>,
-    /// In the place of `input` where the session runs on a GPU.
-    on_device: Option<OnDevice>,
+    /// Buffers that replace `input` if the session runs on a GPU.
+    device: Option<DeviceBuffers>,
     file: String,
 }
 
@@ -42,26 +45,26 @@ impl ImageEncoder {
         let mut providers = providers;
         let preprocessor = Preprocessor::new(spec);
         let shape = vec![1, 3, side, side];
-        let mut on_device = None;
+        let mut device = None;
         if providers.used.on_gpu() && matches!(layout.form, PictureForm::Square) && !layout.image.is_half() {
-            match OnDevice::new(&session, &layout, gpu.device_id, &shape, gpu.cuda_graphs) {
-                Ok(buffers) => on_device = Some(buffers),
+            match DeviceBuffers::new(&session, &layout, gpu.device_id, &shape, gpu.cuda_graphs) {
+                Ok(buffers) => device = Some(buffers),
                 Err(e) => providers.notes.push(format!("embeddings go through the processor's memory: {e}")),
             }
         }
-        let input = if on_device.is_some() { Vec::new() } else { vec![0.0; 3 * side * side] };
-        ImageEncoder { session, layout, providers, preprocessor, input, shape, on_device, file }
+        let input = if device.is_some() { Vec::new() } else { vec![0.0; 3 * side * side] };
+        ImageEncoder { session, layout, providers, preprocessor, input, shape, device, file }
     }
 
-    /// Which execution provider runs it.
+    /// Returns which execution provider runs the encoder.
     pub fn providers(&self) -> &ProviderReport {
         &self.providers
     }
 
-    /// Encodes an image of any size; [`Embedding::timings`] says how long its two parts took.
+    /// Encodes an image of any size. [`Embedding::timings`] has the time of both stages.
     ///
     /// # Errors
-    /// [`Error::Pixels`] for one without pixels, [`Error::Session`] when ONNX Runtime fails.
+    /// [`Error::Pixels`] for an image without pixels, [`Error::Session`] if ONNX Runtime fails.
     pub fn encode(&mut self, image: &RgbImage) -> Result<Embedding, Error> {
         let start = Instant::now();
         let geometry = debug_span!("preprocess").in_scope(|| self.preprocess(image))?;
@@ -73,10 +76,11 @@ impl ImageEncoder {
         Ok(Embedding::new(tensors, geometry, timings))
     }
 
+    /// Writes the picture of an image into the input buffer.
     fn preprocess(&mut self, image: &RgbImage) -> Result<Geometry, PixelError> {
         match self.layout.form {
             PictureForm::Square => {
-                let input = self.on_device.as_mut().map_or(self.input.as_mut_slice(), OnDevice::picture);
+                let input = self.device.as_mut().map_or(self.input.as_mut_slice(), DeviceBuffers::picture);
                 self.preprocessor.run(image, input)
             }
             PictureForm::Levels => {
@@ -92,21 +96,22 @@ impl ImageEncoder {
         }
     }
 
+    /// Runs the session on the input buffer.
     fn run(&mut self) -> Result<Vec<(String, DynValue)>, Error> {
-        let failed = |e: ort::Error| session::failed(&self.file, self.providers.used, &e);
-        if let Some(on_device) = &mut self.on_device {
-            return on_device.run(&mut self.session, &self.layout).map_err(failed);
+        let failed = |e: ort::Error| run_failed(&self.file, self.providers.used, &e);
+        if let Some(device) = &mut self.device {
+            return device.run(&mut self.session, &self.layout).map_err(failed);
         }
         let image = &self.layout.image;
         let input = match image.is_half() {
-            true => inputs::tensor(image, &self.shape, self.input.clone()).map_err(failed)?.into(),
+            true => typed_tensor(image, &self.shape, self.input.clone()).map_err(failed)?.into(),
             false => {
                 let view = TensorRef::from_array_view((self.shape.as_slice(), self.input.as_slice()));
                 SessionInputValue::from(view.map_err(failed)?)
             }
         };
         let mut outputs = self.session.run(ort::inputs![image.name.as_str() => input]).map_err(failed)?;
-        let take = |spec: &super::TensorSpec| {
+        let take = |spec: &TensorSpec| {
             let value = outputs.remove(&spec.name).ok_or_else(|| Error::Session {
                 file: self.file.clone(),
                 reason: format!("no output `{}`", spec.name),
@@ -115,8 +120,4 @@ impl ImageEncoder {
         };
         self.layout.outputs.iter().map(take).collect()
     }
-}
-
-pub(super) fn milliseconds(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1e3
 }

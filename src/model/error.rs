@@ -1,13 +1,15 @@
-//! What can go wrong between a path and a mask: every variant says what was found and what was expected.
+//! Errors of loading and running a model. Each has what was found and what was expected.
 
 use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
 
-use super::{Precision, Provider};
+use super::precision::Precision;
+use super::provider::Provider;
+use super::unknown_name::UnknownName;
 use crate::pixels::PixelError;
 
-/// Errors of loading and running a model. They are shown to people as they are: each names the file or the tensor.
+/// Error of loading or running a model. The messages are for people: each names the file or the tensor.
 #[derive(Debug, ThisError)]
 pub enum Error {
     #[error("cannot read {}: {source}", path.display())]
@@ -76,14 +78,8 @@ pub enum Error {
     #[error("no execution provider left for {file}: {refused}")]
     NoProvider { file: String, refused: String },
 
-    #[error("unknown execution provider `{found}`, expected tensorrt, cuda or cpu")]
-    UnknownProvider { found: String },
-
-    #[error("unknown arena `{found}`, expected exact, doubling or off")]
-    UnknownArena { found: String },
-
-    #[error("unknown precision `{found}`, expected auto, fp32, fp16 or int8")]
-    UnknownPrecision { found: String },
+    #[error(transparent)]
+    UnknownName(#[from] UnknownName),
 
     #[error("{file} has no {asked} variant; it has {have}")]
     NoVariant { file: String, asked: Precision, have: String },

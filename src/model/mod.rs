@@ -1,53 +1,54 @@
 //! Bundles, ONNX layouts, sessions and execution providers, the image encoder and the mask decoder.
 //!
-//! [`Model::open`] turns one path into a [`Model`]: the description ([`ModelInfo`]) and two halves, [`ImageEncoder`]
-//! and [`MaskDecoder`], each with a session of its own so that they can live on two threads. What passes between them
-//! is an [`Embedding`].
+//! [`Model::open`] turns one path into a [`Model`]: the description ([`ModelInfo`]) and two halves, [`ImageEncoder`] and
+//! [`MaskDecoder`]. Each half has a session of its own, so that both can run on two threads. The encoder makes an
+//! [`Embedding`], on which the decoder decodes any number of prompts.
+//!
+//! Files import each other from the top of this list to the bottom:
+//!
+//! * `opening`: a path to a loaded model; trial runs of the sessions. `loaded` is the result.
+//! * `encoder`, `decoder`, `memory`: the networks of a model, each with its sessions.
+//! * [`network`]: what a tracker asks of a model with memory.
+//! * `info`: everything about a model that does not need its sessions.
+//! * `runtime`: sessions of ONNX Runtime, options, execution providers, TensorRT's engines.
+//! * [`prompt_encoder`]: points, boxes and masks to prompt embeddings, in Rust.
+//! * `layout`: graphs of all exporters, recognised by their tensors.
+//! * [`bundle`]: the folder of a model, `bundle.json`, hashes, variants.
+//! * `candidates`, `decoded`, `embedding`, `error`, `provider`, `precision`: the values that pass between them.
 
-mod binding;
 pub mod bundle;
 mod candidates;
-mod cores;
 mod decoded;
 mod decoder;
-mod device;
 mod embedding;
 mod encoder;
-mod engines;
 mod error;
-mod execution;
-mod file;
 mod info;
-mod inputs;
 mod layout;
+mod loaded;
 mod memory;
 pub mod network;
-mod open;
-mod options;
-mod probe;
-mod profile;
+mod opening;
+mod precision;
 pub mod prompt_encoder;
 mod provider;
-mod runner;
 pub mod runtime;
-mod session;
-mod shrinking;
-mod trial;
-mod variant;
+mod timing;
+mod unknown_name;
 mod weights;
 
-pub use bundle::{Bundle, Manifest};
+pub use bundle::{Bundle, Manifest, MemorySection, Variant};
 pub use candidates::{Candidates, DynamicMultimask};
 pub use decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes};
 pub use decoder::MaskDecoder;
-pub use device::TensorRt;
 pub use embedding::{Embedding, EncodeTimings};
 pub use encoder::ImageEncoder;
 pub use error::Error;
 pub use info::ModelInfo;
 pub use layout::{DecoderLayout, EncoderLayout, Family, FusedInputs, PictureForm, PromptInput, Signature, TensorSpec};
-pub use memory::{MemoryInfo, Section as MemorySection};
-pub use open::Model;
-pub use options::{Arena, GpuOptions, MEGABYTE, SessionOptions};
-pub use provider::{Provider, ProviderReport, Refused};
-pub use variant::{Precision, Variant};
+pub use loaded::Model;
+pub use memory::MemoryInfo;
+pub use precision::Precision;
+pub use provider::Provider;
+pub use runtime::{Arena, GpuOptions, MEGABYTE, ProviderRefusal, ProviderReport, SessionOptions, TensorRt};
+pub use unknown_name::UnknownName;

@@ -1,4 +1,4 @@
-//! Learnt parameters that Rust code uses, from safetensors files. Parameters of ONNX graphs do not come through here.
+//! Learnt parameters that Rust code uses, from safetensors files. ONNX graphs have their parameters inside.
 
 use safetensors::SafeTensors;
 

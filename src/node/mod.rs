@@ -90,6 +90,8 @@ pub enum NodeError {
     Metrics(String),
     #[error(transparent)]
     Model(#[from] crate::model::Error),
+    #[error(transparent)]
+    UnknownName(#[from] crate::model::UnknownName),
     #[error("starting threads: {0}")]
     Threads(#[from] std::io::Error),
     #[error("the node did not start: '{0}' did not succeed")]

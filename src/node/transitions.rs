@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::topics::SpinningNode;
 use super::{NodeError, lock, model};
 use crate::camera::Transforms;
-use crate::model::{Refused, runtime};
+use crate::model::{ProviderRefusal, runtime};
 use crate::native::process::give_memory_back;
 
 /// How long `cleanup` waits for an answer that is still on its way out of the model.
@@ -111,7 +111,7 @@ impl Transitions {
         let runs = reports.iter().map(|(part, report)| format!("{part} on {}", report.runs()));
         info!("{node}: model '{}' in {took:.1} s; {}", model.info.name, runs.collect::<Vec<_>>().join(", "));
         // A missing provider is missing for all; a variant may be refused for one part alone.
-        let mut said: Vec<&Refused> = Vec::new();
+        let mut said: Vec<&ProviderRefusal> = Vec::new();
         for refused in reports.iter().flat_map(|(_, report)| &report.refused) {
             if !said.contains(&refused) {
                 info!("{node}: not on {refused}");

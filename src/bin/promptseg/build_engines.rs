@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         wheel.suspend(|| terminal::print(format!("[{:>6.1} s] {step}", start.elapsed().as_secs_f64())));
         wheel.set_message(step.to_owned());
     };
-    let opened = Model::open_saying(arguments.path.as_deref(), arguments.decoder.as_deref(), &options, &say);
+    let opened = Model::open_with_progress(arguments.path.as_deref(), arguments.decoder.as_deref(), &options, &say);
     wheel.finish_and_clear();
     let model = opened?;
     let reports = model.reports();

@@ -1,9 +1,9 @@
-//! Mask decoders: recognised by what their tensors are called, then checked for types and shapes.
+//! Layouts of mask decoders: recognised by the names of their tensors, then checked for types and shapes.
 
-use super::known::{FUSED, Family, KNOWN, Known};
+use super::known::{FUSED, Family, KNOWN_LAYOUTS, KnownLayout};
 use super::signature::FLOATS;
-use super::{Signature, TensorSpec};
-use crate::model::Error;
+use super::signature::{Signature, TensorSpec};
+use crate::model::error::Error;
 
 const EXTERNAL: &str = "promptseg external";
 const SPARSE: &str = "sparse_prompt_embeddings";
@@ -11,81 +11,88 @@ const DENSE: &str = "dense_prompt_embeddings";
 const WANTED: &str = "wanted_masks";
 const POINTERS: &str = "object_pointers";
 
-/// Where the prompts are turned into embeddings.
+/// Place of the prompt encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromptInput {
-    /// In Rust, by [`crate::model::prompt_encoder`]: the graph takes sparse and dense prompt embeddings.
+    /// In Rust ([`crate::model::prompt_encoder`]): the graph takes sparse and dense prompt embeddings.
     External,
-    /// In the graph, which takes points, labels and more: [`FusedInputs`].
+    /// In the graph, which takes points and labels: [`FusedInputs`].
     Fused,
 }
 
-/// The inputs of a graph that has the prompt encoder inside, as it calls and types them; f16 in the place of f32 too.
+/// Inputs of a graph with the prompt encoder inside. f32 may be f16.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FusedInputs {
-    /// f32 `[B, N, 2]` or `[1, B, N, 2]`.
+    /// Coordinates of the points, f32 `[B, N, 2]` or `[1, B, N, 2]`.
     pub points: TensorSpec,
-    /// `[B, N]` or `[1, B, N]`: -1 pad, 0 background, 1 foreground, 2 and 3 the corners of a box.
+    /// Labels of the points, `[B, N]` or `[1, B, N]`: -1 pad, 0 background, 1 foreground, 2 and 3 the corners of a box.
     pub labels: TensorSpec,
-    /// f32 `[B, 1, L, L]`, and whether it is there, `[1]` or `[B]`.
+    /// Mask prompt, f32 `[B, 1, L, L]`, and the flag for its presence, `[1]` or `[B]`.
     pub mask: Option<[TensorSpec; 2]>,
+    /// Whether each object has a flag of its own; otherwise one flag is for all objects.
     pub flag_per_object: bool,
-    /// `[2]`, height before width, of masks that are not used: they are made as small as the graph can.
+    /// Size of the full-size masks, `[2]`, height before width. These masks are not used; a small size makes them cheap.
     pub size: Option<TensorSpec>,
+    /// Whether coordinates are in pixels of that size.
     pub points_in_size: bool,
-    /// f32 `[1, B, 4]`.
+    /// Boxes, f32 `[1, B, 4]`.
     pub boxes: Option<TensorSpec>,
-    /// Whether boxes go there; else their corners are points and that input is empty.
-    pub corners_apart: bool,
-    /// Whether the pad point comes from the caller.
+    /// Whether boxes go into the input for boxes; otherwise their corners are points and that input is empty.
+    pub separate_boxes: bool,
+    /// Whether the caller adds the pad point; otherwise the graph adds it.
     pub pad: bool,
-    /// Whether the graph can be given no point at all, `[1, 0, 2]`: a mask alone as the prompt. Tried while it is opened.
+    /// Whether the graph can run without points, `[1, 0, 2]`, for a mask as the only prompt. Tried when the model is opened.
     pub without_points: bool,
 }
 
-/// How a mask decoder is spoken to.
+/// Inputs and outputs of a mask decoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecoderLayout {
-    /// How people call it.
+    /// Name of the layout.
     pub name: &'static str,
     pub family: Family,
-    /// Inputs that are outputs of the encoder of the same name; first the one whose cells the prompts lie on.
+    /// Inputs that are outputs of the encoder with the same names. The first has the cells on which prompts lie.
     pub embeddings: Vec<TensorSpec>,
-    /// `None` for [`PromptInput::External`].
+    /// Inputs of the prompt encoder. None for [`PromptInput::External`].
     pub fused: Option<FusedInputs>,
-    /// Names of the low-resolution logits, the predicted IoU and the object score.
+    /// Name of the low-resolution logits.
     pub low_res: String,
+    /// Name of the predicted IoU.
     pub iou: String,
+    /// Name of the object score.
     pub object_score: Option<String>,
-    /// Of what each mask shows, for a memory: f32 `[B, M, C]`.
+    /// Name of the object pointers of the masks, f32 `[B, M, C]`, which a memory needs.
     pub pointers: Option<String>,
-    /// The graph makes only the masks that `wanted_masks` f32 `[B, M, masks + 1]` asks for.
+    /// Whether the graph computes only the masks that `wanted_masks`, f32 `[B, M, masks + 1]`, selects.
     pub selects: bool,
-    /// Several objects in one run, as far as the shapes tell.
+    /// Whether the shapes allow several objects in one run.
     pub batched: bool,
     pub takes_mask: bool,
     pub takes_boxes: bool,
     pub takes_background: bool,
-    /// Most points and corners of an object.
+    /// Most points and box corners of an object.
     pub max_tokens: Option<usize>,
-    /// Masks per object where the graph fixes it: 4 is one for clear prompts and three candidates, 3 only candidates.
+    /// Number of masks of an object, if the graph fixes it: 4 are one mask for clear prompts and three candidates, 3 are
+    /// candidates only.
     pub masks: Option<usize>,
-    /// Side of the low-resolution logits, where the graph fixes it.
+    /// Side of the square of low-resolution logits, if the graph fixes it.
     pub low_res_side: Option<usize>,
 }
 
 impl DecoderLayout {
+    /// Recognises the layout of a graph.
+    ///
     /// # Errors
-    /// [`Error::UnknownLayout`] with the tensors found and the nearest known layout.
+    /// [`Error::UnknownLayout`] with the tensors of the graph and the nearest known layout.
     pub fn recognise(graph: &Signature) -> Result<DecoderLayout, Error> {
         if graph.input(SPARSE).is_some() {
             return Self::external(graph).ok_or_else(|| unknown(graph, EXTERNAL_SHAPES.to_owned()));
         }
-        let fits = KNOWN.iter().map(|known| (known, Fit::of(known, graph)));
-        match fits.clone().find(|(_, fit)| fit.whole()) {
+        let fits = KNOWN_LAYOUTS.iter().map(|known| (known, LayoutMatch::new(known, graph)));
+        match fits.clone().find(|(_, fit)| fit.is_exact()) {
             Some((known, fit)) => Ok(Self::fused(known, fit, graph)),
             None => {
-                // The most names in common; of equals the one with the fewest differences.
+                // The nearest layout has the most names in common with the graph, then the fewest differences.
                 let nearest = fits.max_by_key(|(_, fit)| (fit.common * 2 - fit.faults.len() as i64, -fit.extra));
                 let nearest = nearest.filter(|(_, fit)| fit.common > 0).map(|(known, fit)| fit.describe(known));
                 Err(unknown(graph, nearest.unwrap_or_else(|| format!("none of {}", names().join(", ")))))
@@ -93,15 +100,17 @@ impl DecoderLayout {
         }
     }
 
+    /// Returns the place of the prompt encoder.
     pub fn prompts(&self) -> PromptInput {
         if self.fused.is_some() { PromptInput::Fused } else { PromptInput::External }
     }
 
-    /// Whether it is made for our bundles, whose description says all that there is to know.
+    /// Returns whether the layout is one of promptseg's own bundles, whose description is complete.
     pub fn ours(&self) -> bool {
         [EXTERNAL, FUSED].contains(&self.name)
     }
 
+    /// Matches the layout with the prompt encoder outside of the graph.
     fn external(graph: &Signature) -> Option<DecoderLayout> {
         let sparse = graph.input(SPARSE).filter(|t| t.is_f32(3))?;
         let dense = graph.input(DENSE).filter(|t| t.is_f32(4))?;
@@ -135,14 +144,15 @@ impl DecoderLayout {
         })
     }
 
-    fn fused(known: &Known, fit: Fit, graph: &Signature) -> DecoderLayout {
-        let Fit { points, labels, mask, size, boxes, embeddings, .. } = fit;
+    /// Makes the layout of a graph that matches a known layout.
+    fn fused(known: &KnownLayout, fit: LayoutMatch, graph: &Signature) -> DecoderLayout {
+        let LayoutMatch { points, labels, mask, size, boxes, embeddings, .. } = fit;
         let (low_res, iou, score) = known.outputs;
         let (low_res, iou) = (graph.output(low_res), graph.output(iou));
         let object_axis = known.points.1 - 3;
-        // Counted from the end: an object's dimension may come before, and shapes may be unknown.
+        // Axes are counted from the end, because a dimension of the objects may be in front, and the shape may be unknown.
         let from_end = |t: Option<&TensorSpec>, n: usize| t.and_then(|t| t.fixed(t.shape.len().checked_sub(n)?));
-        // Masks at a size that is asked for have no size of their own.
+        // Masks of a requested size have no fixed size.
         let low_res_side =
             if known.size.is_some() && known.outputs.0 != "low_res_masks" { None } else { from_end(low_res, 1) };
         DecoderLayout {
@@ -170,7 +180,7 @@ impl DecoderLayout {
                 size: size.cloned(),
                 points_in_size: known.points_in_size,
                 boxes: boxes.cloned(),
-                corners_apart: boxes.is_some(),
+                separate_boxes: boxes.is_some(),
                 pad: known.pad,
                 without_points: false,
             }),
@@ -187,29 +197,29 @@ fn unknown(graph: &Signature, nearest: String) -> Error {
 }
 
 fn names() -> Vec<&'static str> {
-    std::iter::once(EXTERNAL).chain(KNOWN.iter().map(|known| known.name)).collect()
+    std::iter::once(EXTERNAL).chain(KNOWN_LAYOUTS.iter().map(|known| known.name)).collect()
 }
 
-/// How far a graph is from a known layout.
+/// Comparison of a graph with a known layout.
 #[derive(Debug, Clone, Default)]
-struct Fit<'a> {
+struct LayoutMatch<'a> {
     points: Option<&'a TensorSpec>,
     labels: Option<&'a TensorSpec>,
     mask: Option<[&'a TensorSpec; 2]>,
     size: Option<&'a TensorSpec>,
     boxes: Option<&'a TensorSpec>,
     embeddings: Vec<&'a TensorSpec>,
-    /// Names that both have.
+    /// Number of names that both have.
     common: i64,
-    /// Inputs that only the graph has.
+    /// Number of inputs that only the graph has.
     extra: i64,
-    /// In words.
+    /// Differences in words.
     faults: Vec<String>,
 }
 
-impl<'a> Fit<'a> {
-    fn of(known: &Known, graph: &'a Signature) -> Fit<'a> {
-        let mut fit = Fit::default();
+impl<'a> LayoutMatch<'a> {
+    fn new(known: &KnownLayout, graph: &'a Signature) -> LayoutMatch<'a> {
+        let mut fit = LayoutMatch::default();
         let (points, rank) = known.points;
         fit.points = fit.input(graph, points, &FLOATS, rank);
         fit.labels = fit.input(graph, known.labels, &["f32", "f16", "i64", "i32"], rank - 1);
@@ -226,7 +236,7 @@ impl<'a> Fit<'a> {
             let found = fit.input(graph, name, &FLOATS, rank);
             fit.embeddings.extend(found);
         }
-        fit.others(known, graph);
+        fit.match_others(known, graph);
         for name in [known.outputs.0, known.outputs.1] {
             match graph.output(name) {
                 Some(t) if FLOATS.contains(&t.dtype.as_str()) => fit.common += 1,
@@ -247,10 +257,12 @@ impl<'a> Fit<'a> {
         fit
     }
 
-    fn whole(&self) -> bool {
+    /// Returns whether the graph has the layout.
+    fn is_exact(&self) -> bool {
         self.faults.is_empty()
     }
 
+    /// Finds an input and notes what differs.
     fn input(&mut self, graph: &'a Signature, name: &str, types: &[&str], rank: usize) -> Option<&'a TensorSpec> {
         let Some(found) = graph.input(name) else {
             self.faults.push(format!("no input `{name}`"));
@@ -263,14 +275,14 @@ impl<'a> Fit<'a> {
         Some(found)
     }
 
-    /// Inputs without a meaning: embeddings where the layout takes any, else too many.
-    fn others(&mut self, known: &Known, graph: &'a Signature) {
+    /// Sorts the inputs without a meaning: they are embeddings if the layout takes any embedding, otherwise too many.
+    fn match_others(&mut self, known: &KnownLayout, graph: &'a Signature) {
         let [mask, flag] = known.mask.unwrap_or_default();
         let embedding = |name: &str| known.embeddings.iter().any(|(known, _)| *known == name);
-        let meant = |name: &str| [known.points.0, known.labels, mask, flag].contains(&name) || embedding(name);
+        let has_meaning = |name: &str| [known.points.0, known.labels, mask, flag].contains(&name) || embedding(name);
         let others = |t: &&TensorSpec| {
             let name = Some(t.name.as_str());
-            !meant(&t.name) && name != known.size && name != known.boxes
+            !has_meaning(&t.name) && name != known.size && name != known.boxes
         };
         for other in graph.inputs.iter().filter(others) {
             if known.embeddings.is_empty() && other.is_float(4) {
@@ -281,7 +293,7 @@ impl<'a> Fit<'a> {
             }
         }
         if known.embeddings.is_empty() {
-            // The usual name first: the prompts lie on its cells.
+            // The embedding with the usual name comes first, because prompts lie on its cells.
             self.embeddings.sort_by_key(|t| t.name != "image_embeddings");
             if self.embeddings.is_empty() {
                 self.faults.push("no embedding".to_owned());
@@ -289,7 +301,8 @@ impl<'a> Fit<'a> {
         }
     }
 
-    fn describe(&self, known: &Known) -> String {
+    /// Returns the layout and the differences in words.
+    fn describe(&self, known: &KnownLayout) -> String {
         format!("{}, but {}", known.name, self.faults.join(", "))
     }
 }

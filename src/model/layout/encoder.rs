@@ -1,42 +1,45 @@
-//! Image encoders: one picture in, one or more embeddings out.
+//! Layouts of image encoders: one picture in, one or more embeddings out.
 
 use super::signature::FLOATS;
-use super::{Signature, TensorSpec};
-use crate::model::Error;
+use super::signature::{Signature, TensorSpec};
+use crate::model::error::Error;
 
-/// Names that exporters give to the picture.
+/// Names that exporters give the picture.
 const PICTURES: &[&str] = &["image", "images", "input_image", "input", "pixel_values", "batched_images"];
 
+/// Known layouts, for messages.
 const KNOWN: &str = "one picture `image`, `images`, `input_image`, `input` or `pixel_values` f32[1,3,S,S], `input_image` \
                      f32[?,?,3] in levels, or `batched_images` f32[?,3,?,?] from 0 to 1 -> embeddings f32, with the \
                      names of the decoder's inputs; f16 in the place of f32";
 
-/// What the encoder is given.
+/// Form of the picture that the encoder takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PictureForm {
-    /// `[1, 3, S, S]`, resized and normalised here.
+    /// `[1, 3, S, S]`, resized and normalised by promptseg.
     Square,
-    /// `[h, w, 3]` in levels, resized here; the graph normalises and pads (samexporter `--use-preprocess`).
+    /// `[h, w, 3]` from 0 to 255, resized by promptseg; the graph normalises and pads (samexporter `--use-preprocess`).
     Levels,
-    /// `[1, 3, h, w]` from 0 to 1 at the image's own size; the graph resizes and normalises (EfficientSAM).
+    /// `[1, 3, h, w]` from 0 to 1, of the image's size; the graph resizes and normalises (EfficientSAM).
     Unit,
 }
 
-/// How the picture goes into the image encoder and what comes out.
+/// Input and outputs of an image encoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncoderLayout {
     /// The picture's tensor.
     pub image: TensorSpec,
     pub form: PictureForm,
-    /// `S`, where the graph fixes it.
+    /// `S`, if the graph fixes it.
     pub side: Option<usize>,
-    /// Every output: embedding and high-resolution features, handed on by name.
+    /// All outputs: embedding and high-resolution features. The decoder takes them by name.
     pub outputs: Vec<TensorSpec>,
 }
 
 impl EncoderLayout {
+    /// Recognises the layout of a graph.
+    ///
     /// # Errors
-    /// [`Error::UnknownLayout`] with the tensors found.
+    /// [`Error::UnknownLayout`] with the tensors of the graph.
     pub fn recognise(graph: &Signature) -> Result<EncoderLayout, Error> {
         let unknown = |nearest: &str| {
             Err(Error::UnknownLayout {
@@ -70,29 +73,32 @@ impl EncoderLayout {
     }
 }
 
-/// Shape of an embedding that the decoder wants, by whichever graph fixes it; none where neither does. Only the number
-/// of images may be open, and that is one.
-pub fn embedding_shape(wanted: &TensorSpec, made: Option<&TensorSpec>) -> Option<Vec<usize>> {
-    let size = |axis: usize| wanted.fixed(axis).or(made.and_then(|t| t.fixed(axis)));
-    (0..wanted.shape.len()).map(|axis| size(axis).or((axis == 0).then_some(1))).collect()
+/// Returns the shape of an embedding that the decoder takes, from the graph that fixes it; none if neither fixes it. The number of
+/// images may be dynamic: it is 1.
+pub fn embedding_shape(input: &TensorSpec, output: Option<&TensorSpec>) -> Option<Vec<usize>> {
+    let size = |axis: usize| input.fixed(axis).or(output.and_then(|t| t.fixed(axis)));
+    (0..input.shape.len()).map(|axis| size(axis).or((axis == 0).then_some(1))).collect()
 }
 
-/// Checks that everything the decoder wants of the picture is made by the encoder, with shapes that agree.
-pub fn check_pair(encoder: &Signature, decoder: &Signature, wanted: &[TensorSpec]) -> Result<(), Error> {
-    for wanted in wanted {
-        let made = encoder.output(&wanted.name).ok_or_else(|| Error::MissingTensor {
+/// Checks that the encoder makes every embedding that the decoder takes, with shapes that agree.
+///
+/// # Errors
+/// [`Error::MissingTensor`] or [`Error::Tensor`] for the first embedding that does not fit.
+pub fn check_pair(encoder: &Signature, decoder: &Signature, inputs: &[TensorSpec]) -> Result<(), Error> {
+    for input in inputs {
+        let output = encoder.output(&input.name).ok_or_else(|| Error::MissingTensor {
             file: encoder.file.clone(),
-            tensor: wanted.name.clone(),
-            expected: format!("the kind that {} takes: {wanted}", decoder.file),
+            tensor: input.name.clone(),
+            expected: format!("the kind that {} takes: {input}", decoder.file),
             found: encoder.outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         })?;
-        let agree = made.shape.iter().zip(&wanted.shape).all(|(a, b)| *a < 0 || *b < 0 || a == b);
-        if !agree || made.shape.len() != wanted.shape.len() || made.dtype != wanted.dtype {
+        let agree = output.shape.iter().zip(&input.shape).all(|(a, b)| *a < 0 || *b < 0 || a == b);
+        if !agree || output.shape.len() != input.shape.len() || output.dtype != input.dtype {
             return Err(Error::Tensor {
                 file: encoder.file.clone(),
-                tensor: wanted.name.clone(),
-                found: made.to_string(),
-                expected: format!("{wanted} by {}", decoder.file),
+                tensor: input.name.clone(),
+                found: output.to_string(),
+                expected: format!("{input} by {}", decoder.file),
             });
         }
     }

@@ -1,23 +1,23 @@
-//! The mask decoders that people have, one row each: what their tensors are called and what their prompts mean.
+//! Known mask decoders with the prompt encoder inside, one row for each exporter: names of the tensors, meaning of the prompts.
 //!
-//! Read from the exporters' sources; docs/models.md says which exporter makes which row and what works.
+//! The rows follow the sources of the exporters. docs/models.md lists the exporter of each row and what works.
 
-/// How an image becomes the encoder's picture, and which rules of choice its family has.
+/// Model family, which determines how an image becomes the encoder's picture and how masks are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// Letterboxed to the top-left, normalised with SAM's mean and standard deviation.
     Sam,
-    /// As SAM, with a token for high quality.
+    /// Like SAM, with a token for high quality.
     SamHq,
     EdgeSam,
-    /// Stretched by the graph, which also normalises: it takes values from 0 to 1.
+    /// Stretched and normalised by the graph, which takes values from 0 to 1.
     EfficientSam,
-    /// Stretched, normalised as SAM. With cells of 14 pixels it is SAM 3's tracker, normalised to -1..1.
+    /// Stretched, normalised like SAM. With cells of 14 pixels it is SAM 3's tracker, normalised to the range from -1 to 1.
     Sam2,
 }
 
 impl Family {
-    /// As bundles call it.
+    /// Returns the name of the family in bundles.
     pub fn name(self) -> &'static str {
         match self {
             Family::Sam => "sam",
@@ -29,44 +29,44 @@ impl Family {
     }
 }
 
-/// A mask decoder with the prompt encoder inside.
+/// Layout of a mask decoder with the prompt encoder inside.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct KnownLayout {
     pub name: &'static str,
     pub family: Family,
-    /// Inputs that the image encoder makes, with their ranks: first the one whose cells the prompts lie on. None: all
-    /// inputs that have no other meaning, f32 of rank 4.
+    /// Embeddings of the image encoder, with their ranks. The first has the cells on which prompts lie. If the list is empty, all
+    /// f32 inputs of rank 4 without another meaning are embeddings.
     pub embeddings: &'static [(&'static str, usize)],
-    /// `[B, N, 2]` of rank 3, `[1, B, N, 2]` of rank 4, in pixels of the encoder's square.
+    /// Points with their rank, in pixels of the encoder's square: `[B, N, 2]` has rank 3, `[1, B, N, 2]` has rank 4.
     pub points: (&'static str, usize),
-    /// As the points, without their last dimension.
+    /// Labels of the points, with one dimension less than the points.
     pub labels: &'static str,
-    /// The mask prompt and its flag. Graphs may lack both.
+    /// Mask prompt and the flag for its presence. A graph may lack both.
     pub mask: Option<[&'static str; 2]>,
-    /// A flag for each object of a run; else one flag for all of them.
+    /// Whether each object has a flag of its own; otherwise one flag is for all objects.
     pub flag_per_object: bool,
-    /// Height and width of the masks at the image's size, which are not used.
+    /// Height and width of the full-size masks, which are not used.
     pub size: Option<&'static str>,
-    /// The points are in pixels of that size.
+    /// Whether the points are in pixels of that size.
     pub points_in_size: bool,
-    /// `[1, B, 4]`, where boxes are not two points.
+    /// Boxes, `[1, B, 4]`, if they are not two points.
     pub boxes: Option<&'static str>,
-    /// Low-resolution logits, predicted IoU, object score.
+    /// Names of low-resolution logits, predicted IoU and object score.
     pub outputs: (&'static str, &'static str, Option<&'static str>),
-    /// The pad point comes from the caller.
+    /// Whether the caller adds the pad point.
     pub pad: bool,
     pub takes_boxes: bool,
     pub takes_background: bool,
-    /// Tokens that the graph does not cut off.
+    /// Most tokens that the graph uses; it ignores further tokens.
     pub max_tokens: Option<usize>,
-    /// What the dimension of the objects must be, where that tells two layouts apart.
+    /// Whether the dimension of the objects must be dynamic, if two layouts differ in that only.
     pub dynamic_batch: Option<bool>,
 }
 
-/// Our own, with the prompts as coordinates.
+/// Name of promptseg's own layout that takes prompts as coordinates.
 pub(super) const FUSED: &str = "promptseg fused";
 
-const OFFICIAL: Known = Known {
+const OFFICIAL: KnownLayout = KnownLayout {
     name: "official SAM",
     family: Family::Sam,
     embeddings: &[("image_embeddings", 4)],
@@ -85,7 +85,7 @@ const OFFICIAL: Known = Known {
     dynamic_batch: None,
 };
 
-const SAMEXPORTER_SAM2: Known = Known {
+const SAMEXPORTER_SAM2: KnownLayout = KnownLayout {
     name: "samexporter SAM 2",
     family: Family::Sam2,
     embeddings: &[("image_embed", 4), ("high_res_feats_0", 4), ("high_res_feats_1", 4)],
@@ -95,7 +95,7 @@ const SAMEXPORTER_SAM2: Known = Known {
     ..OFFICIAL
 };
 
-const TRANSFORMERS: Known = Known {
+const TRANSFORMERS: KnownLayout = KnownLayout {
     name: "transformers SAM",
     embeddings: &[("image_embeddings", 4), ("image_positional_embeddings", 4)],
     points: ("input_points", 4),
@@ -108,10 +108,10 @@ const TRANSFORMERS: Known = Known {
     ..OFFICIAL
 };
 
-pub(super) const KNOWN: &[Known] = &[
+pub(super) const KNOWN_LAYOUTS: &[KnownLayout] = &[
     OFFICIAL,
-    Known { name: "nanosam", size: None, dynamic_batch: Some(false), ..OFFICIAL },
-    Known {
+    KnownLayout { name: "nanosam", size: None, dynamic_batch: Some(false), ..OFFICIAL },
+    KnownLayout {
         name: "EdgeSAM",
         family: Family::EdgeSam,
         mask: None,
@@ -119,39 +119,39 @@ pub(super) const KNOWN: &[Known] = &[
         outputs: ("masks", "scores", None),
         ..OFFICIAL
     },
-    Known {
+    KnownLayout {
         name: "EfficientSAM",
         family: Family::EfficientSam,
         points: ("batched_point_coords", 4),
         labels: "batched_point_labels",
         mask: None,
         points_in_size: true,
-        // The masks at the size that is asked for, which is that of the low-resolution logits.
+        // Masks of the requested size, which is the size of the low-resolution logits.
         outputs: ("output_masks", "iou_predictions", None),
-        // `decoder_max_num_input_points`: the graph fills up with its own pad points, and cuts off what is more.
+        // `decoder_max_num_input_points`: the graph adds pad points up to this number and ignores further points.
         pad: false,
         max_tokens: Some(6),
-        // It has no embedding for them.
+        // The graph has no embedding for background points.
         takes_background: false,
         ..OFFICIAL
     },
-    Known {
+    KnownLayout {
         name: "SAM-HQ",
         family: Family::SamHq,
         embeddings: &[("image_embeddings", 4), ("interm_embeddings", 5)],
         ..OFFICIAL
     },
     SAMEXPORTER_SAM2,
-    // The masks at the size that is asked for, as above.
-    Known { name: "ONNX-SAM2", size: Some("orig_im_size"), ..SAMEXPORTER_SAM2 },
-    Known {
+    // Masks of the requested size, as for EfficientSAM.
+    KnownLayout { name: "ONNX-SAM2", size: Some("orig_im_size"), ..SAMEXPORTER_SAM2 },
+    KnownLayout {
         name: "RectLabel SAM 2",
         embeddings: &[("image_embeddings", 4), ("high_res_features1", 4), ("high_res_features2", 4)],
         size: Some("orig_im_size"),
         outputs: ("low_res_masks", "iou_predictions", None),
         ..SAMEXPORTER_SAM2
     },
-    Known {
+    KnownLayout {
         name: "onnxruntime SAM 2",
         embeddings: &[("image_embeddings", 4), ("image_features_0", 4), ("image_features_1", 4)],
         mask: Some(["input_masks", "has_input_masks"]),
@@ -160,7 +160,7 @@ pub(super) const KNOWN: &[Known] = &[
         ..SAMEXPORTER_SAM2
     },
     TRANSFORMERS,
-    Known {
+    KnownLayout {
         name: "transformers.js SAM 2",
         family: Family::Sam2,
         embeddings: &[("image_embeddings.2", 4), ("image_embeddings.0", 4), ("image_embeddings.1", 4)],
@@ -170,8 +170,8 @@ pub(super) const KNOWN: &[Known] = &[
         takes_boxes: true,
         ..TRANSFORMERS
     },
-    // Last, because it takes any embedding.
-    Known {
+    // The last row, because it takes any embedding.
+    KnownLayout {
         name: FUSED,
         embeddings: &[],
         size: None,

@@ -1,6 +1,6 @@
-//! What kind of graph is this? Recognised by tensor names, types and shapes, never by position.
+//! Layouts of graphs, recognised by names, types and shapes of the tensors, never by their positions.
 //!
-//! Known are promptseg's own bundles (`external` with SAM's prompt encoder outside of the graph, `fused` with the
+//! Known layouts are those of promptseg's own bundles (`external` with SAM's prompt encoder outside of the graph, `fused` with
 //! prompts as coordinates) and the rows of [`known`], which other exporters make.
 
 mod decoder;
@@ -13,7 +13,7 @@ mod signature;
 pub use decoder::{DecoderLayout, FusedInputs, PromptInput};
 pub use encoder::{EncoderLayout, PictureForm, check_pair, embedding_shape};
 pub use known::Family;
-pub use memory::{MemoryGraph, MemoryLayout, MemorySizes};
+pub use memory::{IMAGE_EMBEDDINGS, MemoryGraph, MemoryLayout, MemorySizes};
 pub(super) use role::{recognise_decoder, recognise_encoder, recognise_memory};
 pub use signature::{Signature, TensorSpec};
 

@@ -1,25 +1,26 @@
-//! What ONNX Runtime says of a graph: names, types and shapes of its inputs and outputs.
+//! Signature of a graph: names, types and shapes of its inputs and outputs, as ONNX Runtime reports them.
 
 use std::fmt;
 
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 const HALF: &str = "f16";
-/// The types of values that have a fraction.
+/// Names of the floating-point types.
 pub(super) const FLOATS: [&str; 2] = ["f32", HALF];
 
 /// One input or output of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
     pub name: String,
-    /// As ONNX Runtime writes it: `f32`, `i64`, ...; `not a tensor` for sequences and maps.
+    /// Element type, for instance `f32` or `i64`; `not a tensor` for sequences and maps.
     pub dtype: String,
-    /// -1 for a dynamic dimension.
+    /// Dimensions; -1 is a dynamic dimension.
     pub shape: Vec<i64>,
 }
 
 impl TensorSpec {
-    pub(in crate::model) fn of(outlet: &Outlet) -> TensorSpec {
+    /// Describes an input or output of a session.
+    pub(in crate::model) fn from_outlet(outlet: &Outlet) -> TensorSpec {
         let (dtype, shape) = match outlet.dtype() {
             ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => ("f32".to_owned(), shape.to_vec()),
             ValueType::Tensor { ty: TensorElementType::Float16, shape, .. } => (HALF.to_owned(), shape.to_vec()),
@@ -29,25 +30,27 @@ impl TensorSpec {
         TensorSpec { name: outlet.name().to_owned(), dtype, shape }
     }
 
+    /// Returns whether the tensor has type f32 and this number of dimensions.
     pub(super) fn is_f32(&self, rank: usize) -> bool {
         self.dtype == "f32" && self.shape.len() == rank
     }
 
-    /// As [`Self::is_f32`], in single or in half precision.
+    /// Returns whether the tensor has type f32 or f16 and this number of dimensions.
     pub(super) fn is_float(&self, rank: usize) -> bool {
         FLOATS.contains(&self.dtype.as_str()) && self.shape.len() == rank
     }
 
-    /// Whether its values are in half precision: they are converted on the way into the graph and out of it.
+    /// Returns whether the type is f16. Such values are converted on the way into the graph and out of it.
     pub(in crate::model) fn is_half(&self) -> bool {
         self.dtype == HALF
     }
 
-    /// A fixed dimension, `None` where it is dynamic or not there.
+    /// Returns a fixed dimension; none if the dimension is dynamic or missing.
     pub(in crate::model) fn fixed(&self, axis: usize) -> Option<usize> {
         self.shape.get(axis).and_then(|&d| usize::try_from(d).ok()).filter(|&d| d > 0)
     }
 
+    /// Returns whether a dimension is dynamic.
     pub(in crate::model) fn dynamic(&self, axis: usize) -> bool {
         self.shape.get(axis).is_some_and(|&d| d < 0)
     }
@@ -64,19 +67,22 @@ impl fmt::Display for TensorSpec {
     }
 }
 
-/// Inputs and outputs of one graph, with the file that it came from for messages.
+/// Inputs and outputs of one graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
+    /// Name of the graph's file in messages.
     pub file: String,
     pub inputs: Vec<TensorSpec>,
     pub outputs: Vec<TensorSpec>,
 }
 
 impl Signature {
+    /// Returns the input of this name.
     pub fn input(&self, name: &str) -> Option<&TensorSpec> {
         self.inputs.iter().find(|t| t.name == name)
     }
 
+    /// Returns the output of this name.
     pub fn output(&self, name: &str) -> Option<&TensorSpec> {
         self.outputs.iter().find(|t| t.name == name)
     }

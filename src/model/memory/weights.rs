@@ -1,23 +1,28 @@
-//! The few learnt numbers of a memory that are used outside of its graphs.
+//! Learnt numbers of a memory that are used outside of its graphs.
 
-use super::super::Error;
+use crate::model::error::Error;
 use crate::model::weights::Weights;
 
-/// Kernel and stride of the convolution that makes a mask small.
+/// Side of the kernel, and stride, of the convolution that shrinks a mask.
 const KERNEL: usize = 4;
 
+/// Learnt numbers outside of the graphs.
 #[derive(Debug, Clone)]
-pub(super) struct MemoryWeights {
-    /// What the image encoder's graph adds to what it sees, for frames without a memory; for each channel.
+pub struct MemoryWeights {
+    /// Number of each channel that the image encoder's graph adds to the embedding of a frame without memories, `[C]`.
     no_memory: Vec<f32>,
-    /// The pointer of an object that is not there.
+    /// Pointer of an object that is not on the frame, `[C]`.
     pub no_object: Vec<f32>,
-    /// `mask_downsample`: `[4, 4]`, and its bias.
+    /// Kernel and bias of `mask_downsample`, `[4, 4]` and one number.
     kernel: Vec<f32>,
     bias: f32,
 }
 
 impl MemoryWeights {
+    /// Reads the weights from `content`, a safetensors file; `file` is its name in messages.
+    ///
+    /// # Errors
+    /// The errors of [`Weights`].
     pub fn load(content: &[u8], file: &str, channels: usize) -> Result<Self, Error> {
         let weights = Weights::read(content, file)?;
         let kernel = weights.get("mask_downsample.weight", &[1, 1, KERNEL, KERNEL])?;
@@ -29,14 +34,14 @@ impl MemoryWeights {
         })
     }
 
-    /// An image embedding `[C, h, w]` as the encoder saw it, without what its graph added for the lack of a memory.
+    /// Subtracts from an image embedding, `[C, h, w]`, what the encoder's graph adds for frames without memories.
     pub fn without_memory(&self, embedding: &[f32]) -> Vec<f32> {
         let cells = embedding.len() / self.no_memory.len().max(1);
         let channels = embedding.chunks_exact(cells.max(1)).zip(&self.no_memory);
         channels.flat_map(|(channel, added)| channel.iter().map(move |v| v - added)).collect()
     }
 
-    /// A mask of `side * side` cells as logits for the prompt encoder, a quarter of that a side.
+    /// Shrinks a mask of `side * side` cells to logits for the prompt encoder, a quarter of `side` a side.
     pub fn downsample(&self, mask: &[f32], side: usize) -> Vec<f32> {
         let small = side / KERNEL;
         let mut out = vec![self.bias; small * small];
@@ -72,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_no_memory_is_taken_from_each_channel() {
+    fn the_embedding_of_no_memory_is_subtracted_from_each_channel() {
         assert_eq!(weights().without_memory(&[5.0, 6.0, 7.0, 8.0]), [4.0, 5.0, -13.0, -12.0]);
     }
 }

@@ -1,0 +1,140 @@
+//! From [`SessionOptions`] to the options of ONNX Runtime: those of the session, and those of each execution provider.
+
+use ort::ep::{self, ArenaExtendStrategy, ExecutionProviderDispatch};
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+
+use super::engine_cache::EngineCache;
+use super::graph_file::GraphFile;
+use super::library;
+use super::options::{Arena, SessionOptions};
+use super::shape_profile::ShapeProfile;
+use crate::model::provider::Provider;
+
+/// Provider and options of one session.
+#[derive(Clone, Copy)]
+pub struct SessionPlan<'a> {
+    pub provider: Provider,
+    /// Whether TensorRT may compute in half precision.
+    pub half: bool,
+    pub options: &'a SessionOptions,
+    pub profile: &'a ShapeProfile,
+    /// Whether all runs have the same shapes, so that one CUDA graph can replay each run.
+    pub fixed_shapes: bool,
+}
+
+impl SessionPlan<'_> {
+    /// Opens a session. `engines` is the folder of TensorRT's engines.
+    ///
+    /// # Errors
+    /// The reason in words, if the provider refuses the graph.
+    pub fn open(&self, graph: GraphFile<'_>, engines: Option<&EngineCache>) -> Result<Session, String> {
+        let mut builder = self.builder(engines).map_err(|e| e.to_string())?;
+        commit(&mut builder, graph)
+    }
+
+    fn builder(&self, engines: Option<&EngineCache>) -> ort::Result<SessionBuilder> {
+        let environment = library::environment().map_err(|e| ort::Error::new(e.to_string()))?;
+        let options = self.options;
+        let mut builder = Session::builder(&environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_op_spinning(options.spinning || library::limits_spinning())?
+            // Threads never spin between two runs.
+            .with_config_entry("session.force_spinning_stop", "1")?
+            .with_intra_threads(options.session_threads())?
+            // A memory pattern is allocated beside the memory of the first run: MobileSAM's encoder would hold twice as much.
+            .with_memory_pattern(options.arena == Arena::Doubling)?;
+        if !options.spinning {
+            // The next operator of a run usually follows within this time. Longer spinning takes cores from other programs.
+            builder = builder
+                .with_config_entry("session.intra_op.spin_duration_us", "20")?
+                .with_config_entry("session.intra_op.spin_backoff_max", "8")?;
+        }
+        if options.arena == Arena::Exact {
+            // The arena of the process, which all sessions share (`library`).
+            builder = builder.with_env_allocators()?;
+        }
+        Ok(builder.with_execution_providers(self.providers(engines))?)
+    }
+
+    fn providers(&self, engines: Option<&EngineCache>) -> Vec<ExecutionProviderDispatch> {
+        match self.provider {
+            Provider::Tensorrt => {
+                // Operators that TensorRT does not support run on CUDA.
+                vec![self.tensorrt(engines).build().error_on_failure(), self.cuda(false).build()]
+            }
+            Provider::Cuda => vec![self.cuda(self.cuda_graph()).build().error_on_failure()],
+            Provider::Cpu => {
+                vec![ep::CPU::default().with_arena_allocator(self.options.arena != Arena::Off).build()]
+            }
+        }
+    }
+
+    /// Returns whether a CUDA graph replays the runs.
+    fn cuda_graph(&self) -> bool {
+        self.fixed_shapes && self.options.gpu.cuda_graphs
+    }
+
+    fn cuda(&self, cuda_graph: bool) -> ep::CUDA {
+        let gpu = &self.options.gpu;
+        let strategy = match self.options.arena {
+            Arena::Doubling => ArenaExtendStrategy::NextPowerOfTwo,
+            Arena::Exact | Arena::Off => ArenaExtendStrategy::SameAsRequested,
+        };
+        let mut cuda = ep::CUDA::default()
+            .with_device_id(gpu.device_id)
+            .with_arena_extend_strategy(strategy)
+            // As PyTorch's default for matrix products: TF32 has 10 bits of mantissa, fp32 has 23.
+            .with_tf32(false)
+            .with_cuda_graph(cuda_graph);
+        if gpu.memory > 0 {
+            cuda = cuda.with_memory_limit(gpu.memory);
+        }
+        cuda
+    }
+
+    fn tensorrt(&self, engines: Option<&EngineCache>) -> ep::TensorRT {
+        let gpu = &self.options.gpu;
+        let mut trt = ep::TensorRT::default()
+            .with_device_id(gpu.device_id)
+            .with_fp16(self.half)
+            .with_int8(gpu.int8)
+            .with_cuda_graph(self.cuda_graph());
+        if self.half {
+            trt = trt.with_layer_norm_fp32_fallback(true);
+        }
+        if gpu.workspace > 0 {
+            trt = trt.with_max_workspace_size(gpu.workspace);
+        }
+        let profile = self.profile;
+        if !profile.min.is_empty() {
+            trt = trt
+                .with_profile_min_shapes(&profile.min)
+                .with_profile_opt_shapes(&profile.opt)
+                .with_profile_max_shapes(&profile.max);
+        }
+        if let Some(engines) = engines {
+            let path = engines.folder().display();
+            trt = trt.with_engine_cache(true).with_engine_cache_path(path);
+            if gpu.timing_cache {
+                trt = trt.with_timing_cache(true).with_timing_cache_path(engines.timings().display());
+            }
+        }
+        trt
+    }
+}
+
+/// Loads a graph with the options of `builder`.
+///
+/// # Errors
+/// The reason in words, if the file cannot be read or ONNX Runtime refuses the graph.
+pub fn commit(builder: &mut SessionBuilder, graph: GraphFile<'_>) -> Result<Session, String> {
+    let session = match graph {
+        GraphFile::Path(path) => builder.commit_from_file(path),
+        GraphFile::Bundled(bundle, name) => match bundle.path(name) {
+            Some(path) => builder.commit_from_file(path),
+            None => builder.commit_from_memory(&bundle.read(name).map_err(|e| e.to_string())?),
+        },
+    };
+    session.map_err(|e| e.to_string())
+}
