@@ -109,7 +109,7 @@ def test_the_console_has_the_format_that_the_environment_gives(
     assert line.startswith("\x1b["), "coloured, as asked for"
     severity, name, message, function, file, number, nanoseconds, date = re.sub(r"\x1b\[\d*m", "", line).split("|")
     assert (severity, name, message) == ("INFO", "promptseg", "/promptseg: ready")
-    assert function.startswith("promptseg::node") and file.endswith("src/node/mod.rs") and int(number) > 0
+    assert function.startswith("promptseg::node") and file.endswith("src/node/run.rs") and int(number) > 0
     assert int(nanoseconds) > 10**18 and re.match(r"\d{4}-\d\d-\d\d ", date)
 
 

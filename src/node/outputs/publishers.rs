@@ -12,11 +12,12 @@ use r2r::vision_msgs::msg::{
     BoundingBox2D, Detection2D, Detection2DArray, ObjectHypothesis, ObjectHypothesisWithPose, Point2D, Pose2D,
 };
 
-use super::convert::ros_header;
-use super::parameters::Parameters;
-use super::topics::{Offer, Output, Topics};
-use super::{NodeError, qos};
 use crate::engine::{FrameResult, ObjectResult};
+use crate::node::config::values::Parameters;
+use crate::node::error::NodeError;
+use crate::node::ros::convert::ros_header;
+use crate::node::ros::qos;
+use crate::node::ros::topics::{Offer, Output, Topics};
 use crate::pixels::{
     Mask, OverlayObject, PixelError, coco_counts, coco_string, draw_corner, draw_overlay, encode_jpeg, label_image,
     union_mask,

@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::node::lock::lock;
 use r2r::Clock;
 use r2r::builtin_interfaces::msg::Time;
-
-use super::lock;
 
 #[derive(Clone)]
 pub struct NodeClock(Arc<Mutex<Clock>>);

@@ -4,13 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::node::config::values::{Declared, QOS_OVERRIDES, Refused};
 use r2r::qos::{DurabilityPolicy, HistoryPolicy, LivelinessPolicy, ReliabilityPolicy};
 use r2r::{ParameterValue, QosProfile};
-
-use super::parameters::{Declared, Refused};
-
-/// What the names of these parameters begin with.
-pub const PREFIX: &str = "qos_overrides.";
 
 /// What a topic is made with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,7 +260,7 @@ pub struct Overrides {
 impl Overrides {
     /// Takes what concerns it out of the parameter file and the command line.
     pub fn new<'a>(given: impl IntoIterator<Item = (&'a String, &'a ParameterValue)>) -> Self {
-        let given = given.into_iter().filter(|(name, _)| name.starts_with(PREFIX));
+        let given = given.into_iter().filter(|(name, _)| name.starts_with(QOS_OVERRIDES));
         Overrides { given: given.map(|(n, v)| (n.clone(), v.clone())).collect(), ..Overrides::default() }
     }
 
@@ -273,7 +269,7 @@ impl Overrides {
     /// # Errors
     /// A policy that does not exist, or a value that it does not have.
     pub fn apply(&mut self, topic: &str, side: Side, mut profile: Profile) -> Result<Profile, Refused> {
-        let start = format!("{PREFIX}{topic}.{side}.");
+        let start = format!("{QOS_OVERRIDES}{topic}.{side}.");
         let known = |name: &str| POLICIES.iter().any(|p| p.name == name && allowed(p, side));
         for name in self.given.keys().filter(|name| name.starts_with(&start)) {
             if !known(&name[start.len()..]) {

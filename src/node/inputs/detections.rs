@@ -3,11 +3,11 @@
 use r2r::builtin_interfaces::msg::Time;
 use r2r::vision_msgs::msg::{Detection2D, Detection2DArray};
 
-use super::camera::Shared;
-use super::convert;
-use super::parameters::Parameters;
 use crate::engine::detected::{Filter, Found, hull};
 use crate::engine::{Detections, Refusal};
+use crate::node::camera::Shared;
+use crate::node::config::values::Parameters;
+use crate::node::ros::convert;
 
 /// Hands the boxes that pass the filters to the engine, for the frame of that stamp. `source`: the topic.
 ///

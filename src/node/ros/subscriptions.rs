@@ -10,15 +10,16 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use super::qos::Profile;
+use crate::node::lock::lock;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{Stream, StreamExt as _};
 use r2r::qos::{DurabilityPolicy, ReliabilityPolicy};
 use r2r::{Node, QosProfile, WrappedTypesupport};
 use tracing::{debug, info, warn};
 
-use super::lock;
-use super::qos::Profile;
-use super::topics::Messages;
+/// Messages of a subscription as they come.
+pub type Messages<T> = Box<dyn Stream<Item = T> + Send + Unpin>;
 
 /// How often the publishers are looked at.
 const PERIOD: Duration = Duration::from_millis(100);

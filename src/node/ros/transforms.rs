@@ -8,11 +8,13 @@ use r2r::geometry_msgs::msg::TransformStamped;
 use r2r::tf2_msgs::msg::TFMessage;
 
 use super::clock::NodeClock;
-use super::matching::When;
-use super::topics::{Messages, Topics};
-use super::{NodeError, lock, qos};
+use super::qos;
+use super::subscriptions::{Messages, When};
+use super::topics::Topics;
 use crate::camera::{StampedTransform, TransformError, Transforms};
 use crate::engine::{Refusal, RefusalKind};
+use crate::node::error::NodeError;
+use crate::node::lock::lock;
 
 /// Fills a buffer of transforms.
 pub struct TransformListener {

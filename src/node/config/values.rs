@@ -7,8 +7,7 @@ use std::sync::Arc;
 use r2r::ParameterValue;
 use r2r::rcl_interfaces::msg::{FloatingPointRange, IntegerRange, ParameterDescriptor};
 
-use super::parameter_table::{Bounds, DEFINITIONS, Definition, TakesEffect};
-use super::qos;
+use super::table::{Bounds, DEFINITIONS, Definition, TakesEffect};
 
 /// Why a value was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +46,9 @@ pub struct Declared {
     pub value: ParameterValue,
     pub description: String,
 }
+
+/// Prefix of the parameters that override the quality of service of topics.
+pub const QOS_OVERRIDES: &str = "qos_overrides.";
 
 /// The values in force.
 #[derive(Debug, Clone)]
@@ -111,7 +113,7 @@ impl Parameters {
                     parameters.values.insert(known, value);
                 }
                 // These are for the topics, once they are made.
-                Err(Refused::Unknown { .. }) if name.starts_with(qos::PREFIX) => {}
+                Err(Refused::Unknown { .. }) if name.starts_with(QOS_OVERRIDES) => {}
                 Err(refused @ Refused::Unknown { .. }) => unknown.push(refused),
                 Err(refused) => return Err(refused),
             }

@@ -18,15 +18,17 @@ use r2r::std_srvs::srv::{SetBool, Trigger};
 use r2r::{ParameterValue, QosProfile, ServiceRequest, WrappedServiceTypeSupport};
 use tokio::sync::oneshot;
 
-use super::camera::{Shared, Slot};
-use super::clock::NodeClock;
-use super::outputs::{MaskEncoding, mask_array};
-use super::parameter_table::TakesEffect;
-use super::parameters::{Parameters, type_number};
-use super::qos::Profile;
-use super::topics::{Output, Requests, Topics};
-use super::{NodeError, convert, lock};
 use crate::engine::{DEFECT, FrameRef, FrameResult, Interaction, Refusal, RefusalKind, Segment, SegmentOn};
+use crate::node::camera::{Shared, Slot};
+use crate::node::config::table::TakesEffect;
+use crate::node::config::values::{Parameters, type_number};
+use crate::node::error::NodeError;
+use crate::node::lock::lock;
+use crate::node::outputs::publishers::{MaskEncoding, mask_array};
+use crate::node::ros::clock::NodeClock;
+use crate::node::ros::convert;
+use crate::node::ros::qos::Profile;
+use crate::node::ros::topics::{Output, Requests, Topics};
 
 /// Answers requests one after the other, on a task of its own.
 pub fn serve<T, F>(mut requests: Requests<T>, mut answer: F)

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use super::camera::{self, Camera, SharedModel, Slot};
-use super::lifecycle::{OnTransition, Outcome, State};
-use super::parameters::Parameters;
+use super::load;
+use super::machine::{Outcome, State};
 use super::progress::Progress;
-use super::topics::SpinningNode;
-use super::{NodeError, lock, model};
+use super::server::OnTransition;
 use crate::camera::Transforms;
 use crate::model::{ProviderRefusal, runtime};
 use crate::native::process::give_memory_back;
+use crate::node::camera::{self, Camera, SharedModel, Slot};
+use crate::node::config::values::Parameters;
+use crate::node::error::NodeError;
+use crate::node::lock::lock;
+use crate::node::ros::topics::SpinningNode;
 
 /// How long `cleanup` waits for an answer that is still on its way out of the model.
 const MODEL_IS_LEFT_WITHIN: Duration = Duration::from_secs(2);
@@ -105,7 +108,7 @@ impl Transitions {
         info!("{node}: loading model '{what}'");
         self.progress.say(format!("loading model '{what}'"));
         let since = Instant::now();
-        let mut model = model::load(parameters)?;
+        let mut model = load::load(parameters)?;
         let took = since.elapsed().as_secs_f32();
         let reports = model.reports();
         let runs = reports.iter().map(|(part, report)| format!("{part} on {}", report.runs()));
@@ -123,7 +126,7 @@ impl Transitions {
         }
         self.progress.say(format!("warming up model '{what}'"));
         let since = Instant::now();
-        model::warm_up(&mut model)?;
+        load::warm_up(&mut model)?;
         info!("{node}: warmed up in {:.2} s", since.elapsed().as_secs_f32());
         Ok(SharedModel::new(model))
     }

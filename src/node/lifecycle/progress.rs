@@ -1,11 +1,10 @@
 //! What the node is doing between two states, and what went wrong on the way: for diagnostics.
 
+use super::machine::State;
+use super::transitions::Failed;
+use crate::node::lock::lock;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
-
-use super::lifecycle::State;
-use super::lock;
-use super::transitions::Failed;
 
 /// Of the transition that is under way, or that failed last.
 #[derive(Debug, Default)]

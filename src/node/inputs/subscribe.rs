@@ -9,13 +9,15 @@ use r2r::promptseg_msgs::msg::PromptArray;
 use r2r::sensor_msgs::msg::{CameraInfo, CompressedImage, Image, RegionOfInterest};
 use r2r::vision_msgs::msg::Detection2DArray;
 
-use super::camera::{Shared, Slot};
-use super::matching::When;
-use super::parameters::Parameters;
-use super::topics::{Messages, Topics};
-use super::{NodeError, convert, detections, qos};
+use super::detections;
 use crate::engine::{FrameRef, Interaction, Operation, Persistence, Refusal};
 use crate::native::received;
+use crate::node::camera::{Shared, Slot};
+use crate::node::config::values::Parameters;
+use crate::node::error::NodeError;
+use crate::node::ros::subscriptions::{Messages, When};
+use crate::node::ros::topics::Topics;
+use crate::node::ros::{convert, qos};
 use crate::prompt::{Label, Point};
 
 /// Subscribes to everything that the node listens to.

@@ -1,8 +1,8 @@
 //! How the node's parameters want its model to run.
 
-use super::NodeError;
-use super::parameters::Parameters;
+use super::values::Parameters;
 use crate::model::{GpuOptions, MEGABYTE, Precision, SessionOptions};
+use crate::node::error::NodeError;
 
 pub fn session_options(parameters: &Parameters) -> Result<SessionOptions, NodeError> {
     let number = |name: &str| parameters.integer(name).max(0) as usize;

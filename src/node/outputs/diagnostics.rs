@@ -7,14 +7,16 @@ use r2r::diagnostic_msgs::msg::{DiagnosticArray, DiagnosticStatus, KeyValue};
 use r2r::std_msgs::msg::Header;
 use tracing::info;
 
-use super::camera::{Shared, Slot, keep_limits};
-use super::clock::NodeClock;
-use super::lifecycle::{Lifecycle, State};
-use super::progress::Progress;
-use super::topics::Output;
-use super::{NodeError, convert, lock};
 use crate::engine::Metrics;
 use crate::monitor::{self, Jetson, Snapshot, System, exposition, parse_address};
+use crate::node::camera::{Shared, Slot, keep_limits};
+use crate::node::error::NodeError;
+use crate::node::lifecycle::progress::Progress;
+use crate::node::lifecycle::{Lifecycle, State};
+use crate::node::lock::lock;
+use crate::node::ros::clock::NodeClock;
+use crate::node::ros::convert;
+use crate::node::ros::topics::Output;
 
 /// What was published last, for the metrics endpoint.
 pub type Latest = Arc<Mutex<Vec<Snapshot>>>;

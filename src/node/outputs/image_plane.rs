@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use image::imageops::thumbnail;
 use r2r::sensor_msgs::msg::{PointCloud2, PointField};
 
-use super::NodeError;
-use super::camera::Shared;
-use super::convert::ros_header;
-use super::outputs::{OutputError, Picture};
-use super::qos;
-use super::topics::{Output, Topics};
+use super::publishers::{OutputError, Picture};
 use crate::camera::ImagePlane;
 use crate::engine::{FrameResult, Refusal, Source, Stamp};
+use crate::node::camera::Shared;
+use crate::node::error::NodeError;
+use crate::node::ros::convert::ros_header;
+use crate::node::ros::qos;
+use crate::node::ros::topics::{Output, Topics};
 use crate::pointing::{Calibration, ShownPlane};
 
 const TOPIC: &str = "~/image_plane";

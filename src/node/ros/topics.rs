@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use super::names::Names;
+use super::qos::{Overrides, Profile, Side};
+use super::subscriptions::{Messages, Subscriptions, When};
+use crate::node::config::values::Declared;
+use crate::node::error::NodeError;
 use futures::Stream;
 use r2r::qos::DurabilityPolicy;
 use r2r::{Node, Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport, WrappedTypesupport};
 use tokio::sync::oneshot;
-
-use super::NodeError;
-use super::matching::{Subscriptions, When};
-use super::names::Names;
-use super::parameters::Declared;
-use super::qos::{Overrides, Profile, Side};
-
-/// Messages of a subscription as they come.
-pub type Messages<T> = Box<dyn Stream<Item = T> + Send + Unpin>;
 
 /// Requests of a service's clients.
 pub type Requests<T> = Box<dyn Stream<Item = ServiceRequest<T>> + Send + Unpin>;
@@ -271,7 +267,7 @@ fn derived(names: &Names, camera: &str, topic: &str, suffix: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::names::tests::names;
+    use crate::node::ros::names::tests::names;
 
     #[test]
     fn names_of_a_camera() {

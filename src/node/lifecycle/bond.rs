@@ -4,13 +4,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::machine::State;
+use super::server::Lifecycle;
+use crate::node::error::NodeError;
+use crate::node::lock::lock;
+use crate::node::ros::clock::NodeClock;
+use crate::node::ros::qos;
+use crate::node::ros::topics::{Output, Topics};
 use r2r::bond::msg::Status;
 use r2r::std_msgs::msg::Header;
-
-use super::clock::NodeClock;
-use super::lifecycle::{Lifecycle, State};
-use super::topics::{Output, Topics};
-use super::{NodeError, lock, qos};
 
 /// As in nav2_util.
 const PERIOD: Duration = Duration::from_millis(100);

@@ -5,8 +5,8 @@ use std::ffi::CString;
 
 use r2r::Node;
 
-use super::NodeError;
 use crate::native::arguments::{Arguments, Override};
+use crate::node::error::NodeError;
 
 /// A node's names, and its command line.
 pub struct Names {

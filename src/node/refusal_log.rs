@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::lock;
+use super::lock::lock;
 use crate::engine::{Refusal, RefusalKind};
 
 /// At most one warning of a kind in this time.

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use image::RgbImage;
 
-use super::parameters::Parameters;
-use super::{NodeError, model_options};
 use crate::model::{DecodeOptions, Model};
+use crate::node::config::session;
+use crate::node::config::values::Parameters;
+use crate::node::error::NodeError;
 use crate::prompt::{Label, Point, Prompt};
 
 /// Loads it.
@@ -14,7 +15,7 @@ use crate::prompt::{Label, Point, Prompt};
 /// # Errors
 /// A provider that does not exist; everything about files, graphs, providers and the runtime.
 pub fn load(parameters: &Parameters) -> Result<Model, NodeError> {
-    let options = model_options::session_options(parameters)?;
+    let options = session::session_options(parameters)?;
     let what = parameters.text("model");
     if what == "tiny" {
         return Ok(Model::tiny(&options)?);

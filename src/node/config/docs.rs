@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use r2r::ParameterValue;
 
-use super::parameter_table::{Bounds, DEFINITIONS, Definition, TakesEffect};
+use super::table::{Bounds, DEFINITIONS, Definition, TakesEffect};
 
 /// The commented default parameter file.
 pub fn yaml() -> String {
