@@ -1,4 +1,4 @@
-//! The ROS 2 executable.
+//! Executable of the ROS 2 node.
 
 #![forbid(unsafe_code)]
 
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 fn start(log_level: Option<&str>) -> ExitCode {
     match run(log_level) {
         Ok(()) => ExitCode::SUCCESS,
-        // Said by the node already.
+        // The node has logged the error.
         Err(_) => ExitCode::FAILURE,
     }
 }

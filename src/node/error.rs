@@ -2,9 +2,9 @@
 
 use thiserror::Error;
 
-use super::config::values::Refused;
+use super::config::ParameterError;
 
-/// Why the node did not start.
+/// Reason that the node did not start, or ended.
 #[derive(Debug, Error)]
 pub enum NodeError {
     #[error("ROS 2: {0}")]
@@ -14,15 +14,13 @@ pub enum NodeError {
     #[error("ROS 2 did not start: {0}")]
     Context(String),
     #[error("parameters: {0}")]
-    Parameters(#[from] Refused),
+    Parameters(#[from] ParameterError),
     #[error("{0}")]
     Logging(String),
     #[error("metrics_address: {0}")]
     Metrics(String),
     #[error(transparent)]
     Model(#[from] crate::model::Error),
-    #[error(transparent)]
-    UnknownName(#[from] crate::model::UnknownName),
     #[error("starting threads: {0}")]
     Threads(#[from] std::io::Error),
     #[error("the node did not start: '{0}' did not succeed")]

@@ -16,6 +16,7 @@ mod refusal_log;
 mod ros;
 mod run;
 mod services;
+mod slot;
 
 pub use config::docs as parameter_docs;
 pub use error::NodeError;

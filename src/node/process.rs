@@ -1,4 +1,4 @@
-//! The end of threads, and of the process.
+//! End of threads and of the process.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use crate::logging::finish_trace;
 use crate::native::log;
 use crate::native::process::end_process;
 
-/// Waits for a thread, but not longer than that.
-pub fn finished(thread: &JoinHandle<()>, limit: Duration) -> bool {
+/// Waits at most `limit` for a thread, and returns whether it ended.
+pub fn is_finished_within(thread: &JoinHandle<()>, limit: Duration) -> bool {
     let since = Instant::now();
     while since.elapsed() < limit && !thread.is_finished() {
         std::thread::sleep(Duration::from_millis(5));
@@ -16,7 +16,7 @@ pub fn finished(thread: &JoinHandle<()>, limit: Duration) -> bool {
     thread.is_finished()
 }
 
-/// Ends the process while a thread is still within a session: its destructors would run beside it.
+/// Ends the process without destructors, because a thread still runs a session that they would free.
 pub fn leave(status: i32) -> ! {
     finish_trace();
     log::close_file();

@@ -1,4 +1,4 @@
-//! One warning for what was refused, and not a thousand of them.
+//! Warnings about refused inputs, limited in rate.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -7,43 +7,46 @@ use std::time::{Duration, Instant};
 use super::lock::lock;
 use crate::engine::{Refusal, RefusalKind};
 
-/// At most one warning of a kind in this time.
+/// Shortest time between two warnings of a kind.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Says refusals, rate-limited by kind; what was left unsaid is counted and said with the next one.
+/// Logs refusals, at most one of a kind in each period. Suppressed refusals are counted, and the next warning has the count.
 #[derive(Debug, Default)]
-pub struct Refusals {
-    /// What each begins with: whose they are.
-    whose: String,
+pub struct RefusalLog {
+    /// Beginning of each line: the camera.
+    prefix: String,
+    /// Time of the last warning of each kind, and the refusals that were suppressed since.
     last: Mutex<HashMap<RefusalKind, (Instant, u64)>>,
 }
 
-impl Refusals {
-    /// `whose`: what each line begins with.
-    pub fn new(whose: String) -> Self {
-        Refusals { whose, ..Refusals::default() }
+impl RefusalLog {
+    /// `prefix`: beginning of each line.
+    pub fn new(prefix: String) -> Self {
+        RefusalLog { prefix, ..RefusalLog::default() }
     }
 
-    pub fn say(&self, input: &str, refusal: &Refusal) {
-        if let Some(unsaid) = self.due(refusal.kind) {
-            let more = if unsaid > 0 { format!(" ({unsaid} more of this kind in between)") } else { String::new() };
-            tracing::warn!("{}{input} refused: {}{more}", self.whose, refusal.message);
+    /// Logs a refusal, unless one of its kind was logged within the period.
+    pub fn warn(&self, input: &str, refusal: &Refusal) {
+        if let Some(suppressed) = self.suppressed_if_due(refusal.kind) {
+            let more =
+                if suppressed > 0 { format!(" ({suppressed} more of this kind in between)") } else { String::new() };
+            tracing::warn!("{}{input} refused: {}{more}", self.prefix, refusal.message);
         }
     }
 
-    /// How many were left unsaid, when it is time to say one again.
-    fn due(&self, kind: RefusalKind) -> Option<u64> {
+    /// Returns the number of suppressed refusals if a warning of this kind is due; otherwise counts the refusal.
+    fn suppressed_if_due(&self, kind: RefusalKind) -> Option<u64> {
         let now = Instant::now();
         let mut last = lock(&self.last);
         match last.get_mut(&kind) {
-            Some((said, unsaid)) if now.duration_since(*said) < PERIOD => {
-                *unsaid += 1;
+            Some((warned, suppressed)) if now.duration_since(*warned) < PERIOD => {
+                *suppressed += 1;
                 None
             }
             Some(entry) => {
-                let unsaid = entry.1;
+                let suppressed = entry.1;
                 *entry = (now, 0);
-                Some(unsaid)
+                Some(suppressed)
             }
             None => {
                 last.insert(kind, (now, 0));
@@ -58,11 +61,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_a_kind_is_said_and_the_others_are_counted() {
-        let refusals = Refusals::default();
-        assert_eq!(refusals.due(RefusalKind::BadImage), Some(0));
-        assert_eq!(refusals.due(RefusalKind::BadImage), None);
-        assert_eq!(refusals.due(RefusalKind::BadPrompt), Some(0));
+    fn one_refusal_of_a_kind_is_logged_and_the_others_are_counted() {
+        let refusals = RefusalLog::default();
+        assert_eq!(refusals.suppressed_if_due(RefusalKind::BadImage), Some(0));
+        assert_eq!(refusals.suppressed_if_due(RefusalKind::BadImage), None);
+        assert_eq!(refusals.suppressed_if_due(RefusalKind::BadPrompt), Some(0));
         assert_eq!(refusals.last.lock().unwrap()[&RefusalKind::BadImage].1, 1);
     }
 }

@@ -156,7 +156,7 @@ def test_while_the_model_loads_the_node_answers(
     }
     for transition in (1, 5, 10, "transition_success", "shutdown"):
         assert not manager.change(transition), transition
-    assert "has to wait: the node is configuring" in node.log()
+    assert "must wait: the node is configuring" in node.log()
     assert set_parameter(peer, "keep_frames", 7).successful
     refused = peer.call(Trigger, f"{NODE}/clear", Trigger.Request())
     assert not refused.success and "not active" in refused.message

@@ -1,12 +1,13 @@
-//! `config/promptseg.yaml` and `docs/parameters.md`, written from the one table of parameters.
+//! `config/promptseg.yaml` and `docs/parameters.md`, made from the table of parameters.
 
 use std::fmt::Write as _;
 
 use r2r::ParameterValue;
 
-use super::table::{Bounds, DEFINITIONS, Definition, TakesEffect};
+use super::definition::{Definition, Kind, TakesEffect};
+use super::table::DEFINITIONS;
 
-/// The commented default parameter file.
+/// Returns the commented default parameter file.
 pub fn yaml() -> String {
     let mut out = String::from(
         "# All parameters of promptseg with their defaults. Made by `promptseg_node --parameters yaml`.\n\
@@ -19,15 +20,16 @@ pub fn yaml() -> String {
             TakesEffect::WithConfigure => " A change needs cleanup and configure.",
             TakesEffect::ReadOnly => " Read at start.",
         };
-        // A launch file sets it for all of its nodes, and what a parameter file says would win over that.
-        let aside = if d.name == "use_sim_time" { "# " } else { "" };
+        // A launch file sets it for all of its nodes, and a parameter file would override that.
+        let comment = if d.name == "use_sim_time" { "# " } else { "" };
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(out, "    # {}{bounds}{when}\n    {aside}{}: {}", d.description, d.name, value(&d.default()));
+        let _ =
+            writeln!(out, "    # {}{bounds}{when}\n    {comment}{}: {}", d.description, d.name, value(&d.default()));
     }
     out
 }
 
-/// The table of `docs/parameters.md`.
+/// Returns `docs/parameters.md`.
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Parameters\n\nMade by `promptseg_node --parameters markdown`. A change by `ros2 param set` takes effect at once, or, \
@@ -48,15 +50,16 @@ pub fn markdown() -> String {
     out
 }
 
+/// Returns the bounds of a number; the description of a text names its choices.
 fn bounds(d: &Definition) -> Option<String> {
-    match d.bounds {
-        Bounds::Integer(low, high) => Some(format!("{low} to {high}")),
-        Bounds::Float(low, high) => Some(format!("{low:?} to {high:?}")),
-        // The description names the choices.
-        Bounds::OneOf(_) | Bounds::EachOneOf(_) | Bounds::Names | Bounds::Any => None,
+    match d.kind {
+        Kind::Integer { min, max, .. } => Some(format!("{min} to {max}")),
+        Kind::Float { min, max, .. } => Some(format!("{min:?} to {max:?}")),
+        Kind::Flag { .. } | Kind::Text { .. } | Kind::Texts { .. } => None,
     }
 }
 
+/// Returns a value as YAML.
 fn value(value: &ParameterValue) -> String {
     match value {
         ParameterValue::Bool(v) => v.to_string(),
@@ -65,7 +68,7 @@ fn value(value: &ParameterValue) -> String {
         ParameterValue::StringArray(list) => format!("[{}]", list.join(", ")),
         ParameterValue::String(s) if s.is_empty() => "\"\"".to_owned(),
         ParameterValue::String(s) => s.clone(),
-        // No parameter of the table has another type.
+        // The table has no other type.
         other => format!("{other:?}"),
     }
 }
@@ -74,19 +77,22 @@ fn value(value: &ParameterValue) -> String {
 mod tests {
     use super::*;
 
-    fn current(file: &str, text: &str, how: &str) {
+    fn assert_current(file: &str, text: &str, format: &str) {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == text, "{file} is not current: cargo run --bin promptseg_node -- --parameters {how} > {file}");
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == text,
+            "{file} is not current: cargo run --bin promptseg_node -- --parameters {format} > {file}"
+        );
     }
 
     #[test]
     fn the_parameter_file_is_current() {
-        current("config/promptseg.yaml", &yaml(), "yaml");
+        assert_current("config/promptseg.yaml", &yaml(), "yaml");
     }
 
     #[test]
     fn the_page_of_parameters_is_current() {
-        current("docs/parameters.md", &markdown(), "markdown");
+        assert_current("docs/parameters.md", &markdown(), "markdown");
     }
 }

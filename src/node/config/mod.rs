@@ -1,6 +1,20 @@
 //! The node's parameters: the table that defines them, their values, and the documents made from the table.
+//!
+//! A new parameter gets an entry in `table.rs` and a field in `groups.rs`.
 
+mod check;
+mod definition;
 pub mod docs;
-pub mod session;
-pub mod table;
-pub mod values;
+mod error;
+mod groups;
+mod messages;
+mod table;
+mod values;
+
+pub use definition::TakesEffect;
+pub use error::ParameterError;
+pub use groups::{
+    Config, HypothesisScore, ImagePlaneConfig, ImageTransport, MaskEncoding, ModelConfig, OutputConfig, PromptInput,
+};
+pub use messages::{descriptor, message_of, type_number, value_of};
+pub use values::{Declared, Parameters, QOS_OVERRIDES};

@@ -1,39 +1,53 @@
-//! Messages of upstream detectors; which of their boxes are taken is up to [`Filter`].
+//! Boxes of upstream detectors: `detections` and `yolo_detections`. [`Filter`](crate::engine::detected::Filter) selects among
+//! them.
+
+use std::sync::Arc;
 
 use r2r::builtin_interfaces::msg::Time;
 use r2r::vision_msgs::msg::{Detection2D, Detection2DArray};
 
-use crate::engine::detected::{Filter, Found, hull};
+use super::drain::drain;
+use crate::engine::detected::{Found, hull};
 use crate::engine::{Detections, Refusal};
-use crate::node::camera::Shared;
-use crate::node::config::values::Parameters;
-use crate::node::ros::convert;
+use crate::node::error::NodeError;
+use crate::node::ros::topics::Topics;
+use crate::node::ros::{convert, qos};
+use crate::node::slot::{ActiveCamera, CameraSlot};
 
-/// Hands the boxes that pass the filters to the engine, for the frame of that stamp. `source`: the topic.
+/// Subscribes to the detections of a camera.
+///
+/// # Errors
+/// The middleware refuses a topic, or an override of a profile is wrong.
+pub fn subscribe(topics: &mut Topics, slot: &Arc<CameraSlot>) -> Result<(), NodeError> {
+    let messages = topics.subscribe::<Detection2DArray>("detections", qos::DETECTIONS)?;
+    drain(messages, slot, "detections", |camera, message| {
+        submit(camera, "detections", &message.header.stamp, from_vision_msgs(&message))
+    });
+    #[cfg(yolo_msgs)]
+    {
+        let messages = topics.subscribe::<r2r::yolo_msgs::msg::DetectionArray>("yolo_detections", qos::DETECTIONS)?;
+        drain(messages, slot, "yolo_detections", |camera, message| {
+            submit(camera, "yolo_detections", &message.header.stamp, from_yolo_msgs(&message))
+        });
+    }
+    Ok(())
+}
+
+/// Hands the boxes that pass the filter to the engine, for the frame of their stamp. `source`: the topic.
 ///
 /// # Errors
 /// Too many messages are waiting.
-pub fn hand_on(shared: &Shared, source: &'static str, stamp: &Time, found: Vec<Found>) -> Result<(), Refusal> {
-    let filter = Filter::from(&shared.parameters());
-    let count = found.len();
-    let boxes = filter.pass(found);
-    shared.engine.count_filtered(count - boxes.len());
-    shared.engine.detections(Detections { source, at: convert::stamp(stamp).into(), boxes })
+fn submit(camera: &ActiveCamera, source: &'static str, stamp: &Time, detections: Vec<Found>) -> Result<(), Refusal> {
+    let count = detections.len();
+    let boxes = camera.config().detections.pass(detections);
+    camera.engine.count_filtered(count - boxes.len());
+    camera.engine.detections(Detections { source, at: convert::stamp(stamp).into(), boxes })
 }
 
-impl From<&Parameters> for Filter {
-    fn from(parameters: &Parameters) -> Self {
-        Filter {
-            min_score: parameters.float("detection_min_score"),
-            classes: parameters.texts("detection_classes").to_vec(),
-            most: parameters.integer("max_detections").max(0) as usize,
-        }
-    }
-}
-
-pub fn of_vision(message: &Detection2DArray) -> Vec<Found> {
-    let found = |d: &Detection2D| {
-        // NaN is the worst, as in the filter.
+/// Converts detections of vision_msgs: the class is that of the best hypothesis.
+fn from_vision_msgs(message: &Detection2DArray) -> Vec<Found> {
+    let convert = |d: &Detection2D| {
+        // NaN is the lowest score, as in the filter.
         let score = |s: f64| if s.is_nan() { f64::NEG_INFINITY } else { s };
         let best = d.results.iter().max_by(|a, b| score(a.hypothesis.score).total_cmp(&score(b.hypothesis.score)));
         let center = &d.bbox.center;
@@ -45,13 +59,13 @@ pub fn of_vision(message: &Detection2DArray) -> Vec<Found> {
             tag: d.id.clone(),
         }
     };
-    message.detections.iter().map(found).collect()
+    message.detections.iter().map(convert).collect()
 }
 
-/// yolo_ros: the class is its name, or its number where it has no name.
+/// Converts detections of yolo_ros: the class is its name, or its number if it has no name.
 #[cfg(yolo_msgs)]
-pub fn of_yolo(message: &r2r::yolo_msgs::msg::DetectionArray) -> Vec<Found> {
-    let found = |d: &r2r::yolo_msgs::msg::Detection| {
+fn from_yolo_msgs(message: &r2r::yolo_msgs::msg::DetectionArray) -> Vec<Found> {
+    let convert = |d: &r2r::yolo_msgs::msg::Detection| {
         let (center, size) = (&d.bbox.center, &d.bbox.size);
         Found {
             bbox: hull((center.position.x, center.position.y), center.theta, (size.x, size.y)),
@@ -61,5 +75,5 @@ pub fn of_yolo(message: &r2r::yolo_msgs::msg::DetectionArray) -> Vec<Found> {
             tag: d.id.clone(),
         }
     };
-    message.detections.iter().map(found).collect()
+    message.detections.iter().map(convert).collect()
 }

@@ -1,4 +1,24 @@
-//! Subscriptions of a camera: images, prompts, and boxes of detectors.
+//! Subscriptions of a camera: one file for each kind of input.
 
+mod clicks;
 mod detections;
-pub mod subscribe;
+mod drain;
+mod images;
+mod prompts;
+
+use std::sync::Arc;
+
+use super::error::NodeError;
+use super::ros::topics::Topics;
+use super::slot::CameraSlot;
+
+/// Subscribes to all inputs of a camera.
+///
+/// # Errors
+/// The middleware refuses a topic, or an override of a profile is wrong.
+pub fn subscribe(topics: &mut Topics, slot: &Arc<CameraSlot>) -> Result<(), NodeError> {
+    images::subscribe(topics, slot)?;
+    clicks::subscribe(topics, slot)?;
+    prompts::subscribe(topics, slot)?;
+    detections::subscribe(topics, slot)
+}

@@ -1,32 +1,25 @@
-//! The model that the parameters name, ready to work.
-
-use std::path::Path;
+//! Loading of the model that the parameters name.
 
 use image::RgbImage;
 
 use crate::model::{DecodeOptions, Model};
-use crate::node::config::session;
-use crate::node::config::values::Parameters;
+use crate::node::config::ModelConfig;
 use crate::node::error::NodeError;
 use crate::prompt::{Label, Point, Prompt};
 
-/// Loads it.
+/// Opens the model.
 ///
 /// # Errors
-/// A provider that does not exist; everything about files, graphs, providers and the runtime.
-pub fn load(parameters: &Parameters) -> Result<Model, NodeError> {
-    let options = session::session_options(parameters)?;
-    let what = parameters.text("model");
-    if what == "tiny" {
-        return Ok(Model::tiny(&options)?);
+/// A file, a graph, a provider or the runtime is missing or unusable.
+pub fn open(config: &ModelConfig) -> Result<Model, NodeError> {
+    if config.path.as_os_str() == "tiny" {
+        return Ok(Model::tiny(&config.session)?);
     }
-    let decoder = parameters.text("decoder");
-    let decoder = (!decoder.is_empty()).then(|| Path::new(decoder));
-    Ok(Model::open(Path::new(what), decoder, &options)?)
+    Ok(Model::open(&config.path, config.decoder.as_deref(), &config.session)?)
 }
 
-/// Runs both halves once, so that what a provider does at its first run (TensorRT engines, cuDNN's choice of algorithms,
-/// memory) is done before the first image.
+/// Runs encoder and decoder once, so that the work of a provider at its first run (TensorRT engines, cuDNN's choice of
+/// algorithms, memory) is done before the first image.
 ///
 /// # Errors
 /// The model does not run.

@@ -1,9 +1,9 @@
-//! The state machine of a managed node, apart from ROS: states and transitions of rcl_lifecycle's default state machine,
+//! State machine of a managed node, without ROS: states and transitions of rcl_lifecycle's default state machine,
 //! with its ids and labels (https://design.ros2.org/articles/node_lifecycle.html).
 
 use std::fmt;
 
-/// Primary states (below 10), and transition states, which last while a transition is under way.
+/// Primary states (ids below 10), and transition states, which last while a transition is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Unknown = 0,
@@ -25,7 +25,7 @@ use State::{
 };
 
 impl State {
-    /// In the order of rcl_lifecycle.
+    /// All states, in the order of rcl_lifecycle.
     pub const ALL: [State; 11] = [
         Unknown,
         Unconfigured,
@@ -60,12 +60,12 @@ impl State {
         }
     }
 
-    /// Whether the node rests in it.
+    /// Whether no transition is under way.
     pub fn is_primary(self) -> bool {
         self.id() < Configuring.id()
     }
 
-    /// What may happen from here.
+    /// Transitions that start in this state.
     pub fn transitions(self) -> impl Iterator<Item = &'static Transition> {
         TRANSITIONS.iter().filter(move |t| t.start == self)
     }
@@ -77,7 +77,7 @@ impl fmt::Display for State {
     }
 }
 
-/// An edge of the graph.
+/// Edge of the graph of states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transition {
     pub id: u8,
@@ -94,7 +94,7 @@ const SUCCESS: &str = "transition_success";
 const FAILURE: &str = "transition_failure";
 const ERROR: &str = "transition_error";
 
-/// All of them, in the order of rcl_lifecycle.
+/// All transitions, in the order of rcl_lifecycle.
 pub const TRANSITIONS: [Transition; 25] = [
     edge(1, "configure", Unconfigured, Configuring),
     edge(10, SUCCESS, Configuring, Inactive),
@@ -123,26 +123,26 @@ pub const TRANSITIONS: [Transition; 25] = [
     edge(62, ERROR, ErrorProcessing, Finalized),
 ];
 
-/// What came of the work of a transition.
+/// Outcome of the work of a transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Success,
-    /// It could not be done; the node is as it was before.
+    /// Nothing was changed: the node returns to the state before.
     Failure,
-    /// It went wrong half way: error processing clears up.
+    /// The work was interrupted half way: error processing cleans up.
     Error,
 }
 
-/// Why a transition does not start.
+/// Reason that a requested transition does not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    #[error("'{asked}' is no transition from '{from}'; from there go: {possible}")]
-    NotFromHere { asked: String, from: State, possible: String },
-    #[error("'{asked}' has to wait: the node is {during}")]
-    UnderWay { asked: String, during: State },
+pub enum RequestError {
+    #[error("'{requested}' is no transition from '{from}'; from there go: {possible}")]
+    NoTransition { requested: String, from: State, possible: String },
+    #[error("'{requested}' must wait: the node is {during}")]
+    UnderWay { requested: String, during: State },
 }
 
-/// Where the node is.
+/// Current state of the node.
 #[derive(Debug)]
 pub struct Machine {
     state: State,
@@ -159,14 +159,14 @@ impl Machine {
         self.state
     }
 
-    /// Starts a transition. As in rclcpp, a label that is given counts more than the id, which ROS tools leave at 0 then.
-    /// What ends a transition is in the graph, but not for others to ask for.
+    /// Starts a transition. As in rclcpp, a label takes precedence over the id, which ROS tools leave at 0 beside a label.
+    /// The edges that end a transition cannot be requested.
     ///
     /// # Errors
-    /// There is no such transition from this state; another one is under way.
-    pub fn request(&mut self, id: u8, label: &str) -> Result<&'static Transition, Refused> {
+    /// The state has no such transition, or a transition is under way.
+    pub fn request(&mut self, id: u8, label: &str) -> Result<&'static Transition, RequestError> {
         let from = self.state;
-        let asked = || {
+        let requested = || {
             let known = TRANSITIONS.iter().find(|t| t.id == id);
             match (label, known) {
                 ("", Some(t)) => format!("{} ({id})", t.label),
@@ -175,7 +175,7 @@ impl Machine {
             }
         };
         if !from.is_primary() {
-            return Err(Refused::UnderWay { asked: asked(), during: from });
+            return Err(RequestError::UnderWay { requested: requested(), during: from });
         }
         let wanted = |t: &&Transition| if label.is_empty() { t.id == id } else { t.label == label };
         let Some(transition) = from.transitions().find(wanted) else {
@@ -183,13 +183,13 @@ impl Machine {
             if possible.is_empty() {
                 possible.push("none");
             }
-            return Err(Refused::NotFromHere { asked: asked(), from, possible: possible.join(", ") });
+            return Err(RequestError::NoTransition { requested: requested(), from, possible: possible.join(", ") });
         };
         self.state = transition.goal;
         Ok(transition)
     }
 
-    /// Ends the transition that is under way. `None` when there is none.
+    /// Ends the transition that is under way. Returns `None` if no transition is.
     pub fn finish(&mut self, outcome: Outcome) -> Option<&'static Transition> {
         let label = match outcome {
             Outcome::Success => SUCCESS,
@@ -319,11 +319,11 @@ mod tests {
     }
 
     #[test]
-    fn nobody_ends_a_transition_from_outside() {
+    fn a_request_cannot_end_a_transition() {
         let mut machine = at(Configuring);
         assert_eq!(
             machine.request(10, "").unwrap_err(),
-            Refused::UnderWay { asked: "transition_success (10)".into(), during: Configuring }
+            RequestError::UnderWay { requested: "transition_success (10)".into(), during: Configuring }
         );
         assert!(machine.request(0, SUCCESS).is_err());
         assert_eq!(machine.state(), Configuring);

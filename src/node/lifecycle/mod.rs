@@ -1,12 +1,16 @@
 //! The managed node: its state machine, the services that drive it, and the work of each transition.
 
 #[cfg(bond)]
-pub mod bond;
+mod bond;
 mod load;
 mod machine;
-pub mod progress;
+mod progress;
 mod server;
-pub mod transitions;
+mod transitions;
 
+#[cfg(bond)]
+pub use bond::Bond;
 pub use machine::State;
+pub use progress::Progress;
 pub use server::Lifecycle;
+pub use transitions::Transitions;

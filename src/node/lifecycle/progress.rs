@@ -1,57 +1,60 @@
-//! What the node is doing between two states, and what went wrong on the way: for diagnostics.
+//! Progress of transitions, for diagnostics.
 
-use super::machine::State;
-use super::transitions::Failed;
-use crate::node::lock::lock;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-/// Of the transition that is under way, or that failed last.
+use super::machine::State;
+use crate::node::lock::lock;
+
+/// Step of the transition that is under way, and the failure of the last one.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<Now>);
+pub struct Progress(Mutex<Steps>);
 
 #[derive(Debug, Default)]
-struct Now {
-    doing: Option<(String, Instant)>,
-    failed: Option<String>,
+struct Steps {
+    /// Current step, and the start of its transition.
+    current: Option<(String, Instant)>,
+    failure: Option<String>,
 }
 
 impl Progress {
+    /// Notes the start of a transition.
     pub fn begin(&self, during: State) {
-        let mut now = self.lock();
-        now.doing = Some((during.to_string(), Instant::now()));
-        // What error processing clears up after is still to be seen.
+        let mut steps = self.lock();
+        steps.current = Some((during.to_string(), Instant::now()));
+        // Error processing follows a failure, which stays visible.
         if during != State::ErrorProcessing {
-            now.failed = None;
+            steps.failure = None;
         }
     }
 
-    /// One step of it.
-    pub fn say(&self, what: String) {
-        if let Some((doing, _)) = &mut self.lock().doing {
-            *doing = what;
+    /// Notes the step that the transition is at.
+    pub fn set_step(&self, name: String) {
+        if let Some((step, _)) = &mut self.lock().current {
+            *step = name;
         }
     }
 
-    pub fn end(&self, during: State, outcome: &Result<(), Failed>) {
-        let mut now = self.lock();
-        now.doing = None;
-        if let Err(failed) = outcome {
-            now.failed = Some(format!("{during}: {}", failed.reason));
+    /// Notes the end of a transition, with the reason if it failed.
+    pub fn end(&self, during: State, failure: Option<&str>) {
+        let mut steps = self.lock();
+        steps.current = None;
+        if let Some(reason) = failure {
+            steps.failure = Some(format!("{during}: {reason}"));
         }
     }
 
-    /// What is being done, and for how long.
-    pub fn doing(&self) -> Option<String> {
-        self.lock().doing.as_ref().map(|(what, since)| format!("{what}, {:.0} s", since.elapsed().as_secs_f32()))
+    /// Returns the current step, with the time since its transition started.
+    pub fn step(&self) -> Option<String> {
+        self.lock().current.as_ref().map(|(step, since)| format!("{step}, {:.0} s", since.elapsed().as_secs_f32()))
     }
 
-    /// Why the last transition did not succeed.
-    pub fn failed(&self) -> Option<String> {
-        self.lock().failed.clone()
+    /// Returns the reason that the last transition failed.
+    pub fn failure(&self) -> Option<String> {
+        self.lock().failure.clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Now> {
+    fn lock(&self) -> MutexGuard<'_, Steps> {
         lock(&self.0)
     }
 }

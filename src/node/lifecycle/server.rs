@@ -1,16 +1,10 @@
-//! A managed node on the standard interfaces: five services and `~/transition_event`, as rclcpp_lifecycle has them.
+//! Interfaces of a managed node: five services and `~/transition_event`, as rclcpp_lifecycle has them.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::machine::{Machine, Outcome, Refused, State, TRANSITIONS, Transition};
-use crate::node::error::NodeError;
-use crate::node::lock::lock;
-use crate::node::ros::qos;
-use crate::node::ros::topics::{Requests, Topics};
-use crate::node::services::segment::{respond, serve};
 use futures::StreamExt;
 use r2r::lifecycle_msgs::msg::{
     State as StateMsg, Transition as TransitionMsg, TransitionDescription, TransitionEvent,
@@ -18,17 +12,24 @@ use r2r::lifecycle_msgs::msg::{
 use r2r::lifecycle_msgs::srv::{ChangeState, GetAvailableStates, GetAvailableTransitions, GetState};
 use tracing::{error, info, warn};
 
-/// What is to be done on the way.
+use super::machine::{Machine, Outcome, RequestError, State, TRANSITIONS, Transition};
+use crate::node::error::NodeError;
+use crate::node::lock::lock;
+use crate::node::ros::qos;
+use crate::node::ros::topics::{Requests, Topics};
+use crate::node::services::serve::{respond, serve};
+
+/// Work of a transition.
 pub type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// The work of a transition state; the second argument is the primary state that the transition began in. Transitions
-/// come one at a time.
+/// Starts the work of a transition state (first argument) that began in a primary state (second argument). One transition is
+/// under way at a time.
 pub type OnTransition = Box<dyn Fn(State, State) -> Work + Send + Sync>;
 
-/// Hears of each transition, in their order.
+/// Called with each transition, in order.
 type Announce = Box<dyn Fn(&Transition) + Send + Sync>;
 
-/// The life of the node.
+/// Lifecycle of the node.
 pub struct Lifecycle {
     node: String,
     machine: Mutex<Machine>,
@@ -46,7 +47,7 @@ impl Lifecycle {
     /// # Errors
     /// The middleware refuses one of them.
     pub fn start(topics: &mut Topics, node: &str, on_transition: OnTransition) -> Result<Arc<Self>, NodeError> {
-        // A publisher may move between threads, not be shared by them.
+        // A publisher moves between threads, but cannot be shared without a lock.
         let events = Mutex::new(topics.publisher("~/transition_event", qos::OUTPUTS)?);
         let announce = Box::new(move |transition: &Transition| {
             let published = lock(&events).publish(&event(transition));
@@ -61,7 +62,7 @@ impl Lifecycle {
         tokio::spawn(async move {
             while let Some(request) = requests.next().await {
                 let lifecycle = Arc::clone(&l);
-                // On a task of its own: loading a model takes long, and others ask meanwhile.
+                // A task for each request: loading a model takes long, and later requests are answered meanwhile.
                 tokio::spawn(async move {
                     let TransitionMsg { id, label } = &request.message.transition;
                     let success = lifecycle.change(*id, label).await;
@@ -90,32 +91,32 @@ impl Lifecycle {
         self.lock().state()
     }
 
-    /// Goes through a transition, error processing included; whether it succeeded.
+    /// Runs a transition, with error processing if it goes wrong. Returns whether it succeeded.
     pub async fn change(&self, id: u8, label: &str) -> bool {
         let node = &self.node;
         let (from, during) = match self.begin(id, label) {
             Ok(transition) => (transition.start, transition.goal),
-            Err(refused) => {
-                warn!("{node}: {refused}");
+            Err(error) => {
+                warn!("{node}: {error}");
                 return false;
             }
         };
         let outcome = self.work(during, from).await;
         if self.end(outcome) == State::ErrorProcessing {
-            warn!("{node}: something went wrong on the way from '{from}': clearing up");
-            let cleared = self.work(State::ErrorProcessing, from).await;
-            self.end(cleared);
+            warn!("{node}: error on the way from '{from}': cleaning up");
+            let outcome = self.work(State::ErrorProcessing, from).await;
+            self.end(outcome);
         }
         info!("{node}: {}", self.state());
         outcome == Outcome::Success
     }
 
-    fn begin(&self, id: u8, label: &str) -> Result<&'static Transition, Refused> {
+    fn begin(&self, id: u8, label: &str) -> Result<&'static Transition, RequestError> {
         let mut machine = self.lock();
         machine.request(id, label).inspect(|transition| (self.announce)(transition))
     }
 
-    /// The state after it.
+    /// Ends the transition under way, and returns the state after it.
     fn end(&self, outcome: Outcome) -> State {
         let mut machine = self.lock();
         if let Some(transition) = machine.finish(outcome) {
@@ -124,7 +125,7 @@ impl Lifecycle {
         machine.state()
     }
 
-    /// A panic on the way is an error like others.
+    /// Does the work of a transition. A panic counts as an error.
     async fn work(&self, during: State, from: State) -> Outcome {
         tokio::spawn((self.on_transition)(during, from)).await.unwrap_or_else(|e| {
             error!("{}: {during} panicked: {e}", self.node);
@@ -166,25 +167,25 @@ fn describe(transition: &Transition) -> TransitionDescription {
 mod tests {
     use super::*;
 
-    /// A lifecycle whose work in a transition state is what `outcome` says, and the states that were announced.
+    /// Returns a lifecycle whose work in a transition state ends with `outcome`, and the states that it announces.
     fn lifecycle(outcome: fn(State) -> Outcome) -> (Arc<Lifecycle>, Arc<Mutex<Vec<State>>>) {
-        let heard: Arc<Mutex<Vec<State>>> = Arc::default();
-        let h = Arc::clone(&heard);
+        let announced: Arc<Mutex<Vec<State>>> = Arc::default();
+        let h = Arc::clone(&announced);
         let announce = Box::new(move |t: &Transition| h.lock().unwrap().push(t.goal));
         let on_transition: OnTransition = Box::new(move |during, _| Box::pin(async move { outcome(during) }));
-        (Arc::new(Lifecycle::new("test", on_transition, announce)), heard)
+        (Arc::new(Lifecycle::new("test", on_transition, announce)), announced)
     }
 
     #[tokio::test]
-    async fn a_panic_is_processed_and_the_node_starts_anew() {
-        let (lifecycle, heard) = lifecycle(|during| match during {
+    async fn a_panic_is_processed_and_the_node_can_be_configured_again() {
+        let (lifecycle, announced) = lifecycle(|during| match during {
             State::Activating => panic!("on purpose"),
             _ => Outcome::Success,
         });
         assert!(lifecycle.change(0, "configure").await);
         assert!(!lifecycle.change(0, "activate").await);
         let way = [State::Configuring, State::Inactive, State::Activating, State::ErrorProcessing, State::Unconfigured];
-        assert_eq!(*heard.lock().unwrap(), way);
+        assert_eq!(*announced.lock().unwrap(), way);
         assert!(lifecycle.change(1, "").await, "it can be configured again");
     }
 
@@ -197,9 +198,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_leaves_the_node_as_it_was() {
-        let (lifecycle, heard) = lifecycle(|_| Outcome::Failure);
+        let (lifecycle, announced) = lifecycle(|_| Outcome::Failure);
         assert!(!lifecycle.change(1, "").await);
-        assert_eq!(*heard.lock().unwrap(), [State::Configuring, State::Unconfigured]);
+        assert_eq!(*announced.lock().unwrap(), [State::Configuring, State::Unconfigured]);
     }
 
     #[tokio::test]

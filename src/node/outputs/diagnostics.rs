@@ -1,4 +1,4 @@
-//! `/diagnostics` at 1 Hz, and the metrics endpoint: what [`crate::monitor`] makes of the engines' numbers.
+//! `/diagnostics` at 1 Hz, and the metrics endpoint: the snapshots of [`crate::monitor`] as messages.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,22 +9,21 @@ use tracing::info;
 
 use crate::engine::Metrics;
 use crate::monitor::{self, Jetson, Snapshot, System, exposition, parse_address};
-use crate::node::camera::{Shared, Slot, keep_limits};
 use crate::node::error::NodeError;
-use crate::node::lifecycle::progress::Progress;
-use crate::node::lifecycle::{Lifecycle, State};
+use crate::node::lifecycle::{Lifecycle, Progress, State};
 use crate::node::lock::lock;
 use crate::node::ros::clock::NodeClock;
 use crate::node::ros::convert;
 use crate::node::ros::topics::Output;
+use crate::node::slot::{ActiveCamera, CameraSlot};
 
-/// What was published last, for the metrics endpoint.
+/// Snapshots that were published last, for the metrics endpoint.
 pub type Latest = Arc<Mutex<Vec<Snapshot>>>;
 
-/// Answers scrapers at that address; none where it is empty.
+/// Starts the metrics endpoint. An empty address starts none.
 ///
 /// # Errors
-/// It is no address, or taken.
+/// The text is no address, or the address is in use.
 pub fn serve(address: &str, latest: &Latest) -> Result<(), NodeError> {
     if address.is_empty() {
         return Ok(());
@@ -37,9 +36,9 @@ pub fn serve(address: &str, latest: &Latest) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// Publishes once a second until the publisher is gone.
+/// Publishes once a second until publishing fails, when the node ends.
 pub async fn report(
-    (cameras, lifecycle, progress): (Vec<Arc<Slot>>, Arc<Lifecycle>, Arc<Progress>),
+    (cameras, lifecycle, progress): (Vec<Arc<CameraSlot>>, Arc<Lifecycle>, Arc<Progress>),
     latest: Latest,
     node_name: String,
     publisher: Output<DiagnosticArray>,
@@ -55,13 +54,13 @@ pub async fn report(
         let seconds = since.elapsed().as_secs_f64();
         since = Instant::now();
         let (mut status_of_all, mut snapshots) = (Vec::new(), Vec::new());
-        // Once for all cameras: a look at the alarms of a board takes them.
+        // Read once for all cameras: reading the board's alarms clears them.
         let machine = (system.resident(), system.jetson());
         let hardware_id = hardware_id(&system, machine.1.as_ref());
         for (slot, before) in cameras.iter().zip(&mut before) {
             let Some(camera) = slot.get() else {
                 *before = None;
-                let status = at_rest(slot, &node_name, lifecycle.state(), &progress, machine.0);
+                let status = inactive_status(slot, &node_name, lifecycle.state(), &progress, machine.0);
                 status_of_all.push(DiagnosticStatus { hardware_id: hardware_id.clone(), ..status });
                 continue;
             };
@@ -76,17 +75,23 @@ pub async fn report(
         let status = status_of_all;
         let header = Header { stamp: clock.now(), frame_id: String::new() };
         if publisher.publish(&DiagnosticArray { header, status }).is_err() {
-            // Only while the node goes away.
+            // The node ends.
             return;
         }
     }
 }
 
-/// The status of a node that is not active: what it is doing, or why it could not.
-fn at_rest(slot: &Slot, node_name: &str, state: State, progress: &Progress, resident: Option<u64>) -> DiagnosticStatus {
-    let (level, message) = match (progress.doing(), progress.failed()) {
-        (Some(doing), _) => (DiagnosticStatus::OK as u8, doing),
-        (None, Some(failed)) => (DiagnosticStatus::ERROR as u8, failed),
+/// Returns the status of a camera of an inactive node: the transition under way, or the reason that the last one failed.
+fn inactive_status(
+    slot: &CameraSlot,
+    node_name: &str,
+    state: State,
+    progress: &Progress,
+    resident: Option<u64>,
+) -> DiagnosticStatus {
+    let (level, message) = match (progress.step(), progress.failure()) {
+        (Some(step), _) => (DiagnosticStatus::OK as u8, step),
+        (None, Some(failure)) => (DiagnosticStatus::ERROR as u8, failure),
         (None, None) => (DiagnosticStatus::OK as u8, state.to_string()),
     };
     let mut values = vec![KeyValue { key: "lifecycle state".into(), value: state.to_string() }];
@@ -100,19 +105,20 @@ fn at_rest(slot: &Slot, node_name: &str, state: State, progress: &Progress, resi
     }
 }
 
-/// The board of a Jetson, with the name of the machine in its network.
+/// Returns the host name, behind the name of the board on a Jetson.
 fn hardware_id(system: &System, jetson: Option<&Jetson>) -> String {
     let host = system.host();
     convert::text(&jetson.map_or_else(|| host.clone(), |jetson| format!("{} {host}", jetson.board)))
 }
 
+/// Returns the name of a status.
 fn name(node_name: &str, camera: &str) -> String {
     let task = if camera.is_empty() { "segmentation".into() } else { format!("segmentation of {camera}") };
     format!("{}: {task}", node_name.trim_start_matches('/'))
 }
 
-/// The status of one second out of the counters and those of the second before.
-fn status(camera: &Shared, node_name: &str, snapshot: &Snapshot) -> DiagnosticStatus {
+/// Returns the status of a running camera.
+fn status(camera: &ActiveCamera, node_name: &str, snapshot: &Snapshot) -> DiagnosticStatus {
     let (level, message) = snapshot.health();
     let values = snapshot.values().into_iter();
     let values = values.map(|(key, value)| KeyValue { key, value: convert::text(&value) }).collect();
@@ -125,9 +131,9 @@ fn status(camera: &Shared, node_name: &str, snapshot: &Snapshot) -> DiagnosticSt
     }
 }
 
-/// How a camera is `now`, `seconds` after `before`.
+/// Returns the state of a camera `now`, with the counters of `seconds` before.
 fn snapshot(
-    camera: &Shared,
+    camera: &ActiveCamera,
     (resident, jetson): (Option<u64>, Option<Jetson>),
     (before, now): (Metrics, Metrics),
     seconds: f64,
@@ -140,7 +146,7 @@ fn snapshot(
         now,
         seconds,
         usage: camera.engine.usage(),
-        keep: keep_limits(&camera.parameters()),
+        keep: camera.config().keep_limits(),
         resident,
         jetson,
     }

@@ -1,5 +1,5 @@
-//! `~/image_plane`: the image as a plane of coloured points in front of the camera, for rviz2, whose Publish Point can only
-//! click on what is rendered in 3-D.
+//! `~/image_plane`: the image as a plane of coloured points in front of the camera, for rviz2, whose Publish Point tool clicks
+//! only on rendered 3-D geometry.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,31 +7,33 @@ use std::time::{Duration, Instant};
 use image::imageops::thumbnail;
 use r2r::sensor_msgs::msg::{PointCloud2, PointField};
 
-use super::publishers::{OutputError, Picture};
+use super::error::OutputError;
+use super::picture::Picture;
 use crate::camera::ImagePlane;
 use crate::engine::{FrameResult, Refusal, Source, Stamp};
-use crate::node::camera::Shared;
+use crate::node::config::ImagePlaneConfig;
 use crate::node::error::NodeError;
 use crate::node::ros::convert::ros_header;
 use crate::node::ros::qos;
 use crate::node::ros::topics::{Output, Topics};
-use crate::pointing::{Calibration, ShownPlane};
+use crate::pointing::{Calibration, Pointing, ShownPlane};
 
 const TOPIC: &str = "~/image_plane";
-/// x, y, z and the colour, 32 bits each.
+/// Bytes of a point: x, y, z and the colour, 32 bits each.
 const POINT_BYTES: usize = 16;
 
 /// Publishes the image plane of a camera.
 pub struct ImagePlaneOutput {
     pub output: Output<PointCloud2>,
-    /// The rays of the calibration that they were made for.
-    plane: Option<Made>,
+    rays: Option<PlaneRays>,
+    /// Time of the last plane, and the stamp of its image.
     last: Option<(Instant, Stamp)>,
-    /// Why there is no plane, once said.
-    said: String,
+    /// Last warning about a plane that cannot be shown.
+    warned: String,
 }
 
-struct Made {
+/// Points of a plane, with the calibration and the parameters that they were computed for.
+struct PlaneRays {
     calibration: Arc<Calibration>,
     columns: u32,
     distance: f64,
@@ -43,86 +45,92 @@ impl ImagePlaneOutput {
     /// An override of the profile is wrong.
     pub fn new(topics: &mut Topics) -> Result<Self, NodeError> {
         let output = topics.output(TOPIC, qos::OUTPUTS)?;
-        Ok(ImagePlaneOutput { output, plane: None, last: None, said: String::new() })
+        Ok(ImagePlaneOutput { output, rays: None, last: None, warned: String::new() })
     }
 
-    /// Publishes the plane of an image, if somebody looks and it is time. An answer to a prompt on the image that is
-    /// shown does not wait: its mask is what the operator looks for.
+    /// Publishes the plane of an image, if somebody subscribes and the period is over. An answer to a prompt on the shown
+    /// image does not wait for the period: the operator waits for its mask.
+    ///
+    /// `rectified`: the image is rectified.
     ///
     /// # Errors
     /// The middleware does not take the message.
-    pub fn publish(&mut self, shared: &Shared, result: &FrameResult, picture: &mut Picture) -> Result<(), OutputError> {
+    pub fn publish(
+        &mut self,
+        pointing: &Pointing,
+        (config, rectified): (ImagePlaneConfig, bool),
+        result: &FrameResult,
+        picture: &mut Picture,
+    ) -> Result<(), OutputError> {
         if !self.output.is_wanted() {
             self.last = None;
             return Ok(());
         }
-        let parameters = shared.parameters();
-        let period = Duration::from_secs_f64(1.0 / parameters.float("image_plane_rate").clamp(0.01, 1000.0));
         let stamp = result.header.stamp;
-        if !is_due(self.last.map(|(since, shown)| (since.elapsed(), shown)), period, result) {
+        if !is_due(self.last.map(|(since, shown)| (since.elapsed(), shown)), config.period, result) {
             return Ok(());
         }
         let size = result.image.dimensions();
-        let calibration = match shared.pointing.calibration(&result.header, size, shared.is_rectified(&parameters)) {
+        let calibration = match pointing.calibration(&result.header, size, rectified) {
             Ok(calibration) => calibration,
             Err(refusal) => {
-                self.say_once(&refusal);
+                self.warn_once(&refusal);
                 return Ok(());
             }
         };
-        self.said.clear();
-        let columns = parameters.integer("image_plane_columns").clamp(2, i64::from(u32::MAX)) as u32;
-        let made = Made::of(self.plane.take(), calibration, columns, parameters.float("image_plane_distance"));
-        let message = cloud(&made.plane, result, picture);
-        let (header, spacing) = (result.header.clone(), made.plane.spacing());
-        let shown = ShownPlane { header, size, distance: made.distance, spacing };
-        self.plane = Some(made);
+        self.warned.clear();
+        let rays = PlaneRays::reuse_or_compute(self.rays.take(), calibration, config);
+        let message = cloud(&rays.plane, result, picture);
+        let (header, spacing) = (result.header.clone(), rays.plane.spacing());
+        let shown = ShownPlane { header, size, distance: rays.distance, spacing };
+        self.rays = Some(rays);
         self.last = Some((Instant::now(), stamp));
-        // Before it goes out: the click on it may be faster than this thread.
-        shared.pointing.remember(shown);
+        // Remembered before the plane is published: a click on the plane may be faster than this thread.
+        pointing.remember(shown);
         self.output.publish(&message).map_err(|source| OutputError::Publish { topic: TOPIC, source })
     }
 
-    fn say_once(&mut self, refusal: &Refusal) {
-        if self.said != refusal.message {
+    fn warn_once(&mut self, refusal: &Refusal) {
+        if self.warned != refusal.message {
             tracing::warn!("{TOPIC} cannot be shown: {}", refusal.message);
-            self.said.clone_from(&refusal.message);
+            self.warned.clone_from(&refusal.message);
         }
     }
 }
 
-/// Whether a result is shown. `last`: how long ago the last one was, and its stamp.
+/// Whether a result is shown. `last`: time since the last plane, and the stamp of its image.
 fn is_due(last: Option<(Duration, Stamp)>, period: Duration, result: &FrameResult) -> bool {
     let Some((since, shown)) = last else { return true };
     let (stamp, answers) = (result.header.stamp, result.prompted && result.source != Source::Camera);
-    // An answer on an older image must not take the newer one away; other results are of the newest image, whatever its
-    // stamp: the clock may have been set back.
+    // An answer on an older image must not replace a newer one. Other results are of the newest image, whatever its stamp:
+    // the clock may have been set back.
     let newer = !answers || stamp > shown;
     (since >= period && newer) || (answers && stamp == shown)
 }
 
-impl Made {
-    /// The rays of before, if nothing changed.
-    fn of(before: Option<Made>, calibration: Arc<Calibration>, columns: u32, distance: f64) -> Made {
-        if let Some(made) = before
-            && Arc::ptr_eq(&made.calibration, &calibration)
-            && made.columns == columns
-            && made.distance == distance
+impl PlaneRays {
+    /// Returns the previous points, or computes them if the calibration or the parameters changed.
+    fn reuse_or_compute(previous: Option<Self>, calibration: Arc<Calibration>, config: ImagePlaneConfig) -> Self {
+        let ImagePlaneConfig { columns, distance, .. } = config;
+        if let Some(rays) = previous
+            && Arc::ptr_eq(&rays.calibration, &calibration)
+            && rays.columns == columns
+            && rays.distance == distance
         {
-            return made;
+            return rays;
         }
         let plane = ImagePlane::new(&calibration.model, columns, distance);
-        Made { calibration, columns, distance, plane }
+        PlaneRays { calibration, columns, distance, plane }
     }
 }
 
-/// An organised cloud in the layout of PCL's PointXYZRGB: the colour is the bits of a float.
+/// Returns an organised cloud in the layout of PCL's PointXYZRGB: the colour is the bits of a float.
 fn cloud(plane: &ImagePlane, result: &FrameResult, picture: &mut Picture) -> PointCloud2 {
     let (columns, rows) = (plane.columns(), plane.rows());
     let colours = if result.objects.is_empty() {
         thumbnail(result.image.as_ref(), columns, rows)
     } else {
-        thumbnail(picture.of(result), columns, rows)
+        thumbnail(picture.get(result), columns, rows)
     };
     let mut data = Vec::with_capacity(plane.points().len() * POINT_BYTES);
     for (point, colour) in plane.points().iter().zip(colours.pixels()) {

@@ -1,5 +1,13 @@
 //! Topics that the node publishes: masks and overlays of each frame, the image plane for rviz2, and diagnostics.
 
 pub mod diagnostics;
-pub mod image_plane;
-pub mod publishers;
+mod error;
+mod image_plane;
+mod messages;
+mod picture;
+mod publishers;
+
+pub use image_plane::ImagePlaneOutput;
+pub use messages::mask_array;
+pub use picture::Picture;
+pub use publishers::Outputs;

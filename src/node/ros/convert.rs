@@ -1,5 +1,5 @@
-//! ROS messages to the engine's types and back. Everything that a message can get wrong on its own is refused here;
-//! what depends on the image (a click outside of it) is refused by the engine.
+//! Conversion of ROS messages to the engine's types and back. Faults of a message alone are refused here; faults that depend
+//! on the image (a click outside of it) are refused by the engine.
 
 use r2r::builtin_interfaces::msg::Time;
 use r2r::promptseg_msgs::msg as ours;
@@ -11,7 +11,7 @@ use crate::engine::{Frame, FramePixels, Header, ObjectPrompt, Operation, Refusal
 use crate::pixels::{MaskInput, RawImage, decode_mask};
 use crate::prompt::{BoxPrompt, Label, Point, Prompt};
 
-/// The operations of a PromptArray, of its field's type.
+/// Operations of a PromptArray, in the type of its field.
 mod operation {
     use r2r::promptseg_msgs::msg::PromptArray;
 
@@ -22,7 +22,7 @@ mod operation {
     pub const SET: u8 = PromptArray::SET as u8;
 }
 
-/// The labels of a PointPrompt, of its field's type.
+/// Labels of a PointPrompt, in the type of its field.
 mod label {
     use r2r::promptseg_msgs::msg::PointPrompt;
 
@@ -31,7 +31,7 @@ mod label {
     pub const BACKGROUND: u8 = PointPrompt::BACKGROUND as u8;
 }
 
-/// A text as a string of ROS, which ends at a zero byte: r2r panics on one within.
+/// Replaces zero bytes: a string of ROS ends at a zero byte, and r2r panics on a zero byte inside.
 pub fn text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
@@ -67,10 +67,10 @@ pub fn compressed_frame(image: CompressedImage) -> Frame {
     Frame { header: header(&image.header), pixels: FramePixels::Compressed { format: image.format, data: image.data } }
 }
 
-/// Calibration of a camera.
+/// Converts the calibration of a camera.
 pub fn camera_info(m: CameraInfoMsg) -> CameraInfo {
     fn array<const N: usize>(values: &[f64]) -> [f64; N] {
-        // The message fixes the length; the fall-back is never taken.
+        // The message type fixes the length, so that the conversion never fails.
         values.try_into().unwrap_or([0.0; N])
     }
     CameraInfo {
@@ -93,7 +93,7 @@ pub fn camera_info(m: CameraInfoMsg) -> CameraInfo {
     }
 }
 
-/// Whether somebody left this image out of a request.
+/// Whether the image of a request is left out.
 pub fn is_absent(image: &Image) -> bool {
     image.width == 0 && image.height == 0 && image.data.is_empty()
 }
@@ -115,8 +115,8 @@ pub fn operation(message: &ours::PromptArray) -> Result<Operation, Refusal> {
         operation::REMOVE => Ok(Operation::Remove),
         operation::CLEAR => Ok(Operation::Clear),
         operation::SET => Ok(Operation::Set),
-        operation::UNSPECIFIED => Err(bad(format!("operation 0 (UNSPECIFIED: not filled in), {EXPECTED}"))),
-        other => Err(bad(format!("operation {other}, {EXPECTED}"))),
+        operation::UNSPECIFIED => Err(bad_message(format!("operation 0 (UNSPECIFIED: not filled in), {EXPECTED}"))),
+        other => Err(bad_message(format!("operation {other}, {EXPECTED}"))),
     }
 }
 
@@ -126,14 +126,14 @@ pub fn object_prompts(objects: Vec<ours::ObjectPrompt>) -> Result<Vec<ObjectProm
 
 fn object_prompt(object: ours::ObjectPrompt) -> Result<ObjectPrompt, Refusal> {
     let id = object.object_id;
-    let of_object = |refusal: Refusal| bad(format!("object {id}: {}", refusal.message));
+    let with_object = |refusal: Refusal| bad_message(format!("object {id}: {}", refusal.message));
     let points = object.points.iter().map(|p| point(id, p)).collect::<Result<Vec<_>, _>>()?;
     let bbox = match object.box_.as_slice() {
         [] => None,
         [b] => Some(BoxPrompt { x_min: b.x_min, y_min: b.y_min, x_max: b.x_max, y_max: b.y_max }),
-        more => return Err(bad(format!("object {id}: {} boxes, at most one is possible", more.len()))),
+        more => return Err(bad_message(format!("object {id}: {} boxes, expected at most one", more.len()))),
     };
-    let mask = if is_absent(&object.mask) { None } else { Some(mask_input(&object.mask).map_err(of_object)?) };
+    let mask = if is_absent(&object.mask) { None } else { Some(mask_input(&object.mask).map_err(with_object)?) };
     Ok(ObjectPrompt {
         id,
         class_id: object.class_id,
@@ -152,9 +152,9 @@ fn point(id: u32, p: &ours::PointPrompt) -> Result<Point, Refusal> {
             let message = format!(
                 "object {id}: point label 0 (UNSPECIFIED: not filled in), {EXPECTED}; SAM's label 0 is BACKGROUND"
             );
-            return Err(bad(message));
+            return Err(bad_message(message));
         }
-        other => return Err(bad(format!("object {id}: point label {other}, {EXPECTED}"))),
+        other => return Err(bad_message(format!("object {id}: point label {other}, {EXPECTED}"))),
     };
     Ok(Point { x: p.x, y: p.y, label })
 }
@@ -168,10 +168,10 @@ pub fn mask_input(image: &Image) -> Result<MaskInput, Refusal> {
         big_endian: image.is_bigendian != 0,
         data: &image.data,
     };
-    decode_mask(&raw).map_err(|e| bad(format!("mask: {e}")))
+    decode_mask(&raw).map_err(|e| bad_message(format!("mask: {e}")))
 }
 
-fn bad(message: String) -> Refusal {
+fn bad_message(message: String) -> Refusal {
     Refusal::new(RefusalKind::BadMessage, message)
 }
 

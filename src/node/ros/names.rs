@@ -1,5 +1,5 @@
-//! The names that topics have in the end: expanded, and remapped as the command line says. r2r hands only the short
-//! names to rcl, and says nothing about what becomes of them. And which sections of parameter files name this node.
+//! Full names of topics, expanded and remapped by the rules of the command line: r2r hands short names to rcl, and does not
+//! return the full ones. Also the sections of parameter files that name the node.
 
 use std::ffi::CString;
 
@@ -8,37 +8,37 @@ use r2r::Node;
 use crate::native::arguments::{Arguments, Override};
 use crate::node::error::NodeError;
 
-/// A node's names, and its command line.
+/// Names of the node, with the rules of its command line.
 pub struct Names {
     arguments: Arguments,
     node: CString,
     namespace: CString,
-    /// `/namespace/node`
+    /// Full name: `/namespace/node`.
     qualified: String,
 }
 
 impl Names {
     /// # Errors
     /// The node has no name.
-    pub fn of(node: &Node, arguments: Arguments) -> Result<Self, NodeError> {
-        Self::new(&node.name()?, &node.namespace()?, arguments)
+    pub fn new(node: &Node, arguments: Arguments) -> Result<Self, NodeError> {
+        Self::from_parts(&node.name()?, &node.namespace()?, arguments)
     }
 
-    fn new(node: &str, namespace: &str, arguments: Arguments) -> Result<Self, NodeError> {
+    fn from_parts(node: &str, namespace: &str, arguments: Arguments) -> Result<Self, NodeError> {
         let c = |s: &str| CString::new(s).map_err(|_| r2r::Error::RCL_RET_INVALID_ARGUMENT);
         let qualified = format!("{}/{node}", namespace.trim_end_matches('/'));
         Ok(Names { arguments, node: c(node)?, namespace: c(namespace)?, qualified })
     }
 
-    /// The name of the node's logger, as rclcpp has it: `robot.seg` for `/robot/seg`.
+    /// Name of the node's logger, as in rclcpp: `robot.seg` for `/robot/seg`.
     pub fn logger(&self) -> String {
         self.qualified.trim_start_matches('/').replace('/', ".")
     }
 
-    /// The parameters that the command line and its files give to this node, in order.
+    /// Parameters of this node on the command line and in its files, in order.
     ///
     /// # Errors
-    /// rcl has no memory.
+    /// rcl fails to allocate memory.
     pub fn overrides(&self) -> r2r::Result<Vec<Override>> {
         let (own, others): (Vec<_>, Vec<_>) =
             self.arguments.overrides()?.into_iter().partition(|(section, _)| self.is_named_by(section));
@@ -52,9 +52,9 @@ impl Names {
         Ok(own.into_iter().flat_map(|(_, overrides)| overrides).collect())
     }
 
-    /// Whether a section of a parameter file is for this node, as in rclcpp (`parameter_map.cpp`): it is the full name of the
-    /// node, the slash in front may be missing, `*` is one part of the name and `**` any number of them. So `seg` is `/seg`
-    /// and not `/robot/seg`.
+    /// Whether a section of a parameter file is for this node, as in rclcpp (`parameter_map.cpp`): a section is the full name of
+    /// a node, with or without the first slash; `*` matches one part of the name, `**` any number of parts. So `seg` matches
+    /// `/seg`, not `/robot/seg`.
     fn is_named_by(&self, section: &str) -> bool {
         fn matches(pattern: &[&str], name: &[&str]) -> bool {
             match pattern {
@@ -70,7 +70,7 @@ impl Names {
         matches(&pattern, &name)
     }
 
-    /// The full name before remapping: of `image`, `~/mask` or `/diagnostics`.
+    /// Returns the full name before remapping, for example of `image`, `~/mask` or `/diagnostics`.
     pub fn expand(&self, name: &str) -> String {
         let namespace = self.namespace.to_string_lossy();
         match name.strip_prefix("~/") {
@@ -80,7 +80,7 @@ impl Names {
         }
     }
 
-    /// The full name of a topic after remapping.
+    /// Returns the full name of a topic after remapping.
     pub fn resolve(&self, name: &str) -> String {
         let name = self.expand(name);
         let Ok(topic) = CString::new(name.as_str()) else { return name };
@@ -98,7 +98,7 @@ pub(super) mod tests {
     }
 
     fn named(node: &str, namespace: &str, arguments: &[&str]) -> Names {
-        Names::new(node, namespace, parse(arguments).unwrap()).unwrap()
+        Names::from_parts(node, namespace, parse(arguments).unwrap()).unwrap()
     }
 
     pub fn names(rules: &[&str]) -> Names {
@@ -107,8 +107,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_no_command_line_is_refused_with_the_reason() {
-        for (arguments, says) in [
+    fn a_wrong_command_line_is_refused_with_the_reason() {
+        for (arguments, expected) in [
             (&["--params-file", "/nowhere/x.yaml"][..], "/nowhere/x.yaml"),
             (&["-r", "image:=two words"], "image:=two words"),
             (&["-r", "image"], "'-r image'"),
@@ -116,15 +116,15 @@ pub(super) mod tests {
             (&["--log-level", "loud"], "loud"),
             (&["--remapp", "a:=b"], "unknown ROS arguments: '--remapp' 'a:=b'"),
         ] {
-            let said = parse(&[&["--ros-args"], arguments].concat()).map(|_| ()).unwrap_err();
-            assert!(said.contains(says) && !said.contains(".c:"), "{arguments:?}: {said}");
+            let message = parse(&[&["--ros-args"], arguments].concat()).map(|_| ()).unwrap_err();
+            assert!(message.contains(expected) && !message.contains(".c:"), "{arguments:?}: {message}");
         }
     }
 
     #[test]
     fn the_log_level_behind_ros_args() {
         let level = |arguments: &[&str]| parse(arguments).unwrap().log_level();
-        assert_eq!(level(&["--log-level", "warn"]), None, "not one for ROS");
+        assert_eq!(level(&["--log-level", "warn"]), None, "an argument outside of --ros-args");
         assert_eq!(level(&["--ros-args", "-p", "a:=1"]), None);
         assert_eq!(level(&["--ros-args", "--log-level", "DEBUG", "-p", "a:=1"]), Some("debug"));
         assert_eq!(level(&["--ros-args", "--log-level", "FATAL"]), Some("error"));
@@ -166,13 +166,13 @@ pub(super) mod tests {
         let arguments = ["--ros-args", "--params-file", file.to_str().unwrap(), "-p", "c:=1.5"];
         let names = named("seg", "/robot", &arguments);
         std::fs::remove_file(&file).unwrap();
-        let mut found: Vec<String> =
+        let mut values: Vec<String> =
             names.overrides().unwrap().iter().map(|(name, v)| format!("{name} {v:?}")).collect();
-        assert_eq!(found.pop().unwrap(), "c Double(1.5)", "the command line comes last");
+        assert_eq!(values.pop().unwrap(), "c Double(1.5)", "the command line comes last");
         let e = r#"e StringArray(["up", "down"])"#;
         let file =
             ["a Bool(true)", "b Integer(3)", "c Double(0.5)", r#"d String("text")"#, e, "f IntegerArray([1, 2])"];
-        assert_eq!(found, [&file[..], &["b Integer(4)"]].concat());
+        assert_eq!(values, [&file[..], &["b Integer(4)"]].concat());
     }
 
     #[test]

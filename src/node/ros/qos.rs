@@ -1,29 +1,30 @@
-//! Quality of service: the profiles that topics have by default, and the parameters `qos_overrides.*` that change them.
+//! Quality of service: default profiles of topics, and the parameters `qos_overrides.*` that change them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::node::config::values::{Declared, QOS_OVERRIDES, Refused};
+use crate::node::config::{Declared, ParameterError, QOS_OVERRIDES};
 use r2r::qos::{DurabilityPolicy, HistoryPolicy, LivelinessPolicy, ReliabilityPolicy};
 use r2r::{ParameterValue, QosProfile};
 
-/// What a topic is made with.
+/// Quality of service of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     pub qos: QosProfile,
-    /// The subscription takes the reliability of its publishers ("best_available").
+    /// Whether a subscription takes the reliability of its publishers ("best_available").
     pub matches_reliability: bool,
-    /// Likewise its durability.
+    /// Whether a subscription takes the durability of its publishers.
     pub matches_durability: bool,
 }
 
 impl Profile {
+    /// A profile that does not depend on the publishers.
     pub const fn fixed(qos: QosProfile) -> Self {
         Profile { qos, matches_reliability: false, matches_durability: false }
     }
 
-    /// What the publishers that are there have in common; without publishers, what receives from all.
+    /// Returns the strictest profile that receives from all publishers; without publishers, one that receives from any.
     pub fn matched_to(&self, publishers: &[QosProfile]) -> QosProfile {
         let all = |is: &dyn Fn(&QosProfile) -> bool| !publishers.is_empty() && publishers.iter().all(is);
         let mut qos = self.qos.clone();
@@ -43,31 +44,35 @@ impl Profile {
     }
 }
 
-/// Messages that wait in the queue of an image's subscription. An image of more than 64 kB comes in fragments, and Fast DDS
-/// counts one whose fragments are still coming: with a queue of one, the first fragment of the next image throws it out,
-/// before a lost fragment was sent again. The queue does not make images older, because each is taken as soon as it is whole,
-/// and a newer one replaces it before the encoder. docs/performance.md has what arrives by depth.
-const IMAGES: usize = 10;
+/// Depth of an image's subscription. An image of more than 64 kB arrives in fragments, and Fast DDS counts an incomplete image
+/// as a message of the queue: with a depth of one, the first fragment of the next image evicts it before a lost fragment is
+/// sent again. The queue delays no image, because the node takes each as soon as it is complete, and a newer image replaces an
+/// older one before the encoder. docs/performance.md has the images that arrive by depth.
+const IMAGE_DEPTH: usize = 10;
 
-/// Cameras: as the publisher is.
-pub const SENSOR: Profile =
-    Profile { qos: QosProfile::sensor_data().keep_last(IMAGES), matches_reliability: true, matches_durability: true };
+/// Images: as reliable and durable as the publishers.
+pub const SENSOR: Profile = Profile {
+    qos: QosProfile::sensor_data().keep_last(IMAGE_DEPTH),
+    matches_reliability: true,
+    matches_durability: true,
+};
 
-/// Programs that publish at a camera's rate: as reliable as the publisher is.
+/// Detections, which are published at the rate of a camera: as reliable as the publishers.
 pub const DETECTIONS: Profile =
     Profile { qos: QosProfile::sensor_data().keep_last(10), matches_reliability: true, matches_durability: false };
 
-/// What people ask for: none is lost.
+/// Prompts: none is lost.
 pub const PROMPTS: Profile = Profile::fixed(QosProfile::default());
 
 /// Transforms, as tf2_ros takes them.
 pub const TRANSFORMS: Profile = Profile::fixed(QosProfile::default().keep_last(100));
+/// Static transforms, as tf2_ros takes them.
 pub const STATIC_TRANSFORMS: Profile = Profile::fixed(QosProfile::default().keep_last(100).transient_local());
 
-/// Reliable and volatile: suits every subscriber but one that asks for transient local.
+/// Outputs: reliable and volatile, which suits every subscriber except one that requests transient local.
 pub const OUTPUTS: Profile = Profile::fixed(QosProfile::default());
 
-/// Which end of a topic the node has.
+/// End of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Publisher,
@@ -83,18 +88,19 @@ impl fmt::Display for Side {
     }
 }
 
-/// One policy: its name and values are those of rclcpp.
+/// Policy of a profile, with the name and the values of rclcpp.
 struct Policy {
     name: &'static str,
-    /// Declared for every topic; the others only where they are given.
+    /// Whether the parameter is declared for every topic; the other policies are declared where they are overridden.
     always: bool,
     expected: &'static str,
     get: fn(&Profile) -> ParameterValue,
-    /// False when the value is none of the expected ones.
+    /// Sets the policy. Returns false for an unexpected value.
     set: fn(&mut Profile, &ParameterValue) -> bool,
 }
 
-const MATCHING: &str = "best_available";
+/// Value of a policy that follows the publishers.
+const BEST_AVAILABLE: &str = "best_available";
 
 const POLICIES: &[Policy] = &[
     Policy {
@@ -102,17 +108,17 @@ const POLICIES: &[Policy] = &[
         always: true,
         expected: "reliable, best_effort, system_default or (subscriptions only) best_available",
         get: |p| match (p.matches_reliability, &p.qos.reliability) {
-            (true, _) => text(MATCHING),
+            (true, _) => text(BEST_AVAILABLE),
             (_, ReliabilityPolicy::Reliable) => text("reliable"),
             (_, ReliabilityPolicy::BestEffort) => text("best_effort"),
             _ => text("system_default"),
         },
         set: |p, value| {
             let Some(word) = word(value) else { return false };
-            p.matches_reliability = word == MATCHING;
+            p.matches_reliability = word == BEST_AVAILABLE;
             p.qos.reliability = match word {
                 "reliable" => ReliabilityPolicy::Reliable,
-                "best_effort" | MATCHING => ReliabilityPolicy::BestEffort,
+                "best_effort" | BEST_AVAILABLE => ReliabilityPolicy::BestEffort,
                 "system_default" => ReliabilityPolicy::SystemDefault,
                 _ => return false,
             };
@@ -124,16 +130,16 @@ const POLICIES: &[Policy] = &[
         always: true,
         expected: "volatile, transient_local, system_default or (subscriptions only) best_available",
         get: |p| match (p.matches_durability, &p.qos.durability) {
-            (true, _) => text(MATCHING),
+            (true, _) => text(BEST_AVAILABLE),
             (_, DurabilityPolicy::Volatile) => text("volatile"),
             (_, DurabilityPolicy::TransientLocal) => text("transient_local"),
             _ => text("system_default"),
         },
         set: |p, value| {
             let Some(word) = word(value) else { return false };
-            p.matches_durability = word == MATCHING;
+            p.matches_durability = word == BEST_AVAILABLE;
             p.qos.durability = match word {
-                "volatile" | MATCHING => DurabilityPolicy::Volatile,
+                "volatile" | BEST_AVAILABLE => DurabilityPolicy::Volatile,
                 "transient_local" => DurabilityPolicy::TransientLocal,
                 "system_default" => DurabilityPolicy::SystemDefault,
                 _ => return false,
@@ -240,6 +246,7 @@ fn set_duration(duration: &mut Duration, value: &ParameterValue) -> bool {
     nanoseconds.map(|n| *duration = Duration::from_nanos(n)).is_some()
 }
 
+/// Returns a value as it is shown in errors.
 fn show(value: &ParameterValue) -> String {
     match value {
         ParameterValue::String(s) => format!("'{s}'"),
@@ -248,43 +255,43 @@ fn show(value: &ParameterValue) -> String {
     }
 }
 
-/// The overrides that were given, and what became of them.
+/// Overrides of the parameter file and the command line, and the parameters that they declare.
 #[derive(Debug, Default)]
-pub struct Overrides {
+pub struct QosOverrides {
     given: BTreeMap<String, ParameterValue>,
-    /// All of the topics made so far, as parameters.
+    /// Policies of the topics made so far, as parameters.
     pub declared: BTreeMap<String, Declared>,
     topics: Vec<String>,
 }
 
-impl Overrides {
-    /// Takes what concerns it out of the parameter file and the command line.
+impl QosOverrides {
+    /// Selects the overrides among the parameters of the parameter file and the command line.
     pub fn new<'a>(given: impl IntoIterator<Item = (&'a String, &'a ParameterValue)>) -> Self {
         let given = given.into_iter().filter(|(name, _)| name.starts_with(QOS_OVERRIDES));
-        Overrides { given: given.map(|(n, v)| (n.clone(), v.clone())).collect(), ..Overrides::default() }
+        QosOverrides { given: given.map(|(n, v)| (n.clone(), v.clone())).collect(), ..QosOverrides::default() }
     }
 
-    /// The profile of a topic, by its full name, and declares its parameters.
+    /// Returns the profile of a topic, by its full name, with its overrides, and declares its parameters.
     ///
     /// # Errors
-    /// A policy that does not exist, or a value that it does not have.
-    pub fn apply(&mut self, topic: &str, side: Side, mut profile: Profile) -> Result<Profile, Refused> {
+    /// An override names no policy, or has an unexpected value.
+    pub fn apply(&mut self, topic: &str, side: Side, mut profile: Profile) -> Result<Profile, ParameterError> {
         let start = format!("{QOS_OVERRIDES}{topic}.{side}.");
-        let known = |name: &str| POLICIES.iter().any(|p| p.name == name && allowed(p, side));
+        let is_policy = |name: &str| POLICIES.iter().any(|p| p.name == name && is_allowed(p, side));
         for name in self.given.keys().filter(|name| name.starts_with(&start)) {
-            if !known(&name[start.len()..]) {
-                let names: Vec<&str> = POLICIES.iter().filter(|p| allowed(p, side)).map(|p| p.name).collect();
+            if !is_policy(&name[start.len()..]) {
+                let names: Vec<&str> = POLICIES.iter().filter(|p| is_allowed(p, side)).map(|p| p.name).collect();
                 let (name, found) = (name.clone(), "no policy".to_owned());
-                return Err(Refused::Value { name, found, expected: format!("one of {}", names.join(", ")) });
+                return Err(ParameterError::Value { name, found, expected: format!("one of {}", names.join(", ")) });
             }
         }
-        for policy in POLICIES.iter().filter(|p| allowed(p, side)) {
+        for policy in POLICIES.iter().filter(|p| is_allowed(p, side)) {
             let name = format!("{start}{}", policy.name);
             let given = self.given.get(&name);
             if let Some(value) = given {
-                let matching = word(value) == Some(MATCHING) && side == Side::Publisher;
-                if matching || !(policy.set)(&mut profile, value) {
-                    return Err(Refused::Value { name, found: show(value), expected: policy.expected.into() });
+                let follows_publishers = word(value) == Some(BEST_AVAILABLE) && side == Side::Publisher;
+                if follows_publishers || !(policy.set)(&mut profile, value) {
+                    return Err(ParameterError::Value { name, found: show(value), expected: policy.expected.into() });
                 }
             }
             if policy.always || given.is_some() {
@@ -296,9 +303,9 @@ impl Overrides {
         Ok(profile)
     }
 
-    /// Overrides of topics that this node does not have, and those that it has: for a log line, since every node of a
-    /// launch file gets the same file.
-    pub fn of_others(&self) -> Option<String> {
+    /// Describes the overrides for topics of other nodes, and the topics of this one: every node of a launch file gets the same
+    /// parameter file.
+    pub fn describe_unused(&self) -> Option<String> {
         let others: Vec<&str> =
             self.given.keys().filter(|n| !self.declared.contains_key(*n)).map(String::as_str).collect();
         (!others.is_empty()).then(|| {
@@ -307,8 +314,8 @@ impl Overrides {
     }
 }
 
-/// Only what is published has a lifespan.
-fn allowed(policy: &Policy, side: Side) -> bool {
+/// Whether an end of a topic has the policy: only publishers have a lifespan.
+fn is_allowed(policy: &Policy, side: Side) -> bool {
     policy.name != "lifespan" || side == Side::Publisher
 }
 
@@ -316,10 +323,10 @@ fn allowed(policy: &Policy, side: Side) -> bool {
 mod tests {
     use super::*;
 
-    fn overrides(given: &[(&str, ParameterValue)]) -> Overrides {
+    fn overrides(given: &[(&str, ParameterValue)]) -> QosOverrides {
         let given: Vec<(String, ParameterValue)> =
             given.iter().map(|(n, v)| (format!("qos_overrides.{n}"), v.clone())).collect();
-        Overrides::new(given.iter().map(|(n, v)| (n, v)))
+        QosOverrides::new(given.iter().map(|(n, v)| (n, v)))
     }
 
     fn publisher(reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QosProfile {
@@ -327,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscription_takes_what_its_publishers_have_in_common() {
+    fn a_subscription_takes_the_policies_that_its_publishers_have_in_common() {
         use {DurabilityPolicy as D, ReliabilityPolicy as R};
         let latched = publisher(R::Reliable, D::TransientLocal);
         let usual = publisher(R::Reliable, D::Volatile);
@@ -339,7 +346,10 @@ mod tests {
             (vec![latched, usual, sensor], R::BestEffort, D::Volatile),
         ] {
             let matched = SENSOR.matched_to(&publishers);
-            assert_eq!((matched.reliability, matched.durability, matched.depth), (reliability, durability, IMAGES));
+            assert_eq!(
+                (matched.reliability, matched.durability, matched.depth),
+                (reliability, durability, IMAGE_DEPTH)
+            );
         }
         assert_eq!(PROMPTS.matched_to(&[publisher(R::BestEffort, D::Volatile)]), PROMPTS.qos);
     }
@@ -362,26 +372,26 @@ mod tests {
         assert_eq!(value("/image.subscription.depth"), Some(ParameterValue::Integer(5)));
         assert_eq!(value("/mask.publisher.reliability"), Some(text("reliable")));
         assert_eq!(value("/image.subscription.deadline"), None);
-        let others = overrides.of_others().unwrap();
+        let others = overrides.describe_unused().unwrap();
         assert!(others.contains("/image.publisher.depth") && others.contains("/mask (publisher)"), "{others}");
     }
 
     #[test]
-    fn every_value_that_is_declared_can_be_given() {
-        let mut first = Overrides::default();
+    fn every_declared_value_is_accepted() {
+        let mut first = QosOverrides::default();
         for (side, profile) in [(Side::Subscription, SENSOR), (Side::Publisher, OUTPUTS)] {
             first.apply("/x", side, profile).unwrap();
         }
         let dumped: Vec<_> = first.declared.iter().map(|(n, d)| (n.clone(), d.value.clone())).collect();
-        let mut again = Overrides::new(dumped.iter().map(|(n, v)| (n, v)));
+        let mut again = QosOverrides::new(dumped.iter().map(|(n, v)| (n, v)));
         assert_eq!(again.apply("/x", Side::Subscription, SENSOR), Ok(SENSOR));
         assert_eq!(again.apply("/x", Side::Publisher, OUTPUTS), Ok(OUTPUTS));
-        assert_eq!(again.of_others(), None);
+        assert_eq!(again.describe_unused(), None);
     }
 
     #[test]
-    fn what_is_wrong_is_refused_with_the_reason() {
-        for (name, value, says) in [
+    fn a_wrong_override_is_refused_with_the_reason() {
+        for (name, value, expected) in [
             ("/x.publisher.reliability", text("perfect"), "is 'perfect', expected reliable, best_effort"),
             ("/x.publisher.reliability", text("best_available"), "subscriptions only"),
             ("/x.publisher.depth", ParameterValue::Integer(0), "from 1 to"),
@@ -389,8 +399,8 @@ mod tests {
             ("/x.publisher.relability", text("reliable"), "one of reliability, durability"),
             ("/x.publisher.deadline", ParameterValue::Integer(-1), "at least 0"),
         ] {
-            let said = overrides(&[(name, value)]).apply("/x", Side::Publisher, OUTPUTS).unwrap_err().to_string();
-            assert!(said.contains(says) && said.contains(name), "{said}");
+            let message = overrides(&[(name, value)]).apply("/x", Side::Publisher, OUTPUTS).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains(name), "{message}");
         }
         let mut lifespan = overrides(&[("/x.subscription.lifespan", ParameterValue::Integer(1))]);
         assert!(lifespan.apply("/x", Side::Subscription, SENSOR).is_err());

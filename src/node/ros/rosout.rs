@@ -1,5 +1,5 @@
-//! Logs: `tracing` events reach the console and the file by rcutils, as those of rclcpp do, and `/rosout` (r2r publishes
-//! none on Jazzy).
+//! Log: `tracing` events reach the console and the file by rcutils, as in rclcpp, and `/rosout`, which r2r does not publish on
+//! Jazzy.
 
 use std::ffi::CString;
 use std::fmt::Write as _;
@@ -19,10 +19,10 @@ use super::convert;
 use crate::logging::{self, Logging};
 use crate::native::log;
 
-/// Messages that wait for the publisher; more than that at once are only on the console and in the file.
+/// Length of the queue of the publisher. Messages beyond it are only on the console and in the file.
 const QUEUE: usize = 256;
 
-/// What rclcpp publishes `/rosout` with: late subscribers see the last messages.
+/// Quality of service of `/rosout` in rclcpp: late subscribers receive the last messages.
 pub fn qos() -> QosProfile {
     QosProfile {
         depth: 1000,
@@ -33,7 +33,7 @@ pub fn qos() -> QosProfile {
     }
 }
 
-/// Name of the logger. Empty before the node has its own.
+/// Name of the logger; empty before the node has a name.
 type Logger = Arc<OnceLock<CString>>;
 
 /// The log of the node.
@@ -43,8 +43,8 @@ pub struct NodeLog {
 }
 
 impl NodeLog {
-    /// Gives the log the name of the node's logger, and returns the level that the command line has for that name.
-    pub fn name(&self, logger: &str) -> &'static str {
+    /// Sets the name of the node's logger, and returns the level that the command line has for that name.
+    pub fn set_name(&self, logger: &str) -> &'static str {
         let logger = self.logger.get_or_init(|| CString::new(logger).unwrap_or_default());
         let level = log::level_of(logger);
         log::take_all(logger);
@@ -52,10 +52,10 @@ impl NodeLog {
     }
 }
 
-/// Starts logging: see [`logging::start`]. The receiver gets what is to be published.
+/// Starts logging: see [`logging::start`]. The receiver gets the messages to publish.
 ///
 /// # Errors
-/// `level` is no level, or the trace file cannot be written.
+/// `level` is no level, or writing the trace file fails.
 pub fn start(level: &str) -> Result<(Arc<NodeLog>, Receiver<Log>), String> {
     let (sender, receiver) = sync_channel(QUEUE);
     let logger = Logger::default();
@@ -64,8 +64,8 @@ pub fn start(level: &str) -> Result<(Arc<NodeLog>, Receiver<Log>), String> {
     Ok((Arc::new(NodeLog { logging, logger }), receiver))
 }
 
-/// Publishes what the layer gathers, until the last sender is gone or `stop` says so. Without a publisher (the command line
-/// turns `/rosout` off) it is dropped.
+/// Publishes the messages of the layer until `stop` returns true. Without a publisher (the command line turns `/rosout` off)
+/// the messages are dropped.
 pub fn publish(
     (log, logs): (&NodeLog, &Receiver<Log>),
     publisher: Option<&Publisher<Log>>,
@@ -77,13 +77,14 @@ pub fn publish(
             && let Some(publisher) = publisher
         {
             log.name = name.to_owned();
-            // Nowhere to report a log that cannot be published: it is on the console already.
+            // A failure is not logged: the message is on the console already.
             let _ = publisher.publish(&log);
         }
         log.logging.say_repeats();
     }
 }
 
+/// Layer of `tracing` that writes events to rcutils and queues them for `/rosout`.
 struct RosLayer {
     sender: SyncSender<Log>,
     logger: Logger,
@@ -122,7 +123,7 @@ impl<S: Subscriber> Layer<S> for RosLayer {
     }
 }
 
-/// The message of an event, with its fields behind it.
+/// Message of an event, followed by its fields.
 #[derive(Default)]
 struct Message(String);
 

@@ -1,8 +1,8 @@
-//! Subscriptions that take the quality of service of their publishers, and are only there while the node is active. DDS
-//! fixes the quality of service when a subscription is made, so one that no longer fits is replaced.
+//! Subscriptions that take the quality of service of their publishers, and exist only while the node is active. DDS fixes the
+//! quality of service when a subscription is made, so that a subscription that no longer fits is replaced.
 //!
-//! r2r lets go of a subscription only with a message that nobody takes. One that is closed therefore ends with the first
-//! message that comes after that; when it is opened again before that, it is still there and goes on.
+//! r2r removes a subscription when a message arrives that nobody takes. A closed subscription therefore ends with the next
+//! message; a subscription that is opened again before that message goes on.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use super::qos::Profile;
+use crate::node::config::ImageTransport;
 use crate::node::lock::lock;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{Stream, StreamExt as _};
@@ -18,32 +19,34 @@ use r2r::qos::{DurabilityPolicy, ReliabilityPolicy};
 use r2r::{Node, QosProfile, WrappedTypesupport};
 use tracing::{debug, info, warn};
 
-/// Messages of a subscription as they come.
+/// Stream of the messages of a subscription.
 pub type Messages<T> = Box<dyn Stream<Item = T> + Send + Unpin>;
 
-/// How often the publishers are looked at.
+/// Period at which the publishers are examined.
 const PERIOD: Duration = Duration::from_millis(100);
 
 type Subscribe = Box<dyn FnMut(&mut Node, QosProfile) -> r2r::Result<()> + Send>;
 
-/// Whether a subscription is to be there, and whether it is.
+/// Wanted and actual state of a subscription.
 #[derive(Debug, Default)]
 struct Gate {
+    /// Whether the node wants messages.
     is_open: bool,
+    /// Whether r2r has the subscription.
     is_subscribed: bool,
 }
 
-/// When a subscription is there.
+/// Time in which a subscription exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     Always,
     Active,
-    /// While the node is active, and takes its images by this transport.
-    ActiveWith(&'static str),
+    /// While the node is active and receives its images by this transport.
+    ActiveWith(ImageTransport),
 }
 
-/// A subscription whose publishers are watched.
-struct Watched {
+/// Subscription that follows its publishers.
+struct Subscription {
     /// Full name.
     topic: String,
     when: When,
@@ -51,19 +54,20 @@ struct Watched {
     profile: Profile,
     current: QosProfile,
     subscribe: Subscribe,
-    /// Publishers that do not offer what this node asks for, and were said.
-    said: HashSet<Vec<u8>>,
+    /// Publishers that were warned about, because they do not offer the requested quality of service.
+    warned: HashSet<Vec<u8>>,
 }
 
 /// All subscriptions of the node.
 #[derive(Default)]
 pub struct Subscriptions {
-    watched: Vec<Watched>,
-    looked: Option<Instant>,
+    list: Vec<Subscription>,
+    /// Time at which the publishers were last examined.
+    examined: Option<Instant>,
 }
 
 impl Subscriptions {
-    /// A subscription under `name`, whose full name is `topic`.
+    /// Adds a subscription under `name`, whose full name is `topic`.
     ///
     /// # Errors
     /// The middleware refuses the topic.
@@ -81,56 +85,56 @@ impl Subscriptions {
         let (sender, newer): (UnboundedSender<Messages<T>>, _) = unbounded();
         let subscribe: Subscribe = Box::new(move |node, qos| {
             let messages = node.subscribe::<T>(&name, qos)?;
-            // Nobody listens any more: only while the node goes away.
+            // Fails only while the node ends: the stream was dropped.
             let _ = sender.unbounded_send(Box::new(messages));
             Ok(())
         });
         let current = profile.matched_to(&[]);
         let gate = Arc::new(Mutex::new(Gate { is_open: when == When::Always, is_subscribed: false }));
-        let following = Following { newer, current: None, replaced: Vec::new(), gate: Arc::clone(&gate) };
-        let mut watched = Watched { topic, when, gate, profile, current, subscribe, said: HashSet::new() };
-        watched.subscribe_if_open(node)?;
-        self.watched.push(watched);
-        Ok(Box::new(following))
+        let messages = FollowingStream { newer, current: None, replaced: Vec::new(), gate: Arc::clone(&gate) };
+        let mut subscription = Subscription { topic, when, gate, profile, current, subscribe, warned: HashSet::new() };
+        subscription.subscribe_if_open(node)?;
+        self.list.push(subscription);
+        Ok(Box::new(messages))
     }
 
-    /// Subscribes to what an active node listens to.
+    /// Subscribes to the inputs of an active node.
     ///
     /// # Errors
     /// The middleware refuses a topic.
-    pub fn open(&mut self, node: &mut Node, image_transport: &str) -> r2r::Result<()> {
-        for subscription in &mut self.watched {
+    pub fn open(&mut self, node: &mut Node, image_transport: ImageTransport) -> r2r::Result<()> {
+        for subscription in &mut self.list {
             if [When::Always, When::Active].contains(&subscription.when)
                 || matches!(subscription.when, When::ActiveWith(transport) if transport == image_transport)
             {
                 let was_open = std::mem::replace(&mut lock(&subscription.gate).is_open, true);
                 if !was_open && subscription.current.durability == DurabilityPolicy::TransientLocal {
-                    // What the old one has had, which was published once, comes only to a new one.
+                    // The publisher sends its last message once to each subscription: a new one is needed.
                     lock(&subscription.gate).is_subscribed = false;
                 }
                 subscription.subscribe_if_open(node)?;
             }
         }
-        // What the publishers are is known by now.
-        self.looked = None;
+        // Publishers may have been discovered in the meantime.
+        self.examined = None;
         self.follow(node);
         Ok(())
     }
 
-    /// Listens no more, but to what is always listened to.
+    /// Closes all subscriptions, except those that always exist.
     pub fn close(&mut self) {
-        for subscription in self.watched.iter().filter(|s| s.when != When::Always) {
+        for subscription in self.list.iter().filter(|s| s.when != When::Always) {
             lock(&subscription.gate).is_open = false;
         }
     }
 
-    /// Looks at the publishers, now and then: to be called by the thread that spins the node.
+    /// Examines the publishers, once in each period. Called by the thread that spins the node.
     pub fn follow(&mut self, node: &mut Node) {
-        if self.looked.is_some_and(|at| at.elapsed() < PERIOD) {
+        if self.examined.is_some_and(|at| at.elapsed() < PERIOD) {
             return;
         }
-        self.looked = Some(Instant::now());
-        for subscription in self.watched.iter_mut().filter(|s| lock(&s.gate).is_open) {
+        self.examined = Some(Instant::now());
+        for subscription in self.list.iter_mut().filter(|s| lock(&s.gate).is_open) {
             if let Err(e) = subscription.follow(node) {
                 debug!("publishers of {}: {e}", subscription.topic);
             }
@@ -138,7 +142,7 @@ impl Subscriptions {
     }
 }
 
-impl Watched {
+impl Subscription {
     fn subscribe_if_open(&mut self, node: &mut Node) -> r2r::Result<()> {
         let mut gate = lock(&self.gate);
         if gate.is_open && !gate.is_subscribed {
@@ -152,24 +156,26 @@ impl Watched {
     fn follow(&mut self, node: &mut Node) -> r2r::Result<()> {
         let publishers = node.get_publishers_info_by_topic(&self.topic, false)?;
         if publishers.is_empty() {
-            // What is there fits the camera that comes back.
+            // The current quality of service is kept for the publisher that returns.
             return Ok(());
         }
         let offered: Vec<QosProfile> = publishers.iter().map(|p| p.qos_profile.clone()).collect();
-        let wanted = self.profile.matched_to(&offered);
-        if wanted != self.current {
-            (self.subscribe)(node, wanted.clone())?;
-            info!("{}: {}, as its publishers are", self.topic, describe(&wanted));
-            self.current = wanted;
+        let matched = self.profile.matched_to(&offered);
+        if matched != self.current {
+            (self.subscribe)(node, matched.clone())?;
+            info!("{}: {}, as its publishers are", self.topic, describe(&matched));
+            self.current = matched;
         }
-        self.said.retain(|gid| publishers.iter().any(|p| p.endpoint_gid.as_slice() == gid));
+        self.warned.retain(|gid| publishers.iter().any(|p| p.endpoint_gid.as_slice() == gid));
         for publisher in &publishers {
-            let Some((policy, offers, asks)) = incompatible(&self.current, &publisher.qos_profile) else { continue };
-            if self.said.insert(publisher.endpoint_gid.to_vec()) {
+            let Some((policy, offered, requested)) = incompatible(&self.current, &publisher.qos_profile) else {
+                continue;
+            };
+            if self.warned.insert(publisher.endpoint_gid.to_vec()) {
                 let (topic, node) = (&self.topic, &publisher.node_name);
                 warn!(
-                    "nothing is received from '{node}' on {topic}: its {policy} is {offers}, this node asks for {asks}; \
-                     set qos_overrides.{topic}.subscription.{policy} to {offers}"
+                    "nothing is received from '{node}' on {topic}: its {policy} is {offered}, this node requests {requested}; \
+                     set qos_overrides.{topic}.subscription.{policy} to {offered}"
                 );
             }
         }
@@ -183,28 +189,29 @@ fn describe(qos: &QosProfile) -> String {
     format!("{reliable} and {durable}")
 }
 
-/// The policy in which a publisher offers less than is asked for: its name, what is offered, what is asked for.
-fn incompatible(asked: &QosProfile, offered: &QosProfile) -> Option<(&'static str, &'static str, &'static str)> {
-    if asked.reliability == ReliabilityPolicy::Reliable && offered.reliability == ReliabilityPolicy::BestEffort {
+/// Returns the policy of which a publisher offers less than is requested: its name, the offered and the requested value.
+fn incompatible(requested: &QosProfile, offered: &QosProfile) -> Option<(&'static str, &'static str, &'static str)> {
+    if requested.reliability == ReliabilityPolicy::Reliable && offered.reliability == ReliabilityPolicy::BestEffort {
         return Some(("reliability", "best_effort", "reliable"));
     }
-    if asked.durability == DurabilityPolicy::TransientLocal && offered.durability == DurabilityPolicy::Volatile {
+    if requested.durability == DurabilityPolicy::TransientLocal && offered.durability == DurabilityPolicy::Volatile {
         return Some(("durability", "volatile", "transient_local"));
     }
     None
 }
 
-/// The messages of a subscription and of those that replace it. An old one is listened to until the newest has its first
-/// message, so that none falls between the two; one may come by both, which does no harm to an image or a detection.
-struct Following<T> {
+/// Stream of the messages of a subscription and of its replacements. A replaced subscription is read until the newest has its
+/// first message, so that no message is lost between them. A message may arrive by both, which does no harm to an image or a
+/// detection.
+struct FollowingStream<T> {
     newer: UnboundedReceiver<Messages<T>>,
     current: Option<Messages<T>>,
     replaced: Vec<Messages<T>>,
     gate: Arc<Mutex<Gate>>,
 }
 
-impl<T> Following<T> {
-    /// A message that is not dropped: the subscription is open. Otherwise it ends here.
+impl<T> FollowingStream<T> {
+    /// Returns a message of an open subscription. Ends a closed one.
     fn pass(&mut self, message: Option<T>) -> Poll<Option<T>> {
         let mut gate = lock(&self.gate);
         if gate.is_open {
@@ -217,7 +224,7 @@ impl<T> Following<T> {
     }
 }
 
-impl<T> Stream for Following<T> {
+impl<T> Stream for FollowingStream<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
@@ -253,18 +260,18 @@ mod tests {
         sender
     }
 
-    fn following() -> (UnboundedSender<Messages<u32>>, Following<u32>) {
+    fn following() -> (UnboundedSender<Messages<u32>>, FollowingStream<u32>) {
         let (sender, newer) = unbounded();
         let gate = Arc::new(Mutex::new(Gate { is_open: true, is_subscribed: true }));
-        (sender, Following { newer, current: None, replaced: Vec::new(), gate })
+        (sender, FollowingStream { newer, current: None, replaced: Vec::new(), gate })
     }
 
-    fn next(following: &mut Following<u32>) -> u32 {
+    fn next(following: &mut FollowingStream<u32>) -> u32 {
         block_on(following.next()).unwrap()
     }
 
     #[test]
-    fn the_old_subscription_is_heard_until_the_new_one_speaks() {
+    fn the_old_subscription_is_read_until_the_new_one_has_a_message() {
         let (subscriptions, mut following) = following();
         let mut first = subscription(&subscriptions);
         first.try_send(1).unwrap();
@@ -283,7 +290,7 @@ mod tests {
         let mut first = subscription(&subscriptions);
         lock(&following.gate).is_open = false;
         assert_eq!(following.next().now_or_never(), None);
-        assert!(lock(&following.gate).is_subscribed, "nothing has come: it is still there");
+        assert!(lock(&following.gate).is_subscribed, "no message has come: the subscription still exists");
         first.try_send(1).unwrap();
         assert_eq!(following.next().now_or_never(), None);
         assert!(!lock(&following.gate).is_subscribed);
@@ -296,10 +303,11 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_that_does_not_fit_is_named() {
+    fn an_incompatible_policy_is_named() {
         let reliable = QosProfile::default();
         assert_eq!(incompatible(&reliable, &reliable), None);
-        let policy = |asked: &QosProfile, offered: &QosProfile| incompatible(asked, offered).map(|(policy, ..)| policy);
+        let policy =
+            |requested: &QosProfile, offered: &QosProfile| incompatible(requested, offered).map(|(policy, ..)| policy);
         assert_eq!(policy(&reliable, &QosProfile::sensor_data()), Some("reliability"));
         assert_eq!(policy(&QosProfile::sensor_data(), &reliable), None);
         assert_eq!(policy(&QosProfile::default().transient_local(), &reliable), Some("durability"));

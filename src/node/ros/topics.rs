@@ -1,59 +1,60 @@
-//! Makes topics and services: under the names of their camera, with the quality of service in force.
+//! Makes topics and services, with the name of their camera and their quality of service, and spins the node.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::names::Names;
-use super::qos::{Overrides, Profile, Side};
+use super::qos::{Profile, QosOverrides, Side};
 use super::subscriptions::{Messages, Subscriptions, When};
-use crate::node::config::values::Declared;
+use crate::node::config::{Declared, ImageTransport};
 use crate::node::error::NodeError;
 use futures::Stream;
 use r2r::qos::DurabilityPolicy;
 use r2r::{Node, Publisher, QosProfile, ServiceRequest, WrappedServiceTypeSupport, WrappedTypesupport};
 use tokio::sync::oneshot;
 
-/// Requests of a service's clients.
+/// Stream of the requests of a service.
 pub type Requests<T> = Box<dyn Stream<Item = ServiceRequest<T>> + Send + Unpin>;
 
-/// The node while its topics are made.
+/// Node whose topics are being made.
 pub struct Topics {
     node: Node,
     names: Names,
-    overrides: Overrides,
+    overrides: QosOverrides,
     subscriptions: Subscriptions,
+    /// Camera that the next topics belong to.
     camera: String,
     jobs: (Sender<Job>, Receiver<Job>),
 }
 
 impl Topics {
-    pub fn new(node: Node, names: Names, overrides: Overrides) -> Self {
+    pub fn new(node: Node, names: Names, overrides: QosOverrides) -> Self {
         let (subscriptions, camera) = Default::default();
         Topics { node, names, overrides, subscriptions, camera, jobs: channel() }
     }
 
-    /// What is made from now on belongs to that camera: `image` becomes `front/image`, `~/mask` becomes `~/front/mask`.
-    /// The only camera of a node has no name, and the names stay as they are.
-    pub fn of_camera(&mut self, camera: &str) {
+    /// Sets the camera of the topics that are made next: `image` becomes `front/image`, `~/mask` becomes `~/front/mask`.
+    /// Topics of the only camera of a node, which has no name, keep their names.
+    pub fn set_camera(&mut self, camera: &str) {
         camera.clone_into(&mut self.camera);
     }
 
-    /// The full name of a topic of the camera, after remapping.
+    /// Returns the full name of a topic of the camera, after remapping.
     pub fn resolve(&self, topic: &str) -> String {
-        self.names.resolve(&of_camera(&self.camera, topic))
+        self.names.resolve(&name_of_camera(&self.camera, topic))
     }
 
-    /// The name of a topic that others derive from another one's: `/compressed` of image_transport, `_mouse_left` of
-    /// rqt_image_view. It is the final name of that one with `suffix` behind it, unless it is remapped itself.
+    /// Returns the name of a topic that other programs derive from `topic`: `/compressed` of image_transport, `_mouse_left` of
+    /// rqt_image_view. The derived name is the final name of `topic` followed by `suffix`, unless it is remapped itself.
     pub fn derived(&self, topic: &str, suffix: &str) -> String {
         derived(&self.names, &self.camera, topic, suffix)
     }
 
-    /// Messages that come while the node is active.
+    /// Subscribes while the node is active.
     ///
     /// # Errors
-    /// The middleware refuses the topic; an override of its profile is wrong.
+    /// The middleware refuses the topic, or an override of its profile is wrong.
     pub fn subscribe<T>(&mut self, topic: &str, profile: Profile) -> Result<Messages<T>, NodeError>
     where
         T: WrappedTypesupport + Send + 'static,
@@ -61,19 +62,23 @@ impl Topics {
         self.subscribe_when(When::Active, topic, profile)
     }
 
+    /// Subscribes for the time that `when` names.
+    ///
     /// # Errors
-    /// The middleware refuses the topic; an override of its profile is wrong.
+    /// The middleware refuses the topic, or an override of its profile is wrong.
     pub fn subscribe_when<T>(&mut self, when: When, topic: &str, profile: Profile) -> Result<Messages<T>, NodeError>
     where
         T: WrappedTypesupport + Send + 'static,
     {
-        let (name, full) = (of_camera(&self.camera, topic), self.resolve(topic));
+        let (name, full) = (name_of_camera(&self.camera, topic), self.resolve(topic));
         let profile = self.overrides.apply(&full, Side::Subscription, profile)?;
         Ok(self.subscriptions.add(&mut self.node, name, full, profile, when)?)
     }
 
+    /// Makes a topic that is offered in every state of the node.
+    ///
     /// # Errors
-    /// The middleware refuses the topic; an override of its profile is wrong.
+    /// The middleware refuses the topic, or an override of its profile is wrong.
     pub fn publisher<T>(&mut self, topic: &str, profile: Profile) -> Result<Output<T>, NodeError>
     where
         T: WrappedTypesupport + 'static,
@@ -83,15 +88,17 @@ impl Topics {
         Ok(output)
     }
 
-    /// A topic that is not offered yet.
+    /// Makes a topic that is offered later.
     ///
     /// # Errors
     /// An override of its profile is wrong.
     pub fn output<T: WrappedTypesupport>(&mut self, topic: &str, profile: Profile) -> Result<Output<T>, NodeError> {
         let Profile { qos, .. } = self.overrides.apply(&self.resolve(topic), Side::Publisher, profile)?;
-        Ok(Output { name: of_camera(&self.camera, topic), qos, publisher: None })
+        Ok(Output { name: name_of_camera(&self.camera, topic), qos, publisher: None })
     }
 
+    /// Makes a service.
+    ///
     /// # Errors
     /// The middleware refuses the service.
     pub fn service<T>(&mut self, service: &str) -> Result<Requests<T>, NodeError>
@@ -99,44 +106,46 @@ impl Topics {
         T: WrappedServiceTypeSupport + 'static,
         T::Request: Send,
     {
-        let name = of_camera(&self.camera, service);
+        let name = name_of_camera(&self.camera, service);
         Ok(Box::new(self.node.create_service::<T>(&name, QosProfile::services_default())?))
     }
 
-    /// The parameters that the topics made so far have declared.
+    /// Returns the parameters that the topics made so far declare.
     pub fn declared(&self) -> BTreeMap<String, Declared> {
         self.overrides.declared.clone()
     }
 
-    /// What can be asked of the node once it is spun.
+    /// Returns the handle for jobs on the spinning node.
     pub fn spinning(&self) -> SpinningNode {
         SpinningNode { jobs: self.jobs.0.clone() }
     }
 
-    /// The node with all its topics, to be spun by one thread.
+    /// Returns the node with all its topics, for the thread that spins it.
     pub fn finish(self) -> Spinner {
-        if let Some(others) = self.overrides.of_others() {
-            tracing::info!("parameters: {others}");
+        if let Some(unused) = self.overrides.describe_unused() {
+            tracing::info!("parameters: {unused}");
         }
         Spinner { node: self.node, subscriptions: self.subscriptions, jobs: self.jobs.1 }
     }
 }
 
-/// A topic that the node publishes while it is offered.
+/// Topic that the node publishes while it is offered.
 pub struct Output<T: WrappedTypesupport> {
     name: String,
     qos: QosProfile,
     publisher: Option<Publisher<T>>,
 }
 
-/// Whatever its type.
+/// Topic of any type that can be offered and withdrawn.
 pub trait Offer {
+    /// Makes the publisher.
+    ///
     /// # Errors
     /// The middleware refuses the topic.
     fn offer(&mut self, node: &mut Node) -> r2r::Result<()>;
-    /// Takes it back, with the messages that the middleware keeps for it.
+    /// Removes the publisher, with the messages that the middleware keeps for it.
     fn withdraw(&mut self, node: &mut Node);
-    /// Whether somebody subscribes to it now.
+    /// Whether somebody subscribes now.
     fn has_listeners(&self) -> bool;
 }
 
@@ -161,31 +170,34 @@ impl<T: WrappedTypesupport + 'static> Offer for Output<T> {
 }
 
 impl<T: WrappedTypesupport + 'static> Output<T> {
-    /// Whether somebody subscribes; or may do so later, when the last message is kept for them. Nothing is computed for
-    /// a topic that nobody wants.
+    /// Whether somebody subscribes, or may receive the message later from a publisher that keeps it. Nothing is computed for an
+    /// unwanted topic.
     pub fn is_wanted(&self) -> bool {
         let is_kept = self.qos.durability == DurabilityPolicy::TransientLocal;
         self.publisher.is_some() && (is_kept || self.has_listeners())
     }
 
+    /// Publishes a message.
+    ///
     /// # Errors
-    /// The middleware does not take it, or the topic is not offered.
+    /// The middleware refuses the message, or the topic is not offered.
     pub fn publish(&self, message: &T) -> r2r::Result<()> {
         self.publisher.as_ref().ok_or(r2r::Error::RCL_RET_PUBLISHER_INVALID)?.publish(message)
     }
 }
 
-/// The node at work.
+/// Node with all its topics, owned by the thread that spins it.
 pub struct Spinner {
     node: Node,
     subscriptions: Subscriptions,
     jobs: Receiver<Job>,
 }
 
+/// Work on the node between two spins.
 type Job = Box<dyn FnOnce(&mut Spinner) + Send>;
 
 impl Spinner {
-    /// Hands on what has come, or waits for it.
+    /// Delivers arrived messages, or waits for one, and runs jobs.
     pub fn spin_once(&mut self, timeout: Duration) {
         self.node.spin_once(timeout);
         while let Ok(job) = self.jobs.try_recv() {
@@ -195,26 +207,25 @@ impl Spinner {
     }
 }
 
-/// What the thread that spins the node does for the others: rcl takes no two of them at a time.
+/// Handle by which other threads have work done on the node: rcl allows one thread at a time.
 #[derive(Clone)]
 pub struct SpinningNode {
     jobs: Sender<Job>,
 }
 
 impl SpinningNode {
-    /// Listens to the inputs, to images by that transport.
+    /// Subscribes to the inputs of an active node, with the images of one transport.
     ///
     /// # Errors
     /// The middleware refuses a topic.
-    pub async fn open(&self, image_transport: &str) -> Result<(), NodeError> {
-        let transport = image_transport.to_owned();
-        Ok(self.run(move |spinner| spinner.subscriptions.open(&mut spinner.node, &transport)).await?)
+    pub async fn open(&self, image_transport: ImageTransport) -> Result<(), NodeError> {
+        Ok(self.run(move |spinner| spinner.subscriptions.open(&mut spinner.node, image_transport)).await?)
     }
 
-    /// Listens no more.
+    /// Closes the subscriptions of an active node.
     ///
     /// # Errors
-    /// The node is gone.
+    /// The node has ended.
     pub async fn close(&self) -> Result<(), NodeError> {
         let closed = self.run(|spinner| {
             spinner.subscriptions.close();
@@ -223,10 +234,10 @@ impl SpinningNode {
         Ok(closed.await?)
     }
 
-    /// Has something done with the node between two spins.
+    /// Runs a job on the node between two spins.
     ///
     /// # Errors
-    /// What the job says; the node is gone.
+    /// The job fails, or the node has ended.
     pub async fn with_node(
         &self,
         job: impl FnOnce(&mut Node) -> r2r::Result<()> + Send + 'static,
@@ -237,20 +248,20 @@ impl SpinningNode {
     async fn run(&self, job: impl FnOnce(&mut Spinner) -> r2r::Result<()> + Send + 'static) -> r2r::Result<()> {
         let (done, outcome) = oneshot::channel();
         let job: Job = Box::new(move |spinner| {
-            // Nobody waits for it any more: only while the node goes away.
+            // Fails only while the node ends: nobody waits for the outcome.
             let _ = done.send(job(spinner));
         });
-        let gone = r2r::Error::RCL_RET_NODE_INVALID;
+        let ended = r2r::Error::RCL_RET_NODE_INVALID;
         match self.jobs.send(job) {
-            Ok(()) => outcome.await.unwrap_or(Err(gone)),
-            Err(_) => Err(gone),
+            Ok(()) => outcome.await.unwrap_or(Err(ended)),
+            Err(_) => Err(ended),
         }
     }
 }
 
-fn of_camera(camera: &str, name: &str) -> String {
+fn name_of_camera(camera: &str, name: &str) -> String {
     match name.strip_prefix("~/") {
-        // An absolute name is everybody's.
+        // An absolute name belongs to no camera.
         _ if camera.is_empty() || name.starts_with('/') => name.to_owned(),
         Some(name) => format!("~/{camera}/{name}"),
         None => format!("{camera}/{name}"),
@@ -259,9 +270,9 @@ fn of_camera(camera: &str, name: &str) -> String {
 
 fn derived(names: &Names, camera: &str, topic: &str, suffix: &str) -> String {
     let own = format!("{topic}{suffix}");
-    let full = of_camera(camera, &own);
+    let full = name_of_camera(camera, &own);
     let remapped = names.resolve(&full) != names.expand(&full);
-    if remapped { own } else { format!("{}{suffix}", names.resolve(&of_camera(camera, topic))) }
+    if remapped { own } else { format!("{}{suffix}", names.resolve(&name_of_camera(camera, topic))) }
 }
 
 #[cfg(test)]
@@ -278,7 +289,7 @@ mod tests {
             ("front", "~/mask", "~/front/mask"),
             ("front", "/tf", "/tf"),
         ] {
-            assert_eq!(of_camera(camera, name), full);
+            assert_eq!(name_of_camera(camera, name), full);
         }
     }
 
@@ -293,7 +304,7 @@ mod tests {
             ("front", &["front/image/compressed:=/jpeg"], "/jpeg"),
         ] {
             let names = names(rules);
-            assert_eq!(names.resolve(&of_camera(camera, &derived(&names, camera, "image", "/compressed"))), name);
+            assert_eq!(names.resolve(&name_of_camera(camera, &derived(&names, camera, "image", "/compressed"))), name);
         }
         let names = names(&["~/overlay:=/ui/overlay"]);
         assert_eq!(derived(&names, "", "~/overlay", "_mouse_left"), "/ui/overlay_mouse_left");

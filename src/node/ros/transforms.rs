@@ -1,4 +1,4 @@
-//! `/tf` and `/tf_static` into the buffer that all cameras share: what tf2_ros' TransformListener does.
+//! Transforms of `/tf` and `/tf_static` for the buffer that all cameras share, as tf2_ros' TransformListener has it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,17 +16,18 @@ use crate::engine::{Refusal, RefusalKind};
 use crate::node::error::NodeError;
 use crate::node::lock::lock;
 
-/// Fills a buffer of transforms.
+/// Fills the buffer of transforms.
 pub struct TransformListener {
     buffer: Arc<Mutex<Transforms>>,
     moving: Messages<TFMessage>,
     fixed: Messages<TFMessage>,
     clock: NodeClock,
+    /// Simulated time of the last call.
     last: Duration,
 }
 
 impl TransformListener {
-    /// Listens whatever state the node is in: one that is activated knows where its cameras are.
+    /// Subscribes in every state of the node, so that transforms are known when the node is activated.
     ///
     /// # Errors
     /// The middleware refuses a topic.
@@ -40,19 +41,19 @@ impl TransformListener {
         })
     }
 
-    /// Takes what the last spin brought, and says what it refuses. Called by the thread that spins: r2r drops messages
-    /// once ten of a topic wait, and one of `/tf_static` never comes again.
+    /// Stores the transforms that arrived, and calls `refuse` with each refused one. Called by the thread that spins the node:
+    /// r2r drops messages beyond ten of a topic, and a message of `/tf_static` is not sent again.
     ///
-    /// `is_simulated`: the clock is that of a simulation or a bag, and can go back.
+    /// `is_simulated`: the clock belongs to a simulation or a bag, and can go back.
     pub fn take(&mut self, is_simulated: bool, refuse: impl Fn(&str, Refusal)) {
         match is_simulated {
-            true => self.start_over_with_the_clock(),
+            true => self.clear_if_clock_went_back(),
             false => self.last = Duration::ZERO,
         }
         for (topic, messages, is_static) in [("/tf_static", &mut self.fixed, true), ("/tf", &mut self.moving, false)] {
             while let Some(Some(message)) = messages.next().now_or_never() {
                 let refused = insert_all(&mut lock(&self.buffer), message, is_static);
-                // Without the buffer: who counts them may wait for somebody who looks a transform up.
+                // The buffer is unlocked here: `refuse` may wait for a thread that looks up a transform.
                 for e in refused {
                     refuse(topic, Refusal::new(RefusalKind::BadTransform, e.to_string()));
                 }
@@ -60,19 +61,19 @@ impl TransformListener {
         }
     }
 
-    /// A bag or a simulation that starts again brings old stamps, between which and the newer ones nothing is to be
-    /// interpolated: tf2_ros' Buffer forgets the newer ones too.
-    fn start_over_with_the_clock(&mut self) {
+    /// Clears the buffer if a bag or a simulation started again: transforms must not be interpolated between its stamps and the
+    /// later ones of the previous run. tf2_ros' Buffer does the same.
+    fn clear_if_clock_went_back(&mut self) {
         let now = self.clock.elapsed();
         if now < self.last {
-            tracing::info!("the clock went back by {:.1} s: transforms are forgotten", (self.last - now).as_secs_f64());
+            tracing::info!("the clock went back by {:.1} s: transforms are cleared", (self.last - now).as_secs_f64());
             lock(&self.buffer).clear();
         }
         self.last = now;
     }
 }
 
-/// What is refused comes back.
+/// Inserts all transforms of a message, and returns the errors of the refused ones.
 fn insert_all(buffer: &mut Transforms, message: TFMessage, is_static: bool) -> Vec<TransformError> {
     let insert = |transform| buffer.insert(&stamped(transform), is_static).err();
     message.transforms.into_iter().filter_map(insert).collect()

@@ -1,0 +1,191 @@
+//! The parameters as typed values: one struct for each group. The table stores every value in its field, and the rest of
+//! the node reads fields.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::engine::detected::Filter;
+use crate::engine::{ClickMode, KeepLimits, Persistence, Settings};
+use crate::model::SessionOptions;
+use crate::pointing::is_rectified;
+use crate::prompt::Label;
+
+/// All parameters of the node.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub process: ProcessConfig,
+    pub model: ModelConfig,
+    pub cameras: CameraConfig,
+    /// Settings of the engines of all cameras together: without the image topic, and with the memory that the cameras
+    /// share. [`Config::engine_settings`] has those of one camera.
+    pub engine: Settings,
+    pub clicks: ClickConfig,
+    pub persistence: PersistenceConfig,
+    pub detections: Filter,
+    pub outputs: OutputConfig,
+    pub image_plane: ImagePlaneConfig,
+}
+
+/// Start, clock and log of the process.
+#[derive(Debug, Clone, Default)]
+pub struct ProcessConfig {
+    /// Whether the node configures and activates itself.
+    pub autostart: bool,
+    /// Whether the time comes from `/clock`.
+    pub use_sim_time: bool,
+    /// Least level that is logged; empty for the level of the command line.
+    pub log_level: String,
+    /// Address of the metrics endpoint; empty for none.
+    pub metrics_address: String,
+}
+
+/// The model, and how it runs.
+#[derive(Debug, Clone, Default)]
+pub struct ModelConfig {
+    /// Bundle, folder, file of an image encoder, or `tiny`.
+    pub path: PathBuf,
+    /// File of the mask decoder, if `path` is the file of an image encoder.
+    pub decoder: Option<PathBuf>,
+    pub session: SessionOptions,
+}
+
+/// Topic type that images arrive in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ImageTransport {
+    /// `sensor_msgs/Image` on `image`.
+    #[default]
+    Raw,
+    /// `sensor_msgs/CompressedImage` on `image/compressed`.
+    Compressed,
+}
+
+/// Cameras and their images.
+#[derive(Debug, Clone, Default)]
+pub struct CameraConfig {
+    /// Names of the cameras; empty for one camera without a name.
+    pub names: Vec<String>,
+    pub image_transport: ImageTransport,
+    /// `raw`, `rectified` or `auto`.
+    pub projection: String,
+}
+
+/// Meaning of clicks.
+#[derive(Debug, Clone)]
+pub struct ClickConfig {
+    pub label: Label,
+    pub mode: ClickMode,
+}
+
+/// Lifetime of prompted objects: the default, and the exceptions of single inputs.
+#[derive(Debug, Clone, Default)]
+pub struct PersistenceConfig {
+    pub default: Persistence,
+    pub point: Option<Persistence>,
+    pub pixel: Option<Persistence>,
+    pub clicked_point: Option<Persistence>,
+    pub region: Option<Persistence>,
+    pub mask_prompt: Option<Persistence>,
+    pub prompts: Option<Persistence>,
+}
+
+/// Input topic with a persistence of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptInput {
+    /// `point` and clicks on the overlay.
+    Point,
+    Pixel,
+    ClickedPoint,
+    Region,
+    MaskPrompt,
+    Prompts,
+}
+
+/// Form of the masks in a MaskArray.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MaskEncoding {
+    /// In `mask`: pixels of the mask's box.
+    #[default]
+    Raw,
+    /// In `rle_counts`: run lengths of the whole image.
+    Rle,
+}
+
+/// Score of the hypotheses on `~/detections`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HypothesisScore {
+    /// IoU that the model predicts for the mask.
+    #[default]
+    PredictedIou,
+    /// Score of the detector; the predicted IoU for an object without one.
+    Detection,
+}
+
+/// Form of the published results.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OutputConfig {
+    /// JPEG quality, 1 to 100.
+    pub overlay_quality: u8,
+    pub mask_encoding: MaskEncoding,
+    pub detections_score: HypothesisScore,
+    /// Whether a frame without objects is published as empty masks and detections.
+    pub publish_empty: bool,
+}
+
+/// Form of `~/image_plane`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ImagePlaneConfig {
+    /// Shortest time between two image planes.
+    pub period: Duration,
+    /// Points of a row.
+    pub columns: u32,
+    /// Distance from the camera, metres.
+    pub distance: f64,
+}
+
+impl Config {
+    /// Returns a configuration for the table to store its defaults in. Groups of the node are blank.
+    pub(super) fn blank() -> Self {
+        Config {
+            process: ProcessConfig::default(),
+            model: ModelConfig::default(),
+            cameras: CameraConfig::default(),
+            engine: Settings::default(),
+            clicks: ClickConfig { label: Label::Foreground, mode: ClickMode::default() },
+            persistence: PersistenceConfig::default(),
+            detections: Filter::default(),
+            outputs: OutputConfig::default(),
+            image_plane: ImagePlaneConfig::default(),
+        }
+    }
+
+    /// Settings of the engine of one camera. `image_topic`: full name, after remapping.
+    pub fn engine_settings(&self, image_topic: &str) -> Settings {
+        Settings { image_topic: image_topic.to_owned(), keep: self.keep_limits(), ..self.engine.clone() }
+    }
+
+    /// Frames, images and bytes that one camera keeps: the cameras share the memory evenly.
+    pub fn keep_limits(&self) -> KeepLimits {
+        let cameras = self.cameras.names.len().max(1);
+        KeepLimits { bytes: self.engine.keep.bytes / cameras, ..self.engine.keep }
+    }
+
+    /// Whether the images of a topic are rectified.
+    pub fn is_rectified(&self, image_topic: &str) -> bool {
+        is_rectified(&self.cameras.projection, image_topic)
+    }
+}
+
+impl PersistenceConfig {
+    /// Lifetime of the objects that an input prompts.
+    pub fn of(&self, input: PromptInput) -> Persistence {
+        let own = match input {
+            PromptInput::Point => self.point,
+            PromptInput::Pixel => self.pixel,
+            PromptInput::ClickedPoint => self.clicked_point,
+            PromptInput::Region => self.region,
+            PromptInput::MaskPrompt => self.mask_prompt,
+            PromptInput::Prompts => self.prompts,
+        };
+        own.unwrap_or(self.default)
+    }
+}

@@ -1,0 +1,168 @@
+//! Data that the inputs, services and outputs of one camera share.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, TryLockError};
+
+use r2r::Node;
+use tokio::sync::watch;
+
+use super::config::{Config, Parameters};
+use super::lock::lock;
+use super::outputs::{ImagePlaneOutput, Outputs};
+use super::refusal_log::RefusalLog;
+use super::ros::topics::Offer;
+use crate::engine::{Decode, Encode, Engine, Session, Turns};
+use crate::model::Model;
+use crate::monitor::ModelFacts;
+use crate::pointing::Pointing;
+
+/// The model that all cameras share.
+pub struct SharedModel {
+    pub name: String,
+    /// Facts for diagnostics.
+    pub facts: ModelFacts,
+    pub encoder: Session<dyn Encode>,
+    pub decoder: Session<dyn Decode>,
+}
+
+impl SharedModel {
+    pub fn new(model: Model) -> Self {
+        SharedModel {
+            name: model.info.name.clone(),
+            facts: ModelFacts::of(&model),
+            encoder: Turns::shared(model.encoder),
+            decoder: Turns::shared(model.decoder),
+        }
+    }
+}
+
+/// A camera of an active node: its engine, and the data that inputs, services and outputs need beside it.
+pub struct ActiveCamera {
+    /// Name of the camera; empty for the only camera of a node.
+    pub camera: String,
+    pub engine: Engine,
+    pub refusals: RefusalLog,
+    pub pointing: Arc<Pointing>,
+    pub model: Arc<SharedModel>,
+    /// Full name, after remapping.
+    pub image_topic: String,
+    pub parameters: Arc<Mutex<Parameters>>,
+}
+
+impl ActiveCamera {
+    /// The current parameters.
+    pub fn config(&self) -> Arc<Config> {
+        lock(&self.parameters).config()
+    }
+}
+
+/// A camera's place in the node: its topics, made once, and its engine while the node is active.
+pub struct CameraSlot {
+    /// Name of the camera; empty for the only camera of a node.
+    pub camera: String,
+    /// Full names, after remapping, of the raw and the compressed images.
+    pub image_topics: [String; 2],
+    /// Full name, after remapping, of the calibration.
+    pub info_topic: String,
+    pub publishers: Arc<Mutex<Publishers>>,
+    activity: watch::Sender<Activity>,
+}
+
+/// Activity of a camera.
+enum Activity {
+    Inactive,
+    /// The node is about to activate itself.
+    Activating,
+    Active(Arc<ActiveCamera>),
+}
+
+/// All that a camera publishes.
+pub struct Publishers {
+    pub outputs: Outputs,
+    pub image_plane: ImagePlaneOutput,
+}
+
+impl Publishers {
+    fn for_each<E>(&mut self, mut apply: impl FnMut(&mut dyn Offer) -> Result<(), E>) -> Result<(), E> {
+        self.outputs.all().into_iter().try_for_each(&mut apply)?;
+        apply(&mut self.image_plane.output)
+    }
+}
+
+impl CameraSlot {
+    /// `autostart`: the node activates itself soon, so that [`CameraSlot::wait`] waits for it.
+    pub fn new(
+        camera: &str,
+        image_topics: [String; 2],
+        info_topic: String,
+        publishers: Publishers,
+        autostart: bool,
+    ) -> Self {
+        CameraSlot {
+            camera: camera.to_owned(),
+            image_topics,
+            info_topic,
+            publishers: Arc::new(Mutex::new(publishers)),
+            activity: watch::Sender::new(if autostart { Activity::Activating } else { Activity::Inactive }),
+        }
+    }
+
+    /// Offers the topics that the camera publishes.
+    ///
+    /// # Errors
+    /// The middleware refuses a topic.
+    pub fn offer(&self, node: &mut Node) -> r2r::Result<()> {
+        lock(&self.publishers).for_each(|output| output.offer(node))
+    }
+
+    /// Withdraws the topics that the camera publishes.
+    pub fn withdraw(&self, node: &mut Node) {
+        let withdraw = |output: &mut dyn Offer| -> Result<(), Infallible> {
+            output.withdraw(node);
+            Ok(())
+        };
+        let Ok(()) = lock(&self.publishers).for_each(withdraw);
+    }
+
+    /// Reports to the engine whether somebody subscribes to an output. Called by the thread that spins the node.
+    pub fn report_listeners(&self) {
+        let Some(camera) = self.get() else { return };
+        let has_listeners = {
+            let mut publishers = match self.publishers.try_lock() {
+                Ok(publishers) => publishers,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // The camera publishes a result: the next call reports.
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let mut has_listeners = false;
+            let look = |output: &mut dyn Offer| -> Result<(), Infallible> {
+                has_listeners |= output.has_listeners();
+                Ok(())
+            };
+            let Ok(()) = publishers.for_each(look);
+            has_listeners
+        };
+        camera.engine.set_listeners(has_listeners);
+    }
+
+    /// Returns the camera if the node is active. The caller drops it soon: `deactivate` waits for that.
+    pub fn get(&self) -> Option<Arc<ActiveCamera>> {
+        match &*self.activity.borrow() {
+            Activity::Active(camera) => Some(Arc::clone(camera)),
+            Activity::Inactive | Activity::Activating => None,
+        }
+    }
+
+    /// Returns the same as [`CameraSlot::get`], but waits for a node that is about to activate itself.
+    pub async fn wait(&self) -> Option<Arc<ActiveCamera>> {
+        let mut activity = self.activity.subscribe();
+        // Fails only if the sender is gone, which `self` owns.
+        let _ = activity.wait_for(|a| !matches!(a, Activity::Activating)).await;
+        self.get()
+    }
+
+    /// Sets the camera of a node that was activated; `None` when the node is deactivated.
+    pub fn set(&self, camera: Option<Arc<ActiveCamera>>) {
+        self.activity.send_replace(camera.map_or(Activity::Inactive, Activity::Active));
+    }
+}
