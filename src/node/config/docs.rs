@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use r2r::ParameterValue;
 
 use super::definition::{Definition, Kind, TakesEffect};
-use super::table::DEFINITIONS;
+use super::table::definitions;
 
 /// Returns the commented default parameter file.
 pub fn yaml() -> String {
@@ -13,7 +13,7 @@ pub fn yaml() -> String {
         "# All parameters of promptseg with their defaults. Made by `promptseg_node --parameters yaml`.\n\
          /**:\n  ros__parameters:\n",
     );
-    for d in DEFINITIONS {
+    for d in definitions() {
         let bounds = bounds(d).map_or_else(String::new, |b| format!(" {b}."));
         let when = match d.takes_effect {
             TakesEffect::Now => "",
@@ -38,7 +38,7 @@ pub fn markdown() -> String {
          runs. A wrong value is refused with the reason, and the old one stays.\n\n\
          | parameter | default | takes effect | meaning |\n|---|---|---|---|\n",
     );
-    for d in DEFINITIONS {
+    for d in definitions() {
         let bounds = bounds(d).map_or_else(String::new, |b| format!(" {b}."));
         let when = match d.takes_effect {
             TakesEffect::Now => "at once",

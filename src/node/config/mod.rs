@@ -1,6 +1,6 @@
 //! The node's parameters: the table that defines them, their values, and the documents made from the table.
 //!
-//! A new parameter gets an entry in `table.rs` and a field in `groups.rs`.
+//! A new parameter gets an entry in a file of `table/` and a field in `groups.rs`.
 
 mod check;
 mod definition;

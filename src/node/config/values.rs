@@ -8,7 +8,7 @@ use r2r::ParameterValue;
 use super::definition::{Definition, TakesEffect};
 use super::error::ParameterError;
 use super::groups::Config;
-use super::table::DEFINITIONS;
+use super::table::definitions;
 
 /// Prefix of the parameters that override the quality of service of topics.
 pub const QOS_OVERRIDES: &str = "qos_overrides.";
@@ -33,7 +33,7 @@ impl Default for Parameters {
     fn default() -> Self {
         let mut parameters =
             Parameters { values: BTreeMap::new(), config: Arc::new(Config::blank()), declared: Arc::default() };
-        for definition in DEFINITIONS {
+        for definition in definitions() {
             parameters.store(definition, definition.default());
         }
         parameters
@@ -42,7 +42,7 @@ impl Default for Parameters {
 
 /// Returns the definition of a parameter of the table.
 pub fn definition(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS.iter().find(|d| d.name == name)
+    definitions().find(|d| d.name == name)
 }
 
 /// Returns the parameter of the table whose name is most similar to `name`: by the share of common pairs of letters.
@@ -53,7 +53,7 @@ fn nearest(name: &str) -> &'static str {
         let shared = pairs(d.name).iter().filter(|p| wanted.contains(p)).count();
         1000 * shared / (d.name.len() + name.len()).max(1)
     };
-    DEFINITIONS.iter().max_by_key(similarity).map_or("model", |d| d.name)
+    definitions().max_by_key(similarity).map_or("model", |d| d.name)
 }
 
 impl Parameters {
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_default_passes_its_own_check() {
-        for d in DEFINITIONS {
+        for d in definitions() {
             assert_eq!(d.check(&d.default()), Ok(d.default()), "{}", d.name);
         }
     }
@@ -184,7 +184,7 @@ mod tests {
     fn every_parameter_is_stored_in_a_field_of_its_own() {
         let mut configs: BTreeMap<String, &str> = BTreeMap::new();
         configs.insert(format!("{:?}", Parameters::default().config()), "default");
-        for d in DEFINITIONS {
+        for d in definitions() {
             let values: Vec<ParameterValue> = match d.kind {
                 Kind::Flag { default, .. } => vec![ParameterValue::Bool(!default())],
                 Kind::Integer { min, max, .. } => [min, max].map(ParameterValue::Integer).into(),

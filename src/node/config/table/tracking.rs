@@ -1,0 +1,100 @@
+//! Tracking of objects.
+
+use crate::engine::Settings;
+use crate::model::SessionOptions;
+use crate::model::network::MAX_CONDITIONING;
+use crate::node::config::definition::Definition;
+use crate::node::config::definition::Kind::{Flag, Float, Integer};
+use crate::node::config::definition::TakesEffect::{Now, WithConfigure};
+
+/// Returns the defaults of the sessions, which the table repeats.
+fn session() -> SessionOptions {
+    SessionOptions::default()
+}
+
+/// Returns the defaults of the engine, which the table repeats.
+fn engine() -> Settings {
+    Settings::default()
+}
+
+/// Definitions, in the order of `config/promptseg.yaml`.
+pub const TRACKING: &[Definition] = &[
+    Definition {
+        name: "track_min_iou",
+        description: "With persistence 'track' and a model without memory: below this predicted IoU an object is lost.",
+        takes_effect: Now,
+        kind: Float {
+            default: || engine().track_min_iou.into(),
+            min: 0.0,
+            max: 1.0,
+            store: |c, v| c.engine.track_min_iou = v as f32,
+        },
+    },
+    Definition {
+        name: "track_max_area_jump",
+        description: "With persistence 'track' and a model without memory: an object whose area changes by more than this factor in one frame is lost.",
+        takes_effect: Now,
+        kind: Float {
+            default: || engine().track_max_area_jump.into(),
+            min: 1.0,
+            max: 1000.0,
+            store: |c, v| c.engine.track_max_area_jump = v as f32,
+        },
+    },
+    Definition {
+        name: "track_max_objects",
+        description: "Most objects that a model with memory follows at a time; each holds about 6 MB and costs its time on every frame.",
+        takes_effect: Now,
+        kind: Integer {
+            default: || engine().track.max_objects as i64,
+            min: 1,
+            max: 256,
+            store: |c, v| c.engine.track.max_objects = v as usize,
+        },
+    },
+    Definition {
+        name: "track_memory",
+        description: "Whether the memory of a model that has one (SAM 2, EdgeTAM) is opened, which 'track' follows objects by; false saves its load time and RAM, and 'track' follows by masks as with any other model.",
+        takes_effect: WithConfigure,
+        kind: Flag { default: || session().memory, store: |c, v| c.model.session.memory = v },
+    },
+    Definition {
+        name: "track_memories",
+        description: "Earlier frames that a model with memory looks at for each object, beside those that were prompted; fewer are quicker and lose more.",
+        takes_effect: Now,
+        kind: Integer {
+            default: || engine().track.recent as i64,
+            min: 0,
+            max: 6,
+            store: |c, v| c.engine.track.recent = v as usize,
+        },
+    },
+    Definition {
+        name: "track_prompted_frames",
+        description: "Prompted frames that a model with memory keeps of each object and looks at: the first, and the last ones.",
+        takes_effect: Now,
+        kind: Integer {
+            default: || engine().track.conditioning as i64,
+            min: 1,
+            max: MAX_CONDITIONING as i64,
+            store: |c, v| c.engine.track.conditioning = v as usize,
+        },
+    },
+    Definition {
+        name: "track_fill_holes",
+        description: "Holes of at most so many cells of the low-resolution mask (256 a side) are filled in objects that a model with memory follows.",
+        takes_effect: Now,
+        kind: Integer {
+            default: || engine().track.fill_holes as i64,
+            min: 0,
+            max: 4096,
+            store: |c, v| c.engine.track.fill_holes = v as usize,
+        },
+    },
+    Definition {
+        name: "track_no_overlap",
+        description: "Whether each place belongs to one of the objects that a model with memory follows at most: the surest.",
+        takes_effect: Now,
+        kind: Flag { default: || engine().track.separate, store: |c, v| c.engine.track.separate = v },
+    },
+];
