@@ -5,6 +5,7 @@ pub mod clock;
 pub mod convert;
 pub mod names;
 pub mod qos;
+pub mod qos_overrides;
 pub mod rosout;
 pub mod subscriptions;
 pub mod topics;

@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::names::Names;
-use super::qos::{Profile, QosOverrides, Side};
+use super::qos::Profile;
+use super::qos_overrides::{QosOverrides, Side};
 use super::subscriptions::{Messages, Subscriptions, When};
 use crate::node::config::{Declared, ImageTransport};
 use crate::node::error::NodeError;
