@@ -95,3 +95,25 @@ impl ModelOptions {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        model: ModelOptions,
+    }
+
+    #[test]
+    fn the_defaults_of_the_command_line_are_those_of_sessions() {
+        let options = CommandLine::parse_from(["promptseg"]).model.session_options(true).unwrap();
+        // Without the option the folder is the user's own; programs choose theirs.
+        let mut expected = SessionOptions::default();
+        expected.gpu.engine_cache = GpuOptions::engine_cache_of("");
+        assert_eq!(options, expected);
+    }
+}
