@@ -37,7 +37,7 @@ pub const FRAMES: &[Definition] = &[
     },
     Definition {
         name: "encode",
-        description: "Which frames are encoded before a prompt asks for them: 'auto' (while somebody subscribes to an output, an object lives on, or somebody pointed within 'encode_linger'; the first click after a pause waits for one encoding), 'always' (every one that the encoder has time for: a click is answered in the decoder's time), 'on_demand' (only while an object lives on; every other click waits for the encoder).",
+        description: "Which frames are encoded before a prompt needs them: 'auto' (while somebody subscribes to an output, an object lives on, or a prompt came within 'encode_linger'; the first click after a pause waits for one encoding), 'always' (every frame that the encoder has time for: a click is answered in the decoder's time), 'on_demand' (only while an object lives on; every other click waits for the encoder).",
         takes_effect: Now,
         kind: Text {
             default: "auto",
@@ -80,7 +80,7 @@ pub const FRAMES: &[Definition] = &[
     },
     Definition {
         name: "keep_images",
-        description: "Images that a newer one replaced before they were encoded, kept for prompts with their stamp.",
+        description: "Images that were not encoded because a newer image came, kept for prompts with their stamp.",
         takes_effect: Now,
         kind: Integer {
             default: || engine().keep.images as i64,

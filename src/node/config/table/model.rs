@@ -26,7 +26,7 @@ pub const MODEL: &[Definition] = &[
     },
     Definition {
         name: "providers",
-        description: "ONNX Runtime execution providers, asked for in this order; the first that can be had runs.",
+        description: "ONNX Runtime execution providers in order of preference; the first available one runs.",
         takes_effect: WithConfigure,
         kind: Texts {
             default: &["tensorrt", "cuda", "cpu"],
@@ -64,7 +64,7 @@ pub const MODEL: &[Definition] = &[
     },
     Definition {
         name: "arena",
-        description: "How memory of sessions grows: 'exact' (by what is asked for), 'doubling' (ONNX Runtime's own, about twice the memory), 'off' (nothing is kept between runs).",
+        description: "How the memory of sessions grows: 'exact' (by the requested size), 'doubling' (default of ONNX Runtime, about twice the memory), 'off' (no memory is kept between runs).",
         takes_effect: WithConfigure,
         kind: Text {
             default: "exact",
@@ -74,7 +74,7 @@ pub const MODEL: &[Definition] = &[
     },
     Definition {
         name: "max_objects",
-        description: "Most objects in one run of the decoder: larger batches are cut. TensorRT's engine takes no more.",
+        description: "Most objects in one run of the decoder: larger batches are cut. TensorRT's engine accepts no larger batch.",
         takes_effect: WithConfigure,
         kind: Integer {
             default: || session().max_objects as i64,
@@ -95,7 +95,7 @@ pub const MODEL: &[Definition] = &[
     },
     Definition {
         name: "fp16",
-        description: "TensorRT makes an fp32 graph half precision by itself; for models without an fp16 variant, which needs no such permission.",
+        description: "TensorRT makes an fp32 graph half precision by itself; for models without an fp16 variant.",
         takes_effect: WithConfigure,
         kind: Flag { default: || session().gpu.fp16, store: |c, v| c.model.session.gpu.fp16 = v },
     },
@@ -107,7 +107,7 @@ pub const MODEL: &[Definition] = &[
     },
     Definition {
         name: "engine_cache",
-        description: "Folder of TensorRT's engines, which take minutes to build ('promptseg build-engines' does it ahead); empty: ~/.cache/promptseg/engines; 'none' builds them at each start.",
+        description: "Folder of TensorRT's engines, which take minutes to build ('promptseg build-engines' builds them in advance); empty: ~/.cache/promptseg/engines; 'none' builds them at each start.",
         takes_effect: WithConfigure,
         kind: Text {
             default: "",
@@ -117,7 +117,7 @@ pub const MODEL: &[Definition] = &[
     },
     Definition {
         name: "timing_cache",
-        description: "Keep the timings of TensorRT's operators there too: the next engine is built sooner.",
+        description: "Keep the timings of TensorRT's operators in 'engine_cache' too: the next engine is built sooner.",
         takes_effect: WithConfigure,
         kind: Flag { default: || session().gpu.timing_cache, store: |c, v| c.model.session.gpu.timing_cache = v },
     },
@@ -156,7 +156,7 @@ pub const MODEL: &[Definition] = &[
     },
     Definition {
         name: "max_tokens",
-        description: "Most prompt tokens of an object that TensorRT's engine takes.",
+        description: "Most prompt tokens of an object that TensorRT's engine accepts.",
         takes_effect: WithConfigure,
         kind: Integer {
             default: || session().max_tokens as i64,
@@ -184,7 +184,7 @@ pub const MODEL: &[Definition] = &[
     },
     Definition {
         name: "self_check",
-        description: "Try a model on the GPU while it is loaded, a full batch too, and compare fp16 with fp32: what fails is not used.",
+        description: "Try a model on the GPU while it is loaded, also with a full batch, and compare fp16 with fp32: a provider or precision that fails is not used.",
         takes_effect: WithConfigure,
         kind: Flag { default: || session().gpu.self_check, store: |c, v| c.model.session.gpu.self_check = v },
     },

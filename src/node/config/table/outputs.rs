@@ -9,25 +9,25 @@ use crate::node::config::groups::{HypothesisScore, MaskEncoding};
 pub const OUTPUTS: &[Definition] = &[
     Definition {
         name: "detection_min_score",
-        description: "Detections of a lower score are not taken.",
+        description: "Lowest score of accepted detections.",
         takes_effect: Now,
         kind: Float { default: || 0.0, min: 0.0, max: 1.0, store: |c, v| c.detections.min_score = v },
     },
     Definition {
         name: "detection_classes",
-        description: "Classes of detections that are taken, by name (of yolo_ros also by number); empty: all.",
+        description: "Classes of accepted detections, by name (yolo_ros: also by number); empty: all.",
         takes_effect: Now,
         kind: Texts { default: &[], items: Items::Any, store: |c, v| c.detections.classes = v.to_vec() },
     },
     Definition {
         name: "max_detections",
-        description: "Most detections of one message that are taken, those of the best scores.",
+        description: "Most detections accepted of one message: those with the highest scores.",
         takes_effect: Now,
         kind: Integer { default: || 300, min: 1, max: 10_000, store: |c, v| c.detections.most = v as usize },
     },
     Definition {
         name: "detections_score",
-        description: "Score of the hypotheses on '~/detections': 'predicted_iou' (the model's, of the mask), 'detection_score' (the detector's own; the predicted IoU for an object without one).",
+        description: "Score of the hypotheses on '~/detections': 'predicted_iou' (IoU that the model predicts for the mask), 'detection_score' (score of the detector; the predicted IoU for an object without one).",
         takes_effect: Now,
         kind: Text {
             default: "predicted_iou",
@@ -54,7 +54,7 @@ pub const OUTPUTS: &[Definition] = &[
     },
     Definition {
         name: "publish_empty",
-        description: "Publish empty '~/mask', '~/labels', '~/masks' and '~/detections' for each encoded frame without objects, so that no object differs from no node.",
+        description: "Publish empty '~/mask', '~/labels', '~/masks' and '~/detections' for each encoded frame without objects, so that subscribers can tell a frame without objects from a node that does not run.",
         takes_effect: Now,
         kind: Flag { default: || false, store: |c, v| c.outputs.publish_empty = v },
     },
@@ -66,13 +66,13 @@ pub const OUTPUTS: &[Definition] = &[
     },
     Definition {
         name: "autostart",
-        description: "true: the node configures and activates itself. false: it waits in 'unconfigured' for a lifecycle manager or `ros2 lifecycle set`.",
+        description: "true: the node configures and activates itself. false: the node waits in 'unconfigured' for a lifecycle manager or `ros2 lifecycle set`.",
         takes_effect: ReadOnly,
         kind: Flag { default: || true, store: |c, v| c.process.autostart = v },
     },
     Definition {
         name: "log_level",
-        description: "Least level of what is logged; empty: what '--log-level' says, or 'info'. RUST_LOG wins over it.",
+        description: "Lowest level that is logged; empty: the level of '--log-level', or 'info'. RUST_LOG takes precedence.",
         takes_effect: Now,
         kind: Text {
             default: "",
@@ -82,13 +82,13 @@ pub const OUTPUTS: &[Definition] = &[
     },
     Definition {
         name: "metrics_address",
-        description: "Address and port where Prometheus may ask for '/metrics', such as '0.0.0.0:9090'; a port alone is for this machine only; empty: nowhere.",
+        description: "Address and port of the Prometheus endpoint '/metrics', such as '0.0.0.0:9090'; a port alone is for this machine only; empty: no endpoint.",
         takes_effect: ReadOnly,
         kind: Text { default: "", choices: &[], store: |c, v| c.process.metrics_address = v.to_owned() },
     },
     Definition {
         name: "use_sim_time",
-        description: "Time from '/clock' instead of the system's clock.",
+        description: "Take the time from '/clock' instead of the system clock.",
         takes_effect: Now,
         kind: Flag { default: || false, store: |c, v| c.process.use_sim_time = v },
     },

@@ -21,7 +21,7 @@ const PERSISTENCE_OF_INPUT: &[&str] = &["", "once", "hold", "track"];
 pub const PROMPTS: &[Definition] = &[
     Definition {
         name: "candidates",
-        description: "Which mask answers: 'auto' (a lone click gets the best of three, clearer prompts the single mask), 'single', 'multi' (always the best of three).",
+        description: "Which mask is the result: 'auto' (a lone click gets the best of three, clearer prompts the single mask), 'single', 'multi' (always the best of three).",
         takes_effect: Now,
         kind: Text {
             default: "auto",
@@ -58,19 +58,19 @@ pub const PROMPTS: &[Definition] = &[
     },
     Definition {
         name: "persistence_point",
-        description: "The same for clicks on 'point' and on the overlay only; empty: as 'persistence'.",
+        description: "Persistence of clicks on 'point' and on the overlay; empty: as 'persistence'.",
         takes_effect: Now,
         kind: Text { default: "", choices: PERSISTENCE_OF_INPUT, store: |c, v| c.persistence.point = v.parse().ok() },
     },
     Definition {
         name: "persistence_pixel",
-        description: "The same for clicks on 'pixel' only; empty: as 'persistence'.",
+        description: "Persistence of clicks on 'pixel'; empty: as 'persistence'.",
         takes_effect: Now,
         kind: Text { default: "", choices: PERSISTENCE_OF_INPUT, store: |c, v| c.persistence.pixel = v.parse().ok() },
     },
     Definition {
         name: "persistence_clicked_point",
-        description: "The same for 3-D clicks on 'clicked_point' only; empty: as 'persistence'.",
+        description: "Persistence of 3-D clicks on 'clicked_point'; empty: as 'persistence'.",
         takes_effect: Now,
         kind: Text {
             default: "",
@@ -80,13 +80,13 @@ pub const PROMPTS: &[Definition] = &[
     },
     Definition {
         name: "persistence_region",
-        description: "The same for boxes on 'region' only; empty: as 'persistence'.",
+        description: "Persistence of boxes on 'region'; empty: as 'persistence'.",
         takes_effect: Now,
         kind: Text { default: "", choices: PERSISTENCE_OF_INPUT, store: |c, v| c.persistence.region = v.parse().ok() },
     },
     Definition {
         name: "persistence_mask_prompt",
-        description: "The same for masks on 'mask_prompt' only; empty: as 'persistence'.",
+        description: "Persistence of masks on 'mask_prompt'; empty: as 'persistence'.",
         takes_effect: Now,
         kind: Text {
             default: "",
@@ -96,13 +96,13 @@ pub const PROMPTS: &[Definition] = &[
     },
     Definition {
         name: "persistence_prompts",
-        description: "The same for objects of 'prompts' only; empty: as 'persistence'.",
+        description: "Persistence of objects of 'prompts'; empty: as 'persistence'.",
         takes_effect: Now,
         kind: Text { default: "", choices: PERSISTENCE_OF_INPUT, store: |c, v| c.persistence.prompts = v.parse().ok() },
     },
     Definition {
         name: "click_label",
-        description: "What clicks say: 'foreground' (the object is here) or 'background' (it is not); '~/set_click_label' sets it too.",
+        description: "Label of clicks: 'foreground' (on the object) or 'background' (beside the object); '~/set_click_label' sets it too.",
         takes_effect: Now,
         kind: Text {
             default: "foreground",
@@ -124,7 +124,7 @@ pub const PROMPTS: &[Definition] = &[
     },
     Definition {
         name: "image_plane_rate",
-        description: "Most image planes in a second on '~/image_plane'.",
+        description: "Most image planes per second on '~/image_plane'.",
         takes_effect: Now,
         kind: Float {
             default: || 5.0,
@@ -141,13 +141,13 @@ pub const PROMPTS: &[Definition] = &[
     },
     Definition {
         name: "image_plane_distance",
-        description: "Metres from the camera to '~/image_plane'.",
+        description: "Distance from the camera to '~/image_plane', metres.",
         takes_effect: Now,
         kind: Float { default: || 1.0, min: 0.01, max: 1000.0, store: |c, v| c.image_plane.distance = v },
     },
     Definition {
         name: "click_mode",
-        description: "What a foreground click is: 'point', or 'box' (a corner; two of them are a box). A background click is always a point.",
+        description: "Meaning of a foreground click: 'point', or 'box' (a corner; two corners are a box). A background click is always a point.",
         takes_effect: Now,
         kind: Text {
             default: "point",

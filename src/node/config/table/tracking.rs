@@ -54,13 +54,13 @@ pub const TRACKING: &[Definition] = &[
     },
     Definition {
         name: "track_memory",
-        description: "Whether the memory of a model that has one (SAM 2, EdgeTAM) is opened, which 'track' follows objects by; false saves its load time and RAM, and 'track' follows by masks as with any other model.",
+        description: "Whether the memory of a model that has one (SAM 2, EdgeTAM) is loaded, by which 'track' follows objects; false saves load time and RAM, and 'track' follows by masks as with any other model.",
         takes_effect: WithConfigure,
         kind: Flag { default: || session().memory, store: |c, v| c.model.session.memory = v },
     },
     Definition {
         name: "track_memories",
-        description: "Earlier frames that a model with memory looks at for each object, beside those that were prompted; fewer are quicker and lose more.",
+        description: "Earlier frames that condition a model with memory for each object, beside the prompted frames; fewer are faster and lose objects more often.",
         takes_effect: Now,
         kind: Integer {
             default: || engine().track.recent as i64,
@@ -71,7 +71,7 @@ pub const TRACKING: &[Definition] = &[
     },
     Definition {
         name: "track_prompted_frames",
-        description: "Prompted frames that a model with memory keeps of each object and looks at: the first, and the last ones.",
+        description: "Prompted frames of each object that condition a model with memory: the first, and the last ones.",
         takes_effect: Now,
         kind: Integer {
             default: || engine().track.conditioning as i64,
@@ -82,7 +82,7 @@ pub const TRACKING: &[Definition] = &[
     },
     Definition {
         name: "track_fill_holes",
-        description: "Holes of at most so many cells of the low-resolution mask (256 a side) are filled in objects that a model with memory follows.",
+        description: "Largest hole that is filled in objects that a model with memory follows, in cells of the low-resolution mask (256 a side).",
         takes_effect: Now,
         kind: Integer {
             default: || engine().track.fill_holes as i64,
@@ -93,7 +93,7 @@ pub const TRACKING: &[Definition] = &[
     },
     Definition {
         name: "track_no_overlap",
-        description: "Whether each place belongs to one of the objects that a model with memory follows at most: the surest.",
+        description: "Whether masks of objects that a model with memory follows never overlap: a pixel belongs to the object with the highest logit.",
         takes_effect: Now,
         kind: Flag { default: || engine().track.separate, store: |c, v| c.engine.track.separate = v },
     },
