@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use promptseg::engine::{
-    ClickMode, Engine, Event, Frame, FramePixels, FrameRef, FrameResult, Header, Interaction, Persistence, Settings,
-    Source, Stamp, Turns,
+    ClickMode, Engine, Event, Frame, FramePixels, FrameRef, FrameResult, Header, Interaction, Persistence,
+    ResultSource, Settings, Stamp, Turns,
 };
 use promptseg::model::{Model, SessionOptions};
 use promptseg::prompt::Point;
@@ -53,14 +53,14 @@ impl Camera {
         Camera { engine, results, image, frames: 0 }
     }
 
-    fn answer(&self, source: Source, since: Instant) -> Answer {
+    fn answer(&self, source: ResultSource, since: Instant) -> Answer {
         let (result, at) = loop {
             let (result, at) = self.results.recv().expect("a result");
             if result.source == source && !result.objects.is_empty() {
                 break (result, at);
             }
         };
-        let encode = if source == Source::Camera { f64::from(result.ms.encode) } else { 0.0 };
+        let encode = if source == ResultSource::Camera { f64::from(result.ms.encode) } else { 0.0 };
         let total = at.duration_since(since).as_secs_f64() * 1e3;
         Answer { total, sessions: encode + f64::from(result.ms.decode) }
     }
@@ -70,7 +70,7 @@ impl Camera {
         let pixels = self.pixels();
         let since = Instant::now();
         self.engine.push_frame(pixels);
-        self.answer(Source::Camera, since)
+        self.answer(ResultSource::Camera, since)
     }
 
     fn pixels(&mut self) -> Frame {
@@ -89,7 +89,7 @@ impl Camera {
         let since = Instant::now();
         let click = Interaction::Click { at: FrameRef::Newest, point, mode: ClickMode::Point, persistence };
         self.engine.interact(click).expect("room");
-        self.answer(Source::Prompt, since)
+        self.answer(ResultSource::Prompt, since)
     }
 }
 

@@ -12,7 +12,7 @@ use nalgebra::Point3;
 
 use crate::camera::{CameraInfo, CameraModel, ProjectError, TransformError, Transforms};
 use crate::engine::kept::{KeptFrame, KeptFrames};
-use crate::engine::{FrameRef, Header, Interaction, Later, Refusal, RefusalKind, Stamp};
+use crate::engine::{DeferredPrompt, FrameRef, Header, Interaction, Refusal, RefusalKind, Stamp};
 
 /// Image planes that are remembered: at the default rate, those of the last three seconds.
 const SHOWN: usize = 16;
@@ -146,7 +146,7 @@ impl Pointing {
         let pointing = Arc::clone(self);
         let then = Some(Then(Box::new(then)));
         let click = Click { pointing, header, point, rectified, shown, image: None, then };
-        Ok(Interaction::Later(Some(Box::new(click))))
+        Ok(Interaction::Deferred(Some(Box::new(click))))
     }
 
     /// A point of another frame in the optical frame of an image, at the stamp of that image.
@@ -188,8 +188,8 @@ struct Obstacle {
     may_pass: bool,
 }
 
-impl Later for Click {
-    fn ready(&mut self, kept: &KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
+impl DeferredPrompt for Click {
+    fn resolve(&mut self, kept: &KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
         let image = match self.image(kept)? {
             Ok(image) => image,
             Err(refusal) => return Some(Err(refusal)),

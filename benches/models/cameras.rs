@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use image::RgbImage;
 use promptseg::engine::{
     Decode, Encode, Engine, Event, Frame, FramePixels, FrameRef, Header, Interaction, ObjectPrompt, Operation,
-    Persistence, Session, Settings, Source, Stamp, Turns,
+    Persistence, ResultSource, Session, Settings, Stamp, Turns,
 };
 use promptseg::model::{Model, SessionOptions};
 use promptseg::prompt::Prompt;
@@ -59,7 +59,7 @@ impl Rig {
         for camera in 0..count {
             let answers = answers.clone();
             let sink = move |event| {
-                if matches!(&event, Event::Result(result) if result.source == Source::Camera) {
+                if matches!(&event, Event::Result(result) if result.source == ResultSource::Camera) {
                     // The receiver is dropped after the last frame.
                     let _ = answers.send(camera);
                 }

@@ -1,7 +1,7 @@
 //! Boxes of a detector: hulls, filters, clipping to the image.
 
 use arbitrary::{Result, Unstructured};
-use promptseg::engine::detected::{Filter, Found, hull};
+use promptseg::engine::detections::{DetectionFilter, RawDetection, upright_box};
 use promptseg::prompt::Prompt;
 
 use super::number;
@@ -13,26 +13,26 @@ pub fn run(data: &[u8]) {
 fn check(mut u: Unstructured) -> Result<()> {
     let class = |u: &mut Unstructured| Ok((*u.choose(&["", "cup", "dog", "41", "\u{fffd}"])?).to_owned());
     let wanted = u.int_in_range(0..=2)?;
-    let filter = Filter {
+    let filter = DetectionFilter {
         min_score: number(&mut u)?,
         classes: (0..wanted).map(|_| class(&mut u)).collect::<Result<_>>()?,
-        most: u.int_in_range(0..=8)?,
+        max_count: u.int_in_range(0..=8)?,
     };
     let (width, height) = (u.int_in_range(1..=64)?, u.int_in_range(1..=64)?);
     let mut found = Vec::new();
     while !u.is_empty() && found.len() < 64 {
         let centre = (number(&mut u)?, number(&mut u)?);
         let (theta, size) = (number(&mut u)?, (number(&mut u)?, number(&mut u)?));
-        found.push(Found {
-            bbox: hull(centre, theta, size),
+        found.push(RawDetection {
+            bbox: upright_box(centre, theta, size),
             class: class(&mut u)?,
             class_number: u.arbitrary()?,
             score: if u.arbitrary()? { Some(number(&mut u)?) } else { None },
             tag: found.len().to_string(),
         });
     }
-    let passed = filter.pass(found.clone());
-    assert!(passed.len() <= filter.most.min(found.len()));
+    let passed = filter.apply(found.clone());
+    assert!(passed.len() <= filter.max_count.min(found.len()));
     let tags: Vec<usize> = passed.iter().map(|b| b.tag.parse().expect("tags are numbers")).collect();
     assert!(tags.is_sorted_by(|a, b| a < b), "the filter changed the order: {tags:?}");
     for (item, tag) in passed.iter().zip(tags) {

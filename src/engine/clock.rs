@@ -1,8 +1,8 @@
-//! Where the engine takes the time from: tests turn the clock themselves.
+//! The clock of the engine. Tests use a manual clock.
 
 use std::time::{Duration, Instant};
 
-/// Time-outs, ages and latencies are by this clock.
+/// Clock of time-outs, ages and latencies.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Clock {
     #[default]
@@ -20,12 +20,13 @@ impl Clock {
         }
     }
 
-    pub fn since(&self, then: Instant) -> Duration {
-        self.now().saturating_duration_since(then)
+    /// Returns the time since an instant.
+    pub fn since(&self, start: Instant) -> Duration {
+        self.now().saturating_duration_since(start)
     }
 
-    /// Milliseconds since then.
-    pub fn ms_since(&self, then: Instant) -> f32 {
-        self.since(then).as_secs_f32() * 1e3
+    /// Returns the milliseconds since an instant.
+    pub fn ms_since(&self, start: Instant) -> f32 {
+        self.since(start).as_secs_f32() * 1e3
     }
 }

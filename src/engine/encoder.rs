@@ -1,4 +1,4 @@
-//! The encoder's thread: one frame at a time, the newest of the camera or one that somebody waits for.
+//! The encoder's thread: it encodes one image at a time, the camera's newest frame or an image that a request waits for.
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -16,12 +16,12 @@ use super::refusal::{Refusal, RefusalKind};
 use super::request::Segment;
 use super::result::{Event, EventSink};
 use super::session::{Encode, Session};
-use super::state::{Batch, EncodeJob, Shared};
+use super::state::{EncodeJob, Query, SharedState};
 
-/// `runtime`: of this thread, to wait for its turn and for a newer frame at the same time.
-pub(super) fn run(shared: &Shared, encoder: &Session<dyn Encode>, events: &EventSink, runtime: &Runtime) {
-    while wait(shared) {
-        shared.guard(events, "the encoder's thread", || turn(shared, encoder, events, runtime));
+/// Runs the loop of the encoder's thread. `runtime` waits for the session and for a newer frame at the same time.
+pub(super) fn run(shared: &SharedState, encoder: &Session<dyn Encode>, events: &EventSink, runtime: &Runtime) {
+    while wait_for_job(shared) {
+        shared.guard(events, "the encoder's thread", || encode_next(shared, encoder, events, runtime));
         let mut state = shared.lock();
         (state.encoding, state.encoding_stamp) = (false, None);
         drop(state);
@@ -30,8 +30,8 @@ pub(super) fn run(shared: &Shared, encoder: &Session<dyn Encode>, events: &Event
     }
 }
 
-/// Sleeps until there is something to encode; false when the engine stops.
-fn wait(shared: &Shared) -> bool {
+/// Sleeps until the encoder has a job. Returns false when the engine stops.
+fn wait_for_job(shared: &SharedState) -> bool {
     let mut state = shared.lock();
     while !state.stop && !state.has_encode_job() {
         state = shared.encode.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -39,117 +39,123 @@ fn wait(shared: &Shared) -> bool {
     !state.stop
 }
 
-/// What becomes of the embedding.
-enum Aim {
+/// Use of the embedding.
+enum Destination {
+    /// New frame of the camera.
     Newest,
+    /// Frame that was passed over, for prompts that carry its stamp.
     Wanted,
-    Own(Box<Segment>),
+    /// Image of a `segment` request.
+    Segment(Box<Segment>),
 }
 
-/// An image that is ready to be encoded.
-struct Job {
-    aim: Aim,
+/// An image that is converted to RGB, or the reason why it cannot be.
+struct PreparedImage {
+    destination: Destination,
     header: Header,
     image: Result<Arc<RgbImage>, Refusal>,
     arrived: Instant,
     convert_ms: f32,
 }
 
-fn turn(shared: &Shared, encoder: &Session<dyn Encode>, events: &EventSink, runtime: &Runtime) {
-    // The frame is chosen when this engine is next: what came while two others had their turns is newer.
+/// Encodes the next image.
+fn encode_next(shared: &SharedState, encoder: &Session<dyn Encode>, events: &EventSink, runtime: &Runtime) {
+    // The frame is taken once this engine is next, so that frames which arrive during the turns of other engines replace it.
     let next = encoder.next.blocking_lock();
-    let Some(mut job) = start_job(shared) else { return };
-    let encoded = match &job.image {
+    let Some(mut prepared) = take_job(shared) else { return };
+    let encoded = match &prepared.image {
         Ok(_) => {
-            let mut session = runtime.block_on(my_turn(shared, encoder, &mut job));
+            let mut session = runtime.block_on(lock_session(shared, encoder, &mut prepared));
             drop(next);
             if shared.is_stopped() {
                 return;
             }
-            encode(&mut *session, shared, &job)
+            encode(&mut *session, shared, &prepared)
         }
         Err(refusal) => {
-            // No other camera is to wait for whoever is told.
+            // The owner is notified without blocking other cameras.
             drop(next);
             Err(refusal.clone())
         }
     };
-    finish(shared, events, job, encoded);
+    store(shared, events, prepared, encoded);
 }
 
-/// Waits for the session, and reads the pixels of every newer frame meanwhile: that is not to hold up who is next.
-async fn my_turn<'a>(
-    shared: &Shared,
+/// Waits for the session. Newer frames are converted in the meantime, so that the session does not wait for them.
+async fn lock_session<'a>(
+    shared: &SharedState,
     encoder: &'a Session<dyn Encode>,
-    job: &mut Job,
+    prepared: &mut PreparedImage,
 ) -> MutexGuard<'a, dyn Encode + 'static> {
     let mut session = pin!(encoder.session.lock());
     loop {
         tokio::select! {
             biased;
             session = &mut session => {
-                // One that came in the moment of the turn.
-                take_newer(shared, job);
+                // A newer frame may have arrived at the same moment.
+                take_newer(shared, prepared);
                 return session;
             }
-            () = shared.newer.notified() => take_newer(shared, job),
+            () = shared.newer.notified() => take_newer(shared, prepared),
         }
     }
 }
 
-/// `None` when there is nothing to do any more, or the engine was stopped while it waited for its turn.
-fn start_job(shared: &Shared) -> Option<Job> {
+/// Takes the next job and converts its image. Returns `None` if there is no job any more or the engine stops.
+fn take_job(shared: &SharedState) -> Option<PreparedImage> {
     let mut state = shared.lock();
     if state.stop {
         return None;
     }
     let (job, arrived) = state.next_encode_job()?;
     state.encoding = true;
-    let (aim, frame) = match job {
-        EncodeJob::Newest(frame) => (Aim::Newest, frame),
-        EncodeJob::Wanted(frame) => (Aim::Wanted, frame),
-        EncodeJob::Own(frame, segment) => (Aim::Own(segment), frame),
+    let (destination, frame) = match job {
+        EncodeJob::Newest(frame) => (Destination::Newest, frame),
+        EncodeJob::Wanted(frame) => (Destination::Wanted, frame),
+        EncodeJob::RequestImage(frame, segment) => (Destination::Segment(segment), frame),
     };
-    if !matches!(aim, Aim::Own(_)) {
+    if !matches!(destination, Destination::Segment(_)) {
         state.encoding_stamp = Some(frame.header.stamp);
     }
     drop(state);
-    Some(ready(shared, aim, frame, arrived))
+    Some(prepare(shared, destination, frame, arrived))
 }
 
-fn ready(shared: &Shared, aim: Aim, frame: Frame, arrived: Instant) -> Job {
+/// Converts the pixels of a frame to RGB.
+fn prepare(shared: &SharedState, destination: Destination, frame: Frame, arrived: Instant) -> PreparedImage {
     let _span = debug_span!("convert", stamp = %frame.header.stamp).entered();
     let header = frame.header.clone();
     let start = shared.clock.now();
     let image = shared.catch("reading the image", || frame.into_rgb());
     let image = image.and_then(|image| image.map_err(|e| e.to_string()));
     let image = image.map_err(|e| Refusal::new(RefusalKind::BadImage, e));
-    Job { aim, header, image, arrived, convert_ms: shared.clock.ms_since(start) }
+    PreparedImage { destination, header, image, arrived, convert_ms: shared.clock.ms_since(start) }
 }
 
-/// Puts a newer frame of the camera into the place of the one that waits; that one is kept as an image.
-fn take_newer(shared: &Shared, job: &mut Job) {
-    if !matches!(job.aim, Aim::Newest) {
+/// Replaces the prepared frame with a newer frame of the camera, if any. The replaced frame is kept as an image.
+fn take_newer(shared: &SharedState, prepared: &mut PreparedImage) {
+    if !matches!(prepared.destination, Destination::Newest) {
         return;
     }
     let mut state = shared.lock();
     let Some((frame, arrived)) = state.incoming.take() else { return };
     state.metrics.frames_superseded += 1;
     state.encoding_stamp = Some(frame.header.stamp);
-    if let Ok(image) = &job.image {
-        let passed_over = Frame { header: job.header.clone(), pixels: FramePixels::Rgb(Arc::clone(image)) };
+    if let Ok(image) = &prepared.image {
+        let passed_over = Frame { header: prepared.header.clone(), pixels: FramePixels::Rgb(Arc::clone(image)) };
         let limits = state.settings.keep;
         state.recent.push(passed_over, &limits);
     }
     drop(state);
-    *job = ready(shared, Aim::Newest, frame, arrived);
+    *prepared = prepare(shared, Destination::Newest, frame, arrived);
 }
 
-fn encode(encoder: &mut dyn Encode, shared: &Shared, job: &Job) -> Result<KeptFrame, Refusal> {
-    let image = job.image.clone()?;
-    let _span = debug_span!("encode", stamp = %job.header.stamp).entered();
-    let wait_ms = shared.clock.ms_since(job.arrived) - job.convert_ms;
-    // A panic in the runtime must not take the node down: the frame is lost, the next one may do.
+/// Runs the image encoder on a prepared image.
+fn encode(encoder: &mut dyn Encode, shared: &SharedState, prepared: &PreparedImage) -> Result<KeptFrame, Refusal> {
+    let image = prepared.image.clone()?;
+    let _span = debug_span!("encode", stamp = %prepared.header.stamp).entered();
+    let wait_ms = shared.clock.ms_since(prepared.arrived) - prepared.convert_ms;
+    // A panic in the runtime loses this frame, not the node.
     let embedding = shared.catch("the image encoder", || encoder.encode(&image)).and_then(|encoded| encoded);
     let embedding = embedding.map_err(|e| Refusal::new(RefusalKind::ModelFailed, e))?;
     let number = {
@@ -159,20 +165,21 @@ fn encode(encoder: &mut dyn Encode, shared: &Shared, job: &Job) -> Result<KeptFr
     };
     Ok(KeptFrame {
         number,
-        header: job.header.clone(),
+        header: prepared.header.clone(),
         image,
         embedding,
-        arrived: job.arrived,
+        arrived: prepared.arrived,
         encoded: shared.clock.now(),
         wait_ms: wait_ms.max(0.0),
-        convert_ms: job.convert_ms,
+        convert_ms: prepared.convert_ms,
     })
 }
 
-fn finish(shared: &Shared, events: &EventSink, job: Job, encoded: Result<KeptFrame, Refusal>) {
+/// Keeps the encoded frame, or reports why the image was not encoded.
+fn store(shared: &SharedState, events: &EventSink, prepared: PreparedImage, encoded: Result<KeptFrame, Refusal>) {
     let mut state = shared.lock();
-    match (encoded, job.aim) {
-        (Ok(kept), aim) => {
+    match (encoded, prepared.destination) {
+        (Ok(kept), destination) => {
             let kept = Arc::new(kept);
             let timings = kept.embedding.timings;
             state.metrics.record(Stage::ImageWait, kept.wait_ms);
@@ -180,27 +187,27 @@ fn finish(shared: &Shared, events: &EventSink, job: Job, encoded: Result<KeptFra
             state.metrics.record(Stage::Preprocess, timings.preprocess_ms as f32);
             state.metrics.record(Stage::Encode, timings.run_ms as f32);
             let limits = state.settings.keep;
-            match aim {
-                Aim::Newest => {
+            match destination {
+                Destination::Newest => {
                     state.metrics.frames_encoded += 1;
                     state.keep_newest(kept);
                 }
-                Aim::Wanted => {
+                Destination::Wanted => {
                     state.metrics.frames_encoded += 1;
                     state.kept.insert_older(kept, &limits);
                 }
-                Aim::Own(segment) => state.add_batch(Batch::OnOwnImage(kept, segment), job.arrived),
+                Destination::Segment(segment) => state.add_query(Query::EncodedImage(kept, segment), prepared.arrived),
             }
         }
-        (Err(refusal), Aim::Own(segment)) => {
+        (Err(refusal), Destination::Segment(segment)) => {
             state.metrics.refuse(refusal.kind);
-            // Whoever asked may be gone by now.
+            // The receiver may have been dropped.
             let _ = segment.reply.send(Err(refusal));
         }
-        (Err(refusal), aim) => {
+        (Err(refusal), destination) => {
             state.metrics.refuse(refusal.kind);
-            state.remember_refused(job.header.stamp, &refusal.message);
-            if matches!(aim, Aim::Newest) {
+            state.store_refused_image(prepared.header.stamp, &refusal.message);
+            if matches!(destination, Destination::Newest) {
                 state.encoder_failed = Some(shared.clock.now());
             }
             drop(state);

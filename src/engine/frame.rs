@@ -1,4 +1,4 @@
-//! A camera frame on its way through the engine, and the stamp that it is known by.
+//! Camera frames and their stamps.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use image::RgbImage;
 
 use crate::pixels::{PixelError, RawImage, check_size, decode_compressed, decode_raw};
 
-/// Time of a message's header, in the clock of whoever stamped it. Frames are kept and found by it.
+/// Stamp of a message's header, in the clock of the publisher. Frames are kept and looked up by stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Stamp {
     /// Seconds.
@@ -17,7 +17,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// "No stamp given": ROS messages that were never stamped carry zero.
+    /// Stamp of ROS messages without a stamp.
     pub const NONE: Stamp = Stamp { sec: 0, nanosec: 0 };
 
     pub fn seconds(self) -> f64 {
@@ -31,35 +31,34 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// The header of an image; every result computed on that image leaves with it, unchanged.
+/// Header of an image. Every result computed on the image carries it unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Header {
     pub stamp: Stamp,
-    /// The camera's optical frame.
+    /// Name of the camera's optical frame.
     pub frame_id: Arc<str>,
 }
 
-/// Pixels as they came over the wire. They are converted on the encoder's thread, so that a frame which a newer one
-/// replaces costs nothing.
+/// Pixels as received. The encoder's thread converts them, so that a frame that is replaced by a newer frame takes no time.
 #[derive(Debug, Clone)]
 pub enum FramePixels {
-    /// A sensor_msgs/Image.
+    /// sensor_msgs/Image.
     Raw { width: u32, height: u32, step: u32, encoding: String, big_endian: bool, data: Vec<u8> },
-    /// A sensor_msgs/CompressedImage: JPEG or PNG.
+    /// sensor_msgs/CompressedImage: JPEG or PNG.
     Compressed { format: String, data: Vec<u8> },
-    /// Already RGB (files, tests).
+    /// RGB pixels (files, tests).
     Rgb(Arc<RgbImage>),
 }
 
-/// The frame that prompts are for.
+/// Number and image size of a frame that is prompted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptedFrame {
     pub number: u64,
-    /// Width and height of its picture, in pixels.
+    /// Width and height of the image, in pixels.
     pub size: (u32, u32),
 }
 
-/// One image with its header.
+/// An image with its header.
 #[derive(Debug, Clone)]
 pub struct Frame {
     pub header: Header,
@@ -67,7 +66,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Bytes that it costs to keep this frame.
+    /// Returns the bytes of the pixels.
     pub fn bytes(&self) -> usize {
         match &self.pixels {
             FramePixels::Raw { data, .. } | FramePixels::Compressed { data, .. } => data.len(),
@@ -75,10 +74,10 @@ impl Frame {
         }
     }
 
-    /// The pixels as RGB. An rgb8 message without padding is taken as it is.
+    /// Converts the pixels to RGB. An rgb8 message without padding is not copied.
     ///
     /// # Errors
-    /// What is wrong with the message: unknown encoding, sizes that do not fit, broken JPEG.
+    /// The encoding is unknown, the sizes do not match, or the JPEG or PNG data is broken.
     pub fn into_rgb(self) -> Result<Arc<RgbImage>, PixelError> {
         match self.pixels {
             FramePixels::Raw { width, height, step, encoding, big_endian, data } => {
@@ -88,7 +87,7 @@ impl Frame {
                     if let Some(image) = RgbImage::from_raw(width, height, data) {
                         return Ok(Arc::new(image));
                     }
-                    // Its length was looked at.
+                    // The length was checked above.
                     return Err(PixelError::Empty { width, height });
                 }
                 let raw = RawImage { width, height, step, encoding: &encoding, big_endian, data: &data };

@@ -10,26 +10,26 @@ use super::frame::{Header, PromptedFrame, Stamp};
 use super::settings::KeepLimits;
 use crate::model::Embedding;
 
-/// A frame that was encoded. A prompt on it costs the decoder only.
+/// An encoded frame. A prompt on a kept frame needs the decoder only.
 #[derive(Debug)]
 pub struct KeptFrame {
-    /// Counts encoded frames: two may carry the same stamp, those of a camera that does not stamp all do.
+    /// Number of the frame in the order of encoding. Stamps are not unique: a camera without stamps sends zero.
     pub number: u64,
     pub header: Header,
-    /// What the overlay is drawn on.
+    /// Image that the overlay is drawn on.
     pub image: Arc<RgbImage>,
     pub embedding: Embedding,
-    /// When its image came.
+    /// Arrival of the image.
     pub arrived: Instant,
-    /// When it had its embedding.
+    /// Time at which the embedding was computed.
     pub encoded: Instant,
-    /// How long it waited for the encoder, and what it cost to read its pixels, milliseconds.
+    /// Wait for the encoder and conversion of the pixels, in milliseconds.
     pub wait_ms: f32,
     pub convert_ms: f32,
 }
 
 impl KeptFrame {
-    /// The frame as prompts name it.
+    /// Returns the number and the image size of the frame.
     pub(super) fn prompted(&self) -> PromptedFrame {
         PromptedFrame { number: self.number, size: self.embedding.image_size() }
     }
@@ -39,29 +39,29 @@ impl KeptFrame {
     }
 }
 
-/// Encoded frames in order of arrival, bounded by count and bytes. A clone shares the frames.
+/// Encoded frames in order of arrival, limited by number and bytes. A clone shares the frames.
 #[derive(Debug, Clone, Default)]
 pub struct KeptFrames {
     frames: VecDeque<Arc<KeptFrame>>,
 }
 
 impl KeptFrames {
-    /// Keeps a frame as the newest one; a frame of the same stamp is replaced, the oldest make room.
+    /// Adds the newest frame, in place of a frame of the same stamp. The oldest frames are removed at the limits.
     pub fn insert(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits) {
         self.insert_beside(frame, limits, 0);
     }
 
-    /// As [`KeptFrames::insert`], except that so many frames before it stay whatever the bounds say.
-    fn insert_beside(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits, stay: usize) {
+    /// As [`KeptFrames::insert`], except that the `protected` frames before it stay whatever the limits are.
+    fn insert_beside(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits, protected: usize) {
         self.frames.retain(|f| f.header.stamp != frame.header.stamp);
         self.frames.push_back(frame);
         let mut bytes = self.bytes();
-        while self.frames.len() > 1 + stay && (self.frames.len() > limits.frames || bytes > limits.bytes) {
+        while self.frames.len() > 1 + protected && (self.frames.len() > limits.frames || bytes > limits.bytes) {
             bytes = bytes.saturating_sub(self.frames.pop_front().map_or(0, |f| f.bytes()));
         }
     }
 
-    /// Keeps a frame that is older than the newest one: it was encoded for a prompt that came late.
+    /// Adds a frame that is older than the newest frame: it was encoded for a late prompt.
     pub fn insert_older(&mut self, frame: Arc<KeptFrame>, limits: &KeepLimits) {
         let newest = self.frames.pop_back();
         self.insert(frame, limits);
@@ -82,14 +82,14 @@ impl KeptFrames {
         self.frames.iter().rev().find(|f| f.number == number)
     }
 
-    /// The newest frame that is not newer than a stamp.
+    /// Returns the frame of the largest stamp that is not above `stamp`.
     pub fn newest_until(&self, stamp: Stamp) -> Option<&Arc<KeptFrame>> {
-        // Newer by its stamp than the newest is what came before the clock was set back.
+        // Frames of a larger stamp than the newest frame are from before the clock was set back.
         let until = stamp.min(self.newest()?.header.stamp);
         self.frames.iter().filter(|f| f.header.stamp <= until).max_by_key(|f| f.header.stamp)
     }
 
-    /// The oldest and the newest stamp, whatever the order in which the frames came.
+    /// Returns the smallest and the largest stamp of the frames, in whatever order they arrived.
     pub fn stamps(&self) -> Option<(Stamp, Stamp)> {
         let stamps = || self.frames.iter().map(|f| f.header.stamp);
         stamps().min().zip(stamps().max())
@@ -103,7 +103,7 @@ impl KeptFrames {
         self.frames.is_empty()
     }
 
-    /// Memory of the frames now: an embedding on a GPU grows when a part of it is read on the processor.
+    /// Returns the bytes of all frames now. An embedding on a GPU grows when a part of it is copied to the host.
     pub fn bytes(&self) -> usize {
         self.frames.iter().map(|f| f.bytes()).sum()
     }

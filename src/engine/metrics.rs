@@ -1,39 +1,39 @@
-//! What the engine counts and measures: nothing is dropped without a trace here, and the memory of it is bounded.
+//! Counters and latencies of the engine. Everything that is dropped is counted; memory is bounded.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::refusal::RefusalKind;
 
-/// Engines that were started in this process.
+/// Number of engines that this process started.
 static ENGINES: AtomicU64 = AtomicU64::new(0);
 
-/// How many of the last measurements of a stage the latencies are computed over.
+/// Number of measurements of a stage over which percentiles are computed.
 const WINDOW: usize = 256;
 
-/// A part of the way from an image or a prompt to masks. One of each of the first four for an encoded image, one of each
-/// of the next three for each answer.
+/// Stage on the way from an image or a prompt to masks. An encoded image is measured once in each of the first four stages, an
+/// answer once in each of the next three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// An image waits for the encoder.
+    /// Wait of an image for the encoder.
     ImageWait,
-    /// The message's pixels to RGB: JPEG, YUV, Bayer.
+    /// Conversion of the message's pixels to RGB: JPEG, YUV, Bayer.
     Convert,
-    /// RGB to the network's input.
+    /// Conversion of RGB to the network's input.
     Preprocess,
-    /// The image encoder's session.
+    /// Session of the image encoder.
     Encode,
-    /// A prompt waits for its turn, or for its frame.
+    /// Wait of a prompt for its turn or its frame.
     PromptWait,
-    /// The mask decoder's session, with the prompt encoder.
+    /// Prompt encoder and session of the mask decoder.
     Decode,
-    /// Low-resolution logits to masks in the camera's image.
+    /// Conversion of low-resolution logits to masks at the size of the image.
     Postprocess,
-    /// Masks to messages, and these to the middleware.
+    /// Conversion of masks to messages, and their publication.
     Publish,
-    /// From an image's arrival to the masks of the objects on it.
+    /// From the arrival of an image to the masks of its objects.
     ImageToMasks,
-    /// From a prompt's arrival to its masks.
+    /// From the arrival of a prompt to its masks.
     PromptToMasks,
 }
 
@@ -51,7 +51,7 @@ impl Stage {
         Stage::PromptToMasks,
     ];
 
-    /// The name in diagnostics.
+    /// Returns the name in diagnostics.
     pub fn name(self) -> &'static str {
         match self {
             Stage::ImageWait => "image wait",
@@ -71,26 +71,26 @@ impl Stage {
 /// Counters since the start, and the last latencies of each stage.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
-    /// Number of the engine that counts, from 1 on. The counters of two engines have no difference.
+    /// Number of the engine in this process, from 1. Counters of two engines are not comparable.
     pub epoch: u64,
     pub frames_in: u64,
     /// Frames that the camera published and the middleware lost. `None` if the middleware does not number messages.
     pub frames_lost: Option<u64>,
     pub frames_encoded: u64,
-    /// Frames that a newer one replaced before the encoder had time for them.
+    /// Frames that a newer frame replaced before the encoder had time for them.
     pub frames_superseded: u64,
-    /// Frames that a newer one replaced and that nobody needed: see [`EncodeMode`](super::settings::EncodeMode).
+    /// Frames that a newer frame replaced and that were not needed: see [`EncodeMode`](super::settings::EncodeMode).
     pub frames_unneeded: u64,
-    /// Frames that came after one with a newer stamp.
+    /// Frames that arrived after a frame with a newer stamp.
     pub frames_late: u64,
     pub results: u64,
-    /// Prompted masks that were computed.
+    /// Computed masks.
     pub masks: u64,
-    /// Boxes of detectors that the filters (score, class, number) kept out.
+    /// Boxes of detectors that the filters (score, class, number) removed.
     pub detections_filtered: u64,
-    /// How often an object was lost: tracking did not find it, or the camera's picture has other proportions.
+    /// How often an object was lost: tracking did not find it, or the aspect ratio of the image changed.
     pub objects_lost: u64,
-    /// Panics that were caught; each cost one frame or one prompt.
+    /// Caught panics. Each lost one frame or one prompt.
     pub panics: u64,
     pub refused: BTreeMap<RefusalKind, u64>,
     latencies: [Window; Stage::ALL.len()],
@@ -104,7 +104,7 @@ struct Window {
     sum: f64,
 }
 
-/// Percentiles over the last measurements, in milliseconds; zeros before the first.
+/// Percentiles over the last measurements, in milliseconds; zero without measurements.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Percentiles {
     pub p50: f32,
@@ -114,12 +114,12 @@ pub struct Percentiles {
 }
 
 impl Metrics {
-    /// The counters of an engine that is started now.
+    /// Returns the counters of a new engine.
     pub(super) fn of_new_engine() -> Self {
         Metrics { epoch: ENGINES.fetch_add(1, Ordering::Relaxed) + 1, ..Metrics::default() }
     }
 
-    /// How much higher a counter is than `before`. After a restart of the engine in between, all that it counted.
+    /// Returns the increase of a counter since `before`. If the engine was restarted in between, this is the whole count.
     pub fn gained(&self, before: &Metrics, count: impl Fn(&Metrics) -> u64) -> u64 {
         let before = if before.epoch == self.epoch { count(before) } else { 0 };
         count(self).saturating_sub(before)
@@ -146,37 +146,37 @@ impl Metrics {
         Percentiles { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1.0) }
     }
 
-    /// How often a stage was measured since the start, and the sum of it in milliseconds.
+    /// Returns the number of measurements of a stage since the start, and their sum in milliseconds.
     pub fn total(&self, stage: Stage) -> (u64, f64) {
         let window = &self.latencies[stage as usize];
         (window.count, window.sum)
     }
 }
 
-/// What the engine holds at this moment.
+/// Current memory and queues of the engine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Encoded frames that are kept by stamp.
+    /// Encoded frames.
     pub kept_frames: usize,
     pub kept_bytes: usize,
-    /// Images that were passed over, kept by stamp.
+    /// Images that were passed over.
     pub images: usize,
     pub image_bytes: usize,
-    /// Prompts of people and programs that wait for their turn, their frame or their transforms.
+    /// Prompts that wait for their turn, their frame or their transforms.
     pub prompts: usize,
     pub prompt_bytes: usize,
-    /// Detections and questions that wait for their turn or their frame.
-    pub batches: usize,
-    pub batch_bytes: usize,
-    /// Images that are to be encoded for a prompt or a question.
+    /// Detections and `segment` requests that wait for their turn or their frame.
+    pub queries: usize,
+    pub query_bytes: usize,
+    /// Images that wait for the encoder on behalf of a prompt or a request.
     pub to_encode: usize,
     pub to_encode_bytes: usize,
-    /// Nobody needs the camera's newest frame: it waits in the slot.
+    /// The camera's newest frame is not needed and waits in its slot.
     pub is_idle: bool,
     /// Images in the newest-frame slot and on the encoder: at most one each.
     pub in_flight: usize,
     pub objects: usize,
-    /// Logits that objects feed back, those that can be taken back included; what they share is counted for each.
+    /// Bytes of the logits and memories of objects, including the objects that `undo` restores. Shared logits count for each object.
     pub object_bytes: usize,
     /// Results on the last frames.
     pub results: usize,

@@ -1,18 +1,32 @@
 //! The threads between a camera and its masks: encode once, prompt many, by stamp.
 //!
-//! * Two threads, one per ONNX session: a click on a kept frame never waits for the frame on the encoder. A third one
-//!   resolves clicks in metres (`resolve`).
-//! * Several engines, one per camera, share the two sessions: they take turns, first come, first served ([`Session`]).
-//! * The newest frame wins: [`Engine::push_frame`] replaces whatever the encoder did not start on yet.
-//! * Every encoded frame is kept for a while under its stamp ([`kept`]), and so are a few images that were passed
-//!   over: a prompt is decoded on its own frame, and what comes out carries that frame's header.
-//! * Nobody starves: who is next on the decoder is said in `schedule`, on the encoder in `state`.
-//! * Memory is bounded whatever the camera, the detector or the user does: slots, rings, queues and objects have a
-//!   size, and what does not fit is refused, said and counted ([`Metrics`], [`Usage`]).
-//! * A panic costs the frame or the prompt that it came from, and is said and counted (`panics`).
+//! * Two threads, one for each ONNX session: a click on a kept frame does not wait for the frame on the encoder. A third
+//!   thread resolves clicks in metres.
+//! * Several engines, one for each camera, share the two sessions and take turns, first come, first served ([`Session`]).
+//! * The newest frame wins: [`Engine::push_frame`] replaces a frame that the encoder has not started on.
+//! * Encoded frames are kept for a while by stamp ([`kept`]), and so are some images that were passed over: a prompt is
+//!   decoded on its own frame, and the results carry the header of that frame.
+//! * No request starves: `state/schedule.rs` orders the work of the decoder, `state/encode_jobs.rs` the jobs of the encoder.
+//! * Memory is bounded whatever the camera, the detectors or the users do: slots, queues, frames and objects have limits,
+//!   and an input above a limit is refused and counted ([`Metrics`], [`Usage`]).
+//! * A panic loses the frame or the prompt that it came from. It is logged and counted.
+//!
+//! ```text
+//! request ──> state ──> encoder ──> kept ──> worker ──> result
+//!                └────> resolver (clicks in metres)
+//! ```
+//!
+//! * `request`, `result`, `refusal`: input, output, and why an input is refused.
+//! * `frame`, [`kept`]: frames of the camera, before and after encoding.
+//! * `session`: the image encoder and the mask decoder, shared by several engines.
+//! * `state`: state that the threads share.
+//! * `objects`: the objects that prompts point at.
+//! * `encoder`, `resolver`, `worker`: the threads.
+//! * `settings`, `metrics`, `clock`, `panics`: what all of them use.
+//! * [`detections`]: filters for boxes of detectors.
 
 mod clock;
-pub mod detected;
+pub mod detections;
 mod encoder;
 mod frame;
 pub mod kept;
@@ -38,19 +52,19 @@ pub use metrics::{Metrics, Percentiles, Stage, Usage};
 pub use panics::DEFECT;
 pub use refusal::{Refusal, RefusalKind};
 pub use request::{
-    ClickMode, DetectedBox, Detections, FrameRef, Interaction, Later, ObjectPrompt, Operation, Persistence, Segment,
-    SegmentOn,
+    ClickMode, DeferredPrompt, DetectedBox, Detections, FrameRef, Interaction, ObjectPrompt, Operation, Persistence,
+    Segment, SegmentOn,
 };
-pub use result::{Event, EventSink, FrameResult, ObjectResult, Source, StageMs};
+pub use result::{Event, EventSink, FrameResult, ObjectResult, ResultSource, StageMs};
 pub use session::{Decode, Encode, Session, Turns};
 pub use settings::{EncodeMode, KeepLimits, NO_MEMORY, Settings, TrackSettings};
 
 use clock::Clock;
-use state::{Batch, Shared};
+use state::{Query, SharedState};
 
-/// The running engine. Dropping it stops the threads; a session that is running is waited for.
+/// A running engine. Dropping it stops the threads and waits for them, including a running session.
 pub struct Engine {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -58,7 +72,7 @@ impl Engine {
     /// Starts the threads.
     ///
     /// # Errors
-    /// The operating system has no thread to give.
+    /// The operating system cannot start a thread.
     pub fn start(
         encoder: Session<dyn Encode>,
         decoder: Session<dyn Decode>,
@@ -75,7 +89,7 @@ impl Engine {
         settings: Settings,
         events: EventSink,
     ) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::new(settings, clock));
+        let shared = Arc::new(SharedState::new(settings, clock));
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let events = Arc::new(events);
         let mut engine = Engine { shared: Arc::clone(&shared), threads: Vec::new() };
@@ -89,20 +103,20 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A frame of the camera. It replaces one that the encoder has not started on, unless it is older.
+    /// Hands over a frame of the camera. It replaces a frame that the encoder has not started on, unless it is older.
     pub fn push_frame(&self, frame: Frame) {
-        self.shared.lock().take_frame(frame);
+        self.shared.lock().push_frame(frame);
         self.shared.encode.notify_all();
         self.shared.newer.notify_one();
     }
 
-    /// A prompt of a person or a program, worked off in order.
+    /// Queues a prompt of a person or a program. Prompts are processed in order.
     ///
     /// # Errors
-    /// Too many are waiting. It is counted.
-    pub fn interact(&self, what: Interaction) -> Result<(), Refusal> {
+    /// Too many prompts are waiting. The refusal is counted.
+    pub fn interact(&self, interaction: Interaction) -> Result<(), Refusal> {
         let mut state = self.shared.lock();
-        let queued = state.queue_interaction(what);
+        let queued = state.queue_interaction(interaction);
         if let Err(refusal) = &queued {
             state.metrics.refuse(refusal.kind);
         }
@@ -111,13 +125,13 @@ impl Engine {
         queued
     }
 
-    /// Boxes of a detector.
+    /// Queues the boxes of a detector.
     ///
     /// # Errors
-    /// Too many messages are waiting. It is counted.
+    /// Too many messages are waiting. The refusal is counted.
     pub fn detections(&self, detections: Detections) -> Result<(), Refusal> {
         let mut state = self.shared.lock();
-        let queued = state.queue_batch(Batch::Detections(detections)).map_err(|(_, refusal)| refusal);
+        let queued = state.queue_query(Query::Detections(detections)).map_err(|(_, refusal)| refusal);
         if let Err(refusal) = &queued {
             state.metrics.refuse(refusal.kind);
         }
@@ -126,81 +140,83 @@ impl Engine {
         queued
     }
 
-    /// A question with an answer. It is always answered, if only with a refusal, through `segment.reply`.
+    /// Queues a `segment` request. The result or a refusal is sent through `segment.reply`.
     pub fn segment(&self, segment: Segment) {
         let mut state = self.shared.lock();
-        state.demand.pointed = Some(state.clock.now());
+        state.demand.last_prompt = Some(state.clock.now());
         let Segment { on, objects, all_candidates, reply } = segment;
         let rejected = match on {
             SegmentOn::Image(frame) => {
                 let on = SegmentOn::Frame(FrameRef::At(frame.header.stamp));
                 let segment = Box::new(Segment { on, objects, all_candidates, reply });
-                state.queue_own(frame, segment).err().map(|(segment, refusal)| (segment.reply, refusal))
+                state.queue_request_image(frame, segment).err().map(|(segment, refusal)| (segment.reply, refusal))
             }
             on @ SegmentOn::Frame(_) => {
                 let segment = Box::new(Segment { on, objects, all_candidates, reply });
-                match state.queue_batch(Batch::Segment(segment)) {
-                    Err((Batch::Segment(s), refusal)) => Some((s.reply, refusal)),
+                match state.queue_query(Query::Segment(segment)) {
+                    Err((Query::Segment(s), refusal)) => Some((s.reply, refusal)),
                     _ => None,
                 }
             }
         };
         if let Some((reply, refusal)) = rejected {
             state.metrics.refuse(refusal.kind);
-            // Whoever asked may be gone by now.
+            // The receiver may have been dropped.
             let _ = reply.send(Err(refusal));
         }
         drop(state);
         self.shared.wake_all();
     }
 
-    /// Counts frames that the middleware lost on their way here; `lost` may be zero.
+    /// Counts frames that the middleware lost; `lost` may be zero.
     pub fn count_lost_frames(&self, lost: u64) {
         let lost_before = &mut self.shared.lock().metrics.frames_lost;
         *lost_before = Some(lost_before.unwrap_or_default() + lost);
     }
 
-    /// Counts an input that was refused before it came here.
+    /// Counts an input that was refused before it reached the engine.
     pub fn count_refusal(&self, kind: RefusalKind) {
         self.shared.lock().metrics.refuse(kind);
     }
 
-    /// Counts boxes of a detector that were not wanted.
+    /// Counts boxes of a detector that a filter removed.
     pub fn count_filtered(&self, boxes: usize) {
         self.shared.lock().metrics.detections_filtered += boxes as u64;
     }
 
-    /// Changes what can be changed while the engine runs.
+    /// Changes the settings.
     pub fn configure(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.shared.lock().settings);
-        // More frames may be needed now.
+        // The change may make frames needed.
         self.shared.wake_all();
     }
 
-    /// Whether somebody subscribes to what the engine computes, for [`EncodeMode::Auto`].
-    pub fn set_listeners(&self, has_listeners: bool) {
+    /// Sets whether an output has a subscriber, for [`EncodeMode::Auto`].
+    pub fn set_listeners(&self, has_subscribers: bool) {
         let mut state = self.shared.lock();
-        if std::mem::replace(&mut state.demand.has_listeners, has_listeners) != has_listeners {
+        if std::mem::replace(&mut state.demand.has_subscribers, has_subscribers) != has_subscribers {
             drop(state);
             self.shared.encode.notify_all();
         }
     }
 
-    /// Does something before or behind the engine that may panic: that is counted and said, and costs this once alone.
-    pub fn guard<T>(&self, what: &str, run: impl FnOnce() -> T) -> Option<T> {
-        let caught = self.shared.catch(what, run);
-        caught.inspect_err(|message| tracing::error!("{message}; what it was at is lost, the rest goes on")).ok()
+    /// Runs a closure of the owner that may panic. Returns `None` after a panic, which is logged and counted.
+    pub fn guard<T>(&self, activity: &str, run: impl FnOnce() -> T) -> Option<T> {
+        let caught = self.shared.catch(activity, run);
+        caught.inspect_err(|message| tracing::error!("{message}; this input is lost, the node continues")).ok()
     }
 
-    /// How long it took to hand a result on, milliseconds.
+    /// Measures the publication of a result, in milliseconds.
     pub fn record_publish(&self, ms: f32) {
         self.shared.lock().metrics.record(Stage::Publish, ms);
     }
 
+    /// Returns the counters and latencies.
     pub fn metrics(&self) -> Metrics {
         self.shared.lock().metrics.clone()
     }
 
+    /// Returns the current memory and queues.
     pub fn usage(&self) -> Usage {
         self.shared.lock().usage()
     }
@@ -216,7 +232,7 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop();
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so already.
+            // The panic of a thread is already logged.
             let _ = thread.join();
         }
     }

@@ -1,6 +1,6 @@
-//! Why an input is refused.
+//! Reasons why the engine refuses an input.
 
-/// Why an input was refused. One counter per kind in diagnostics.
+/// Kind of a refusal. Diagnostics have one counter for each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RefusalKind {
     BadImage,
@@ -22,7 +22,7 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
-    /// The name in diagnostics.
+    /// Returns the name in diagnostics.
     pub fn name(self) -> &'static str {
         match self {
             RefusalKind::BadImage => "bad_image",
@@ -45,7 +45,7 @@ impl RefusalKind {
     }
 }
 
-/// An input that was refused: what was wrong with it and what was expected.
+/// Refusal of an input: what was found and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub kind: RefusalKind,

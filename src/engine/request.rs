@@ -1,4 +1,4 @@
-//! What can be asked of the engine: prompts, boxes of detectors, `segment` requests.
+//! Requests to the engine: prompts, detectors' boxes, `segment` requests.
 
 use tokio::sync::oneshot;
 
@@ -9,31 +9,31 @@ use super::result::FrameResult;
 use crate::pixels::MaskInput;
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
-/// The frame that a prompt is meant for.
+/// Frame that a prompt refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameRef {
-    /// The newest encoded frame.
+    /// Newest encoded frame.
     Newest,
-    /// The frame of that stamp.
+    /// Frame of that stamp.
     At(Stamp),
 }
 
 impl From<Stamp> for FrameRef {
-    /// A message that was never stamped means the newest frame.
+    /// Converts a stamp; a message without a stamp refers to the newest frame.
     fn from(stamp: Stamp) -> Self {
         if stamp == Stamp::NONE { FrameRef::Newest } else { FrameRef::At(stamp) }
     }
 }
 
-/// How long an object lives.
+/// Lifetime of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Persistence {
-    /// On the frame that it was prompted on.
+    /// The object exists on the prompted frame only.
     Once,
-    /// The same prompts on every frame from now on.
+    /// Every further frame is decoded with the same prompts.
     #[default]
     Hold,
-    /// Follows the object: the mask of one frame prompts the next.
+    /// The object is followed: by memory, or by its mask on the frame before.
     Track,
 }
 
@@ -50,50 +50,50 @@ impl std::str::FromStr for Persistence {
     }
 }
 
-/// What a message says about one object.
+/// Prompts of one object in a message.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectPrompt {
-    /// 1..=65535; 0 lets the engine choose the next free one.
+    /// Id, 1 to 65535; 0 requests the next free id.
     pub id: u32,
     pub class_id: String,
     pub prompt: Prompt,
-    /// A mask that somebody gave; it becomes a mask prompt once the frame is known.
+    /// Mask prompt as received. It becomes `prompt.mask` once the frame is known.
     pub mask: Option<MaskInput>,
-    /// Add to the prompts that the object has and feed its previous logits back, instead of replacing them.
+    /// Adds to the prompts of the object and feeds its previous logits back; false: replaces the prompts.
     pub refine: bool,
 }
 
-/// A box of an upstream detector.
+/// Box of an upstream detector.
 #[derive(Debug, Clone)]
 pub struct DetectedBox {
     pub bbox: BoxPrompt,
     pub class_id: String,
-    /// The detector's own name for it, handed through.
+    /// The detector's id of the object, passed through.
     pub tag: String,
-    /// The detector's own score, handed through; `None`: the detector sent no score.
+    /// The detector's score, passed through; `None` if the detector sent no score.
     pub score: Option<f64>,
 }
 
-/// What a PromptArray does with the objects that are there.
+/// Operation of a PromptArray on the current objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// These objects replace all others.
+    /// Replaces all objects.
     Set,
-    /// These objects join the others; one that exists is refined or replaced.
+    /// Adds objects; an existing object is refined or replaced.
     Add,
-    /// These objects go.
+    /// Removes the named objects.
     Remove,
-    /// All objects go.
+    /// Removes all objects.
     Clear,
 }
 
-/// What a foreground click means; a background click is always a point.
+/// Meaning of a foreground click; a background click is always a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClickMode {
-    /// A point on the object.
+    /// Point on the object.
     #[default]
     Point,
-    /// A corner: two of them are a box.
+    /// Corner of a box: two clicks make a box.
     Box,
 }
 
@@ -109,66 +109,47 @@ impl std::str::FromStr for ClickMode {
     }
 }
 
-/// A prompt that is not resolved yet: a click in metres, whose pixel depends on the frames and the transforms that come. Its
-/// turn is that of its arrival; those behind it wait with it, `prompt_timeout` at most.
-pub trait Later: std::fmt::Debug + Send {
-    /// Returns the prompt once it can be resolved. Called repeatedly, on a thread of its own and without a lock of the
-    /// engine. `last`: time is up, so that `None` is a refusal.
-    fn ready(&mut self, kept: &KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>>;
+/// A prompt that is resolved later: a click in metres, whose pixel depends on frames and transforms that may not have
+/// arrived. It keeps its place in the queue. The prompts behind it wait for at most `prompt_timeout`.
+pub trait DeferredPrompt: std::fmt::Debug + Send {
+    /// Returns the prompt once it can be resolved. The engine calls this method repeatedly, on a separate thread and
+    /// without a lock. `is_last`: the timeout has passed, so that `None` is a refusal.
+    fn resolve(&mut self, kept: &KeptFrames, is_last: bool) -> Option<Result<Interaction, Refusal>>;
 }
 
-/// Prompts from one person or program; they are worked off strictly in order.
+/// Prompts of a person or a program, processed strictly in order.
 #[derive(Debug)]
 pub enum Interaction {
-    /// A click on the current object.
-    Click {
-        at: FrameRef,
-        point: Point,
-        mode: ClickMode,
-        persistence: Persistence,
-    },
-    /// A box for the current object.
-    Region {
-        at: FrameRef,
-        bbox: BoxPrompt,
-        persistence: Persistence,
-    },
-    /// A mask of the current object.
-    Mask {
-        at: FrameRef,
-        mask: MaskInput,
-        persistence: Persistence,
-    },
-    Prompts {
-        at: FrameRef,
-        operation: Operation,
-        objects: Vec<ObjectPrompt>,
-        persistence: Persistence,
-    },
-    /// One of the others, once it is resolved. `None` while that is being tried.
-    Later(Option<Box<dyn Later>>),
-    /// The next click starts an object of its own.
+    /// Click on the current object.
+    Click { at: FrameRef, point: Point, mode: ClickMode, persistence: Persistence },
+    /// Box of the current object.
+    Region { at: FrameRef, bbox: BoxPrompt, persistence: Persistence },
+    /// Mask prompt of the current object.
+    Mask { at: FrameRef, mask: MaskInput, persistence: Persistence },
+    /// A PromptArray.
+    Prompts { at: FrameRef, operation: Operation, objects: Vec<ObjectPrompt>, persistence: Persistence },
+    /// Prompt that is resolved later. `None` while the resolver holds the prompt.
+    Deferred(Option<Box<dyn DeferredPrompt>>),
+    /// Ends the current object: the next click starts an object.
     NewObject,
-    /// Forget every object.
+    /// Removes all objects.
     Clear,
-    /// Take the last prompt back. The answer says what was taken back, or why nothing was.
-    Undo {
-        reply: oneshot::Sender<Result<String, String>>,
-    },
+    /// Undoes the last prompt. The reply describes the undone prompt, or why there is none.
+    Undo { reply: oneshot::Sender<Result<String, String>> },
 }
 
 impl Interaction {
-    /// Bytes that it costs to keep it waiting.
+    /// Returns the bytes of the request while it waits.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Interaction::Mask { mask, .. } => mask.bytes(),
-            Interaction::Prompts { objects, .. } => bytes_of(objects),
+            Interaction::Prompts { objects, .. } => prompt_bytes(objects),
             _ => 0,
         }
     }
 }
 
-fn bytes_of(objects: &[ObjectPrompt]) -> usize {
+fn prompt_bytes(objects: &[ObjectPrompt]) -> usize {
     let bytes = |o: &ObjectPrompt| {
         let points = size_of_val(o.prompt.points.as_slice());
         size_of_val(o) + points + o.class_id.len() + o.mask.as_ref().map_or(0, MaskInput::bytes)
@@ -176,21 +157,21 @@ fn bytes_of(objects: &[ObjectPrompt]) -> usize {
     objects.iter().map(bytes).sum()
 }
 
-/// Boxes of a detector, on the detector's own frame.
+/// Boxes of a detector, on the frame that the detector saw.
 #[derive(Debug)]
 pub struct Detections {
-    /// Who says so: those of one source are answered in the order of their stamps.
+    /// Name of the detector. Its messages are answered in the order of their stamps.
     pub source: &'static str,
     pub at: FrameRef,
     pub boxes: Vec<DetectedBox>,
 }
 
-/// One self-contained question: an image or a stamp, and prompts. Touches none of the current objects.
+/// A self-contained `segment` request: an image or a stamp, and prompts. It changes none of the current objects.
 #[derive(Debug)]
 pub struct Segment {
     pub on: SegmentOn,
     pub objects: Vec<ObjectPrompt>,
-    /// Return every candidate, not the best one only.
+    /// Returns every candidate mask, not only the best.
     pub all_candidates: bool,
     pub reply: oneshot::Sender<Result<FrameResult, Refusal>>,
 }
@@ -202,13 +183,13 @@ impl Detections {
 }
 
 impl Segment {
-    /// Without its image, which waits elsewhere.
+    /// Returns the bytes of the request without its image, which is queued separately.
     pub(super) fn bytes(&self) -> usize {
-        bytes_of(&self.objects)
+        prompt_bytes(&self.objects)
     }
 }
 
-/// Where a [`Segment`] question is to be answered.
+/// Image of a [`Segment`] request.
 #[derive(Debug)]
 pub enum SegmentOn {
     Image(Frame),

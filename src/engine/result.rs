@@ -1,4 +1,4 @@
-//! What leaves the engine: results, and events for its owner.
+//! Output of the engine: results, and events for its owner.
 
 use std::sync::Arc;
 
@@ -9,95 +9,97 @@ use super::refusal::Refusal;
 use crate::pixels::Mask;
 use crate::prompt::{BoxPrompt, Point};
 
-/// The mask of one object on one frame.
+/// Mask of one object on one frame.
 #[derive(Debug, Clone)]
 pub struct ObjectResult {
     pub id: u32,
     pub class_id: String,
-    /// The detector's own name for the object, empty for others.
+    /// The detector's id of the object; empty for objects of other sources.
     pub tag: String,
-    /// The detector's own score for the object; `None` for others, and where the detector sent no score.
+    /// The detector's score of the object; `None` for objects of other sources, and if the detector sent no score.
     pub detection_score: Option<f64>,
     /// Predicted IoU of `mask`.
     pub iou: f32,
-    /// Whether the object is there at all, a logit; `None` for families without such a head.
+    /// Object score, a logit: above 0 the object is visible. `None` for model families without this head.
     pub object_score: Option<f32>,
     pub candidate_ious: Vec<f32>,
     pub mask: Mask,
-    /// What pointed at it, for the overlay.
+    /// Point prompts, for the overlay.
     pub points: Vec<Point>,
+    /// Box prompt, for the overlay.
     pub bbox: Option<BoxPrompt>,
-    /// Why tracking could not find it on this frame; its mask is empty then.
+    /// Why the object was not found on this frame; `None` if it was found. The mask of a lost object is empty.
     pub lost: Option<String>,
 }
 
-/// Milliseconds of one result.
+/// Durations of one result, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StageMs {
-    /// The image waited for the encoder.
+    /// Wait of the image for the encoder.
     pub wait: f32,
-    /// The message's pixels to RGB.
+    /// Conversion of the message's pixels to RGB.
     pub convert: f32,
-    /// Pixels of the camera to the network's input.
+    /// Conversion of RGB to the network's input.
     pub preprocess: f32,
     pub encode: f32,
     pub decode: f32,
-    /// Low-resolution logits to masks in the camera's image.
+    /// Conversion of low-resolution logits to masks at the size of the image.
     pub postprocess: f32,
-    /// From the image's arrival (or the prompt's, for a frame that was kept) to the masks.
+    /// From the arrival of the image (or of the prompt, on a kept frame) to the masks.
     pub total: f32,
 }
 
 impl StageMs {
-    /// This and a further decoding on the same frame: decoding adds up, the frame was encoded once.
-    pub(super) fn then(self, next: StageMs) -> StageMs {
+    /// Returns these durations with those of a further decoding on the same frame: durations of decoding add up, the frame
+    /// was encoded once.
+    pub(super) fn plus_decoding(self, next: StageMs) -> StageMs {
         let (decode, postprocess) = (self.decode + next.decode, self.postprocess + next.postprocess);
         StageMs { decode, postprocess, ..next }
     }
 }
 
-/// What a result answers. Those of one source are in the order of `docs/interfaces.md`, "Order".
+/// Origin of a result. The order of results of one source is in `docs/interfaces.md`, "Order".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// A new frame of the camera.
+pub enum ResultSource {
+    /// New frame of the camera.
     Camera,
-    /// A click, a box, a mask, a PromptArray, or taking one back.
+    /// Click, box, mask or PromptArray, or undoing one of them.
     Prompt,
     /// Boxes of the detector of that name.
     Detector(&'static str),
-    /// A [`Segment`] question.
-    Question,
+    /// `segment` request.
+    Segment,
 }
 
-/// Everything that is known about one frame at this time.
+/// All results on one frame so far.
 #[derive(Debug, Clone)]
 pub struct FrameResult {
     pub header: Header,
-    pub source: Source,
+    pub source: ResultSource,
     pub image: Arc<RgbImage>,
     pub objects: Vec<Arc<ObjectResult>>,
-    /// The first corner of a box that waits for the second.
+    /// First corner of a box that waits for the second.
     pub corner: Option<Point>,
-    /// Objects changed since the last result: even an empty answer says something (after a clear).
+    /// The objects changed since the last result. A result without objects is meaningful then (after `clear`).
     pub prompted: bool,
     pub ms: StageMs,
 }
 
-/// What the engine tells its owner.
+/// Event for the owner of the engine.
 #[derive(Debug)]
 pub enum Event {
     Result(FrameResult),
     Refused(Refusal),
-    /// A tracked object is not followed any more, or again.
+    /// A tracked object was lost, or found again.
     Tracking {
         id: u32,
         lost: bool,
         reason: String,
     },
-    /// What a person who points should know.
+    /// Note for the person who prompts.
     Note(String),
 }
 
-/// Where results go. Called from the engine's threads; while it blocks, the decoder waits (that is the back-pressure:
-/// newer frames replace each other meanwhile).
+/// Receiver of events. The engine's threads call it. While it blocks, the decoder waits and newer frames replace each
+/// other: this is the back-pressure.
 pub type EventSink = Box<dyn Fn(Event) + Send + Sync>;

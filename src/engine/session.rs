@@ -1,4 +1,4 @@
-//! ONNX sessions that the engines of several cameras share.
+//! The two sessions of an engine, and how the engines of several cameras share them.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use tokio::sync::Mutex;
 use crate::model::network::Network;
 use crate::model::{DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder};
 
-/// An ONNX session that several engines may share. tokio's mutex is fair: whoever waits longest is next, so no camera
-/// starves another.
+/// An ONNX session that several engines may share. tokio's mutex is fair: the engine that waits longest is next, so that no
+/// camera starves another.
 pub type Session<S> = Arc<Turns<S>>;
 
-/// A session, and the turn before it.
+/// A session with the lock that decides who is next.
 pub struct Turns<S: ?Sized> {
-    /// Held by the camera that is next: it makes its image ready while another one encodes.
+    /// Held by the engine that is next. It prepares its image while another engine encodes.
     pub(super) next: Mutex<()>,
     pub(super) session: Mutex<S>,
 }
@@ -24,34 +24,38 @@ impl<S> Turns<S> {
         Turns { next: Mutex::new(()), session: Mutex::new(session) }
     }
 
-    /// A session to be shared. It becomes a `Session<dyn Encode>` or a `Session<dyn Decode>` where one is wanted.
+    /// Returns a session for several engines. It converts to a `Session<dyn Encode>` or a `Session<dyn Decode>`.
     pub fn shared(session: S) -> Session<S> {
         Arc::new(Turns::new(session))
     }
 }
 
-/// Runs the image encoder. A trait, so that tests can put a fake in its place.
+/// An image encoder. Tests implement this trait with a fake.
 pub trait Encode: Send {
+    /// Encodes an image.
+    ///
     /// # Errors
-    /// What the runtime says when it fails.
+    /// The runtime fails.
     fn encode(&mut self, image: &RgbImage) -> Result<Embedding, String>;
 }
 
-/// Runs the mask decoder.
+/// A mask decoder.
 pub trait Decode: Send {
+    /// Decodes the masks of prompts, one object for each prompt.
+    ///
     /// # Errors
-    /// What the runtime says when it fails.
+    /// The runtime fails.
     fn decode(
         &mut self,
         embedding: &Embedding,
         prompts: &[crate::prompt::Prompt],
         options: &DecodeOptions,
     ) -> Result<Decodes, String>;
-    /// Side of the square of low-resolution logits.
+    /// Returns the side of the square low-resolution logits.
     fn low_res_side(&self) -> usize;
-    /// Logits above this are inside.
+    /// Returns the threshold of mask logits: pixels above it belong to the object.
     fn mask_threshold(&self) -> f32;
-    /// The model's memory, where it has one.
+    /// Returns the networks of the model's memory; `None` for a model without memory.
     fn network(&mut self) -> Option<&mut dyn Network> {
         None
     }

@@ -1,4 +1,4 @@
-//! What can be changed while the engine runs.
+//! Settings of the engine. They may change while it runs.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,27 +6,28 @@ use std::time::Duration;
 use crate::model::{Candidates, MEGABYTE};
 use crate::video::Limits;
 
-/// What can be changed while the engine runs.
+/// Settings of an engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Topic that the camera publishes on, for messages.
+    /// Topic of the camera, for error messages.
     pub image_topic: String,
+    /// Limits of the kept frames.
     pub keep: KeepLimits,
-    /// Which frames are encoded before a prompt asks for them.
+    /// Frames that are encoded before a prompt needs them.
     pub encode: EncodeMode,
-    /// How long after a prompt [`EncodeMode::Auto`] encodes every frame.
+    /// Time after a prompt for which [`EncodeMode::Auto`] encodes every frame.
     pub encode_linger: Duration,
-    /// How long a prompt waits for a frame that has not come yet.
+    /// Longest wait of a prompt for a frame that has not arrived.
     pub prompt_timeout: Duration,
-    /// Which of the model's candidates is the answer.
+    /// Choice among the model's candidate masks.
     pub candidates: Candidates,
     /// Offset of the stability score, in logits.
     pub stability_offset: f32,
-    /// Without memory a tracked object below this predicted IoU is lost.
+    /// Least predicted IoU of an object that is tracked without memory. Below it the object is lost.
     pub track_min_iou: f32,
-    /// Without memory a tracked object whose area changes by more than this factor between two frames is lost.
+    /// Largest factor between the areas of an object, tracked without memory, on two frames. Above it the object is lost.
     pub track_max_area_jump: f32,
-    /// How objects are followed by a model with memory.
+    /// Tracking by a model with memory.
     pub track: TrackSettings,
 }
 
@@ -47,15 +48,15 @@ impl Default for Settings {
     }
 }
 
-/// Bounds of what is kept. The newest frame is always kept, whatever the bounds say, and beside it, until the next one, an
-/// older one that was encoded for a prompt.
+/// Limits of the kept frames and images. The newest frame is always kept, and an older frame that was encoded for a prompt
+/// stays beside it until the next frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepLimits {
-    /// Encoded frames.
+    /// Number of encoded frames.
     pub frames: usize,
-    /// Bytes of the encoded frames (embeddings and images), and as many again of images that were not encoded.
+    /// Bytes of the encoded frames (embeddings and images). The images that were not encoded may take as many again.
     pub bytes: usize,
-    /// Images that were not encoded because a newer one came, kept for prompts that carry their stamp.
+    /// Number of images that were passed over for a newer image, kept for prompts that carry their stamps.
     pub images: usize,
 }
 
@@ -65,15 +66,15 @@ impl Default for KeepLimits {
     }
 }
 
-/// Which frames of the camera are encoded, beside those that a prompt waits for.
+/// Frames of the camera that are encoded, in addition to those that a prompt waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EncodeMode {
     /// Every frame that the encoder has time for.
     #[default]
     Always,
-    /// While somebody listens, an object lives on, or somebody pointed a short time ago.
+    /// Frames while an output has a subscriber, an object persists, or a prompt arrived within `encode_linger`.
     Auto,
-    /// While an object lives on.
+    /// Frames while an object persists.
     OnDemand,
 }
 
@@ -94,21 +95,21 @@ impl FromStr for EncodeMode {
     }
 }
 
-/// Why objects are followed by their masks.
+/// Reason why objects are tracked by their masks.
 pub const NO_MEMORY: &str = "the model has no memory, or track_memory is false";
 
-/// How objects are followed.
+/// Settings of tracking by a model with memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrackSettings {
-    /// Most objects at a time; each holds about 6 MB, and costs its time on every frame.
+    /// Most objects at a time. An object holds about 6 MB and takes time on every frame.
     pub max_objects: usize,
-    /// Frames before the one at hand that are looked at.
+    /// Number of recent frames whose memories condition the current frame.
     pub recent: usize,
-    /// Prompted frames of an object that are kept and looked at: the first, and the last ones.
+    /// Number of prompted frames whose memories are kept and condition the current frame: the first and the last frames.
     pub conditioning: usize,
-    /// Cells of the background of a low-resolution mask that are filled where no more of them hang together.
+    /// Largest hole of a low-resolution mask that is filled, in connected cells.
     pub fill_holes: usize,
-    /// Whether each place belongs to one object at most.
+    /// Whether each pixel belongs to at most one object.
     pub separate: bool,
 }
 
@@ -119,6 +120,7 @@ impl Default for TrackSettings {
 }
 
 impl TrackSettings {
+    /// Returns the limits of a track.
     pub(super) fn limits(&self) -> Limits {
         Limits { recent: self.recent, keep: Some(self.conditioning.max(1)), ..Limits::default() }
     }

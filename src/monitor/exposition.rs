@@ -64,7 +64,7 @@ pub fn exposition(snapshots: &[Snapshot]) -> String {
     );
     page.family("promptseg_waiting", "gauge", "What waits for its turn or its frame, by kind.", |s, line| {
         let u = &s.usage;
-        for (kind, count) in [("prompts", u.prompts), ("detections", u.batches), ("images", u.to_encode)] {
+        for (kind, count) in [("prompts", u.prompts), ("detections", u.queries), ("images", u.to_encode)] {
             line("", &[("kind", kind)], &count);
         }
     });

@@ -56,7 +56,7 @@ impl Snapshot {
         if late > 0 {
             findings.push((Level::Warn, format!("{late} images came after one with a newer stamp")));
         }
-        let waiting = self.usage.prompts.max(self.usage.batches).max(self.usage.to_encode);
+        let waiting = self.usage.prompts.max(self.usage.queries).max(self.usage.to_encode);
         if waiting >= MANY_WAIT {
             findings.push((Level::Warn, format!("{waiting} prompts are waiting: they come faster than the model is")));
         }

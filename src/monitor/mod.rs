@@ -134,7 +134,7 @@ impl Snapshot {
         add("results", now.results.to_string());
         add("masks", now.masks.to_string());
         add("prompts waiting", usage.prompts.to_string());
-        add("detections and questions waiting", usage.batches.to_string());
+        add("detections and questions waiting", usage.queries.to_string());
         add("images to encode for prompts", usage.to_encode.to_string());
         add("detections not taken (score, class, number)", now.detections_filtered.to_string());
         add("objects", usage.objects.to_string());

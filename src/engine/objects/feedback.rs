@@ -1,14 +1,14 @@
-//! From a mask to the prompt of the next frame, and from a drawn mask to the model's low resolution.
+//! From the mask of one frame to the prompt of the next, and from a mask prompt to the model's low resolution.
 
 use super::object::Object;
 use crate::engine::refusal::{Refusal, RefusalKind};
 use crate::pixels::{Geometry, MaskInput};
 use crate::prompt::{LowResLogits, Point, Prompt};
 
-/// The prompt that follows an object from the frame of its last mask to the next one: the previous logits, the box
-/// around them and the point deepest inside. `None` before the first mask, or when it is empty.
-pub fn follow(object: &Object, geometry: &Geometry, threshold: f32) -> Option<Prompt> {
-    let previous = object.previous.clone()?;
+/// Returns the prompt that follows an object from the frame of its last mask to the next frame: the previous logits, the
+/// box around the mask, and the point farthest from its border. Returns `None` without a mask or if the mask is empty.
+pub fn prompt_from_mask(object: &Object, geometry: &Geometry, threshold: f32) -> Option<Prompt> {
+    let previous = object.previous_logits.clone()?;
     let side = previous.side;
     let inside: Vec<bool> = previous.data.iter().map(|v| *v > threshold).collect();
     let (column, row) = deepest(&inside, side)?;
@@ -28,8 +28,8 @@ pub fn follow(object: &Object, geometry: &Geometry, threshold: f32) -> Option<Pr
     Some(prompt.with_point(point).with_mask(previous))
 }
 
-/// The cell farthest from the border of the mask, as (column, row): two passes of the chessboard distance. Of several,
-/// the one nearest to their middle, so that it moves as the object does and not along it.
+/// Returns the cell farthest from the border of the mask, as (column, row), by two passes of the chessboard distance. Of
+/// several cells it is the nearest to their mean, so that the point moves with the object and not along it.
 fn deepest(inside: &[bool], side: usize) -> Option<(usize, usize)> {
     let stride = side + 2;
     let mut distance = vec![0u32; stride * stride];
@@ -63,17 +63,18 @@ fn deepest(inside: &[bool], side: usize) -> Option<(usize, usize)> {
         }
     }
     let count = deepest.len().max(1) as f32;
-    let mean = |of: fn(&(usize, usize)) -> usize| deepest.iter().map(of).sum::<usize>() as f32 / count;
+    let mean = |axis: fn(&(usize, usize)) -> usize| deepest.iter().map(axis).sum::<usize>() as f32 / count;
     let (mean_x, mean_y) = (mean(|c| c.0), mean(|c| c.1));
     let from_mean = |c: &(usize, usize)| (c.0 as f32 - mean_x).hypot(c.1 as f32 - mean_y);
     deepest.into_iter().min_by(|a, b| from_mean(a).total_cmp(&from_mean(b)))
 }
 
-/// Brings a mask that somebody gave to the model's low resolution.
+/// Converts a mask prompt to the model's low resolution.
 ///
 /// # Errors
-/// It has neither the size of the image nor, as logits, that of the model's low-resolution masks, or nothing is inside.
-pub fn low_res(mask: &MaskInput, geometry: &Geometry, side: usize) -> Result<LowResLogits, Refusal> {
+/// The mask is empty, or its size is neither the size of the image nor (for logits) the side of the model's
+/// low-resolution masks.
+pub fn mask_to_low_res(mask: &MaskInput, geometry: &Geometry, side: usize) -> Result<LowResLogits, Refusal> {
     let data = mask.to_low_res(geometry, side).ok_or_else(|| {
         let (MaskInput::Binary { width, height, .. } | MaskInput::Logits { width, height, .. }) = mask;
         let (image_width, image_height) = geometry.image;
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
     use crate::engine::Persistence;
     use crate::engine::frame::PromptedFrame;
-    use crate::engine::objects::Objects;
+    use crate::engine::objects::ObjectSet;
     use crate::pixels::Resize;
 
     const FRAME: PromptedFrame = PromptedFrame { number: 1, size: (640, 480) };
@@ -115,15 +116,15 @@ mod tests {
             data[y * 640 + 200..y * 640 + 400].fill(255);
         }
         let drawn = MaskInput::Binary { width: 640, height: 480, data };
-        let low = low_res(&drawn, &geometry, 64).unwrap();
-        let mut objects = Objects::default();
+        let low = mask_to_low_res(&drawn, &geometry, 64).unwrap();
+        let mut objects = ObjectSet::default();
         objects.click(Point::foreground(0.0, 0.0), Persistence::Track, &FRAME).unwrap();
         let object = objects.get_mut(1).unwrap();
-        object.previous = Some(low);
-        let prompt = follow(object, &geometry, 0.0).unwrap();
+        object.previous_logits = Some(low);
+        let prompt = prompt_from_mask(object, &geometry, 0.0).unwrap();
         let b = prompt.bbox.unwrap();
-        for (found, expected) in [(b.x_min, 200.0), (b.y_min, 100.0), (b.x_max, 400.0), (b.y_max, 300.0)] {
-            assert!((found - expected).abs() <= 10.0, "{b:?}");
+        for (actual, expected) in [(b.x_min, 200.0), (b.y_min, 100.0), (b.x_max, 400.0), (b.y_max, 300.0)] {
+            assert!((actual - expected).abs() <= 10.0, "{b:?}");
         }
         assert!((prompt.points[0].x - 300.0).abs() < 30.0 && (prompt.points[0].y - 200.0).abs() < 30.0);
     }
@@ -132,8 +133,8 @@ mod tests {
     fn a_drawn_mask_of_another_size_is_refused() {
         let geometry = Geometry::new(640, 480, 256, Resize::Letterbox);
         let drawn = MaskInput::Binary { width: 4, height: 4, data: vec![0; 16] };
-        assert!(low_res(&drawn, &geometry, 64).unwrap_err().message.contains("4x4"));
+        assert!(mask_to_low_res(&drawn, &geometry, 64).unwrap_err().message.contains("4x4"));
         let empty = MaskInput::Binary { width: 640, height: 480, data: vec![0; 640 * 480] };
-        assert!(low_res(&empty, &geometry, 64).unwrap_err().message.contains("nothing inside"));
+        assert!(mask_to_low_res(&empty, &geometry, 64).unwrap_err().message.contains("nothing inside"));
     }
 }

@@ -1,36 +1,37 @@
-//! What was prompted, to be taken back: the last prompts with the objects as they were before each of them.
+//! The last prompts, to be undone: each with the objects before it.
 
 use std::collections::VecDeque;
 
 use super::object::Object;
-use super::set::Objects;
+use super::set::ObjectSet;
 use crate::engine::request::Persistence;
 
-/// Most objects that are remembered as they were: each may hold 256 kB of logits.
-const MOST_STATES: usize = 64;
+/// Most objects that all steps store together. An object may hold 256 kB of logits.
+const MAX_STORED_OBJECTS: usize = 64;
 
-/// One prompt, or one PromptArray.
+/// One prompt or one PromptArray.
 #[derive(Debug)]
 struct Step {
-    /// In words, for whoever takes it back.
-    what: String,
+    /// The prompt in words, for the answer to `undo`.
+    description: String,
+    /// Id of the current object before the prompt.
     current: Option<u32>,
-    /// The objects that it changed, as they were; `None`: there was none of that id.
+    /// The changed objects before the prompt; `None` if there was no object of that id.
     before: Vec<(u32, Option<Object>)>,
 }
 
-/// What was taken back.
+/// A prompt that was undone.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Undone {
-    /// In words, with what is left.
-    pub what: String,
-    /// The objects that are as they were before.
+    /// The prompt in words, and the state of its object now.
+    pub description: String,
+    /// Ids of the objects that are in their earlier state.
     pub ids: Vec<u32>,
-    /// Numbers of the frames whose own objects (persistence `once`) it changed.
+    /// Numbers of the frames on which an object with persistence `once` changed.
     pub frames: Vec<u64>,
 }
 
-/// The last prompts, newest at the back.
+/// The last prompts, the newest at the back.
 #[derive(Debug, Default)]
 pub struct History(VecDeque<Step>);
 
@@ -39,30 +40,30 @@ impl History {
         self.0.clear();
     }
 
-    /// The objects as they were.
+    /// Returns all stored objects.
     pub fn objects(&self) -> impl Iterator<Item = &Object> {
         self.0.iter().flat_map(|step| step.before.iter().filter_map(|(_, object)| object.as_ref()))
     }
 
-    /// Keeps what a prompt changed: the objects `changed`, and those that are gone `after` it.
-    pub fn record(&mut self, what: String, before: &Objects, after: &Objects, changed: &[u32]) {
-        let gone = before.iter().map(|o| o.id).filter(|id| !after.contains(*id));
-        let ids: Vec<u32> = changed.iter().copied().chain(gone).collect();
+    /// Stores the objects that a prompt changed: those of ids `changed`, and those that do not exist `after` the prompt.
+    pub fn record(&mut self, description: String, before: &ObjectSet, after: &ObjectSet, changed: &[u32]) {
+        let removed = before.iter().map(|o| o.id).filter(|id| !after.contains(*id));
+        let ids: Vec<u32> = changed.iter().copied().chain(removed).collect();
         if ids.is_empty() {
             return;
         }
-        // What a model remembers of an object goes on, whatever is taken back.
-        let before_of = |id: &u32| (*id, before.get(*id).map(|object| Object { memory: None, ..object.clone() }));
-        self.0.push_back(Step { what, current: before.current, before: ids.iter().map(before_of).collect() });
-        // A prompt of more objects than are remembered cannot be taken back, nor can those before it.
-        while self.0.iter().map(|s| s.before.len()).sum::<usize>() > MOST_STATES {
+        // Undoing a prompt does not reset the memory of a model with memory.
+        let earlier = |id: &u32| (*id, before.get(*id).map(|object| Object { memory: None, ..object.clone() }));
+        self.0.push_back(Step { description, current: before.current, before: ids.iter().map(earlier).collect() });
+        // A prompt that changes more objects than fit cannot be undone, and neither can the prompts before it.
+        while self.0.iter().map(|s| s.before.len()).sum::<usize>() > MAX_STORED_OBJECTS {
             self.0.pop_front();
         }
     }
 
-    /// Takes the newest prompt back. `None`: there is none.
-    pub fn undo(&mut self, objects: &mut Objects) -> Option<Undone> {
-        let Step { what, current, before } = self.0.pop_back()?;
+    /// Undoes the newest prompt. Returns `None` if there is no prompt.
+    pub fn undo(&mut self, objects: &mut ObjectSet) -> Option<Undone> {
+        let Step { description, current, before } = self.0.pop_back()?;
         let ids: Vec<u32> = before.iter().map(|(id, _)| *id).collect();
         let mut frames = Vec::new();
         for (id, object) in before {
@@ -82,11 +83,11 @@ impl History {
             },
             _ => format!("there are {} objects", objects.iter().count()),
         };
-        Some(Undone { what: format!("took back {what}: {left}"), ids, frames })
+        Some(Undone { description: format!("took back {description}: {left}"), ids, frames })
     }
 }
 
-/// "2 points, a box".
+/// Returns the prompts of an object in words: "2 points, a box".
 fn in_words(object: &Object) -> String {
     let mut parts = Vec::new();
     match object.prompt.points.len() {
@@ -113,23 +114,23 @@ mod tests {
 
     const FRAME: PromptedFrame = PromptedFrame { number: 1, size: (640, 480) };
 
-    fn click(objects: &mut Objects, history: &mut History, x: f32) {
+    fn click(objects: &mut ObjectSet, history: &mut History, x: f32) {
         let before = objects.clone();
         let id = objects.click(Point::foreground(x, x), Persistence::Hold, &FRAME).unwrap();
         history.record(format!("the click at {x}"), &before, objects, &[id]);
     }
 
-    fn set(objects: &mut Objects, history: &mut History, ids: std::ops::Range<u32>) {
+    fn set(objects: &mut ObjectSet, history: &mut History, ids: std::ops::Range<u32>) {
         let before = objects.clone();
         let prompt = Prompt::point(1.0, 1.0);
-        let asked = ids.map(|id| ObjectPrompt { id, prompt: prompt.clone(), ..ObjectPrompt::default() }).collect();
-        let changed = objects.apply(Operation::Set, asked, Persistence::Hold, &FRAME).unwrap();
+        let prompts = ids.map(|id| ObjectPrompt { id, prompt: prompt.clone(), ..ObjectPrompt::default() }).collect();
+        let changed = objects.apply(Operation::Set, prompts, Persistence::Hold, &FRAME).unwrap();
         history.record("the SET".into(), &before, objects, &changed);
     }
 
     #[test]
-    fn prompts_are_taken_back_one_by_one_across_objects() {
-        let (mut objects, mut history) = (Objects::default(), History::default());
+    fn prompts_are_undone_one_by_one_across_objects() {
+        let (mut objects, mut history) = (ObjectSet::default(), History::default());
         click(&mut objects, &mut history, 1.0);
         let before = objects.clone();
         let bbox = BoxPrompt { x_min: 0.0, y_min: 0.0, x_max: 4.0, y_max: 4.0 };
@@ -137,17 +138,17 @@ mod tests {
         history.record("the box".into(), &before, &objects, &[1]);
         objects.new_object();
         click(&mut objects, &mut history, 2.0);
-        assert_eq!(history.undo(&mut objects).unwrap().what, "took back the click at 2: object 2 is gone");
+        assert_eq!(history.undo(&mut objects).unwrap().description, "took back the click at 2: object 2 is gone");
         assert_eq!(objects.current, None, "as after new_object");
-        assert_eq!(history.undo(&mut objects).unwrap().what, "took back the box: object 1 has 1 point");
+        assert_eq!(history.undo(&mut objects).unwrap().description, "took back the box: object 1 has 1 point");
         assert_eq!((objects.current, objects.get(1).unwrap().prompt.bbox), (Some(1), None));
-        assert_eq!(history.undo(&mut objects).unwrap().what, "took back the click at 1: object 1 is gone");
+        assert_eq!(history.undo(&mut objects).unwrap().description, "took back the click at 1: object 1 is gone");
         assert_eq!(history.undo(&mut objects), None);
     }
 
     #[test]
-    fn a_set_is_taken_back_with_what_it_replaced() {
-        let (mut objects, mut history) = (Objects::default(), History::default());
+    fn undoing_a_set_restores_the_replaced_objects() {
+        let (mut objects, mut history) = (ObjectSet::default(), History::default());
         click(&mut objects, &mut history, 1.0);
         set(&mut objects, &mut history, 5..8);
         assert_eq!(objects.iter().map(|o| o.id).collect::<Vec<_>>(), [5, 6, 7]);
@@ -156,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
-        let (mut objects, mut history) = (Objects::default(), History::default());
+    fn the_number_of_stored_objects_is_bounded() {
+        let (mut objects, mut history) = (ObjectSet::default(), History::default());
         for _ in 0..1000 {
             click(&mut objects, &mut history, 1.0);
         }
-        assert_eq!(history.0.len(), MOST_STATES);
-        // It cannot be taken back, and neither can what was before it: that would not be the last prompt.
+        assert_eq!(history.0.len(), MAX_STORED_OBJECTS);
+        // Neither this prompt nor an earlier one can be undone.
         set(&mut objects, &mut history, 1..1000);
         assert_eq!(history.undo(&mut objects), None);
     }

@@ -1,43 +1,44 @@
-//! What a model with memory keeps of an object, and the order of frames that it counts in.
+//! Memory of an object that a model with memory follows, and the order of its frames.
 //!
-//! Frames count in the order in which objects were followed over them. A frame that came while the last one was at work is
-//! skipped, and leaves no gap: memories are of the frames that were processed.
+//! Positions count the frames over which objects were followed. A frame that arrived while another one was processed is
+//! skipped and leaves no gap between positions.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::video::{Position, Track};
 
-/// Frames whose positions are known: more than are kept for prompts by default.
-const POSITIONS: usize = 256;
+/// Most frames whose positions are stored: more than the default number of kept frames.
+const MAX_POSITIONS: usize = 256;
 
-/// What a model with memory keeps of an object.
+/// Memory of one object.
 #[derive(Debug, Clone, Default)]
-pub struct Memory {
+pub struct ObjectMemory {
     pub track: Track,
-    /// Number of the frame of each prompt that the track has not settled: a skipped frame shares its position.
+    /// Frame number of each prompt that the track has not encoded yet. A skipped frame shares its position with another
+    /// frame, so that the position alone does not identify the frame.
     pub prompted: BTreeMap<Position, u64>,
 }
 
-/// What an object remembers before a prompt is taken back.
-pub struct Remembered {
-    /// Number of the frame that it was prompted on.
+/// Memory of an object before a prompt is undone.
+pub struct MemorySnapshot {
+    /// Number of the frame that was prompted last.
     pub prompted_on: Option<u64>,
-    /// Width and height of the picture, in pixels.
-    pub image: (u32, u32),
-    pub memory: Memory,
+    /// Width and height of that frame's image, in pixels.
+    pub image_size: (u32, u32),
+    pub memory: ObjectMemory,
 }
 
-/// Places of frames in the order of tracking.
+/// Positions of the last frames in the order of tracking.
 #[derive(Debug, Default)]
-pub struct Positions {
-    /// Number and position of the last frames, in order.
+pub struct FramePositions {
+    /// Frame number and position, in ascending order.
     last: VecDeque<(u64, Position)>,
 }
 
-impl Positions {
-    /// The position of a frame; a newer one than all so far gets the next. One that was skipped counts as the last that was
-    /// followed over before it.
-    pub fn of(&mut self, number: u64) -> Position {
+impl FramePositions {
+    /// Returns the position of a frame. A frame newer than all others gets the next position; a skipped frame has the
+    /// position of the frame before it.
+    pub fn position(&mut self, number: u64) -> Position {
         let newest = self.last.back().copied();
         if let Some((_, position)) = self.last.iter().rev().find(|(n, _)| *n <= number)
             && newest.is_some_and(|(n, _)| n >= number)
@@ -45,11 +46,11 @@ impl Positions {
             return *position;
         }
         match newest {
-            // Older than all that is known.
+            // Older than all stored frames.
             Some((n, _)) if n > number => self.last.front().map_or(0, |(_, position)| *position),
             _ => {
                 let position = newest.map_or(0, |(_, position)| position + 1);
-                if self.last.len() == POSITIONS {
+                if self.last.len() == MAX_POSITIONS {
                     self.last.pop_front();
                 }
                 self.last.push_back((number, position));

@@ -1,4 +1,4 @@
-//! The objects that are being pointed at, and what each prompt does to them.
+//! All current objects, and the change that each prompt makes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,21 @@ use crate::engine::refusal::{Refusal, RefusalKind};
 use crate::engine::request::{ObjectPrompt, Operation, Persistence};
 use crate::prompt::{BoxPrompt, LowResLogits, MAX_POINTS, Point};
 
-/// `~/labels` is mono16.
+/// Largest object id. The labels image has 16 bits per pixel.
 pub const MAX_OBJECT_ID: u32 = u16::MAX as u32;
-/// Most objects at a time: each may hold 256 kB of logits, and costs the decoder time on every frame.
+/// Most objects at a time. An object may hold 256 kB of logits and takes time of the decoder on every frame.
 pub const MAX_OBJECTS: usize = 1024;
-/// All current objects. The decoder's thread changes a copy and keeps it once the decoder accepted the prompts,
-/// so that a bad prompt costs nothing that was there.
+/// All current objects. The decoder's thread changes a copy and stores it once the decoder accepted the prompts, so that
+/// a bad prompt changes nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Objects {
+pub struct ObjectSet {
     map: BTreeMap<u32, Object>,
-    /// The object that clicks belong to; `None`: the next click starts one.
+    /// Object that clicks belong to. `None`: the next click starts an object.
     pub current: Option<u32>,
     pub corner: Option<Corner>,
 }
 
-impl Objects {
+impl ObjectSet {
     pub fn iter(&self) -> impl Iterator<Item = &Object> {
         self.map.values()
     }
@@ -39,7 +39,7 @@ impl Objects {
         self.map.contains_key(&id)
     }
 
-    /// Puts an object back as it was, or takes it away.
+    /// Puts an object back into its earlier state. `None` removes the object.
     pub fn restore(&mut self, id: u32, object: Option<Object>) {
         match object {
             Some(object) => self.map.insert(id, object),
@@ -47,32 +47,32 @@ impl Objects {
         };
     }
 
-    /// Removes the objects that do not pass.
+    /// Keeps the objects for which `pass` is true and removes the others.
     pub fn retain(&mut self, pass: impl Fn(&Object) -> bool) {
         self.map.retain(|_, object| pass(object));
         self.current = self.current.filter(|id| self.map.contains_key(id));
     }
 
-    /// Scales the prompts of the objects on a frame to its picture. Returns how many there were, and the size of the
-    /// picture before.
+    /// Scales the prompts of the objects on a frame to the frame's image. Returns the number of scaled objects and the
+    /// previous image size; `None` if no object was scaled.
     pub fn scale_to(&mut self, frame: &PromptedFrame) -> Option<(usize, (u32, u32))> {
         let (mut count, mut before) = (0, None);
-        for object in self.map.values_mut().filter(|o| o.image != frame.size && o.is_on(frame)) {
-            before.get_or_insert(object.image);
+        for object in self.map.values_mut().filter(|o| o.image_size != frame.size && o.is_on(frame)) {
+            before.get_or_insert(object.image_size);
             object.scale_to(frame.size);
             count += 1;
         }
         before.map(|size| (count, size))
     }
 
-    /// Ends the current object: the next click starts another. Returns the corner that waited for its box.
+    /// Ends the current object, so that the next click starts an object. Returns the corner of an unfinished box.
     pub fn new_object(&mut self) -> Option<Corner> {
         self.current = None;
         self.corner.take()
     }
 
     pub fn clear(&mut self) {
-        *self = Objects::default();
+        *self = ObjectSet::default();
     }
 
     pub fn count(&self) -> usize {
@@ -83,7 +83,8 @@ impl Objects {
         (1..=MAX_OBJECT_ID).find(|id| !self.map.contains_key(id)).ok_or_else(no_id)
     }
 
-    /// The object that a prompt on the frame belongs to. An object that is not on that frame starts anew under its number.
+    /// Returns the object that a prompt on the frame belongs to. An object that is not on the frame is replaced by a new
+    /// object with the same id.
     fn current_mut(&mut self, persistence: Persistence, frame: &PromptedFrame) -> Result<&mut Object, Refusal> {
         let id = match self.current.filter(|id| self.map.contains_key(id)) {
             Some(id) => id,
@@ -99,10 +100,10 @@ impl Objects {
         Ok(object)
     }
 
-    /// Whether there are more objects, or more points on one, than are kept.
+    /// Checks the number of objects and the number of points of each.
     ///
     /// # Errors
-    /// There are.
+    /// A number is above its limit.
     pub fn check(&self) -> Result<(), Refusal> {
         if self.map.len() > MAX_OBJECTS {
             let message = format!(
@@ -118,24 +119,30 @@ impl Objects {
         Ok(())
     }
 
-    /// A click on the current object. Returns its id.
+    /// Adds a click to the current object. Returns the id of the object.
     ///
     /// # Errors
-    /// There is no current object, and no id for another one. So for the next two.
+    /// There is no current object and no free id for a new object.
     pub fn click(&mut self, point: Point, persistence: Persistence, frame: &PromptedFrame) -> Result<u32, Refusal> {
         let object = self.current_mut(persistence, frame)?;
         object.prompt.points.push(point);
         Ok(object.id)
     }
 
-    /// A box for the current object; it replaces an earlier one. Returns its id.
+    /// Sets the box of the current object. Returns the id of the object.
+    ///
+    /// # Errors
+    /// There is no current object and no free id for a new object.
     pub fn region(&mut self, bbox: BoxPrompt, persistence: Persistence, frame: &PromptedFrame) -> Result<u32, Refusal> {
         let object = self.current_mut(persistence, frame)?;
         object.prompt.bbox = Some(bbox);
         Ok(object.id)
     }
 
-    /// A mask of the current object; it replaces what was known of its mask. Returns the object's id.
+    /// Sets the mask prompt of the current object, in place of all earlier masks. Returns the id of the object.
+    ///
+    /// # Errors
+    /// There is no current object and no free id for a new object.
     pub fn mask(
         &mut self,
         mask: LowResLogits,
@@ -143,15 +150,15 @@ impl Objects {
         frame: &PromptedFrame,
     ) -> Result<u32, Refusal> {
         let object = self.current_mut(persistence, frame)?;
-        object.give_mask(mask);
+        object.set_mask(mask);
         Ok(object.id)
     }
 
-    /// Applies a PromptArray on a frame. Returns the ids that must be decoded again.
+    /// Applies a PromptArray on a frame. Returns the ids of the objects to decode again.
     ///
     /// # Errors
-    /// An id that is out of range, given twice, or (for `Remove`) unknown; no id is left. For a copy of the objects that is
-    /// kept only when all went well.
+    /// An id is out of range, occurs twice or (for `Remove`) is unknown, or no id is free. The set may be half changed then:
+    /// call this method on a copy.
     pub fn apply(
         &mut self,
         operation: Operation,
@@ -188,12 +195,12 @@ impl Objects {
     /// Removes the objects that a message names.
     ///
     /// # Errors
-    /// An id that is out of range, given twice, or unknown. Then none is removed.
+    /// An id is out of range, occurs twice or is unknown. No object is removed then.
     pub fn remove(&mut self, named: &[ObjectPrompt]) -> Result<(), Refusal> {
         check_ids(named)?;
         if let Some(p) = named.iter().find(|p| !self.map.contains_key(&p.id)) {
-            let known: Vec<_> = self.map.keys().collect();
-            let message = format!("remove: there is no object {}; there are {known:?}", p.id);
+            let ids: Vec<_> = self.map.keys().collect();
+            let message = format!("remove: there is no object {}; there are {ids:?}", p.id);
             return Err(Refusal::new(RefusalKind::UnknownObject, message));
         }
         for p in named {
@@ -203,27 +210,27 @@ impl Objects {
         Ok(())
     }
 
-    /// With `refine` the prompts join those that the object had `before` on this frame, and its logits are fed back;
-    /// without, they replace them.
-    fn merge(&mut self, p: ObjectPrompt, before: &Objects, persistence: Persistence, frame: &PromptedFrame) -> u32 {
+    /// Adds an object. With `refine` the prompts join the prompts that the object had `before` on this frame, and its
+    /// logits are fed back; without `refine` they replace them.
+    fn merge(&mut self, p: ObjectPrompt, before: &ObjectSet, persistence: Persistence, frame: &PromptedFrame) -> u32 {
         let id = p.id;
         let mut object = Object::new(id, p.class_id, persistence, frame.size);
-        if let Some(known) = before.map.get(&id).filter(|_| p.refine) {
-            if known.is_on(frame) {
-                object.prompt.clone_from(&known.prompt);
-                object.previous.clone_from(&known.previous);
-                object.prompted_on = known.prompted_on;
-                object.here.clone_from(&known.here);
-                object.memory.clone_from(&known.memory);
+        if let Some(earlier) = before.map.get(&id).filter(|_| p.refine) {
+            if earlier.is_on(frame) {
+                object.prompt.clone_from(&earlier.prompt);
+                object.previous_logits.clone_from(&earlier.previous_logits);
+                object.prompted_on = earlier.prompted_on;
+                object.frame_prompt.clone_from(&earlier.frame_prompt);
+                object.memory.clone_from(&earlier.memory);
             }
             if object.class_id.is_empty() {
-                object.class_id.clone_from(&known.class_id);
+                object.class_id.clone_from(&earlier.class_id);
             }
         }
         object.prompt.points.extend(p.prompt.points);
         object.prompt.bbox = p.prompt.bbox.or(object.prompt.bbox);
         if let Some(mask) = p.prompt.mask {
-            object.give_mask(mask);
+            object.set_mask(mask);
         }
         self.map.insert(id, object);
         id
@@ -235,15 +242,16 @@ fn no_id() -> Refusal {
     Refusal::new(RefusalKind::TooManyObjects, message)
 }
 
-/// Before anything is made of a message: a mask of a few pixels becomes 256 kB of logits.
+/// Checks the number of objects in a message before its masks are converted: a mask of a few pixels becomes 256 kB of
+/// logits.
 ///
 /// # Errors
-/// It has more objects than may be held.
-pub fn check_count(asked: &[ObjectPrompt]) -> Result<(), Refusal> {
-    if asked.len() <= MAX_OBJECTS {
+/// The message has more than [`MAX_OBJECTS`] objects.
+pub fn check_count(prompts: &[ObjectPrompt]) -> Result<(), Refusal> {
+    if prompts.len() <= MAX_OBJECTS {
         return Ok(());
     }
-    let message = format!("{} objects in one message, at most {MAX_OBJECTS} are possible", asked.len());
+    let message = format!("{} objects in one message, at most {MAX_OBJECTS} are possible", prompts.len());
     Err(Refusal::new(RefusalKind::TooManyObjects, message))
 }
 
@@ -274,13 +282,13 @@ mod tests {
         ObjectPrompt { id, prompt, ..ObjectPrompt::default() }
     }
 
-    fn ids(objects: &Objects) -> Vec<u32> {
+    fn ids(objects: &ObjectSet) -> Vec<u32> {
         objects.iter().map(|o| o.id).collect()
     }
 
     #[test]
     fn clicks_add_up_until_a_new_object_is_asked_for() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         assert_eq!(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME), Ok(1));
         assert_eq!(objects.click(Point::background(5.0, 5.0), Persistence::Hold, &FRAME), Ok(1));
         objects.new_object();
@@ -291,11 +299,11 @@ mod tests {
 
     #[test]
     fn a_further_click_feeds_the_previous_logits_back() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, None);
         let logits = LowResLogits { side: 1, data: vec![3.0].into() };
-        objects.get_mut(1).unwrap().previous = Some(logits.clone());
+        objects.get_mut(1).unwrap().previous_logits = Some(logits.clone());
         objects.click(Point::foreground(2.0, 2.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits));
     }
@@ -303,19 +311,19 @@ mod tests {
     #[test]
     fn a_given_mask_takes_the_place_of_the_logits_and_they_of_the_mask() {
         let logits = |v: f32| LowResLogits { side: 1, data: vec![v].into() };
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
-        objects.get_mut(1).unwrap().previous = Some(logits(3.0));
+        objects.get_mut(1).unwrap().previous_logits = Some(logits(3.0));
         objects.mask(logits(7.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits(7.0)));
-        objects.get_mut(1).unwrap().previous = Some(logits(5.0));
+        objects.get_mut(1).unwrap().previous_logits = Some(logits(5.0));
         objects.click(Point::foreground(2.0, 2.0), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(1).unwrap().refined().mask, Some(logits(5.0)));
     }
 
     #[test]
     fn clear_does_not_look_at_the_objects_of_its_message() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         let twice = vec![asked(3, Prompt::default()), asked(3, Prompt::default()), asked(70_000, Prompt::default())];
         assert_eq!(objects.apply(Operation::Clear, twice, Persistence::Hold, &FRAME), Ok(Vec::new()));
@@ -324,7 +332,7 @@ mod tests {
 
     #[test]
     fn set_replaces_all_add_refines_or_replaces_one_remove_removes() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         let set = vec![asked(7, Prompt::point(2.0, 2.0)), asked(0, Prompt::bbox(0.0, 0.0, 4.0, 4.0))];
         assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold, &FRAME).unwrap(), [7, 1]);
@@ -342,7 +350,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_changes_nothing() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
         let unknown = objects.apply(Operation::Remove, vec![asked(9, Prompt::default())], Persistence::Hold, &FRAME);
         assert_eq!(unknown.unwrap_err().kind, RefusalKind::UnknownObject);
@@ -355,7 +363,7 @@ mod tests {
 
     #[test]
     fn an_object_without_a_number_takes_none_that_the_message_names() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         let set =
             vec![asked(0, Prompt::point(1.0, 1.0)), asked(1, Prompt::point(2.0, 2.0)), asked(0, Prompt::default())];
         assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold, &FRAME).unwrap(), [2, 1, 3]);
@@ -364,7 +372,7 @@ mod tests {
 
     #[test]
     fn when_all_ids_are_taken_none_is_overwritten() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         let all = (1..=MAX_OBJECT_ID).map(|id| asked(id, Prompt::point(id as f32, 0.0))).collect();
         objects.apply(Operation::Set, all, Persistence::Hold, &FRAME).unwrap();
         let last = objects.get(MAX_OBJECT_ID).unwrap().prompt.clone();
@@ -378,7 +386,7 @@ mod tests {
 
     #[test]
     fn an_object_has_so_many_points_and_no_more() {
-        let mut objects = Objects::default();
+        let mut objects = ObjectSet::default();
         for i in 0..MAX_POINTS {
             objects.click(Point::foreground(i as f32, 1.0), Persistence::Hold, &FRAME).unwrap();
         }

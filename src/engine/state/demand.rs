@@ -1,29 +1,29 @@
-//! Whether anybody needs the camera's frames to be encoded.
+//! Demand for encoded frames of the camera.
 
 use std::time::{Duration, Instant};
 
 use crate::engine::settings::EncodeMode;
 
-/// Who needs the camera's frames.
+/// Demand for encoded frames of the camera.
 #[derive(Debug, Default)]
 pub struct Demand {
-    /// Somebody subscribes to an output.
-    pub has_listeners: bool,
-    /// When a person or a program pointed last.
-    pub pointed: Option<Instant>,
-    /// Newer images came than the newest encoded frame, and nobody needed them. A prompt for the newest frame waits for
-    /// one of them.
+    /// An output has a subscriber.
+    pub has_subscribers: bool,
+    /// Time of the last prompt.
+    pub last_prompt: Option<Instant>,
+    /// Images newer than the newest encoded frame arrived and were not needed. A prompt for the newest frame waits for one of
+    /// them to be encoded.
     pub is_behind: bool,
 }
 
 impl Demand {
-    /// Whether every frame is needed, although no object lives on and no prompt waits. `linger`: how long somebody who
-    /// pointed is expected to point again.
+    /// Returns whether every frame is needed even if no object persists and no prompt waits. `linger`: time after a prompt in
+    /// which another prompt is likely.
     pub fn needs_every_frame(&self, mode: EncodeMode, linger: Duration, now: Instant) -> bool {
-        let pointed_lately = || self.pointed.is_some_and(|at| now.saturating_duration_since(at) < linger);
+        let has_recent_prompt = || self.last_prompt.is_some_and(|at| now.saturating_duration_since(at) < linger);
         match mode {
             EncodeMode::Always => true,
-            EncodeMode::Auto => self.has_listeners || pointed_lately(),
+            EncodeMode::Auto => self.has_subscribers || has_recent_prompt(),
             EncodeMode::OnDemand => false,
         }
     }
@@ -37,14 +37,14 @@ mod tests {
     fn every_mode_has_its_name_and_its_demand() {
         let now = Instant::now();
         let second = Duration::from_secs(1);
-        let (nobody, listeners) = (Demand::default(), Demand { has_listeners: true, ..Demand::default() });
-        let pointed = Demand { pointed: Some(now), ..Demand::default() };
-        let long_ago = Demand { pointed: now.checked_sub(second), ..Demand::default() };
+        let (idle, subscribed) = (Demand::default(), Demand { has_subscribers: true, ..Demand::default() });
+        let prompted = Demand { last_prompt: Some(now), ..Demand::default() };
+        let long_ago = Demand { last_prompt: now.checked_sub(second), ..Demand::default() };
         for (name, expected) in [("always", [true; 4]), ("auto", [false, true, true, false]), ("on_demand", [false; 4])]
         {
             let mode: EncodeMode = name.parse().unwrap();
-            let found = [&nobody, &listeners, &pointed, &long_ago].map(|d| d.needs_every_frame(mode, second, now));
-            assert_eq!(found, expected, "{name}");
+            let needed = [&idle, &subscribed, &prompted, &long_ago].map(|d| d.needs_every_frame(mode, second, now));
+            assert_eq!(needed, expected, "{name}");
         }
         assert!("never".parse::<EncodeMode>().unwrap_err().contains("auto, always, on_demand"));
     }

@@ -1,11 +1,11 @@
-//! What the threads share: the newest-frame slot, the kept frames and the queues.
+//! State that the threads share: the newest-frame slot, the kept frames and the queues.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::demand::Demand;
-use super::query::Batch;
+use super::query::Query;
 use super::queue::Queue;
 use super::recent_images::RecentImages;
 use crate::engine::clock::Clock;
@@ -16,79 +16,80 @@ use crate::engine::refusal::Refusal;
 use crate::engine::request::{Interaction, Segment};
 use crate::engine::settings::Settings;
 
-/// A stamp that is older than the newest one by more than this (seconds) is of a clock that was set back; by less, its
-/// image is late.
-const LATE: f64 = 1.0;
+/// Largest age of a late image against the newest stamp, in seconds. An older stamp means that the clock was set back.
+const MAX_LATENESS: f64 = 1.0;
 
-/// Frames whose answer still lacks objects. More than that would be prompts on as many frames within one turn.
+/// Most frames whose answers lack objects. More of them would need prompts on as many frames within one turn.
 const MAX_UNFINISHED: usize = 4;
 
-/// What the decoder's thread holds, as it says itself after each piece of work.
+/// Objects and results of the decoder's thread. It reports them after each piece of work.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Held {
-    /// Objects that belong on every new frame.
-    pub lasting: usize,
+pub struct WorkerUsage {
+    /// Objects that are decoded on every new frame.
+    pub persistent_objects: usize,
     pub objects: usize,
     pub object_bytes: usize,
     pub results: usize,
     pub result_bytes: usize,
 }
 
+/// State that the threads share.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct EngineState {
     pub stop: bool,
     pub clock: Clock,
     pub settings: Settings,
     pub metrics: Metrics,
-    /// The newest-frame slot: a camera faster than the encoder costs no memory and no delay.
+    /// Newest-frame slot, with the arrival of the frame: a camera faster than the encoder causes no queue and no delay.
     pub incoming: Option<(Frame, Instant)>,
-    /// Frames that were passed over, for prompts that carry their stamps; that of the prompt whose turn it is first.
+    /// Frames that were passed over, to be encoded for prompts that carry their stamps. The frame of the first prompt is the
+    /// first.
     pub wanted: Queue<Frame>,
-    /// Images that came with questions.
-    pub own: Queue<(Frame, Box<Segment>)>,
-    /// Which of the three the encoder did last: they take turns, so that none starves.
+    /// Images of `segment` requests.
+    pub request_images: Queue<(Frame, Box<Segment>)>,
+    /// Kind of the last job of the encoder. The kinds take turns, so that none starves.
     pub(super) last_job: usize,
-    /// Whether the encoder is at work, or about to be.
+    /// The encoder encodes an image or waits for its session.
     pub encoding: bool,
     /// Stamp of the camera's frame on the encoder.
     pub encoding_stamp: Option<Stamp>,
     pub demand: Demand,
-    /// When the last frame of the camera could not be encoded; `None` when it could.
+    /// Time at which encoding the last frame of the camera failed; `None` if it succeeded.
     pub encoder_failed: Option<Instant>,
-    /// Encoded frames since the start.
+    /// Number of encoded frames since the start.
     pub encoded: u64,
     pub recent: RecentImages,
-    /// Stamps of the last images that could not be encoded, with the reasons.
+    /// Stamps of the last images that could not be encoded, and the reasons.
     pub(super) refused_images: VecDeque<(Stamp, String)>,
     pub newest_stamp: Option<Stamp>,
     pub kept: KeptFrames,
-    /// A newly encoded frame of the camera that the current objects were not decoded on yet.
+    /// New frame of the camera on which the current objects were not decoded yet.
     pub fresh: Option<Arc<KeptFrame>>,
-    /// Frames whose answer to a prompt lacks objects that others wait longer for.
+    /// Frames whose answer to a prompt lacks objects.
     pub unfinished: VecDeque<Arc<KeptFrame>>,
-    /// When the click in metres whose turn it is was taken to be resolved.
+    /// Time at which the resolver took the first deferred prompt.
     pub resolving: Option<Instant>,
-    /// When it was tried last, by the system's clock: this is a period, not a time-out.
-    pub looked_at_click: Option<Instant>,
-    /// Worked off strictly in order.
+    /// Time of the last attempt to resolve that prompt, by the system's clock: it limits a period, not a time-out.
+    pub last_resolve_attempt: Option<Instant>,
+    /// Prompts, processed strictly in order.
     pub interactions: Queue<Interaction>,
-    pub batches: Queue<Batch>,
-    /// Prompts since somebody else had a turn.
+    pub queries: Queue<Query>,
+    /// Number of prompts since the last turn of another kind.
     pub prompts_in_a_row: usize,
-    /// Whether that was a batch.
-    pub last_was_batch: bool,
-    /// Whether the last frame was one whose answer lacked objects, not a new one.
+    /// The last turn of another kind was a query.
+    pub last_was_query: bool,
+    /// The last turn of a frame was an unfinished frame, not a new frame.
     pub last_was_unfinished: bool,
-    pub held: Held,
+    pub worker_usage: WorkerUsage,
 }
 
-impl State {
-    /// Takes a frame of the camera into the newest-frame slot; what was there is kept as an image.
-    pub fn take_frame(&mut self, frame: Frame) {
+impl EngineState {
+    /// Puts a frame of the camera into the newest-frame slot. The replaced frame is kept as an image.
+    pub fn push_frame(&mut self, frame: Frame) {
         self.metrics.frames_in += 1;
         let (stamp, limits) = (frame.header.stamp, self.settings.keep);
-        let late = |newest: Stamp| stamp < newest && newest.seconds() - stamp.seconds() <= LATE;
-        if self.newest_stamp.is_some_and(late) {
+        let is_late = |newest: Stamp| stamp < newest && newest.seconds() - stamp.seconds() <= MAX_LATENESS;
+        if self.newest_stamp.is_some_and(is_late) {
             self.metrics.frames_late += 1;
             self.recent.push(frame, &limits);
             return;
@@ -105,9 +106,9 @@ impl State {
         }
     }
 
-    /// Keeps a frame of the camera that was encoded as the newest one.
+    /// Keeps an encoded frame of the camera as the newest frame.
     pub fn keep_newest(&mut self, frame: Arc<KeptFrame>) {
-        // What came meanwhile is newer; nobody may need it.
+        // A newer frame may have arrived in the meantime, which may not be needed.
         self.demand.is_behind = self.incoming.is_some() && !self.newest_is_needed();
         self.encoder_failed = None;
         self.fresh = Some(Arc::clone(&frame));
@@ -118,45 +119,51 @@ impl State {
     /// Queues a prompt.
     ///
     /// # Errors
-    /// Too many are waiting already.
+    /// The queue is full.
     pub fn queue_interaction(&mut self, item: Interaction) -> Result<(), Refusal> {
-        self.demand.pointed = Some(self.clock.now());
+        self.demand.last_prompt = Some(self.clock.now());
         let bytes = item.bytes();
-        self.interactions.room(bytes, self.settings.keep.bytes)?;
+        self.interactions.check_room(bytes, self.settings.keep.bytes)?;
         self.interactions.push(item, bytes, self.clock.now());
         Ok(())
     }
 
-    /// As [`State::queue_interaction`]; a question that does not fit comes back, so that it can be answered.
-    pub fn queue_batch(&mut self, item: Batch) -> Result<(), (Batch, Refusal)> {
-        match self.batches.room(item.bytes(), self.settings.keep.bytes) {
+    /// Queues a query.
+    ///
+    /// # Errors
+    /// The queue is full. The query is returned, so that its sender gets a reply.
+    pub fn queue_query(&mut self, item: Query) -> Result<(), (Query, Refusal)> {
+        match self.queries.check_room(item.bytes(), self.settings.keep.bytes) {
             Ok(()) => {
-                self.add_batch(item, self.clock.now());
+                self.add_query(item, self.clock.now());
                 Ok(())
             }
             Err(refusal) => Err((item, refusal)),
         }
     }
 
-    /// Queues what has its place already.
-    pub fn add_batch(&mut self, item: Batch, since: Instant) {
+    /// Queues a query without a check of the limits.
+    pub fn add_query(&mut self, item: Query, since: Instant) {
         let bytes = item.bytes();
-        self.batches.push(item, bytes, since);
+        self.queries.push(item, bytes, since);
     }
 
-    /// Queues a question on an image of its own.
-    pub fn queue_own(&mut self, frame: Frame, segment: Box<Segment>) -> Result<(), (Box<Segment>, Refusal)> {
+    /// Queues a `segment` request with an image.
+    ///
+    /// # Errors
+    /// The queue is full. The request is returned, so that its sender gets a reply.
+    pub fn queue_request_image(&mut self, frame: Frame, segment: Box<Segment>) -> Result<(), (Box<Segment>, Refusal)> {
         let bytes = frame.bytes() + segment.bytes();
-        match self.own.room(bytes, self.settings.keep.bytes) {
+        match self.request_images.check_room(bytes, self.settings.keep.bytes) {
             Ok(()) => {
-                self.own.push((frame, segment), bytes, self.clock.now());
+                self.request_images.push((frame, segment), bytes, self.clock.now());
                 Ok(())
             }
             Err(refusal) => Err((segment, refusal)),
         }
     }
 
-    /// The objects that the answer on this frame lacks are decoded when it is their turn.
+    /// Queues a frame whose answer lacks objects.
     pub fn finish_later(&mut self, frame: &Arc<KeptFrame>) {
         let is_fresh = self.fresh.as_ref().is_some_and(|f| f.number == frame.number);
         if is_fresh || self.unfinished.iter().any(|f| f.number == frame.number) {
@@ -168,6 +175,7 @@ impl State {
         self.unfinished.push_back(Arc::clone(frame));
     }
 
+    /// Returns the current memory and queues.
     pub fn usage(&self) -> Usage {
         Usage {
             kept_frames: self.kept.len(),
@@ -176,16 +184,16 @@ impl State {
             image_bytes: self.recent.bytes(),
             prompts: self.interactions.len(),
             prompt_bytes: self.interactions.bytes(),
-            batches: self.batches.len(),
-            batch_bytes: self.batches.bytes(),
-            to_encode: self.wanted.len() + self.own.len(),
-            to_encode_bytes: self.wanted.bytes() + self.own.bytes(),
+            queries: self.queries.len(),
+            query_bytes: self.queries.bytes(),
+            to_encode: self.wanted.len() + self.request_images.len(),
+            to_encode_bytes: self.wanted.bytes() + self.request_images.bytes(),
             is_idle: !self.newest_is_needed(),
             in_flight: usize::from(self.incoming.is_some()) + usize::from(self.encoding),
-            objects: self.held.objects,
-            object_bytes: self.held.object_bytes,
-            results: self.held.results,
-            result_bytes: self.held.result_bytes,
+            objects: self.worker_usage.objects,
+            object_bytes: self.worker_usage.object_bytes,
+            results: self.worker_usage.results,
+            result_bytes: self.worker_usage.result_bytes,
         }
     }
 }

@@ -1,10 +1,12 @@
-//! What the engine's threads share, behind one lock.
+//! State that the engine's threads share, behind one lock.
 //!
-//! * `shared`: the lock, and the conditions that the threads sleep on.
+//! * `shared`: the lock, and the conditions that the threads wait for.
 //! * `engine_state`: the newest-frame slot, the kept frames, the queues.
-//! * `encode_jobs`, `schedule`: what the encoder and the decoder do next.
-//! * `lookup`: the frame that a prompt is meant for.
-//! * `deferred`: clicks in metres.
+//! * `encode_jobs`: the next job of the encoder.
+//! * `schedule`: the next work of the decoder.
+//! * `lookup`: the frame that a prompt refers to.
+//! * `deferred`: clicks in metres on their way to the resolver and back.
+//! * `demand`, `query`, `queue`, `recent_images`: parts of the state.
 
 mod deferred;
 mod demand;
@@ -17,11 +19,11 @@ mod recent_images;
 mod schedule;
 mod shared;
 
-pub use deferred::{Job, PERIOD, put_back, take};
+pub use deferred::{DeferredJob, RESOLVE_PERIOD};
 pub use encode_jobs::EncodeJob;
-pub use engine_state::{Held, State};
-pub use query::Batch;
+pub use engine_state::{EngineState, WorkerUsage};
+pub use query::Query;
 #[cfg(test)]
 pub use queue::MAX_QUEUE;
-pub use schedule::{MOST_PROMPTS, Work, next, next_interaction};
-pub use shared::Shared;
+pub use schedule::{MAX_PROMPTS_IN_A_ROW, Work};
+pub use shared::SharedState;

@@ -1,25 +1,25 @@
-//! Requests that touch no object.
+//! Requests that change no object. They may overtake each other.
 
 use std::sync::Arc;
 
 use crate::engine::kept::KeptFrame;
 use crate::engine::request::{Detections, Segment};
 
-/// Questions that touch no object: they may overtake each other.
+/// A request that changes no object.
 #[derive(Debug)]
-pub enum Batch {
+pub enum Query {
     Detections(Detections),
     Segment(Box<Segment>),
-    /// A question on an image of its own, which is encoded now.
-    OnOwnImage(Arc<KeptFrame>, Box<Segment>),
+    /// A `segment` request with an image of its own, which is encoded.
+    EncodedImage(Arc<KeptFrame>, Box<Segment>),
 }
 
-impl Batch {
+impl Query {
     pub fn bytes(&self) -> usize {
         match self {
-            Batch::Detections(detections) => detections.bytes(),
-            Batch::Segment(segment) => segment.bytes(),
-            Batch::OnOwnImage(frame, segment) => frame.bytes() + segment.bytes(),
+            Query::Detections(detections) => detections.bytes(),
+            Query::Segment(segment) => segment.bytes(),
+            Query::EncodedImage(frame, segment) => frame.bytes() + segment.bytes(),
         }
     }
 }

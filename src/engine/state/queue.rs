@@ -1,14 +1,15 @@
-//! What waits for its turn: in order of arrival, bounded by number and bytes.
+//! Queue of requests in order of arrival, limited by number and bytes.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::engine::refusal::{Refusal, RefusalKind};
 
-/// Most that wait in one queue; a program that floods the node must not fill its memory.
+/// Most items of a queue, so that a program that floods the node does not fill its memory.
 pub const MAX_QUEUE: usize = 256;
 
-/// Something that waits for its turn, or for its frame.
+/// An item that waits for its turn or its frame.
+/// A queue in order of arrival, limited by number and bytes.
 #[derive(Debug)]
 pub struct Queued<T> {
     pub item: T,
@@ -16,6 +17,7 @@ pub struct Queued<T> {
     bytes: usize,
 }
 
+/// A queue in order of arrival, limited by number and bytes.
 #[derive(Debug)]
 pub struct Queue<T> {
     items: VecDeque<Queued<T>>,
@@ -29,11 +31,11 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Whether something of so many bytes may be added. What is alone may be of any size.
+    /// Checks whether an item of that size may be added. A single item may have any size.
     ///
     /// # Errors
-    /// Too many, or too much, are waiting already.
-    pub fn room(&self, bytes: usize, limit: usize) -> Result<(), Refusal> {
+    /// The queue has [`MAX_QUEUE`] items, or would have more than `limit` bytes.
+    pub fn check_room(&self, bytes: usize, limit: usize) -> Result<(), Refusal> {
         let full = |message| Err(Refusal::new(RefusalKind::QueueFull, message));
         if self.items.len() >= MAX_QUEUE {
             return full(format!("{MAX_QUEUE} prompts are waiting already"));
@@ -50,7 +52,7 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Adds without looking at the bounds: [`Queue::room`] was asked.
+    /// Adds an item without a check of the limits: see [`Queue::check_room`].
     pub fn push(&mut self, item: T, bytes: usize, since: Instant) {
         self.bytes += bytes;
         self.items.push_back(Queued { item, since, bytes });
@@ -66,8 +68,8 @@ impl<T> Queue<T> {
         self.remove(0)
     }
 
-    /// Makes it the next one.
-    pub fn hurry(&mut self, index: usize) {
+    /// Moves an item to the front of the queue.
+    pub fn move_to_front(&mut self, index: usize) {
         if let Some(queued) = self.items.remove(index) {
             self.items.push_front(queued);
         }
@@ -111,23 +113,23 @@ mod tests {
         let mut queue = Queue::default();
         let now = Instant::now();
         for i in 0..MAX_QUEUE {
-            assert!(queue.room(1, 1000).is_ok());
+            assert!(queue.check_room(1, 1000).is_ok());
             queue.push(i, 1, now);
         }
-        assert_eq!(queue.room(1, 1000).unwrap_err().kind, RefusalKind::QueueFull);
+        assert_eq!(queue.check_room(1, 1000).unwrap_err().kind, RefusalKind::QueueFull);
         let mut queue = Queue::default();
-        assert!(queue.room(5000, 1000).is_ok(), "alone it may be of any size");
+        assert!(queue.check_room(5000, 1000).is_ok(), "a single item may have any size");
         queue.push((), 5000, now);
-        assert!(queue.room(1, 1000).unwrap_err().message.contains("keep_megabytes"));
+        assert!(queue.check_room(1, 1000).unwrap_err().message.contains("keep_megabytes"));
         assert_eq!((queue.pop().map(|q| q.item), queue.bytes()), (Some(()), 0));
     }
 
     #[test]
-    fn what_is_hurried_is_next_and_the_others_keep_their_order() {
+    fn an_item_moved_to_the_front_is_next_and_the_others_keep_their_order() {
         let mut queue = Queue::default();
         (0..4).for_each(|i| queue.push(i, 1, Instant::now()));
-        queue.hurry(2);
-        queue.hurry(9);
+        queue.move_to_front(2);
+        queue.move_to_front(9);
         let order: Vec<_> = std::iter::from_fn(|| queue.pop().map(|q| q.item)).collect();
         assert_eq!((order, queue.bytes()), (vec![2, 0, 1, 3], 0));
     }

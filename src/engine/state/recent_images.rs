@@ -1,11 +1,11 @@
-//! Images that were passed over, kept by stamp for prompts that come late.
+//! Images that were passed over, kept by stamp for late prompts.
 
 use std::collections::VecDeque;
 
 use crate::engine::frame::{Frame, Stamp};
 use crate::engine::settings::KeepLimits;
 
-/// The last images that a newer one replaced before they were encoded, in order of arrival, bounded by count and bytes.
+/// The last images that a newer image replaced before they were encoded, in order of arrival, limited by number and bytes.
 #[derive(Debug, Default)]
 pub struct RecentImages {
     images: VecDeque<Frame>,
@@ -31,7 +31,7 @@ impl RecentImages {
         self.images.iter().rev().find(|f| f.header.stamp == stamp)
     }
 
-    /// Takes the image of that stamp out: it is about to be encoded.
+    /// Removes and returns the image of that stamp, to be encoded.
     pub fn take(&mut self, stamp: Stamp) -> Option<Frame> {
         self.images.iter().rposition(|f| f.header.stamp == stamp).and_then(|i| self.remove(i))
     }

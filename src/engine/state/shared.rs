@@ -1,41 +1,45 @@
-//! The state behind its lock, and the conditions that the threads sleep on.
+//! The shared state with its lock, and the conditions that the threads wait for.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::engine_state::State;
+use super::engine_state::EngineState;
 use crate::engine::clock::Clock;
 use crate::engine::metrics::Metrics;
 use crate::engine::refusal::Refusal;
 use crate::engine::result::{Event, EventSink};
 use crate::engine::settings::Settings;
 
-/// The state with the conditions that the two threads sleep on.
+/// The shared state with its lock, and the conditions that the threads wait for.
 #[derive(Debug, Default)]
-pub struct Shared {
-    state: Mutex<State>,
-    /// Work for the encoder.
+pub struct SharedState {
+    state: Mutex<EngineState>,
+    /// The encoder has a job.
     pub encode: Condvar,
-    /// A click in metres that may be resolved now.
+    /// A deferred prompt may be resolved.
     pub resolve: Condvar,
-    /// Work for the decoder: a prompt, or a frame that one waited for.
+    /// The decoder has work: a prompt, or a frame that a prompt waits for.
     pub decode: Condvar,
-    /// A newer frame of the camera, for an encoder's thread that waits for its turn.
+    /// A newer frame of the camera arrived, for an encoder's thread that waits for its session.
     pub newer: Notify,
     pub clock: Clock,
 }
 
-impl Shared {
+impl SharedState {
     pub fn new(settings: Settings, clock: Clock) -> Self {
-        let state =
-            Mutex::new(State { settings, clock: clock.clone(), metrics: Metrics::of_new_engine(), ..State::default() });
-        Shared { state, clock, ..Shared::default() }
+        let state = Mutex::new(EngineState {
+            settings,
+            clock: clock.clone(),
+            metrics: Metrics::of_new_engine(),
+            ..EngineState::default()
+        });
+        SharedState { state, clock, ..SharedState::default() }
     }
 
-    /// The state. A panic of another thread while it held the lock does not make the state unusable: every change
-    /// under the lock is a plain move.
-    pub fn lock(&self) -> MutexGuard<'_, State> {
+    /// Locks the state. The state is usable after a panic of a thread that held the lock: every change under the lock is a
+    /// plain move.
+    pub fn lock(&self) -> MutexGuard<'_, EngineState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -43,6 +47,7 @@ impl Shared {
         self.lock().stop
     }
 
+    /// Wakes all threads.
     pub fn wake_all(&self) {
         self.encode.notify_all();
         self.decode.notify_all();

@@ -12,14 +12,14 @@ use crate::model::{DecodeOptions, Decodes, Embedding, Error};
 use crate::prompt::{LowResLogits, Point, Prompt};
 
 const SIDE: usize = 8;
-/// On frames of this second objects that were clicked at x = 13 fail, and at x = 14 panic.
+/// On frames of this second an object first clicked at x = 13 fails, and at x = 14 panics.
 const BREAKS: f32 = 55.0;
 
 /// One run of the decoder for a followed object.
 #[derive(Debug, Clone, PartialEq)]
-struct Asked {
+struct Run {
     second: i32,
-    /// Where it was clicked first.
+    /// X coordinate of the first click on the object.
     object: f32,
     /// Rows of the table of temporal encodings.
     rows: Option<Vec<usize>>,
@@ -27,13 +27,13 @@ struct Asked {
     fed_back: bool,
 }
 
-/// A decoder with memory. An object's pointer is where it was clicked first.
+/// A decoder with memory. The pointer of an object is the x coordinate of its first click.
 struct Remembering {
     images: FakeDecoder,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    /// Seconds of the frames whose prompts were remembered.
+    runs: Arc<Mutex<Vec<Run>>>,
+    /// Seconds of the frames whose prompts are in the memory.
     remembered: Arc<Mutex<Vec<i32>>>,
-    /// With it, each object that is followed to a frame is reported, and waits for a permit.
+    /// With a gate each followed object is reported and waits for a permit.
     gate: Option<(Sender<f32>, Receiver<()>)>,
 }
 
@@ -85,8 +85,8 @@ impl Network for Remembering {
         assert!(second != BREAKS || object != 14.0, "a tracker that panics, on purpose");
         let rows = memories.map(|r| r.spatial.iter().map(|m| m.1).collect());
         let (points, fed_back) = (prompt.points.clone(), prompt.mask.is_some());
-        self.asked.lock().unwrap().push(Asked { second: second as i32, object, rows, points, fed_back });
-        // Whoever points at it there finds it.
+        self.runs.lock().unwrap().push(Run { second: second as i32, object, rows, points, fed_back });
+        // A prompt on the frame finds the object.
         let gone = second as i32 == OBJECT_SCORE_BELOW_ZERO && prompt.points.is_empty();
         let object_score = if gone { -3.0 } else { 4.0 };
         let (mask, pointer) = (vec![object; SIDE * SIDE], vec![object; 4]);
@@ -113,7 +113,7 @@ impl Network for Remembering {
 
 struct Tracker {
     b: Bench,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    runs: Arc<Mutex<Vec<Run>>>,
     remembered: Arc<Mutex<Vec<i32>>>,
 }
 
@@ -122,10 +122,10 @@ fn tracker(settings: Settings) -> Tracker {
 }
 
 fn tracker_with(gate: Option<(Sender<f32>, Receiver<()>)>, settings: Settings) -> Tracker {
-    let (images, asked, remembered) = (FakeDecoder::default(), Arc::default(), Arc::default());
-    let asked_images = Arc::clone(&images.asked);
-    let decoder = Remembering { images, asked: Arc::clone(&asked), remembered: Arc::clone(&remembered), gate };
-    Tracker { b: bench_of(decoder, asked_images, settings), asked, remembered }
+    let (images, runs, remembered) = (FakeDecoder::default(), Arc::default(), Arc::default());
+    let image_prompts = Arc::clone(&images.prompts);
+    let decoder = Remembering { images, runs: Arc::clone(&runs), remembered: Arc::clone(&remembered), gate };
+    Tracker { b: bench_of(decoder, image_prompts, settings), runs, remembered }
 }
 
 /// The test's end of the gate of [`Remembering`].
@@ -135,7 +135,7 @@ struct Turnstile {
 }
 
 impl Turnstile {
-    /// Waits until the object is at work, says something meanwhile, and lets it pass.
+    /// Waits until the object is on the decoder, runs `meanwhile`, and lets the object pass.
     fn pass(&self, object: f32, meanwhile: impl FnOnce()) {
         assert_eq!(self.started.recv_timeout(PATIENCE), Ok(object));
         meanwhile();
@@ -153,7 +153,7 @@ fn following(track: TrackSettings) -> Settings {
 }
 
 impl Tracker {
-    /// Clicks, and waits for the answer.
+    /// Clicks and waits for the answer.
     fn click(&self, at: FrameRef, x: f32) -> FrameResult {
         self.b.click(at, x, 4.0, Persistence::Track);
         self.b.result()
@@ -164,7 +164,7 @@ impl Tracker {
         self.click(at, x)
     }
 
-    /// Encodes a frame and waits for its answer with so many objects.
+    /// Encodes a frame and waits for an answer with that number of objects.
     fn frame(&self, sec: i32, objects: usize) -> FrameResult {
         self.b.encode(sec);
         self.answer(sec, |r| r.objects.len() == objects)
@@ -187,17 +187,17 @@ impl Tracker {
     fn undo(&self) -> String {
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.b.engine.interact(Interaction::Undo { reply }).unwrap();
-        told(answer).unwrap()
+        wait_for(answer).unwrap()
     }
 
-    fn told(&self) -> Vec<Asked> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+    fn take_runs(&self) -> Vec<Run> {
+        std::mem::take(&mut self.runs.lock().unwrap())
     }
 
-    /// The temporal rows that each object was looked at with on a frame.
+    /// Returns the temporal rows that conditioned each object on a frame.
     fn rows(&self, sec: i32) -> Vec<(f32, Vec<usize>)> {
-        let asked = self.told().into_iter().filter(|a| a.second == sec);
-        asked.filter_map(|a| Some((a.object, a.rows?))).collect()
+        let runs = self.take_runs().into_iter().filter(|a| a.second == sec);
+        runs.filter_map(|a| Some((a.object, a.rows?))).collect()
     }
 }
 
@@ -215,7 +215,7 @@ fn a_clicked_object_is_followed_from_frame_to_frame_with_its_score() {
         let expected: Vec<usize> = std::iter::once(6).chain((0..(sec as usize - 2).min(6)).rev()).collect();
         assert_eq!(t.rows(sec).last(), Some(&(5.0, expected)), "frame {sec}");
     }
-    assert!(t.b.asked.lock().unwrap().is_empty(), "the image path was not asked");
+    assert!(t.b.decoded_prompts.lock().unwrap().is_empty(), "followed objects are not decoded from prompts");
 }
 
 #[test]
@@ -226,12 +226,16 @@ fn objects_are_added_corrected_and_removed_while_others_are_followed() {
     t.frame(2, 1);
     assert_eq!(t.click_another(FrameRef::Newest, 9.0).objects.len(), 2);
     assert_eq!(t.frame(3, 2).objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 2]);
-    // A correction of the object that clicks belong to, on a frame that it was followed over: with its memory there.
-    t.told();
+    // A correction of the current object on an earlier frame, with the memory of that frame.
+    t.take_runs();
     t.click(FrameRef::Newest, 10.0);
-    let [asked] = &t.told()[..] else { panic!("one run for one correction") };
-    assert_eq!((asked.object, asked.rows.clone(), asked.fed_back), (9.0, Some(vec![6]), true));
-    assert_eq!(asked.points, [Point::foreground(10.0, 4.0)], "what was said on other frames is of their pixels");
+    let [run] = &t.take_runs()[..] else { panic!("one run for one correction") };
+    assert_eq!((run.object, run.rows.clone(), run.fed_back), (9.0, Some(vec![6]), true));
+    assert_eq!(
+        run.points,
+        [Point::foreground(10.0, 4.0)],
+        "prompts on other frames refer to the pixels of those frames"
+    );
     t.frame(4, 2);
     assert_eq!(t.rows(4), [(5.0, vec![6, 1, 0]), (9.0, vec![6, 6])]);
     t.prompts(Operation::Remove, vec![ObjectPrompt { id: 1, ..ObjectPrompt::default() }]);
@@ -239,40 +243,40 @@ fn objects_are_added_corrected_and_removed_while_others_are_followed() {
 }
 
 #[test]
-fn several_clicks_on_a_frame_are_one_prompt_of_it() {
+fn several_clicks_on_a_frame_are_one_prompt() {
     let t = tracker(patient());
     t.b.encode(1);
     t.click(FrameRef::Newest, 5.0);
     t.click(FrameRef::Newest, 6.0);
-    let asked = t.told();
-    assert_eq!((asked[1].points.len(), asked[1].fed_back, asked[1].rows.clone()), (2, true, None));
+    let runs = t.take_runs();
+    assert_eq!((runs[1].points.len(), runs[1].fed_back, runs[1].rows.clone()), (2, true, None));
     t.frame(2, 1);
     assert_eq!(t.rows(2), [(5.0, vec![6])]);
 }
 
 #[test]
-fn a_click_on_an_older_frame_is_of_that_frame_and_frames_that_were_skipped_leave_no_gap() {
+fn a_click_on_an_older_frame_prompts_that_frame_and_skipped_frames_leave_no_gap() {
     let t = tracker(patient());
     for sec in 1..=3 {
         t.b.encode(sec);
     }
-    // Before there is an object to follow over them.
+    // No object is followed over these frames yet.
     until(|| t.b.engine.shared.lock().fresh.is_none());
     assert_eq!(t.click(FrameRef::At(stamp(1)), 5.0).header.stamp, stamp(1));
-    // Frames 2 and 3 were never followed over.
+    // No object was followed over frames 2 and 3.
     t.frame(4, 1);
     assert_eq!(t.rows(4), [(5.0, vec![6])]);
     t.frame(5, 1);
     assert_eq!(t.rows(5), [(5.0, vec![6, 0])]);
-    // So a correction there is one of the click's own frame, the last before it that counts.
+    // So a correction on them belongs to the click's own frame, the last followed frame before them.
     t.click(FrameRef::At(stamp(3)), 6.0);
     t.frame(6, 1);
     assert_eq!(t.rows(6), [(5.0, vec![6, 1, 0])]);
 }
 
 #[test]
-fn a_click_on_a_skipped_frame_is_remembered_with_the_picture_of_that_frame() {
-    // With 4 frames the one before it is gone by the time.
+fn the_memory_of_a_click_on_a_skipped_frame_has_the_image_of_that_frame() {
+    // With 4 kept frames the frame before is removed in the meantime.
     for frames in [30, 4] {
         let t = tracker(Settings { keep: KeepLimits { frames, ..KeepLimits::default() }, ..patient() });
         followed_but_for_2_and_3(&t);
@@ -284,7 +288,7 @@ fn a_click_on_a_skipped_frame_is_remembered_with_the_picture_of_that_frame() {
 }
 
 #[test]
-fn a_click_on_a_skipped_frame_that_is_taken_back_leaves_the_one_before_it() {
+fn undoing_a_click_on_a_skipped_frame_leaves_the_click_before() {
     let t = tracker(patient());
     followed_but_for_2_and_3(&t);
     t.click(FrameRef::At(stamp(3)), 6.0);
@@ -293,17 +297,17 @@ fn a_click_on_a_skipped_frame_that_is_taken_back_leaves_the_one_before_it() {
     assert_eq!(t.rows(6), [(5.0, vec![6, 1, 0])]);
 }
 
-/// Frames 1 to 5, an object that was clicked on frame 1 and followed over 4 and 5.
+/// Encodes frames 1 to 5 with an object that is clicked on frame 1 and followed over frames 4 and 5.
 fn followed_but_for_2_and_3(t: &Tracker) {
     (1..=3).for_each(|sec| t.b.encode(sec));
-    // Before there is an object to follow over them.
+    // No object is followed over these frames yet.
     until(|| t.b.engine.shared.lock().fresh.is_none());
     t.click(FrameRef::At(stamp(1)), 5.0);
     (4..=5).for_each(|sec| drop(t.frame(sec, 1)));
 }
 
 #[test]
-fn an_object_that_is_not_there_is_lost_and_found_and_followed_all_the_while() {
+fn an_object_that_is_not_visible_is_lost_and_found_and_followed_throughout() {
     let t = tracker(patient());
     t.b.encode(1);
     t.click(FrameRef::Newest, 5.0);
@@ -317,7 +321,7 @@ fn an_object_that_is_not_there_is_lost_and_found_and_followed_all_the_while() {
 }
 
 #[test]
-fn more_objects_than_may_be_followed_are_refused_and_the_others_go_on() {
+fn more_objects_than_the_limit_are_refused_and_the_others_are_followed() {
     let t = tracker(following(TrackSettings { max_objects: 2, ..TrackSettings::default() }));
     t.b.encode(1);
     for x in [5.0, 6.0] {
@@ -329,14 +333,14 @@ fn more_objects_than_may_be_followed_are_refused_and_the_others_go_on() {
     assert_eq!(refusal.kind, RefusalKind::TooManyObjects);
     assert!(refusal.message.contains("more than the 2 that are followed"), "{}", refusal.message);
     t.frame(2, 2);
-    // What is not followed is not bounded by it.
+    // The limit applies to followed objects only.
     t.b.engine.interact(Interaction::NewObject).unwrap();
     t.b.click(FrameRef::Newest, 8.0, 4.0, Persistence::Hold);
     t.frame(3, 3);
 }
 
 #[test]
-fn an_object_whose_networks_fail_is_lost_on_that_frame_and_the_others_go_on() {
+fn an_object_whose_networks_fail_is_lost_on_that_frame_and_the_others_are_followed() {
     for (x, says) in [(13.0, "out of order"), (14.0, "panicked")] {
         let t = tracker(patient());
         t.b.encode(1);
@@ -355,7 +359,7 @@ fn an_object_whose_networks_fail_is_lost_on_that_frame_and_the_others_go_on() {
 }
 
 #[test]
-fn a_camera_that_changes_its_proportions_loses_its_objects_until_they_are_pointed_at_again() {
+fn a_camera_that_changes_its_aspect_ratio_loses_its_objects_until_they_are_prompted_again() {
     let t = tracker(patient());
     t.b.encode(1);
     t.click(FrameRef::Newest, 5.0);
@@ -366,7 +370,7 @@ fn a_camera_that_changes_its_proportions_loses_its_objects_until_they_are_pointe
         t.b.gate.open(1);
         t.answer(sec, |r| r.objects.len() == 1)
     };
-    // Twice the size is the same picture.
+    // Twice the size is the same aspect ratio.
     let larger = push(3, (2 * WIDTH, 2 * HEIGHT));
     assert_eq!((larger.objects[0].lost.as_ref(), larger.objects[0].mask.width), (None, 2 * WIDTH));
     for sec in [4, 5] {
@@ -374,15 +378,15 @@ fn a_camera_that_changes_its_proportions_loses_its_objects_until_they_are_pointe
         let reason = turned.objects[0].lost.as_deref().unwrap();
         assert!(reason.contains("was 64x48 and is 24x32 now"), "{reason}");
     }
-    t.told();
+    t.take_runs();
     let again = t.click(FrameRef::Newest, 6.0);
     assert_eq!(again.objects[0].lost, None);
-    assert_eq!(t.told()[0].rows, None, "from the start: the memories are of another picture");
+    assert_eq!(t.take_runs()[0].rows, None, "a new track: the memories have another aspect ratio");
     assert_eq!(push(6, (HEIGHT, WIDTH)).objects[0].lost, None);
 }
 
 #[test]
-fn a_correction_that_is_taken_back_conditions_nothing_any_more() {
+fn a_correction_that_is_undone_conditions_no_frame() {
     let t = tracker(patient());
     t.b.encode(1);
     t.click(FrameRef::Newest, 5.0);
@@ -390,22 +394,22 @@ fn a_correction_that_is_taken_back_conditions_nothing_any_more() {
     t.click(FrameRef::Newest, 6.0);
     assert!(t.undo().contains("object 1 has 1 point"));
     t.frame(3, 1);
-    // Without the correction: the click's frame, and the one that was followed over.
+    // Without the correction: the frame of the click and the followed frame.
     assert_eq!(t.rows(3).last(), Some(&(5.0, vec![6, 0])));
 }
 
 #[test]
-fn a_second_click_on_a_frame_that_is_taken_back_leaves_the_first() {
+fn undoing_the_second_click_on_a_frame_leaves_the_first() {
     let t = tracker(patient());
     t.b.encode(1);
     t.click(FrameRef::Newest, 5.0);
     t.click(FrameRef::Newest, 6.0);
     t.undo();
     t.frame(2, 1);
-    let asked = t.told();
-    let prompts: Vec<_> = asked.iter().filter(|a| a.rows.is_none()).map(|a| a.points.len()).collect();
+    let runs = t.take_runs();
+    let prompts: Vec<_> = runs.iter().filter(|a| a.rows.is_none()).map(|a| a.points.len()).collect();
     assert_eq!(prompts, [1, 2, 1]);
-    assert_eq!(asked.last().unwrap().rows, Some(vec![6]));
+    assert_eq!(runs.last().unwrap().rows, Some(vec![6]));
 }
 
 #[test]
@@ -420,7 +424,7 @@ fn an_object_that_is_corrected_while_the_next_one_is_followed_stays_corrected() 
             ObjectPrompt { id: 1, prompt: Prompt::point(6.0, 4.0), refine: true, ..ObjectPrompt::default() };
         turnstile.pass(5.0, || t.prompts(Operation::Add, vec![correction]));
         turnstile.pass(9.0, || ());
-        let r = t.answer(OBJECT_SCORE_BELOW_ZERO, |r| r.source == Source::Camera);
+        let r = t.answer(OBJECT_SCORE_BELOW_ZERO, |r| r.source == ResultSource::Camera);
         assert_eq!(r.objects.iter().map(|o| (o.id, o.lost.is_some())).collect::<Vec<_>>(), [(1, false), (2, true)]);
     }
 }
@@ -439,7 +443,7 @@ fn the_other_objects_are_not_followed_when_the_engine_stops() {
 }
 
 #[test]
-fn an_object_that_is_taken_back_while_the_next_one_is_followed_is_followed_as_it_was() {
+fn an_object_restored_by_undo_while_the_next_is_followed_is_followed() {
     let (t, turnstile) = gated_tracker(patient());
     t.b.encode(1);
     t.click(FrameRef::Newest, 5.0);
@@ -451,14 +455,14 @@ fn an_object_that_is_taken_back_while_the_next_one_is_followed_is_followed_as_it
     let (reply, answer) = tokio::sync::oneshot::channel();
     turnstile.pass(5.0, || t.b.engine.interact(Interaction::Undo { reply }).unwrap());
     turnstile.pass(9.0, || ());
-    assert!(told(answer).unwrap().contains("object 1 has 1 point"));
+    assert!(wait_for(answer).unwrap().contains("object 1 has 1 point"));
     turnstile.pass(5.0, || ());
     t.answer(2, |r| r.objects.len() == 2);
 }
 
 #[test]
-fn what_was_followed_is_in_the_answer_however_much_is_prompted_on_other_frames_meanwhile() {
-    // More frames than results are kept of, and more masks than fit.
+fn followed_objects_are_in_the_answer_despite_prompts_on_many_other_frames() {
+    // More frames than have stored results, and more masks than fit.
     for (frames, count) in [(1..=4, 1), (1..=1, 20)] {
         let keep = KeepLimits { bytes: 6 * kept_frame(1).bytes(), ..KeepLimits::default() };
         let (t, turnstile) = gated_tracker(Settings { keep, ..patient() });
@@ -476,13 +480,13 @@ fn what_was_followed_is_in_the_answer_however_much_is_prompted_on_other_frames_m
             }
         });
         turnstile.pass(9.0, || ());
-        let r = t.answer(5, |r| r.source == Source::Camera);
+        let r = t.answer(5, |r| r.source == ResultSource::Camera);
         assert_eq!(r.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 2]);
     }
 }
 
 #[test]
-fn what_was_followed_is_of_no_other_object_that_has_its_number() {
+fn a_followed_result_does_not_belong_to_a_new_object_with_the_same_id() {
     let clear = |t: &Tracker| t.b.engine.interact(Interaction::Clear).unwrap();
     let remove = |t: &Tracker| {
         t.b.engine.interact(Interaction::NewObject).unwrap();
@@ -500,7 +504,7 @@ fn what_was_followed_is_of_no_other_object_that_has_its_number() {
         });
         let r = t.answer(1, |r| r.objects.len() == 1 && r.objects[0].points[0].x == 7.0);
         assert_eq!(r.objects[0].id, 1);
-        assert!(t.answer(2, |r| r.source == Source::Camera).objects.is_empty());
+        assert!(t.answer(2, |r| r.source == ResultSource::Camera).objects.is_empty());
     }
 }
 
@@ -510,27 +514,27 @@ fn left_half() -> Prompt {
 }
 
 #[test]
-fn a_click_on_a_given_mask_that_is_taken_back_leaves_the_mask() {
+fn undoing_a_click_on_a_mask_prompt_leaves_the_mask() {
     for given in [left_half(), left_half().with_point(Point::foreground(5.0, 4.0))] {
         let t = tracker(patient());
         t.b.encode(1);
         t.prompts(Operation::Add, vec![ObjectPrompt { id: 3, prompt: given, ..ObjectPrompt::default() }]);
         t.b.result();
-        let asked = t.told();
+        let runs = t.take_runs();
         let more = ObjectPrompt { id: 3, prompt: Prompt::point(6.0, 4.0), refine: true, ..ObjectPrompt::default() };
         t.prompts(Operation::Add, vec![more]);
         t.b.result();
-        t.told();
+        t.take_runs();
         t.undo();
-        assert_eq!(t.told(), asked);
+        assert_eq!(t.take_runs(), runs);
         t.frame(2, 1);
-        let first = asked.first().map_or(99.0, |a| a.object);
+        let first = runs.first().map_or(99.0, |a| a.object);
         assert_eq!(t.rows(2), [(first, vec![6])]);
     }
 }
 
 #[test]
-fn a_mask_that_is_given_is_the_answer_and_is_followed() {
+fn a_mask_prompt_is_the_answer_and_is_followed() {
     let t = tracker(patient());
     t.b.encode(1);
     t.prompts(Operation::Add, vec![ObjectPrompt { id: 3, prompt: left_half(), ..ObjectPrompt::default() }]);
@@ -543,7 +547,7 @@ fn a_mask_that_is_given_is_the_answer_and_is_followed() {
 }
 
 #[test]
-fn an_object_that_was_held_starts_from_its_mask_when_it_is_to_be_followed() {
+fn a_held_object_starts_from_its_mask_when_it_becomes_tracked() {
     let t = tracker(patient());
     t.b.encode(1);
     t.b.click(FrameRef::Newest, 5.0, 4.0, Persistence::Hold);
@@ -567,7 +571,7 @@ fn fewer_memories_are_a_setting_that_changes_while_objects_are_followed() {
 }
 
 #[test]
-fn of_two_objects_in_one_place_the_surer_one_has_it_where_that_is_asked_for() {
+fn separate_assigns_a_pixel_of_two_objects_to_the_more_certain_one() {
     for separate in [false, true] {
         let t = tracker(following(TrackSettings { separate, ..TrackSettings::default() }));
         t.b.encode(1);
@@ -579,7 +583,7 @@ fn of_two_objects_in_one_place_the_surer_one_has_it_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_model_without_memory_says_once_that_it_feeds_masks_back() {
+fn a_model_without_memory_is_noted_once() {
     let b = bench(Settings { track_min_iou: 0.0, ..patient() });
     b.encode(1);
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
@@ -592,7 +596,7 @@ fn a_model_without_memory_says_once_that_it_feeds_masks_back() {
 }
 
 #[test]
-fn what_is_remembered_is_counted() {
+fn memories_are_counted() {
     let t = tracker(patient());
     t.b.encode(1);
     t.click(FrameRef::Newest, 5.0);

@@ -1,4 +1,4 @@
-//! Pointing at the current object: masks, boxes by two clicks, and taking back.
+//! Prompts of the current object: masks, boxes by two clicks, undo.
 
 use tokio::sync::oneshot;
 
@@ -10,7 +10,7 @@ use crate::prompt::{BoxPrompt, Point, Prompt};
 fn undo(b: &Bench) -> Result<String, String> {
     let (reply, answer) = oneshot::channel();
     b.engine.interact(Interaction::Undo { reply }).unwrap();
-    told(answer)
+    wait_for(answer)
 }
 
 fn corner(b: &Bench, x: f32, y: f32) {
@@ -20,18 +20,18 @@ fn corner(b: &Bench, x: f32, y: f32) {
         .unwrap();
 }
 
-fn asked(b: &Bench) -> Vec<Vec<crate::prompt::Prompt>> {
-    b.asked.lock().unwrap().clone()
+fn decoded_prompts(b: &Bench) -> Vec<Vec<crate::prompt::Prompt>> {
+    b.decoded_prompts.lock().unwrap().clone()
 }
 
-/// The next result, prompted or not.
+/// Returns the next result, with or without a prompt.
 fn any_result(b: &Bench) -> FrameResult {
     std::iter::repeat_with(|| b.events.recv_timeout(PATIENCE).expect("a result"))
         .find_map(|e| if let Event::Result(r) = e { Some(r) } else { None })
         .unwrap()
 }
 
-/// A node with frame 1, worked off.
+/// Returns an engine with frame 1 processed.
 fn with_a_frame() -> Bench {
     let b = bench(patient());
     b.encode(1);
@@ -40,7 +40,7 @@ fn with_a_frame() -> Bench {
 }
 
 #[test]
-fn undo_decodes_again_what_the_click_before_was_decoded_with() {
+fn undo_decodes_the_input_of_the_click_before_again() {
     let b = with_a_frame();
     for x in [4.0, 9.0, 14.0] {
         b.click(FrameRef::Newest, x, x, Persistence::Hold);
@@ -50,12 +50,12 @@ fn undo_decodes_again_what_the_click_before_was_decoded_with() {
     assert_eq!(b.result().objects[0].points.len(), 2);
     assert_eq!(undo(&b).unwrap(), "took back the foreground click at (9, 9): object 1 has 1 point");
     assert_eq!(b.result().objects[0].points.len(), 1);
-    let now = asked(&b);
+    let now = decoded_prompts(&b);
     assert_eq!((&now[3], &now[4]), (&now[1], &now[0]));
-    // The next click feeds the logits of the first one back, as it did the first time.
+    // The next click feeds the logits of the first click back again.
     b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Hold);
     assert_eq!(b.result().objects.len(), 1);
-    assert_eq!(asked(&b)[5], now[1]);
+    assert_eq!(decoded_prompts(&b)[5], now[1]);
     undo(&b).unwrap();
     assert_eq!(b.result().objects.len(), 1);
     assert_eq!(undo(&b).unwrap(), "took back the foreground click at (4, 4): object 1 is gone");
@@ -64,16 +64,16 @@ fn undo_decodes_again_what_the_click_before_was_decoded_with() {
 }
 
 #[test]
-fn undo_goes_back_to_the_object_before() {
+fn undo_returns_to_the_object_before() {
     let b = with_a_frame();
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
     b.engine.interact(Interaction::NewObject).unwrap();
     b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Hold);
-    until(|| asked(&b).len() == 2);
+    until(|| decoded_prompts(&b).len() == 2);
     assert!(undo(&b).unwrap().ends_with("object 2 is gone"));
-    // As after new_object: the next click is not for object 1.
+    // As after new_object the next click does not belong to object 1.
     b.click(FrameRef::Newest, 12.0, 12.0, Persistence::Hold);
-    until(|| asked(&b).len() == 3);
+    until(|| decoded_prompts(&b).len() == 3);
     undo(&b).unwrap();
     assert!(undo(&b).unwrap().ends_with("object 1 is gone"));
 }
@@ -83,19 +83,19 @@ fn undo_of_an_object_of_one_frame_shows_that_frame_again() {
     let b = with_a_frame();
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Once);
-    until(|| asked(&b).len() == 2);
+    until(|| decoded_prompts(&b).len() == 2);
     b.encode(2);
     let on_two = std::iter::repeat_with(|| any_result(&b)).find(|r| r.header.stamp == stamp(2));
     assert!(on_two.unwrap().objects.is_empty());
     undo(&b).unwrap();
     let again = b.result();
     assert_eq!((again.header.stamp, again.objects[0].points.len()), (stamp(1), 1));
-    assert_eq!(asked(&b)[2], asked(&b)[0]);
+    assert_eq!(decoded_prompts(&b)[2], decoded_prompts(&b)[0]);
     assert_eq!((b.result().header.stamp), stamp(2));
 }
 
 #[test]
-fn an_object_that_another_takes_the_number_of_is_on_no_frame_any_more() {
+fn a_replaced_object_is_on_no_frame_any_more() {
     for persistence in [Persistence::Hold, Persistence::Once, Persistence::Track] {
         let b = with_a_frame();
         b.encode(2);
@@ -108,7 +108,7 @@ fn an_object_that_another_takes_the_number_of_is_on_no_frame_any_more() {
         set(2, 4.0);
         assert_eq!(set(1, 9.0).objects[0].points[0].x, 9.0);
         b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes: Vec::new() }).unwrap();
-        let detector = |r: &FrameResult| matches!(r.source, Source::Detector(_));
+        let detector = |r: &FrameResult| matches!(r.source, ResultSource::Detector(_));
         let on_two = std::iter::repeat_with(|| b.result()).find(detector).unwrap();
         let shown: Vec<_> = on_two.objects.iter().map(|o| o.points[0].x).collect();
         let expected: &[f32] = if persistence == Persistence::Hold { &[9.0] } else { &[] };
@@ -131,7 +131,7 @@ fn a_tracked_object_that_is_corrected_on_an_older_frame_stays_on_the_others() {
 }
 
 #[test]
-fn clear_leaves_nothing_to_take_back() {
+fn clear_leaves_nothing_to_undo() {
     let b = with_a_frame();
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
     b.engine.interact(Interaction::Clear).unwrap();
@@ -139,17 +139,17 @@ fn clear_leaves_nothing_to_take_back() {
 }
 
 #[test]
-fn a_tracked_object_is_as_before_the_click_and_moves_on() {
+fn undo_restores_a_tracked_object_and_tracking_continues() {
     let b = bench(Settings { track_min_iou: 0.0, ..patient() });
     b.encode(1);
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Track);
     b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Track);
-    until(|| asked(&b).len() == 2);
+    until(|| decoded_prompts(&b).len() == 2);
     undo(&b).unwrap();
-    assert_eq!(asked(&b)[2], asked(&b)[0], "on the frame of the click: the same prompt");
+    assert_eq!(decoded_prompts(&b)[2], decoded_prompts(&b)[0], "on the frame of the click: the same prompt");
     b.encode(2);
-    until(|| asked(&b).len() == 4);
-    let follow = &asked(&b)[3][0];
+    until(|| decoded_prompts(&b).len() == 4);
+    let follow = &decoded_prompts(&b)[3][0];
     assert_eq!(follow.mask.as_ref().unwrap().data[0], 6.0, "the logits of one click");
 }
 
@@ -163,12 +163,12 @@ fn a_mask_prompts_the_current_object_on_its_own_frame() {
     b.engine.interact(Interaction::Mask { at, mask, persistence }).unwrap();
     let answer = b.result();
     assert_eq!((answer.header.stamp, answer.objects.len()), (stamp(1), 1));
-    let given = asked(&b)[0][0].mask.clone().unwrap();
+    let given = decoded_prompts(&b)[0][0].mask.clone().unwrap();
     assert_eq!((given.data[0], given.data[7]), (10.0, -10.0));
-    // A click afterwards refines the mask that came of it.
+    // A further click refines the resulting mask.
     b.click(FrameRef::At(stamp(1)), 4.0, 4.0, Persistence::Hold);
-    until(|| asked(&b).iter().any(|p| p[0].points.len() == 1));
-    let click = asked(&b).into_iter().find(|p| p[0].points.len() == 1).unwrap();
+    until(|| decoded_prompts(&b).iter().any(|p| p[0].points.len() == 1));
+    let click = decoded_prompts(&b).into_iter().find(|p| p[0].points.len() == 1).unwrap();
     assert_eq!(click[0].mask.as_ref().unwrap().data[0], 5.0);
     assert!(undo(&b).unwrap().ends_with("object 1 has a mask"));
     let empty = MaskInput::Binary { width: WIDTH, height: HEIGHT, data: vec![0; (WIDTH * HEIGHT) as usize] };
@@ -210,7 +210,7 @@ fn a_second_corner_without_area_is_refused_and_the_first_stays() {
 }
 
 #[test]
-fn undo_new_object_and_a_point_forget_the_first_corner() {
+fn undo_new_object_and_a_point_drop_the_first_corner() {
     let b = with_a_frame();
     corner(&b, 4.0, 5.0);
     assert_eq!(undo(&b).unwrap(), "took back the first corner of a box, at (4, 5)");

@@ -1,4 +1,4 @@
-//! The engine with fake sessions: order, bounds and headers, without a model and without waiting for a clock.
+//! Tests of the engine with fake sessions: order, limits and headers, without a model and without waiting for a clock.
 
 mod follow;
 mod interactions;
@@ -22,15 +22,17 @@ use testing::{FakeDecoder, Gate, frame, gated_encoder};
 use crate::engine::*;
 use crate::prompt::{Point, Prompt};
 
-/// Long enough for any machine; only a failing test waits for it.
+/// Time-out of a failing test, long enough for any machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// An engine with fake sessions, and its events.
 pub struct Bench {
-    /// Dropped before the engine, whose thread may wait at it.
+    /// Dropped before the engine, whose thread may wait for a permit.
     pub gate: Gate,
     pub engine: Engine,
     pub events: Receiver<Event>,
-    pub asked: Arc<Mutex<Vec<Vec<Prompt>>>>,
+    /// Prompts of each decoding.
+    pub decoded_prompts: Arc<Mutex<Vec<Vec<Prompt>>>>,
 }
 
 pub fn bench(settings: Settings) -> Bench {
@@ -38,11 +40,15 @@ pub fn bench(settings: Settings) -> Bench {
 }
 
 pub fn bench_with(decoder: FakeDecoder, settings: Settings) -> Bench {
-    let asked = Arc::clone(&decoder.asked);
-    bench_of(decoder, asked, settings)
+    let decoded_prompts = Arc::clone(&decoder.prompts);
+    bench_of(decoder, decoded_prompts, settings)
 }
 
-pub fn bench_of(decoder: impl Decode + 'static, asked: Arc<Mutex<Vec<Vec<Prompt>>>>, settings: Settings) -> Bench {
+pub fn bench_of(
+    decoder: impl Decode + 'static,
+    decoded_prompts: Arc<Mutex<Vec<Vec<Prompt>>>>,
+    settings: Settings,
+) -> Bench {
     let (encoder, gate) = gated_encoder();
     let (sender, events) = channel();
     let sender = Mutex::new(sender);
@@ -50,7 +56,7 @@ pub fn bench_of(decoder: impl Decode + 'static, asked: Arc<Mutex<Vec<Vec<Prompt>
         let _ = sender.lock().unwrap().send(event);
     });
     let engine = Engine::start(Turns::shared(encoder), Turns::shared(decoder), settings, sink).unwrap();
-    Bench { engine, gate, events, asked }
+    Bench { engine, gate, events, decoded_prompts }
 }
 
 impl Bench {
@@ -68,7 +74,7 @@ impl Bench {
             .unwrap();
     }
 
-    /// The next result that answers a prompt, or that carries objects.
+    /// Returns the next result that answers a prompt.
     pub fn result(&self) -> FrameResult {
         loop {
             match self.events.recv_timeout(PATIENCE).expect("a result") {
@@ -90,14 +96,14 @@ impl Bench {
     }
 }
 
-/// The answer to a question; a test that lost it fails, and does not wait for ever.
-pub fn told<T>(mut answer: oneshot::Receiver<T>) -> T {
-    let mut told = None;
+/// Waits for a reply. A test whose reply is lost fails after [`PATIENCE`].
+pub fn wait_for<T>(mut receiver: oneshot::Receiver<T>) -> T {
+    let mut reply = None;
     until(|| {
-        told = answer.try_recv().inspect_err(|e| assert_eq!(*e, TryRecvError::Empty, "no answer")).ok();
-        told.is_some()
+        reply = receiver.try_recv().inspect_err(|e| assert_eq!(*e, TryRecvError::Empty, "no reply")).ok();
+        reply.is_some()
     });
-    told.unwrap()
+    reply.unwrap()
 }
 
 pub fn until(mut condition: impl FnMut() -> bool) {

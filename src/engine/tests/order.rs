@@ -1,4 +1,4 @@
-//! Headers and order, under schedules of operations by chance.
+//! Headers and order under random schedules of operations.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use super::testing::{FakeDecoder, TimedEncoder, content, frame, frame_of, header
 use super::*;
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
-/// Numbers by chance, the same for the same seed: xorshift64*.
+/// Pseudo-random numbers, the same for the same seed: xorshift64*.
 struct Chance(u64);
 
 impl Chance {
@@ -22,7 +22,7 @@ impl Chance {
     }
 }
 
-/// What came out of a schedule, and what went in.
+/// Output of a schedule, with its input.
 struct Story {
     events: Vec<Event>,
     answers: Vec<Result<FrameResult, Refusal>>,
@@ -50,7 +50,7 @@ fn play(seed: u64, operations: usize) -> Story {
     let (encoder, decoder) = (Turns::shared(TimedEncoder::default()), Turns::shared(FakeDecoder::default()));
     let engine = Engine::start(encoder, decoder, settings, sink).unwrap();
     let mut story = Story { events: Vec::new(), answers: Vec::new(), stamps: HashMap::new(), detections: Vec::new() };
-    let (mut asked, mut known, mut time) = (Vec::new(), vec![stamp(1)], 10_000_000_000_000u64);
+    let (mut requests, mut known, mut time) = (Vec::new(), vec![stamp(1)], 10_000_000_000_000u64);
     for (i, next) in (FIRST..).take(operations).enumerate() {
         let some = known[known.len() - 1 - chance.below(known.len().min(12) as u64) as usize];
         let at = if chance.below(3) == 0 { FrameRef::At(some) } else { FrameRef::Newest };
@@ -59,7 +59,7 @@ fn play(seed: u64, operations: usize) -> Story {
         let object = |id| ObjectPrompt { id, prompt: Prompt::point(x, y), ..ObjectPrompt::default() };
         match chance.below(20) {
             0..=9 => {
-                // Mostly onwards; sometimes the same stamp again, a little late, or a clock that was set back.
+                // Mostly ascending stamps; sometimes a repeated stamp, a late stamp, or a clock that is set back.
                 time = match chance.below(20) {
                     0 => time,
                     1 => time - 30_000_000,
@@ -105,17 +105,17 @@ fn play(seed: u64, operations: usize) -> Story {
                     SegmentOn::Image(frame_of(next, stamp))
                 };
                 engine.segment(Segment { on, objects: vec![object(0)], all_candidates: false, reply });
-                asked.push(answer);
+                requests.push(answer);
             }
         }
         if chance.below(3) == 0 {
             std::thread::yield_now();
         }
     }
-    story.answers.extend(asked.into_iter().map(told));
+    story.answers.extend(requests.into_iter().map(wait_for));
     until(|| {
         let usage = engine.usage();
-        usage.prompts + usage.batches + usage.to_encode == 0
+        usage.prompts + usage.queries + usage.to_encode == 0
             && (usage.in_flight == 0 || engine.shared.lock().settings.encode != EncodeMode::Always)
     });
     drop(engine);
@@ -149,7 +149,7 @@ fn no_result_has_a_wrong_header_whatever_the_schedule() {
 fn the_cameras_frames_come_out_in_the_order_of_their_stamps() {
     for seed in 100..115 {
         let story = play(seed, 200);
-        let camera: Vec<&FrameResult> = results(&story).filter(|r| r.source == Source::Camera).collect();
+        let camera: Vec<&FrameResult> = results(&story).filter(|r| r.source == ResultSource::Camera).collect();
         for pair in camera.windows(2) {
             let [(a, before), (b, after)] = [pair[0], pair[1]].map(|r| (content(&r.image), r.header.stamp));
             assert!(a < b, "seed {seed}: in the order in which they came");
@@ -164,8 +164,8 @@ fn detections_of_a_source_are_answered_in_the_order_of_their_stamps() {
     let mut count = 0;
     for seed in 200..215 {
         let story = play(seed, 200);
-        // Boxes of the other detector on the frame are in the answer, too.
-        let is_answer = |r: &FrameResult, i: &usize| Source::Detector(story.detections[*i].0) == r.source;
+        // The answer includes the boxes of the other detector on the frame.
+        let is_answer = |r: &FrameResult, i: &usize| ResultSource::Detector(story.detections[*i].0) == r.source;
         let answered: Vec<usize> = results(&story)
             .filter_map(|r| r.objects.iter().filter_map(|o| o.tag.parse().ok()).find(|i| is_answer(r, i)))
             .collect();
@@ -192,7 +192,7 @@ fn a_detector_waits_for_its_own_older_stamp_and_for_no_other_detector() {
     b.engine.push_frame(frame(4));
     b.gate.open(1);
     started(4);
-    // Frame 3 was passed over, and is encoded after 4.
+    // Frame 3 was passed over and is encoded after frame 4.
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let one = DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None };
     for (source, sec) in [("slow", 3), ("slow", 4), ("quick", 4)] {
@@ -200,29 +200,29 @@ fn a_detector_waits_for_its_own_older_stamp_and_for_no_other_detector() {
         b.engine.detections(Detections { source, at, boxes: vec![one.clone()] }).unwrap();
     }
     let answer = || {
-        let detector = |r: &FrameResult| matches!(r.source, Source::Detector(_));
+        let detector = |r: &FrameResult| matches!(r.source, ResultSource::Detector(_));
         let answer = std::iter::repeat_with(|| b.result()).find(detector).unwrap();
         (answer.source, answer.header.stamp)
     };
     b.gate.open(1);
-    assert_eq!(answer(), (Source::Detector("quick"), stamp(4)));
+    assert_eq!(answer(), (ResultSource::Detector("quick"), stamp(4)));
     started(3);
     b.gate.open(1);
-    assert_eq!(answer(), (Source::Detector("slow"), stamp(3)));
-    assert_eq!(answer(), (Source::Detector("slow"), stamp(4)));
+    assert_eq!(answer(), (ResultSource::Detector("slow"), stamp(3)));
+    assert_eq!(answer(), (ResultSource::Detector("slow"), stamp(4)));
 }
 
 #[test]
-fn prompts_are_answered_in_the_order_in_which_they_came() {
+fn prompts_are_answered_in_order_of_arrival() {
     let b = bench(patient());
     b.encode(1);
     b.engine.push_frame(frame(2));
-    // The first waits for frame 2, which is on the encoder; the others could be answered at once.
+    // The first prompt waits for frame 2, which is on the encoder; the others could be answered at once.
     for (i, at) in [FrameRef::At(stamp(2)), FrameRef::Newest, FrameRef::At(stamp(1))].into_iter().enumerate() {
         b.click(at, i as f32, 4.0, Persistence::Hold);
     }
     b.gate.open(1);
-    let clicks = std::iter::repeat_with(|| b.result()).filter(|r| r.source == Source::Prompt);
+    let clicks = std::iter::repeat_with(|| b.result()).filter(|r| r.source == ResultSource::Prompt);
     let order: Vec<usize> = clicks.take(3).map(|r| r.objects[0].points.len()).collect();
     assert_eq!(order, [1, 2, 3]);
 }
@@ -239,7 +239,7 @@ fn a_late_image_is_not_the_newest_but_a_clock_that_was_set_back_is() {
     assert_eq!((b.engine.metrics().frames_late, b.engine.usage().images), (1, 1));
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     assert_eq!(b.result().header.stamp, at(50, 500));
-    // Somebody asks for it by its stamp.
+    // A prompt with its stamp.
     b.click(FrameRef::At(at(50, 400)), 4.0, 4.0, Persistence::Once);
     assert_eq!(b.result().header.stamp, at(50, 400));
     push(3, at(10, 0));
@@ -249,7 +249,7 @@ fn a_late_image_is_not_the_newest_but_a_clock_that_was_set_back_is() {
 }
 
 #[test]
-fn a_camera_that_does_not_stamp_has_its_objects_on_every_frame() {
+fn a_camera_without_stamps_has_its_objects_on_every_frame() {
     let b = bench(patient());
     let mut answers = Vec::new();
     for content in [10, 20, 30] {
@@ -266,7 +266,7 @@ fn a_camera_that_does_not_stamp_has_its_objects_on_every_frame() {
 }
 
 #[test]
-fn pixels_are_read_before_it_is_a_cameras_turn() {
+fn pixels_are_converted_before_the_turn_of_a_camera() {
     let (encoder, gate) = testing::gated_encoder();
     let (encoder, decoder) = (Turns::shared(encoder), Turns::shared(FakeDecoder::default()));
     let start = || {
@@ -280,10 +280,10 @@ fn pixels_are_read_before_it_is_a_cameras_turn() {
     assert_eq!(gate.started.recv_timeout(PATIENCE), Ok(1));
     let broken = FramePixels::Compressed { format: "jpeg".into(), data: vec![0xff, 0xd8, 0xff, 0, 0] };
     rear.push_frame(Frame { header: header(2), pixels: broken.clone() });
-    // The other camera is on the encoder and stays there, and the broken file is refused all the same.
+    // The other camera stays on the encoder. The broken image is refused all the same.
     let Ok(Event::Refused(refusal)) = rear_events.recv_timeout(PATIENCE) else { panic!("no refusal") };
     assert_eq!(refusal.kind, RefusalKind::BadImage);
-    // So is a newer one that comes while the turn is waited for: it takes the place of the good one.
+    // A newer broken image that arrives during the wait is refused too. It replaces the valid image.
     rear.push_frame(frame(3));
     until(|| rear.usage().in_flight == 1 && rear.shared.lock().incoming.is_none());
     rear.push_frame(frame(4));

@@ -1,4 +1,4 @@
-//! Panics in codecs, sessions and in whoever receives events: each costs one frame or prompt, and is counted.
+//! Panics in codecs, sessions and the receiver of events: each loses one frame or prompt and is counted.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use super::*;
 use crate::model::Embedding;
 use crate::prompt::{Point, Prompt};
 
-/// Panics on pictures of this content.
+/// Content of the image on which the encoder panics.
 const BAD: u32 = 13;
 
 struct PanickingEncoder(TimedEncoder);
@@ -25,7 +25,7 @@ impl Encode for PanickingEncoder {
 }
 
 #[test]
-fn an_encoder_that_panics_costs_one_frame() {
+fn an_encoder_that_panics_loses_one_frame() {
     let (sender, events) = channel();
     let sender = Mutex::new(sender);
     let sink: EventSink = Box::new(move |event| drop(sender.lock().unwrap().send(event)));
@@ -35,12 +35,12 @@ fn an_encoder_that_panics_costs_one_frame() {
     let Ok(Event::Refused(refusal)) = events.recv_timeout(PATIENCE) else { panic!("no refusal") };
     assert_eq!(refusal.kind, RefusalKind::ModelFailed);
     assert!(refusal.message.contains("panicked: an encoder that panics, on purpose"), "{}", refusal.message);
-    // A question with such an image has an answer, and both threads go on.
+    // A `segment` request with such an image gets a reply, and both threads continue.
     let (reply, answer) = oneshot::channel();
     let objects = vec![ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
     let on = SegmentOn::Image(frame_of(BAD, stamp(2)));
     engine.segment(Segment { on, objects, all_candidates: false, reply });
-    assert_eq!(told(answer).unwrap_err().kind, RefusalKind::ModelFailed);
+    assert_eq!(wait_for(answer).unwrap_err().kind, RefusalKind::ModelFailed);
     engine.push_frame(frame_of(14, stamp(3)));
     until(|| engine.usage().kept_frames == 1);
     let metrics = engine.metrics();
@@ -48,13 +48,13 @@ fn an_encoder_that_panics_costs_one_frame() {
 }
 
 #[test]
-fn a_decoder_that_panics_is_counted_and_a_question_has_an_answer() {
+fn a_decoder_that_panics_is_counted_and_a_segment_request_has_a_reply() {
     let b = bench(patient());
     b.encode(66);
     let (reply, answer) = oneshot::channel();
     let objects = vec![ObjectPrompt { prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
     b.engine.segment(Segment { on: SegmentOn::Frame(FrameRef::Newest), objects, all_candidates: false, reply });
-    let refusal = told(answer).unwrap_err();
+    let refusal = wait_for(answer).unwrap_err();
     assert!(refusal.message.contains("the mask decoder panicked: a decoder that panics, on purpose"), "{refusal:?}");
     assert!(b.engine.metrics().panics >= 1);
 }
@@ -72,7 +72,7 @@ fn an_event_sink_that_panics_loses_that_event_and_no_other() {
     let (sender, events) = channel();
     let (sender, calls) = (Mutex::new(sender), AtomicUsize::new(0));
     let sink: EventSink = Box::new(move |event| {
-        // The first result, and the word about it.
+        // The first result, and the refusal that reports its panic.
         assert!(calls.fetch_add(1, Ordering::Relaxed) >= 2, "a sink that panics, on purpose");
         drop(sender.lock().unwrap().send(event));
     });
@@ -84,7 +84,7 @@ fn an_event_sink_that_panics_loses_that_event_and_no_other() {
     let (point, mode, persistence) = (Point::foreground(3.0, 3.0), ClickMode::Point, Persistence::Hold);
     engine.interact(Interaction::Click { at: FrameRef::Newest, point, mode, persistence }).unwrap();
     let Ok(Event::Result(result)) = events.recv_timeout(PATIENCE) else { panic!("no result") };
-    assert_eq!((result.source, result.objects.len()), (Source::Prompt, 1));
+    assert_eq!((result.source, result.objects.len()), (ResultSource::Prompt, 1));
 }
 
 #[test]

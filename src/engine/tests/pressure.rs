@@ -1,4 +1,4 @@
-//! Floods: what is held stays bounded, and nobody starves. On a clock that the test turns.
+//! Floods: memory stays bounded and no request starves. Time is the test's manual clock.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,8 +9,8 @@ use super::testing::{
     FakeDecoder, ManualClock, TimedDecoder, TimedEncoder, content, frame, frame_of, gated_encoder, kept_frame, stamp,
 };
 use super::*;
+use crate::engine::state::MAX_PROMPTS_IN_A_ROW;
 use crate::engine::state::MAX_QUEUE;
-use crate::engine::state::MOST_PROMPTS;
 use crate::pixels::MaskInput;
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
@@ -46,7 +46,7 @@ fn two_minutes_of_a_thousand_frames_a_second_hold_no_more_than_a_few_frames() {
     for i in 1000..121_000 {
         clock.advance(ms(1));
         engine.push_frame(frame_of(i, stamp_of(i)));
-        // An operator, a detector that lags, and a program that asks about pictures of its own, all too fast.
+        // An operator, a late detector, and a program with images of its own, all too fast.
         if i % 5 == 0 {
             let (at, point) = (FrameRef::Newest, Point::foreground((i % 30) as f32, 5.0));
             let (mode, persistence) = (ClickMode::Point, Persistence::Hold);
@@ -64,14 +64,14 @@ fn two_minutes_of_a_thousand_frames_a_second_hold_no_more_than_a_few_frames() {
             let usage = engine.usage();
             let few = usage.kept_frames <= keep.frames && usage.images <= keep.images && usage.in_flight <= 2;
             let queues =
-                usage.prompts <= MAX_QUEUE && usage.batches <= MAX_QUEUE + 2 && usage.to_encode <= 2 * MAX_QUEUE;
-            let bytes = [usage.kept_bytes, usage.image_bytes, usage.prompt_bytes, usage.batch_bytes];
+                usage.prompts <= MAX_QUEUE && usage.queries <= MAX_QUEUE + 2 && usage.to_encode <= 2 * MAX_QUEUE;
+            let bytes = [usage.kept_bytes, usage.image_bytes, usage.prompt_bytes, usage.query_bytes];
             let little = bytes.iter().all(|b| *b <= 2 * keep.bytes) && usage.to_encode_bytes <= 2 * keep.bytes;
             let objects =
                 usage.objects <= crate::engine::objects::MAX_OBJECTS && usage.results <= 8 * (usage.objects + 3);
             assert!(few && queues && little && objects, "{usage:?}");
             answers += events.try_iter().filter(|e| matches!(e, Event::Result(_))).count();
-            // A machine with other work to do: let the workers have some of the time.
+            // On a loaded machine the threads of the engine get some of the time.
             std::thread::yield_now();
         }
     }
@@ -91,7 +91,7 @@ fn every_frame_is_encoded_or_counted() {
     let engine = Engine::start_with(Clock::Manual(clock.clone()), encoder, decoder, patient(), sink).unwrap();
     for i in 1..=5000 {
         clock.advance(ms(1));
-        // Every 50th comes after its successor.
+        // Every 50th frame arrives after its successor.
         let at = if i % 50 == 0 { i - 2 } else { i };
         engine.push_frame(frame_of(i, Stamp { sec: 1 + (at / 1000) as i32, nanosec: at % 1000 * 1_000_000 }));
     }
@@ -100,14 +100,14 @@ fn every_frame_is_encoded_or_counted() {
     let m = engine.metrics();
     assert_eq!((m.frames_in, m.frames_late), (5000, 100));
     assert_eq!(m.frames_in, m.frames_encoded + m.frames_superseded + m.frames_late);
-    // And every encoded one is answered, but for those that a newer one replaced before the decoder had time.
+    // Every encoded frame is answered, except frames that a newer frame replaced before the decoder had time.
     until(|| engine.metrics().results > 0);
     drop(engine);
     assert!(events.try_iter().all(|e| matches!(e, Event::Result(_))));
 }
 
-/// Sources of the results in the order in which they come, until `last` says so.
-fn sources(events: &Receiver<Event>, mut last: impl FnMut(&FrameResult) -> bool) -> Vec<Source> {
+/// Returns the sources of the results in order of arrival, until `last` is true.
+fn sources(events: &Receiver<Event>, mut last: impl FnMut(&FrameResult) -> bool) -> Vec<ResultSource> {
     let mut sources = Vec::new();
     loop {
         if let Event::Result(result) = events.recv_timeout(PATIENCE).expect("a result") {
@@ -126,17 +126,18 @@ fn a_flood_of_clicks_starves_neither_detections_nor_the_camera() {
     b.encode(1);
     b.click(FrameRef::Newest, 1.0, 4.0, Persistence::Hold);
     assert_eq!(started.recv_timeout(PATIENCE), Ok(1));
-    // The decoder holds the first click; everybody else queues up behind it.
+    // The decoder holds the first click; all other requests wait behind it.
     for i in 0..200 {
         b.click(FrameRef::At(stamp(1)), (i % 30) as f32, 4.0, Persistence::Hold);
     }
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes: boxes(3) }).unwrap();
     b.encode(2);
     (0..300).for_each(|_| permits.send(()).unwrap());
-    let order = sources(&b.events, |r| r.source == Source::Camera && r.header.stamp == stamp(2));
-    let detector = order.iter().position(|s| *s == Source::Detector("detector")).expect("before the camera's frame");
-    assert!(detector <= MOST_PROMPTS + 2, "{order:?}");
-    assert!(order.len() <= 2 * MOST_PROMPTS + 4, "{order:?}");
+    let order = sources(&b.events, |r| r.source == ResultSource::Camera && r.header.stamp == stamp(2));
+    let detector =
+        order.iter().position(|s| *s == ResultSource::Detector("detector")).expect("before the camera's frame");
+    assert!(detector <= MAX_PROMPTS_IN_A_ROW + 2, "{order:?}");
+    assert!(order.len() <= 2 * MAX_PROMPTS_IN_A_ROW + 4, "{order:?}");
 }
 
 #[test]
@@ -154,14 +155,14 @@ fn a_flood_of_detections_starves_neither_a_click_nor_the_camera() {
     b.click(FrameRef::At(stamp(1)), 4.0, 4.0, Persistence::Hold);
     b.encode(2);
     (0..300).for_each(|_| permits.send(()).unwrap());
-    let order = sources(&b.events, |r| r.source == Source::Camera && r.header.stamp == stamp(2));
-    // Behind the camera's first frame and the message on the decoder, but for one more message each.
-    assert!(order.iter().position(|s| *s == Source::Prompt).is_some_and(|i| i <= 3), "{order:?}");
+    let order = sources(&b.events, |r| r.source == ResultSource::Camera && r.header.stamp == stamp(2));
+    // Behind the camera's first frame and the message on the decoder, with one more message of each at most.
+    assert!(order.iter().position(|s| *s == ResultSource::Prompt).is_some_and(|i| i <= 3), "{order:?}");
     assert!(order.len() <= 6, "{order:?}");
 }
 
 #[test]
-fn on_the_encoder_questions_prompts_and_the_camera_take_turns() {
+fn on_the_encoder_segment_requests_prompts_and_the_camera_take_turns() {
     let b = bench(patient());
     b.engine.push_frame(frame(1));
     assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
@@ -179,12 +180,12 @@ fn on_the_encoder_questions_prompts_and_the_camera_take_turns() {
     let order: Vec<u8> = (0..3).map(|_| b.gate.started.recv_timeout(PATIENCE).unwrap()).collect();
     assert!(order.contains(&2) && order.contains(&3), "{order:?}");
     for answer in answers {
-        assert!(told(answer).is_ok());
+        assert!(wait_for(answer).is_ok());
     }
 }
 
 #[test]
-fn questions_that_the_decoder_has_no_time_for_wait_as_images() {
+fn segment_requests_that_the_decoder_has_no_time_for_wait_as_images() {
     let ((starts, started), (permits, permitted)) = (channel(), channel());
     let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
     b.gate.open(100);
@@ -196,19 +197,19 @@ fn questions_that_the_decoder_has_no_time_for_wait_as_images() {
         })
         .collect();
     assert_eq!(started.recv_timeout(PATIENCE), Ok(1));
-    // One is on the decoder, two are encoded; the camera goes on all the same.
-    until(|| b.engine.usage().batches == 2 && b.engine.usage().to_encode == 37);
+    // One request is on the decoder, two are encoded; frames of the camera are encoded all the same.
+    until(|| b.engine.usage().queries == 2 && b.engine.usage().to_encode == 37);
     b.engine.push_frame(frame(7));
     until(|| b.engine.usage().kept_frames == 1);
-    assert_eq!((b.engine.usage().batches, b.engine.usage().to_encode), (2, 37));
+    assert_eq!((b.engine.usage().queries, b.engine.usage().to_encode), (2, 37));
     (0..40).for_each(|_| permits.send(()).unwrap());
     for (i, answer) in (100..140).zip(answers) {
-        assert_eq!(content(&told(answer).unwrap().image), i * 0x01_01_01);
+        assert_eq!(content(&wait_for(answer).unwrap().image), i * 0x01_01_01);
     }
 }
 
 #[test]
-fn what_is_under_way_is_left_between_two_turns_when_the_engine_stops() {
+fn work_ends_between_two_turns_when_the_engine_stops() {
     let detect = |b: &Bench| {
         b.engine.detections(Detections { source: "detector", at: FrameRef::Newest, boxes: boxes(100) }).unwrap();
     };
@@ -230,7 +231,7 @@ fn what_is_under_way_is_left_between_two_turns_when_the_engine_stops() {
         assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
         b.click(FrameRef::Newest, 3.0, 3.0, Persistence::Hold);
         b.engine.stop();
-        // It may be gone already.
+        // The engine may have stopped already.
         (0..9).for_each(|_| permits.send(()).unwrap_or_default());
         assert!(started.recv_timeout(PATIENCE).is_err(), "another turn");
         let events: Vec<_> = b.events.try_iter().collect();
@@ -239,7 +240,7 @@ fn what_is_under_way_is_left_between_two_turns_when_the_engine_stops() {
     }
 }
 
-/// The decoder says how many objects each turn has, and waits for a permit.
+/// Returns a decoder that reports the number of objects of each turn and waits for a permit.
 fn in_the_first_turn_of_a_hundred_held_objects() -> (Bench, Receiver<usize>, Sender<()>) {
     let ((starts, started), (permits, permitted)) = (channel(), channel());
     let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
@@ -256,17 +257,17 @@ fn in_the_first_turn_of_a_hundred_held_objects() -> (Bench, Receiver<usize>, Sen
 }
 
 #[test]
-fn held_objects_of_a_frame_are_left_between_two_turns_when_the_engine_stops() {
+fn decoding_of_held_objects_ends_between_two_turns_when_the_engine_stops() {
     let (b, started, permits) = in_the_first_turn_of_a_hundred_held_objects();
     b.engine.stop();
-    // It may be gone already.
+    // The engine may have stopped already.
     (0..9).for_each(|_| permits.send(()).unwrap_or_default());
     assert!(started.recv_timeout(PATIENCE).is_err(), "another turn");
     assert_eq!(b.events.try_iter().count(), 0);
 }
 
 #[test]
-fn what_waits_is_bounded_by_bytes_too() {
+fn queues_are_bounded_by_bytes_too() {
     let keep = KeepLimits { bytes: 10_000, ..KeepLimits::default() };
     let b = bench(Settings { keep, ..patient() });
     let mask = || {
@@ -277,7 +278,7 @@ fn what_waits_is_bounded_by_bytes_too() {
     assert_eq!((accepted, b.engine.usage().prompt_bytes), (3, 9000));
     let said = mask().unwrap_err();
     assert!(said.kind == RefusalKind::QueueFull && said.message.contains("keep_megabytes"), "{said:?}");
-    // The encoder holds one; of 2304 bytes each, four more wait.
+    // The encoder holds one image of 2304 bytes; four more wait.
     let answers: Vec<_> = (0..10)
         .map(|i| {
             let (segment, answer) = question(SegmentOn::Image(frame(100 + i)));
@@ -291,12 +292,12 @@ fn what_waits_is_bounded_by_bytes_too() {
     let waiting = b.engine.usage();
     assert!(waiting.to_encode >= 3 && waiting.to_encode_bytes <= 10_000, "{waiting:?}");
     b.gate.open(10);
-    let refused = answers.into_iter().map(told).filter(Result::is_err).count();
+    let refused = answers.into_iter().map(wait_for).filter(Result::is_err).count();
     assert_eq!(refused, 9 - waiting.to_encode);
 }
 
 #[test]
-fn there_are_so_many_objects_and_no_more() {
+fn the_number_of_objects_is_bounded() {
     let b = bench(patient());
     b.encode(1);
     let add = |count: usize| {
@@ -311,7 +312,7 @@ fn there_are_so_many_objects_and_no_more() {
     assert_eq!(b.refusal().kind, RefusalKind::TooManyObjects);
     add(24);
     until(|| b.engine.usage().objects == 1024);
-    // The fake's logits are of 8 x 8 cells.
+    // The logits of the fake decoder have 8 x 8 cells.
     assert_eq!(b.engine.usage().object_bytes, 1024 * 8 * 8 * 4);
 }
 
@@ -320,18 +321,18 @@ fn a_click_does_not_wait_for_a_hundred_held_objects() {
     let (b, started, permits) = in_the_first_turn_of_a_hundred_held_objects();
     b.click(FrameRef::Newest, 29.0, 4.0, Persistence::Hold);
     permits.send(()).unwrap();
-    // The click fills its turn with objects that the frame still lacks.
+    // The click fills its turn with objects that the frame lacks.
     assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
     permits.send(()).unwrap();
     let answer = b.result();
-    assert_eq!((answer.source, answer.header.stamp, answer.objects.len()), (Source::Prompt, stamp(2), 64));
+    assert_eq!((answer.source, answer.header.stamp, answer.objects.len()), (ResultSource::Prompt, stamp(2), 64));
     (0..3).for_each(|_| permits.send(()).unwrap());
     let whole = b.result();
-    assert_eq!((whole.source, whole.header.stamp, whole.objects.len()), (Source::Camera, stamp(2), 101));
+    assert_eq!((whole.source, whole.header.stamp, whole.objects.len()), (ResultSource::Camera, stamp(2), 101));
 }
 
 #[test]
-fn an_answer_that_lacks_objects_is_followed_by_the_whole() {
+fn an_incomplete_answer_is_followed_by_the_complete_one() {
     let keep = KeepLimits { frames: 20, ..KeepLimits::default() };
     let b = bench(Settings { keep, ..patient() });
     b.encode(1);
@@ -339,7 +340,7 @@ fn an_answer_that_lacks_objects_is_followed_by_the_whole() {
     let (at, persistence, objects) = (FrameRef::Newest, Persistence::Hold, vec![object; 100]);
     b.engine.interact(Interaction::Prompts { at, operation: Operation::Set, objects, persistence }).unwrap();
     assert_eq!(b.result().objects.len(), 100);
-    // Until the results on frame 1 are forgotten.
+    // Until the results on frame 1 are removed.
     for sec in 2..=6 {
         b.encode(sec);
         let on_it = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(sec)).unwrap();
@@ -349,7 +350,7 @@ fn an_answer_that_lacks_objects_is_followed_by_the_whole() {
     let on_one = || std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(1)).unwrap();
     assert_eq!(on_one().objects.len(), 32);
     let whole = on_one();
-    assert_eq!((whole.source, whole.objects.len()), (Source::Prompt, 101));
+    assert_eq!((whole.source, whole.objects.len()), (ResultSource::Prompt, 101));
 }
 
 #[test]
@@ -397,14 +398,14 @@ fn on_demand_a_click_waits_for_the_encoder_however_long_that_takes() {
         gate.open(1);
         assert_eq!(answer(), stamp(sec));
     }
-    // What fails is not waited for.
+    // A failing encoder is not waited for.
     click_on(3);
     drop(gate);
     assert_eq!(answer(), stamp(2));
 }
 
 #[test]
-fn on_demand_only_what_somebody_needs_is_encoded() {
+fn on_demand_only_needed_frames_are_encoded() {
     let b = bench(Settings { encode: EncodeMode::OnDemand, ..patient() });
     b.gate.open(100);
     for sec in 1..=20 {
@@ -418,7 +419,7 @@ fn on_demand_only_what_somebody_needs_is_encoded() {
     }
     b.click(FrameRef::At(stamp(25)), 9.0, 9.0, Persistence::Once);
     assert_eq!(b.result().header.stamp, stamp(25));
-    // The camera's newest frame may have had its turn too while the prompt waited.
+    // The camera's newest frame may have had a turn while the prompt waited.
     let encoded = b.engine.metrics().frames_encoded;
     assert!((2..=3).contains(&encoded), "{encoded}");
     b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Hold);
@@ -430,7 +431,7 @@ fn on_demand_only_what_somebody_needs_is_encoded() {
 }
 
 #[test]
-fn auto_encodes_while_somebody_listens_or_pointed_and_the_first_click_waits_for_one_encoding() {
+fn auto_encodes_with_a_subscriber_or_a_recent_prompt_and_the_first_click_waits_for_one_encoding() {
     let clock = ManualClock::new();
     let (encoder, gate) = gated_encoder();
     let (sink, events) = sink();
@@ -457,19 +458,19 @@ fn auto_encodes_while_somebody_listens_or_pointed_and_the_first_click_waits_for_
         assert!(engine.usage().is_idle && !engine.shared.lock().has_encode_job());
         assert_eq!(engine.metrics().frames_encoded, before.frames_encoded);
     };
-    // Nobody is there.
+    // No subscriber and no prompt.
     (1..=5).for_each(leaves);
     assert_eq!((engine.metrics().frames_unneeded, engine.metrics().frames_superseded), (4, 0));
-    // Somebody listens, with no prompt and no object.
+    // A subscriber, without a prompt or an object.
     engine.set_listeners(true);
     until(|| engine.metrics().frames_encoded == 1);
     (6..=7).for_each(encodes);
     engine.set_listeners(false);
     (8..=9).for_each(leaves);
-    // The first click after a pause: on the newest image, not on the one that happens to be encoded.
+    // The first click after a pause refers to the newest image, not to the last encoded image.
     click(FrameRef::Newest, Persistence::Once);
     assert_eq!(answer().header.stamp, stamp(9));
-    // From now on every frame is encoded, and the next click waits for none.
+    // From now on every frame is encoded, and the next click waits for no encoding.
     (10..=11).for_each(encodes);
     clock.advance(Duration::from_secs(9));
     encodes(12);
@@ -477,12 +478,12 @@ fn auto_encodes_while_somebody_listens_or_pointed_and_the_first_click_waits_for_
     assert_eq!(answer().header.stamp, stamp(12));
     clock.advance(Duration::from_secs(10));
     (13..=15).for_each(leaves);
-    // A click with a stamp: on that image.
+    // A click with a stamp refers to the image of that stamp.
     click(FrameRef::At(stamp(14)), Persistence::Hold);
     assert_eq!(answer().header.stamp, stamp(14));
     clock.advance(Duration::from_secs(3600));
     until(|| !engine.usage().is_idle);
-    // An object lives on.
+    // An object persists.
     let before = engine.metrics().frames_encoded;
     engine.push_frame(frame(16));
     until(|| engine.metrics().frames_encoded > before);
@@ -490,10 +491,10 @@ fn auto_encodes_while_somebody_listens_or_pointed_and_the_first_click_waits_for_
     until(|| engine.usage().objects == 0);
     clock.advance(Duration::from_secs(10));
     leaves(17);
-    // Detections are answered on their frame; nobody listens, so that they need no other.
+    // Detections are answered on their frame. Without a subscriber no other frame is needed.
     let before = engine.metrics().frames_encoded;
     engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(15)), boxes: boxes(1) }).unwrap();
-    let detected = std::iter::repeat_with(answer).find(|r| r.source == Source::Detector("detector"));
+    let detected = std::iter::repeat_with(answer).find(|r| r.source == ResultSource::Detector("detector"));
     assert_eq!(detected.unwrap().header.stamp, stamp(15));
     assert!(engine.metrics().frames_encoded <= before + 2);
     until(|| engine.usage().is_idle);

@@ -1,4 +1,4 @@
-//! Prompts and their frames: the frame of the stamp, waiting, passing over, refusing.
+//! Frames of prompts: kept, pending, passed over, gone or refused.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -47,7 +47,7 @@ fn a_click_on_a_kept_frame_does_not_wait_for_the_encoder() {
     b.engine.push_frame(frame(2));
     assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
     assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(2));
-    // The encoder holds frame 2 and gets no permit.
+    // The encoder holds frame 2 without a permit.
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     assert_eq!(b.result().header.stamp, stamp(1));
     b.gate.open(1);
@@ -80,9 +80,9 @@ fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
         }
     };
     assert_eq!(result.header.stamp, stamp(2));
-    let found: Vec<_> = result.objects.iter().map(|o| (o.id, &*o.class_id, &*o.tag, o.detection_score)).collect();
-    assert_eq!(found, [(1001, "cup", "t1", Some(0.7)), (1002, "cup", "t1", Some(0.7))]);
-    // The camera's newest frame is still the newest one, though it was encoded before.
+    let results: Vec<_> = result.objects.iter().map(|o| (o.id, &*o.class_id, &*o.tag, o.detection_score)).collect();
+    assert_eq!(results, [(1001, "cup", "t1", Some(0.7)), (1002, "cup", "t1", Some(0.7))]);
+    // The camera's newest frame is still the newest, although it was encoded first.
     until(|| b.engine.metrics().frames_encoded == 3);
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     assert_eq!(b.result().header.stamp, stamp(3));
@@ -102,8 +102,8 @@ fn ask(b: &Bench, sec: i32) -> oneshot::Receiver<Result<FrameResult, Refusal>> {
     answer
 }
 
-/// The frame that was passed over and is encoded next.
-fn first_wanted(b: &Bench) -> Option<Stamp> {
+/// Returns the stamp of the passed-over frame that is encoded next.
+fn next_wanted(b: &Bench) -> Option<Stamp> {
     b.engine.shared.lock().wanted.get(0).map(|q| q.item.header.stamp)
 }
 
@@ -122,9 +122,9 @@ fn a_click_on_a_frame_that_was_passed_over_does_not_wait_for_those_of_detections
     b.gate.open(100);
     let order: Vec<u8> = (0..3).map(|_| b.gate.started.recv_timeout(PATIENCE).unwrap()).collect();
     assert_eq!((order[0], order[1]), (11, 12), "the camera's newest frame has its turn too");
-    let clicks = std::iter::repeat_with(|| b.result()).filter(|r| r.source == Source::Prompt);
+    let clicks = std::iter::repeat_with(|| b.result()).filter(|r| r.source == ResultSource::Prompt);
     assert_eq!(clicks.take(2).map(|r| r.header.stamp).collect::<Vec<_>>(), [stamp(11), stamp(9)]);
-    until(|| b.engine.usage().batches == 0);
+    until(|| b.engine.usage().queries == 0);
     assert!(!b.engine.metrics().refused.contains_key(&RefusalKind::FrameGone));
 }
 
@@ -137,9 +137,9 @@ fn a_click_takes_the_place_of_a_detector_that_waits_for_the_same_frame() {
     (2..=3).for_each(|sec| detect(&b, sec));
     until(|| b.engine.usage().to_encode == 2);
     b.click(FrameRef::At(stamp(3)), 4.0, 4.0, Persistence::Once);
-    until(|| first_wanted(&b) == Some(stamp(3)));
+    until(|| next_wanted(&b) == Some(stamp(3)));
     b.gate.open(10);
-    until(|| b.engine.usage().batches + b.engine.usage().prompts == 0);
+    until(|| b.engine.usage().queries + b.engine.usage().prompts == 0);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_click_on_a_frame_that_was_passed_over_needs_no_room_among_those_of_others()
     until(|| b.engine.usage().to_encode_bytes == keep.bytes);
     (6..=8).for_each(|sec| b.engine.push_frame(frame(sec)));
     b.click(FrameRef::At(stamp(6)), 4.0, 4.0, Persistence::Once);
-    until(|| first_wanted(&b) == Some(stamp(6)));
+    until(|| next_wanted(&b) == Some(stamp(6)));
     b.gate.open(10);
 }
 
@@ -171,7 +171,7 @@ fn detections_that_the_encoder_has_no_time_for_are_refused_and_do_not_pile_up() 
         assert_eq!(refusal.kind, RefusalKind::FrameGone);
         assert!(refusal.message.contains(&stamp(sec).to_string()), "{}", refusal.message);
     }
-    assert_eq!((b.engine.usage().to_encode, b.engine.usage().batches), (2, 2));
+    assert_eq!((b.engine.usage().to_encode, b.engine.usage().queries), (2, 2));
     b.gate.open(10);
     let answers = std::iter::repeat_with(|| b.result()).take(2);
     assert_eq!(answers.map(|r| r.header.stamp).collect::<Vec<_>>(), [stamp(2), stamp(3)]);
@@ -179,7 +179,7 @@ fn detections_that_the_encoder_has_no_time_for_are_refused_and_do_not_pile_up() 
 }
 
 #[test]
-fn questions_about_frames_that_were_passed_over_are_answered_however_many_there_are() {
+fn segment_requests_on_frames_that_were_passed_over_are_all_answered() {
     let b = bench(Settings { keep: KeepLimits { images: 5, ..KeepLimits::default() }, ..patient() });
     b.engine.push_frame(frame(1));
     assert_eq!(b.gate.started.recv_timeout(PATIENCE), Ok(1));
@@ -188,12 +188,12 @@ fn questions_about_frames_that_were_passed_over_are_answered_however_many_there_
     until(|| b.engine.usage().to_encode == 5);
     (8..=12).for_each(|sec| b.engine.push_frame(frame(sec)));
     b.gate.open(10);
-    let seconds: Vec<i32> = answers.into_iter().map(|answer| told(answer).unwrap().header.stamp.sec).collect();
+    let seconds: Vec<i32> = answers.into_iter().map(|answer| wait_for(answer).unwrap().header.stamp.sec).collect();
     assert_eq!(seconds, [2, 3, 4, 5, 6]);
 }
 
 #[test]
-fn a_frame_that_is_gone_is_said_with_what_is_kept() {
+fn a_missing_frame_is_reported_with_the_kept_stamps() {
     let b = bench(Settings { keep: KeepLimits { frames: 2, ..KeepLimits::default() }, ..patient() });
     for sec in 1..=4 {
         b.encode(sec);
@@ -205,7 +205,7 @@ fn a_frame_that_is_gone_is_said_with_what_is_kept() {
     assert_eq!(b.engine.metrics().refused[&RefusalKind::FrameGone], 1);
 }
 
-/// An image that cannot be read: rgb8 without pixels.
+/// Returns an image that cannot be converted: rgb8 without pixels.
 fn broken(sec: i32) -> Frame {
     let (encoding, data) = ("rgb8".to_owned(), Vec::new());
     let pixels = FramePixels::Raw { width: 4, height: 4, step: 12, encoding, big_endian: false, data };
@@ -213,7 +213,7 @@ fn broken(sec: i32) -> Frame {
 }
 
 #[test]
-fn a_click_on_an_image_that_was_refused_is_told_why() {
+fn a_click_on_a_refused_image_is_refused_with_the_reason() {
     let b = bench(patient());
     b.encode(1);
     b.engine.push_frame(broken(2));
@@ -224,18 +224,18 @@ fn a_click_on_an_image_that_was_refused_is_told_why() {
     assert_eq!(refusal.kind, RefusalKind::FrameGone);
     assert!(refusal.message.contains("the image of stamp 2.000000000 was refused: "), "{}", refusal.message);
     assert!(refusal.message.contains(&why.message), "{}", refusal.message);
-    // The same stamp again, with an image that can be read.
+    // The same stamp again, with a valid image.
     b.encode(2);
     b.click(FrameRef::At(stamp(2)), 4.0, 4.0, Persistence::Once);
     assert_eq!(b.result().header.stamp, stamp(2));
 }
 
 #[test]
-fn what_is_kept_is_named_by_the_stamps_of_kept_frames() {
+fn kept_stamps_in_a_refusal_are_those_of_encoded_frames() {
     let b = bench(Settings { keep: KeepLimits { images: 0, ..KeepLimits::default() }, ..patient() });
     b.encode(1);
     b.encode(3);
-    // Newer images that were never encoded.
+    // Newer images that are not encoded.
     b.engine.push_frame(frame(4));
     assert_eq!(b.gate.started.iter().find(|sec| *sec == 4), Some(4));
     b.engine.push_frame(frame(5));
@@ -260,14 +260,14 @@ fn a_second_click_carries_the_first_and_its_logits() {
     b.encode(1);
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     b.click(FrameRef::Newest, 9.0, 9.0, Persistence::Once);
-    until(|| b.asked.lock().unwrap().len() == 2);
-    let asked = b.asked.lock().unwrap();
-    assert_eq!((asked[0][0].points.len(), asked[0][0].mask.is_some()), (1, false));
-    assert_eq!((asked[1][0].points.len(), asked[1][0].mask.is_some()), (2, true));
+    until(|| b.decoded_prompts.lock().unwrap().len() == 2);
+    let prompts = b.decoded_prompts.lock().unwrap();
+    assert_eq!((prompts[0][0].points.len(), prompts[0][0].mask.is_some()), (1, false));
+    assert_eq!((prompts[1][0].points.len(), prompts[1][0].mask.is_some()), (2, true));
 }
 
 #[test]
-fn a_bad_click_costs_nothing_that_was_there() {
+fn a_bad_click_changes_no_object() {
     let b = bench(patient());
     b.encode(1);
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
@@ -306,7 +306,7 @@ fn a_decoder_that_panics_takes_nothing_down() {
 }
 
 #[test]
-fn a_flood_of_prompts_is_bounded_and_said() {
+fn a_flood_of_prompts_is_bounded_and_refused() {
     let b = bench(patient());
     let click = || Interaction::Click {
         at: FrameRef::Newest,
@@ -319,7 +319,7 @@ fn a_flood_of_prompts_is_bounded_and_said() {
     assert_eq!(b.engine.metrics().refused[&RefusalKind::QueueFull], 144);
 }
 
-/// Can be told once a gate is open.
+/// A prompt that is resolved once `open` is set.
 #[derive(Debug)]
 struct Gated {
     open: Arc<std::sync::atomic::AtomicBool>,
@@ -327,8 +327,8 @@ struct Gated {
     x: f32,
 }
 
-impl Later for Gated {
-    fn ready(&mut self, _: &kept::KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
+impl DeferredPrompt for Gated {
+    fn resolve(&mut self, _: &kept::KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
         let click = Interaction::Click {
             at: self.at,
             point: Point::foreground(self.x, 4.0),
@@ -344,13 +344,13 @@ impl Later for Gated {
 }
 
 #[test]
-fn a_prompt_that_cannot_be_told_yet_keeps_its_turn() {
+fn a_deferred_prompt_keeps_its_turn() {
     let b = bench(patient());
     b.encode(1);
     b.encode(2);
     let open = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let later = Gated { open: Arc::clone(&open), at: FrameRef::At(stamp(1)), x: 7.0 };
-    b.engine.interact(Interaction::Later(Some(Box::new(later)))).unwrap();
+    b.engine.interact(Interaction::Deferred(Some(Box::new(later)))).unwrap();
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     assert_eq!(b.engine.usage().prompts, 2);
     open.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -360,26 +360,26 @@ fn a_prompt_that_cannot_be_told_yet_keeps_its_turn() {
 }
 
 #[test]
-fn a_prompt_that_is_never_told_is_refused_after_the_timeout() {
+fn a_prompt_that_is_never_resolved_is_refused_after_the_timeout() {
     let b = bench(Settings { prompt_timeout: Duration::from_millis(30), ..Settings::default() });
     let later = |x| {
         let later = Gated { open: Arc::default(), at: FrameRef::Newest, x };
-        b.engine.interact(Interaction::Later(Some(Box::new(later)))).unwrap();
+        b.engine.interact(Interaction::Deferred(Some(Box::new(later)))).unwrap();
     };
     later(1.0);
     assert_eq!(b.refusal().kind, RefusalKind::NoTransform);
     assert_eq!((b.engine.usage().prompts, b.engine.metrics().refused[&RefusalKind::NoTransform]), (0, 1));
 }
 
-/// Blocks until the test lets it go, as a lookup of transforms may.
+/// Blocks until the test releases it, as a lookup of transforms may.
 #[derive(Debug)]
 struct Blocking {
     started: std::sync::mpsc::Sender<()>,
     go: Receiver<()>,
 }
 
-impl Later for Blocking {
-    fn ready(&mut self, _: &kept::KeptFrames, _: bool) -> Option<Result<Interaction, Refusal>> {
+impl DeferredPrompt for Blocking {
+    fn resolve(&mut self, _: &kept::KeptFrames, _: bool) -> Option<Result<Interaction, Refusal>> {
         let _ = self.started.send(());
         let _ = self.go.recv_timeout(PATIENCE);
         let (at, mode, persistence) = (FrameRef::Newest, ClickMode::Point, Persistence::Once);
@@ -388,13 +388,13 @@ impl Later for Blocking {
 }
 
 #[test]
-fn nobody_waits_for_a_lookup_of_transforms_except_the_clicks_behind_it() {
+fn only_the_clicks_behind_it_wait_for_a_lookup_of_transforms() {
     let b = bench(patient());
     b.encode(1);
     let ((started, starts), (go, goes)) = (channel(), channel());
-    b.engine.interact(Interaction::Later(Some(Box::new(Blocking { started, go: goes })))).unwrap();
+    b.engine.interact(Interaction::Deferred(Some(Box::new(Blocking { started, go: goes })))).unwrap();
     starts.recv_timeout(PATIENCE).unwrap();
-    // Inputs, diagnostics, the camera and a detector, while the lookup blocks.
+    // Prompts, diagnostics, the camera and a detector, while the lookup blocks.
     let since = Instant::now();
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     b.encode(2);
@@ -408,18 +408,18 @@ fn nobody_waits_for_a_lookup_of_transforms_except_the_clicks_behind_it() {
 }
 
 #[test]
-fn a_lookup_that_never_ends_costs_its_click_and_no_other() {
+fn a_lookup_that_never_ends_loses_only_its_click() {
     let b = bench(Settings { prompt_timeout: Duration::from_millis(20), ..Settings::default() });
     b.encode(1);
     let ((started, starts), (go, goes)) = (channel(), channel());
-    b.engine.interact(Interaction::Later(Some(Box::new(Blocking { started, go: goes })))).unwrap();
+    b.engine.interact(Interaction::Deferred(Some(Box::new(Blocking { started, go: goes })))).unwrap();
     starts.recv_timeout(PATIENCE).unwrap();
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Once);
     let refusal = b.refusal();
     assert_eq!(refusal.kind, RefusalKind::NoTransform);
     assert!(refusal.message.contains("takes too long"), "{}", refusal.message);
     assert_eq!(b.result().objects[0].points, [Point::foreground(4.0, 4.0)]);
-    // What it leads to in the end is of no use any more.
+    // The late outcome of the lookup has no effect.
     go.send(()).unwrap();
     b.click(FrameRef::Newest, 5.0, 5.0, Persistence::Once);
     let points = [Point::foreground(4.0, 4.0), Point::foreground(5.0, 5.0)];

@@ -1,4 +1,4 @@
-//! A detector's boxes, and `segment`: in chunks, in one answer, beside the objects.
+//! Boxes of detectors, and `segment` requests: in chunks, in one answer, beside the objects.
 
 use std::sync::mpsc::channel;
 
@@ -47,7 +47,7 @@ fn a_thousand_boxes_come_in_chunks_and_keep_little_memory() {
     let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }; 1000];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(b.result().objects.len(), 1000);
-    assert!(b.asked.lock().unwrap().iter().all(|chunk| chunk.len() <= 32));
+    assert!(b.decoded_prompts.lock().unwrap().iter().all(|chunk| chunk.len() <= 32));
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_click_goes_between_two_chunks_of_a_detector() {
 }
 
 #[test]
-fn clear_in_the_middle_of_detections_takes_the_objects_and_leaves_the_boxes() {
+fn clear_in_the_middle_of_detections_removes_the_objects_and_leaves_the_boxes() {
     let ((starts, started), (permits, permitted)) = (channel(), channel());
     let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
     b.encode(1);
@@ -92,7 +92,7 @@ fn clear_in_the_middle_of_detections_takes_the_objects_and_leaves_the_boxes() {
 }
 
 #[test]
-fn detections_take_no_number_that_an_object_has_and_none_that_labels_cannot_hold() {
+fn detections_take_no_id_of_an_object_and_no_id_above_the_limit() {
     let b = bench(patient());
     b.encode(1);
     let object = |id| ObjectPrompt { id, prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() };
@@ -122,7 +122,7 @@ fn two_detectors_boxes_on_a_frame_join_and_each_replaces_its_own() {
     assert_eq!(detect("b", 1), [of(1001, "a"), of(1002, "a"), of(1003, "b")]);
     assert_eq!(detect("a", 1), [of(1001, "a"), of(1003, "b")]);
     assert_eq!(detect("b", 0), [of(1001, "a")]);
-    // An object that takes a box's number is no box from then on.
+    // An object that takes the id of a box replaces the box.
     let objects = vec![ObjectPrompt { id: 1001, prompt: Prompt::point(3.0, 3.0), ..ObjectPrompt::default() }];
     let (at, persistence) = (FrameRef::At(stamp(1)), Persistence::Hold);
     b.engine.interact(Interaction::Prompts { at, operation: Operation::Add, objects, persistence }).unwrap();
@@ -131,7 +131,7 @@ fn two_detectors_boxes_on_a_frame_join_and_each_replaces_its_own() {
 }
 
 #[test]
-fn a_question_on_its_own_image_is_answered_and_leaves_no_trace() {
+fn a_segment_request_with_an_image_is_answered_and_leaves_no_trace() {
     let b = bench(patient());
     b.encode(1);
     let ask = |on| {
@@ -141,9 +141,9 @@ fn a_question_on_its_own_image_is_answered_and_leaves_no_trace() {
         answer
     };
     b.gate.open(1);
-    let answer = told(ask(SegmentOn::Image(frame(42)))).unwrap();
+    let answer = wait_for(ask(SegmentOn::Image(frame(42)))).unwrap();
     assert_eq!((answer.header.stamp, answer.objects[0].iou), (stamp(42), 0.42));
-    let answer = told(ask(SegmentOn::Frame(FrameRef::Newest))).unwrap();
+    let answer = wait_for(ask(SegmentOn::Frame(FrameRef::Newest))).unwrap();
     assert_eq!(answer.header.stamp, stamp(1));
     assert_eq!(b.engine.usage().kept_frames, 1);
 }

@@ -1,4 +1,4 @@
-//! Several engines, one per camera, on the same two sessions.
+//! Several engines, one for each camera, on the same two sessions.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use super::*;
 use crate::model::{DecodeOptions, Decodes, Embedding};
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
-/// A pause in which a thread that is ready gets to run, on any machine.
+/// Pause in which a ready thread runs on any machine.
 const PAUSE: Duration = Duration::from_millis(5);
 
 struct Camera {
@@ -27,7 +27,7 @@ impl Camera {
         Camera { engine, events }
     }
 
-    /// A frame whose header says which camera it is of.
+    /// Pushes a frame whose header names the camera.
     fn push(&self, camera: &str, sec: i32) {
         let header = Header { frame_id: camera.into(), ..header(sec) };
         self.engine.push_frame(Frame { header, ..frame(sec) });
@@ -58,7 +58,7 @@ fn sessions<D: Decode + 'static>(decoder: D) -> (Session<dyn Encode>, Session<dy
 fn each_camera_is_answered_on_its_own_frame() {
     let (encoder, decoder, gate) = sessions(FakeDecoder::default());
     let cameras = ["front", "rear", "left"].map(|name| (name, Camera::start(&encoder, &decoder)));
-    // The same stamp everywhere, as synchronised cameras have it, but for the content of the picture.
+    // The stamps of synchronised cameras are equal; only the contents of the images differ.
     gate.open(cameras.len());
     for (i, (name, camera)) in cameras.iter().enumerate() {
         let pixels = frame(10 + i as i32).pixels;
@@ -76,7 +76,7 @@ fn each_camera_is_answered_on_its_own_frame() {
 }
 
 #[test]
-fn a_camera_that_never_rests_starves_no_other() {
+fn a_busy_camera_starves_no_other() {
     const ROUNDS: i32 = 20;
     let (encoder, decoder, gate) = sessions(FakeDecoder::default());
     let (busy, calm) = (Camera::start(&encoder, &decoder), Camera::start(&encoder, &decoder));
@@ -84,7 +84,7 @@ fn a_camera_that_never_rests_starves_no_other() {
     assert_eq!(gate.started.recv_timeout(PATIENCE), Ok(1));
     let mut turns = 0;
     for round in 0..ROUNDS {
-        // The busy camera always has a newer frame, the calm one a frame now and then.
+        // The busy camera always has a newer frame, the calm camera sometimes.
         busy.push("busy", 1);
         calm.push("calm", 50 + round);
         loop {
@@ -99,7 +99,7 @@ fn a_camera_that_never_rests_starves_no_other() {
         gate.open(1);
         assert_eq!(gate.started.recv_timeout(PATIENCE), Ok(1));
     }
-    // The calm camera is next after the frame on the encoder, but for a thread that was slow to queue up.
+    // The calm camera is next after the frame on the encoder, except if its thread was slow to wait.
     assert!(turns <= 2 * ROUNDS, "{ROUNDS} frames of the calm camera waited for {turns} of the busy one");
     gate.open(2);
 }
@@ -134,7 +134,7 @@ fn a_click_is_answered_while_another_camera_is_encoded() {
     gate.open(1);
 }
 
-/// Reports how many prompts it starts on, and waits for a permit.
+/// Reports the number of prompts of each decoding and waits for a permit.
 struct GatedDecoder {
     inner: FakeDecoder,
     started: Sender<usize>,
@@ -185,17 +185,17 @@ fn a_click_goes_between_two_chunks_of_another_cameras_detections() {
 }
 
 #[test]
-fn a_camera_whose_publisher_is_slow_holds_up_no_other() {
+fn a_camera_with_a_slow_publisher_delays_no_other() {
     let (encoder, decoder, gate) = sessions(FakeDecoder::default());
     let (sender, events) = std::sync::mpsc::sync_channel(0);
     let sink: EventSink = Box::new(move |event| drop(sender.send(event)));
     let slow = Engine::start(Arc::clone(&encoder), Arc::clone(&decoder), patient(), sink).unwrap();
     let other = Camera::start(&encoder, &decoder);
-    // Dropped before the engines, whose threads may wait at it.
+    // Dropped before the engines, whose threads may wait for a permit.
     let events = events;
     let broken = FramePixels::Compressed { format: "jpeg".into(), data: vec![1, 2, 3] };
     slow.push_frame(Frame { header: header(1), pixels: broken });
-    // Its publisher is handed the refusal, and does not take it.
+    // Its publisher blocks on the refusal.
     until(|| slow.metrics().refused.contains_key(&RefusalKind::BadImage));
     gate.open(1);
     other.push("other", 2);
@@ -204,7 +204,7 @@ fn a_camera_whose_publisher_is_slow_holds_up_no_other() {
 }
 
 #[test]
-fn an_engine_that_stops_while_it_waits_for_its_turn_takes_none() {
+fn an_engine_that_stops_while_it_waits_takes_no_turn() {
     let (encoder, decoder, gate) = sessions(FakeDecoder::default());
     let (front, rear) = (Camera::start(&encoder, &decoder), Camera::start(&encoder, &decoder));
     front.push("front", 1);
@@ -218,7 +218,7 @@ fn an_engine_that_stops_while_it_waits_for_its_turn_takes_none() {
 }
 
 #[test]
-fn one_engine_stops_and_the_other_goes_on() {
+fn one_engine_stops_and_the_other_continues() {
     let (encoder, decoder, gate) = sessions(FakeDecoder::default());
     let (front, rear) = (Camera::start(&encoder, &decoder), Camera::start(&encoder, &decoder));
     gate.open(10);

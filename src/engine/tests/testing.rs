@@ -1,4 +1,4 @@
-//! Fakes of the two sessions, for the engine's tests.
+//! Fakes of the clock and of the two sessions.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
@@ -17,14 +17,14 @@ pub const WIDTH: u32 = 32;
 pub const HEIGHT: u32 = 24;
 const SIDE: usize = 8;
 
-/// Time that passes when a test says so.
+/// Clock that a test advances.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<(Mutex<Time>, Condvar)>);
 
 #[derive(Debug)]
 struct Time {
     now: Instant,
-    /// Nobody sleeps any more.
+    /// The test is over: no thread sleeps any more.
     is_over: bool,
 }
 
@@ -42,14 +42,14 @@ impl ManualClock {
         self.0.1.notify_all();
     }
 
-    /// Sleeps until so much of this clock's time has passed, or until the end of the test.
+    /// Sleeps until the clock has advanced by `duration`, or until the end of the test.
     pub fn sleep(&self, duration: Duration) {
         let time = self.0.0.lock().unwrap();
         let end = time.now + duration;
         drop(self.0.1.wait_while(time, |time| time.now < end && !time.is_over).unwrap());
     }
 
-    /// Lets everybody who sleeps go, now and from now on.
+    /// Wakes all sleeping threads, now and from now on.
     pub fn end(&self) {
         self.0.0.lock().unwrap().is_over = true;
         self.0.1.notify_all();
@@ -64,13 +64,13 @@ pub fn header(sec: i32) -> Header {
     Header { stamp: stamp(sec), frame_id: "camera".into() }
 }
 
-/// A frame whose every pixel is its second, so that a mask can tell which frame it was computed on.
+/// Returns a frame whose pixels equal its second, so that a mask identifies its frame.
 pub fn frame(sec: i32) -> Frame {
     let image = RgbImage::from_pixel(WIDTH, HEIGHT, image::Rgb([sec as u8; 3]));
     Frame { header: header(sec), pixels: FramePixels::Rgb(Arc::new(image)) }
 }
 
-/// A frame with content of its own, whatever its stamp: see [`content`].
+/// Returns a frame with a content that is independent of its stamp: see [`content`].
 pub fn frame_of(content: u32, stamp: Stamp) -> Frame {
     let [r, g, b, _] = content.to_le_bytes();
     let image = RgbImage::from_pixel(WIDTH, HEIGHT, image::Rgb([r, g, b]));
@@ -78,13 +78,13 @@ pub fn frame_of(content: u32, stamp: Stamp) -> Frame {
     Frame { header, pixels: FramePixels::Rgb(Arc::new(image)) }
 }
 
-/// Below 2^24, which `f32` holds exactly.
+/// Returns the content of an image, below 2^24, which `f32` represents exactly.
 pub fn content(image: &RgbImage) -> u32 {
     let [r, g, b] = image.get_pixel(0, 0).0;
     u32::from_le_bytes([r, g, b, 0])
 }
 
-/// An encoder that takes its time on a test's clock, or none; the embedding holds the [`content`] of the picture.
+/// An encoder that takes time on a manual clock, or no time. The embedding holds the [`content`] of the image.
 #[derive(Default)]
 pub struct TimedEncoder(pub Option<(ManualClock, Duration)>);
 
@@ -97,7 +97,7 @@ impl Encode for TimedEncoder {
     }
 }
 
-/// A [`FakeDecoder`] that takes its time on a test's clock.
+/// A [`FakeDecoder`] that takes time on a manual clock.
 pub struct TimedDecoder(pub FakeDecoder, pub ManualClock, pub Duration);
 
 impl Decode for TimedDecoder {
@@ -105,8 +105,8 @@ impl Decode for TimedDecoder {
         if !prompts.is_empty() {
             self.1.sleep(self.2);
         }
-        // Kept for tests that look at it; this one runs long.
-        self.0.asked.lock().unwrap().clear();
+        // The stored prompts of a long test would fill the memory.
+        self.0.prompts.lock().unwrap().clear();
         self.0.decode(e, prompts, options)
     }
 
@@ -136,7 +136,7 @@ pub fn kept_frame(sec: i32) -> Arc<KeptFrame> {
     Arc::new(KeptFrame { number, header, image, embedding, arrived: now, encoded: now, wait_ms: 0.0, convert_ms: 0.0 })
 }
 
-/// Encodes one frame for each permit it gets; reports the second of each frame that it starts on.
+/// Encodes one frame for each permit, and reports the second of each frame at its start.
 pub struct GatedEncoder {
     permits: Receiver<()>,
     started: Sender<u8>,
@@ -170,24 +170,24 @@ impl Encode for GatedEncoder {
     }
 }
 
-/// Frames of these seconds are answered in a way of their own.
+/// Seconds of frames with a special answer.
 pub const OBJECT_SCORE_BELOW_ZERO: i32 = 77;
 pub const EMPTY_MASK: i32 = 78;
 pub const SMALL_MASK: i32 = 79;
 
-/// Answers with a full mask whose IoU is the frame's second / 100, and keeps what it was asked. Its logits tell how
-/// many points it was asked with.
+/// Answers with a full mask whose IoU is the second of the frame / 100, and stores the prompts. The logits encode the
+/// number of points.
 #[derive(Default)]
 pub struct FakeDecoder {
-    pub asked: Arc<Mutex<Vec<Vec<Prompt>>>>,
-    /// With it, each decoding of so many prompts is reported, and waits for a permit.
+    pub prompts: Arc<Mutex<Vec<Vec<Prompt>>>>,
+    /// With a gate the number of prompts of each decoding is reported, and the decoding waits for a permit.
     pub gate: Option<(Sender<usize>, Receiver<()>)>,
 }
 
 impl Decode for FakeDecoder {
     fn decode(&mut self, embedding: &Embedding, prompts: &[Prompt], _: &DecodeOptions) -> Result<Decodes, String> {
         if !prompts.is_empty() {
-            self.asked.lock().unwrap().push(prompts.to_vec());
+            self.prompts.lock().unwrap().push(prompts.to_vec());
             if let Some((started, permits)) = &self.gate {
                 let _ = started.send(prompts.len());
                 permits.recv_timeout(2 * PATIENCE).map_err(|_| "the test is over".to_owned())?;

@@ -1,4 +1,4 @@
-//! The worker: what the decoder's thread owns, and what all its work uses.
+//! The worker of the decoder's thread, with what all its work uses: decoding and publishing.
 
 use std::sync::Arc;
 
@@ -6,44 +6,67 @@ use tracing::debug_span;
 
 use crate::engine::kept::KeptFrame;
 use crate::engine::metrics::Stage;
-use crate::engine::objects::{History, Objects, Positions, RecentResults};
+use crate::engine::objects::{FramePositions, History, ObjectSet, RecentResults};
 use crate::engine::refusal::{Refusal, RefusalKind};
-use crate::engine::result::{Event, EventSink, FrameResult, Source, StageMs};
+use crate::engine::result::{Event, EventSink, FrameResult, ResultSource, StageMs};
 use crate::engine::session::{Decode, Session};
 use crate::engine::settings::Settings;
-use crate::engine::state::Shared;
+use crate::engine::state::SharedState;
 use crate::model::network::MemorySpec;
 use crate::model::{DecodeOptions, Decoded};
 use crate::pixels::LastUpscaler;
 use crate::prompt::Prompt;
 
-/// Objects decoded in one go: one turn. Clicks are answered between two turns.
-pub(super) const CHUNK: usize = 32;
+/// Most objects that one turn decodes. Prompts are answered between two turns.
+pub(super) const MAX_OBJECTS_PER_TURN: usize = 32;
 
-/// The thread's own. What it does with frames and prompts is in `current`, `interact` and `batch`.
+/// State of the decoder's thread. The files of this folder implement one kind of work each.
 pub(super) struct Worker<'a> {
-    pub shared: &'a Shared,
+    pub shared: &'a SharedState,
     pub decoder: &'a Session<dyn Decode>,
-    /// Side of the square of low-resolution logits.
+    /// Side of the square low-resolution logits.
     pub low_res_side: usize,
     pub mask_threshold: f32,
     pub events: &'a EventSink,
     pub settings: Settings,
-    pub objects: Objects,
+    pub objects: ObjectSet,
     pub history: History,
     pub results: RecentResults,
-    /// What the model's memory is made for, where it has one.
-    pub memory: Option<MemorySpec>,
-    pub positions: Positions,
-    /// Of the last frame that an object was followed to.
+    /// Specification of the model's memory; `None` for a model without memory.
+    pub memory_spec: Option<MemorySpec>,
+    pub positions: FramePositions,
+    /// Upscaler for the last frame to which an object was followed.
     pub upscaler: LastUpscaler,
-    /// Whether it was said that the model has no memory.
-    pub said_without_memory: bool,
+    /// The owner was notified that the model has no memory.
+    pub is_missing_memory_noted: bool,
 }
 
-impl Worker<'_> {
-    /// Between two turns: an error once the engine stops. What is under way is left then, and nobody is told.
-    pub(super) fn go_on(&self) -> Result<(), Refusal> {
+impl<'a> Worker<'a> {
+    pub fn new(shared: &'a SharedState, decoder: &'a Session<dyn Decode>, events: &'a EventSink) -> Self {
+        let settings = shared.lock().settings.clone();
+        let (low_res_side, mask_threshold, memory_spec) = {
+            let mut decoder = decoder.session.blocking_lock();
+            (decoder.low_res_side(), decoder.mask_threshold(), decoder.network().map(|n| n.spec()))
+        };
+        Worker {
+            shared,
+            decoder,
+            low_res_side,
+            mask_threshold,
+            events,
+            settings,
+            objects: ObjectSet::default(),
+            history: History::default(),
+            results: RecentResults::default(),
+            memory_spec,
+            positions: FramePositions::default(),
+            upscaler: LastUpscaler::default(),
+            is_missing_memory_noted: false,
+        }
+    }
+
+    /// Returns an error if the engine stops. Work that takes several turns ends between two turns then, without a result.
+    pub(super) fn check_running(&self) -> Result<(), Refusal> {
         if self.shared.is_stopped() { Err(Refusal::new(RefusalKind::ModelFailed, "stopped")) } else { Ok(()) }
     }
 
@@ -51,26 +74,30 @@ impl Worker<'_> {
         self.shared.refuse(self.events, refusal);
     }
 
+    /// Decodes the masks of prompts on a frame, one object for each prompt. Returns the outputs and the durations.
+    ///
+    /// # Errors
+    /// The model fails or panics, or the engine stops.
     pub(super) fn decode(
         &mut self,
         frame: &KeptFrame,
         prompts: &[Prompt],
-        all: bool,
+        all_candidates: bool,
     ) -> Result<(Vec<Decoded>, StageMs), Refusal> {
         let mut ms = encoding_ms(frame);
         let options = DecodeOptions {
             candidates: self.settings.candidates,
-            all_masks: all,
+            all_masks: all_candidates,
             logits: false,
             stability_offset: self.settings.stability_offset,
         };
         let mut objects = Vec::with_capacity(prompts.len());
-        for chunk in prompts.chunks(CHUNK) {
-            self.go_on()?;
-            // One chunk is one turn: a click on another camera goes between two chunks of this one.
+        for chunk in prompts.chunks(MAX_OBJECTS_PER_TURN) {
+            self.check_running()?;
+            // A chunk is a turn: the decoder may answer a click on another camera between two chunks.
             let mut decoder = self.decoder.session.blocking_lock();
             let _span = debug_span!("decode", stamp = %frame.header.stamp, objects = chunk.len()).entered();
-            // As in the encoder: a panic loses this prompt, not the node.
+            // A panic loses this prompt, not the node.
             let decoded = self.shared.catch("the mask decoder", || decoder.decode(&frame.embedding, chunk, &options));
             let decoded = decoded.and_then(|decoded| decoded);
             let decoded = decoded.map_err(|e| Refusal::new(RefusalKind::ModelFailed, e))?;
@@ -81,23 +108,30 @@ impl Worker<'_> {
         Ok((objects, ms))
     }
 
-    /// Hands out everything that is known about a frame now. `prompted`: its objects changed; `masks`: so many are new.
-    pub(super) fn publish(&mut self, frame: &KeptFrame, source: Source, ms: StageMs, prompted: bool, masks: usize) {
+    /// Publishes all results on a frame. `prompted`: the objects changed; `masks`: number of new masks.
+    pub(super) fn publish(
+        &mut self,
+        frame: &KeptFrame,
+        source: ResultSource,
+        ms: StageMs,
+        prompted: bool,
+        masks: usize,
+    ) {
         self.results.shrink(frame.number, self.settings.keep.bytes);
-        let objects = self.results.of(frame.number, &self.objects);
+        let objects = self.results.on_frame(frame.number, &self.objects);
         self.count(source, ms, masks);
         let (header, image) = (frame.header.clone(), Arc::clone(&frame.image));
         let corner = self.objects.corner.and_then(|corner| corner.on(frame.embedding.image_size()));
         (self.events)(Event::Result(FrameResult { header, source, image, objects, corner, prompted, ms }));
     }
 
-    /// Counts a result.
-    pub(super) fn count(&self, source: Source, ms: StageMs, masks: usize) {
+    /// Counts a result and its durations.
+    pub(super) fn count(&self, source: ResultSource, ms: StageMs, masks: usize) {
         let mut state = self.shared.lock();
         state.metrics.results += 1;
         state.metrics.masks += masks as u64;
         if masks > 0 {
-            let total = if source == Source::Camera { Stage::ImageToMasks } else { Stage::PromptToMasks };
+            let total = if source == ResultSource::Camera { Stage::ImageToMasks } else { Stage::PromptToMasks };
             for (stage, ms) in [(Stage::Decode, ms.decode), (Stage::Postprocess, ms.postprocess), (total, ms.total)] {
                 state.metrics.record(stage, ms);
             }
@@ -105,7 +139,7 @@ impl Worker<'_> {
     }
 }
 
-/// What the frame cost before it had prompts.
+/// Returns the durations of encoding a frame.
 pub(super) fn encoding_ms(frame: &KeptFrame) -> StageMs {
     let encoded = &frame.embedding.timings;
     StageMs {
@@ -117,7 +151,7 @@ pub(super) fn encoding_ms(frame: &KeptFrame) -> StageMs {
     }
 }
 
-pub(super) fn unknown(id: u32) -> Refusal {
+pub(super) fn unknown_object(id: u32) -> Refusal {
     Refusal::new(RefusalKind::UnknownObject, format!("there is no object {id}"))
 }
 

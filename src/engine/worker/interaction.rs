@@ -1,105 +1,109 @@
-//! What people and programs do to the current objects: point, take back, start anew, clear.
+//! Interactions with the current objects that carry no prompt: start an object, clear, undo.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::decoder::{CHUNK, Worker};
+use super::decoder::{MAX_OBJECTS_PER_TURN, Worker};
 use crate::engine::kept::KeptFrame;
 use crate::engine::refusal::Refusal;
 use crate::engine::request::{Interaction, Operation, Persistence};
-use crate::engine::result::{Event, Source, StageMs};
+use crate::engine::result::{Event, ResultSource, StageMs};
 use crate::prompt::Point;
 
 impl Worker<'_> {
+    /// Performs an interaction. `frame`: frame of a prompt, or the newest frame for other interactions.
+    ///
+    /// # Errors
+    /// A prompt is refused, or the model fails.
     pub(super) fn interact(
         &mut self,
-        what: Interaction,
+        interaction: Interaction,
         frame: Option<Arc<KeptFrame>>,
         since: Instant,
     ) -> Result<(), Refusal> {
-        match what {
-            // It is another one by now.
-            Interaction::Later(_) => Ok(()),
+        match interaction {
+            // Deferred prompts are resolved before their turn.
+            Interaction::Deferred(_) => Ok(()),
             Interaction::NewObject => self.new_object(frame, since),
             Interaction::Clear | Interaction::Prompts { operation: Operation::Clear, .. } => {
                 self.results.clear();
                 self.history.clear();
                 self.objects.clear();
-                self.show_again(frame, true, since)
+                self.publish_again(frame, true, since)
             }
             Interaction::Undo { reply } => {
                 let answer = self.undo(frame, since);
-                // Whoever asked may be gone by now.
+                // The receiver may have been dropped.
                 let _ = reply.send(answer);
                 Ok(())
             }
-            what => self.prompt(what, frame, since),
+            prompt => self.prompt(prompt, frame, since),
         }
     }
 
     fn new_object(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
         let Some(corner) = self.objects.new_object() else { return Ok(()) };
-        self.forgot_corner(&corner.point);
-        self.show_again(newest, false, since)
+        self.note_dropped_corner(&corner.point);
+        self.publish_again(newest, false, since)
     }
 
-    pub(super) fn forgot_corner(&self, corner: &Point) {
+    pub(super) fn note_dropped_corner(&self, corner: &Point) {
         (self.events)(Event::Note(format!("the first corner of a box, at ({}, {}), is forgotten", corner.x, corner.y)));
     }
 
-    /// Takes the last prompt back, and says so in words.
+    /// Undoes the last prompt. Returns a description of the prompt, or why there is none.
     fn undo(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<String, String> {
         if let Some(corner) = self.objects.corner.take() {
-            self.show_again(newest, false, since).map_err(|refusal| refusal.message)?;
+            self.publish_again(newest, false, since).map_err(|refusal| refusal.message)?;
             let Point { x, y, .. } = corner.point;
             return Ok(format!("took back the first corner of a box, at ({x}, {y})"));
         }
-        let memories = self.memories();
+        let memories = self.memory_snapshots();
         let undone = self.history.undo(&mut self.objects).ok_or("there is no prompt to take back")?;
-        self.take_back(&undone.ids, memories);
+        self.restore_memories(&undone.ids, memories);
         for id in &undone.ids {
-            self.results.forget(*id);
+            self.results.remove(*id);
         }
         let mut frames: Vec<_> =
             undone.frames.iter().filter_map(|n| self.shared.lock().kept.numbered(*n).cloned()).collect();
         frames.retain(|f| newest.as_ref().is_none_or(|n| n.number != f.number));
         for frame in frames.into_iter().map(Some).chain([newest]) {
-            if let Err(refusal) = self.show_again(frame, true, since) {
+            if let Err(refusal) = self.publish_again(frame, true, since) {
                 self.refuse(refusal);
             }
         }
-        Ok(undone.what)
+        Ok(undone.description)
     }
 
-    /// The answer on a frame once more, after something about its objects has changed.
-    fn show_again(&mut self, frame: Option<Arc<KeptFrame>>, prompted: bool, since: Instant) -> Result<(), Refusal> {
+    /// Publishes the results on a frame again after its objects changed.
+    fn publish_again(&mut self, frame: Option<Arc<KeptFrame>>, prompted: bool, since: Instant) -> Result<(), Refusal> {
         let Some(frame) = frame else { return Ok(()) };
         let tracking = self.is_newest(&frame);
-        let (followed, mut due) = self.split(&self.due(&frame, tracking));
-        let is_whole = due.len() <= CHUNK && followed.is_empty();
-        due.truncate(CHUNK);
+        let (followed, mut due) = self.split_by_memory(&self.due(&frame, tracking));
+        let is_complete = due.len() <= MAX_OBJECTS_PER_TURN && followed.is_empty();
+        due.truncate(MAX_OBJECTS_PER_TURN);
         let (count, mut ms) = self.decode_due(&due, &frame, tracking)?;
         ms.total = self.shared.clock.ms_since(since);
-        self.answered(&frame, ms, prompted, count, is_whole);
+        self.publish_answer(&frame, ms, prompted, count, is_complete);
         Ok(())
     }
 
-    /// Publishes the answer to a prompt. The camera's new frame needs no other one when this was it; objects that it
-    /// lacks (`is_whole`: none) follow when it is their turn.
-    pub(super) fn answered(
+    /// Publishes the answer to a prompt. A complete answer on the camera's new frame replaces the decoding of that frame; the
+    /// objects that an incomplete answer lacks are decoded in a later turn.
+    pub(super) fn publish_answer(
         &mut self,
         frame: &Arc<KeptFrame>,
         ms: StageMs,
         prompted: bool,
         count: usize,
-        is_whole: bool,
+        is_complete: bool,
     ) {
-        self.publish(frame, Source::Prompt, ms, prompted, count);
-        let tracks = self.objects.iter().any(|o| o.persistence == Persistence::Track);
+        self.publish(frame, ResultSource::Prompt, ms, prompted, count);
+        let has_tracked = self.objects.iter().any(|o| o.persistence == Persistence::Track);
         let mut state = self.shared.lock();
-        if !is_whole {
+        if !is_complete {
             state.finish_later(frame);
-        } else if state.fresh.as_ref().is_some_and(|f| f.number == frame.number) && !tracks {
+        } else if state.fresh.as_ref().is_some_and(|f| f.number == frame.number) && !has_tracked {
             state.fresh = None;
         }
     }

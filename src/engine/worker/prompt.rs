@@ -1,126 +1,195 @@
-//! What people and programs do to the current objects: point, take back, start anew, clear.
+//! Prompts for the current objects: a click, a box, a mask or a PromptArray is validated, decoded, and then committed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::decoder::{CHUNK, Worker, bad_prompt, unknown};
+use super::decoder::{MAX_OBJECTS_PER_TURN, Worker, bad_prompt, unknown_object};
+use super::frame::DueObjects;
 use crate::engine::kept::KeptFrame;
-use crate::engine::objects::{self, Corner, Objects, check_count, remember, result_of};
+use crate::engine::objects::{Corner, ObjectSet, check_count, mask_to_low_res, object_result, update_previous_mask};
 use crate::engine::refusal::Refusal;
 use crate::engine::request::{ClickMode, Interaction, ObjectPrompt, Operation, Persistence};
-use crate::engine::result::Event;
+use crate::engine::result::{Event, StageMs};
+use crate::model::Decoded;
 use crate::pixels::MaskInput;
 use crate::prompt::{BoxPrompt, Label, LowResLogits, Point, Prompt};
 
-/// A box of two clicks is at least this long and wide, in pixels.
-const LEAST_BOX: f32 = 1.0;
+/// Least width and height of a box of two clicks, in pixels.
+const MIN_BOX_SIDE: f32 = 1.0;
 
-/// What a prompt did to the objects.
-enum Done {
-    /// These must be decoded again; the words are for whoever takes it back.
+/// Change of the objects by a prompt.
+enum ObjectChange {
+    /// Ids of the objects to decode again, and a description for `undo`.
     Prompted(Vec<u32>, String),
     /// First corner of a box. No object changed.
     Corner,
 }
 
+/// A prompt that is valid, before it is decoded.
+struct ValidPrompt {
+    /// All objects after the prompt.
+    objects: ObjectSet,
+    changed: Vec<ChangedObject>,
+    /// Description for `undo`; `None` for the first corner of a box.
+    description: Option<String>,
+}
+
+/// An object that a prompt changed.
+struct ChangedObject {
+    id: u32,
+    /// Input of the decoder, checked against the image.
+    input: Prompt,
+    /// The object is followed by memory.
+    is_followed: bool,
+    /// The results of the object on other frames are not valid any more.
+    outdates_other_frames: bool,
+}
+
+impl ValidPrompt {
+    fn changed_ids(&self) -> Vec<u32> {
+        self.changed.iter().map(|object| object.id).collect()
+    }
+}
+
+/// The decoder's output for a prompt.
+struct DecodedPrompt {
+    /// Id and output of each changed object.
+    changed: Vec<(u32, Decoded)>,
+    /// Other objects of the answer, with their outputs.
+    due: DueObjects,
+    due_decoded: Vec<Decoded>,
+    /// The answer lacks no object of the frame.
+    is_complete: bool,
+    ms: StageMs,
+}
+
 impl Worker<'_> {
-    /// A prompt for some objects. It is kept once the decoder accepted it: a bad one costs nothing that was there.
+    /// Answers a prompt. The objects change once the decoder accepted the prompt: a bad prompt changes nothing.
+    ///
+    /// # Errors
+    /// The prompt is not valid, or the model fails.
     pub(super) fn prompt(
         &mut self,
-        what: Interaction,
+        interaction: Interaction,
         frame: Option<Arc<KeptFrame>>,
         since: Instant,
     ) -> Result<(), Refusal> {
-        // Here too: where prompts answer every frame, none is left for `decode_current`.
-        self.forget_passed();
+        // If prompts answer every frame, `decode_new_frame` does not run.
+        self.remove_expired();
         let Some(frame) = frame else {
-            // Only a REMOVE comes before the first image.
-            return match what {
-                Interaction::Prompts { objects: asked, .. } => self.objects.remove(&asked),
+            // Before the first image only `Remove` has a turn.
+            return match interaction {
+                Interaction::Prompts { objects, .. } => self.objects.remove(&objects),
                 _ => Ok(()),
             };
         };
         self.scale_prompts(&frame);
-        let mut objects = self.objects.clone();
-        let done = self.change(&mut objects, what, &frame)?;
-        objects.check()?;
-        let (changed, undo) = match done {
-            Done::Prompted(changed, what) => (changed, Some(what)),
-            Done::Corner => (Vec::new(), None),
-        };
-        let (width, height) = frame.embedding.image_size();
-        let mut prompts = Vec::with_capacity(changed.len());
-        let (mut followed, mut decoded_alone, mut others_are_old) = (Vec::new(), Vec::new(), Vec::new());
-        for id in &changed {
-            let object = objects.get_mut(*id).ok_or_else(|| unknown(*id))?;
-            let checked = object.refined().check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
-            object.prompt.points.clone_from(&checked.points);
-            object.prompt.bbox = checked.bbox;
-            object.held.clone_from(&checked);
-            // What was tracked on other frames is still the same thing, unless the object is another.
-            if object.prompted_on.is_none() || object.persistence != Persistence::Track {
-                others_are_old.push(*id);
-            }
-            object.prompted_on = Some(frame.number);
-            if self.follows(object) {
-                followed.push(*id);
-            } else {
-                object.memory = None;
-                decoded_alone.push(*id);
-                prompts.push(checked);
-            }
-        }
-        self.say_how_objects_are_followed(&objects, &changed);
-        // The others fill up the last turn of these; what does not fit follows, so that nobody waits for it.
-        let mut due = self.due(&frame, false);
-        let is_changed: HashSet<u32> = changed.iter().copied().collect();
-        due.retain(|id| !is_changed.contains(id) && objects.contains(*id));
-        let (due_later, mut due) = self.split(&due);
-        let room = prompts.len().max(1).next_multiple_of(CHUNK) - prompts.len();
-        let is_whole = due.len() <= room && due_later.is_empty();
-        due.truncate(room);
-        let due = self.prompts_of(&due, &frame, false);
-        prompts.extend(due.prompts());
-        let count = changed.len() + due.count();
-        let (mut decoded, mut ms) = self.decode(&frame, &prompts, false)?;
-        let others = decoded.split_off(decoded_alone.len());
-        let mut answers: Vec<_> = decoded_alone.into_iter().zip(decoded).collect();
-        for id in followed {
-            let (decoded, turn) = self.point_at(&mut objects, id, &frame)?;
-            ms.decode += turn.decode;
-            answers.push((id, decoded));
-        }
-        for id in others_are_old {
-            self.results.forget_elsewhere(id, frame.number);
-        }
-        for (id, decoded) in answers {
-            let Some(object) = objects.get_mut(id) else { continue };
-            // Also of an object that starts anew on another picture.
-            if self.objects.get(id).is_some_and(|before| before.lost) {
-                (self.events)(Event::Tracking { id, lost: false, reason: String::new() });
-            }
-            remember(object, &decoded);
-            let shown = if object.memory.is_some() { &object.here } else { &object.prompt };
-            let result = result_of(object, shown, decoded);
-            self.results.keep(frame.number, result);
-        }
-        if let Some(what) = &undo {
-            self.history.record(what.clone(), &self.objects, &objects, &changed);
-        }
-        for gone in self.objects.iter().filter(|o| !objects.contains(o.id)) {
-            self.results.forget(gone.id);
-        }
-        self.objects = objects;
-        self.settle(&frame, due, others);
-        ms.total = self.shared.clock.ms_since(since);
-        self.answered(&frame, ms, undo.is_some(), count, is_whole);
+        let mut valid = self.validate(interaction, &frame)?;
+        self.note_missing_memory(&valid.objects, &valid.changed_ids());
+        let decoded = self.decode_prompt(&mut valid, &frame)?;
+        self.commit(valid, decoded, &frame, since);
         Ok(())
     }
 
-    /// Changes the objects, and says how.
-    fn change(&self, objects: &mut Objects, what: Interaction, frame: &KeptFrame) -> Result<Done, Refusal> {
-        Ok(match what {
+    /// Applies a prompt to a copy of the objects and checks it against the image.
+    fn validate(&self, interaction: Interaction, frame: &KeptFrame) -> Result<ValidPrompt, Refusal> {
+        let mut objects = self.objects.clone();
+        let change = self.change(&mut objects, interaction, frame)?;
+        objects.check()?;
+        let (ids, description) = match change {
+            ObjectChange::Prompted(ids, description) => (ids, Some(description)),
+            ObjectChange::Corner => (Vec::new(), None),
+        };
+        let (width, height) = frame.embedding.image_size();
+        let mut changed = Vec::with_capacity(ids.len());
+        for id in ids {
+            let object = objects.get_mut(id).ok_or_else(|| unknown_object(id))?;
+            let input = object.refined().check(width, height).map_err(|e| bad_prompt(e.to_string()))?;
+            object.prompt.points.clone_from(&input.points);
+            object.prompt.bbox = input.bbox;
+            object.repeated_prompt.clone_from(&input);
+            // Further prompts of a tracked object do not change what it was on other frames, unless the object is new.
+            let outdates_other_frames = object.prompted_on.is_none() || object.persistence != Persistence::Track;
+            object.prompted_on = Some(frame.number);
+            let is_followed = self.follows_by_memory(object);
+            if !is_followed {
+                object.memory = None;
+            }
+            changed.push(ChangedObject { id, input, is_followed, outdates_other_frames });
+        }
+        Ok(ValidPrompt { objects, changed, description })
+    }
+
+    /// Decodes the changed objects, and as many other objects of the frame as fit into the last turn.
+    fn decode_prompt(&mut self, valid: &mut ValidPrompt, frame: &KeptFrame) -> Result<DecodedPrompt, Refusal> {
+        let (followed, alone): (Vec<_>, Vec<_>) = valid.changed.iter().partition(|object| object.is_followed);
+        let followed: Vec<u32> = followed.iter().map(|object| object.id).collect();
+        let alone_ids: Vec<u32> = alone.iter().map(|object| object.id).collect();
+        let mut prompts: Vec<Prompt> = alone.iter().map(|object| object.input.clone()).collect();
+
+        let changed: HashSet<u32> = valid.changed.iter().map(|object| object.id).collect();
+        let mut due = self.due(frame, false);
+        due.retain(|id| !changed.contains(id) && valid.objects.contains(*id));
+        let (due_later, mut due) = self.split_by_memory(&due);
+        let room = prompts.len().max(1).next_multiple_of(MAX_OBJECTS_PER_TURN) - prompts.len();
+        let is_complete = due.len() <= room && due_later.is_empty();
+        due.truncate(room);
+        let due = self.due_prompts(&due, frame, false);
+        prompts.extend(due.prompts());
+
+        let (mut decoded, mut ms) = self.decode(frame, &prompts, false)?;
+        let due_decoded = decoded.split_off(alone_ids.len());
+        let mut changed: Vec<_> = alone_ids.into_iter().zip(decoded).collect();
+        for id in followed {
+            let (decoded, turn) = self.prompt_followed(&mut valid.objects, id, frame)?;
+            ms.decode += turn.decode;
+            changed.push((id, decoded));
+        }
+        Ok(DecodedPrompt { changed, due, due_decoded, is_complete, ms })
+    }
+
+    /// Stores the objects and results of a decoded prompt, and publishes the answer.
+    fn commit(&mut self, valid: ValidPrompt, decoded: DecodedPrompt, frame: &Arc<KeptFrame>, since: Instant) {
+        let ids = valid.changed_ids();
+        let ValidPrompt { mut objects, changed, description } = valid;
+        let mut ms = decoded.ms;
+        let count = ids.len() + decoded.due.count();
+        for object in changed.iter().filter(|object| object.outdates_other_frames) {
+            self.results.remove_elsewhere(object.id, frame.number);
+        }
+        for (id, decoded) in decoded.changed {
+            let Some(object) = objects.get_mut(id) else { continue };
+            // The earlier object may have been replaced: it is found again all the same.
+            if self.objects.get(id).is_some_and(|earlier| earlier.lost) {
+                (self.events)(Event::Tracking { id, lost: false, reason: String::new() });
+            }
+            update_previous_mask(object, &decoded);
+            let shown = if object.memory.is_some() { &object.frame_prompt } else { &object.prompt };
+            let result = object_result(object, shown, decoded);
+            self.results.keep(frame.number, result);
+        }
+        let prompted = description.is_some();
+        if let Some(description) = description {
+            self.history.record(description, &self.objects, &objects, &ids);
+        }
+        for removed in self.objects.iter().filter(|o| !objects.contains(o.id)) {
+            self.results.remove(removed.id);
+        }
+        self.objects = objects;
+        self.keep_decoded(frame, decoded.due, decoded.due_decoded);
+        ms.total = self.shared.clock.ms_since(since);
+        self.publish_answer(frame, ms, prompted, count, decoded.is_complete);
+    }
+
+    /// Applies an interaction to `objects`. Returns the change.
+    fn change(
+        &self,
+        objects: &mut ObjectSet,
+        interaction: Interaction,
+        frame: &KeptFrame,
+    ) -> Result<ObjectChange, Refusal> {
+        Ok(match interaction {
             Interaction::Click { point, mode: ClickMode::Box, persistence, .. } if point.label == Label::Foreground => {
                 return self.corner(objects, point, persistence, frame);
             }
@@ -128,56 +197,58 @@ impl Worker<'_> {
                 if mode == ClickMode::Point
                     && let Some(corner) = objects.corner.take()
                 {
-                    self.forgot_corner(&corner.point);
+                    self.note_dropped_corner(&corner.point);
                 }
                 let id = objects.click(point, persistence, &frame.prompted())?;
                 let label = if point.label == Label::Foreground { "foreground" } else { "background" };
-                Done::Prompted(vec![id], format!("the {label} click at ({}, {})", point.x, point.y))
+                ObjectChange::Prompted(vec![id], format!("the {label} click at ({}, {})", point.x, point.y))
             }
             Interaction::Region { bbox, persistence, .. } => {
-                Done::Prompted(vec![objects.region(bbox, persistence, &frame.prompted())?], box_in_words(&bbox))
+                let id = objects.region(bbox, persistence, &frame.prompted())?;
+                ObjectChange::Prompted(vec![id], box_in_words(&bbox))
             }
             Interaction::Mask { mask, persistence, .. } => {
                 let mask = self.low_res(frame, &mask)?;
-                Done::Prompted(vec![objects.mask(mask, persistence, &frame.prompted())?], "the mask".into())
+                let id = objects.mask(mask, persistence, &frame.prompted())?;
+                ObjectChange::Prompted(vec![id], "the mask".into())
             }
-            Interaction::Prompts { operation, objects: mut asked, persistence, .. } => {
-                check_count(&asked)?;
-                for p in &mut asked {
-                    self.bring_mask_to_low_res(frame, p)?;
+            Interaction::Prompts { operation, objects: mut requested, persistence, .. } => {
+                check_count(&requested)?;
+                for prompt in &mut requested {
+                    self.convert_mask(frame, prompt)?;
                 }
-                let ids = objects.apply(operation, asked, persistence, &frame.prompted())?;
-                let what = if operation == Operation::Remove { "a removal" } else { "prompts" };
-                Done::Prompted(ids, what.into())
+                let ids = objects.apply(operation, requested, persistence, &frame.prompted())?;
+                let description = if operation == Operation::Remove { "a removal" } else { "prompts" };
+                ObjectChange::Prompted(ids, description.into())
             }
-            // These prompt nothing and do not come here.
-            Interaction::Later(_) | Interaction::NewObject | Interaction::Clear | Interaction::Undo { .. } => {
-                Done::Prompted(Vec::new(), String::new())
+            // `interact` answers these.
+            Interaction::Deferred(_) | Interaction::NewObject | Interaction::Clear | Interaction::Undo { .. } => {
+                ObjectChange::Prompted(Vec::new(), String::new())
             }
         })
     }
 
-    /// A click that is a corner: the first waits, the second makes the box.
+    /// Applies a click at a corner of a box: the first corner waits, the second completes the box.
     fn corner(
         &self,
-        objects: &mut Objects,
+        objects: &mut ObjectSet,
         point: Point,
         persistence: Persistence,
         frame: &KeptFrame,
-    ) -> Result<Done, Refusal> {
+    ) -> Result<ObjectChange, Refusal> {
         let (width, height) = frame.embedding.image_size();
         let checked = Prompt { points: vec![point], ..Prompt::default() }.check(width, height);
         let point = checked.map_err(|e| bad_prompt(e.to_string()))?.points[0];
         let first = objects.corner.and_then(|corner| {
-            let on_picture = corner.on((width, height));
-            if on_picture.is_none() {
-                self.forgot_corner(&corner.point);
+            let scaled = corner.on((width, height));
+            if scaled.is_none() {
+                self.note_dropped_corner(&corner.point);
             }
-            on_picture
+            scaled
         });
         let Some(first) = first else {
-            objects.corner = Some(Corner { point, image: (width, height) });
-            return Ok(Done::Corner);
+            objects.corner = Some(Corner { point, image_size: (width, height) });
+            return Ok(ObjectChange::Corner);
         };
         let bbox = BoxPrompt {
             x_min: first.x.min(point.x),
@@ -185,25 +256,27 @@ impl Worker<'_> {
             x_max: first.x.max(point.x),
             y_max: first.y.max(point.y),
         };
-        if bbox.x_max - bbox.x_min < LEAST_BOX || bbox.y_max - bbox.y_min < LEAST_BOX {
+        if bbox.x_max - bbox.x_min < MIN_BOX_SIDE || bbox.y_max - bbox.y_min < MIN_BOX_SIDE {
             return Err(bad_prompt(format!(
                 "a box from ({}, {}) to ({}, {}) has no area: click on the opposite corner; the first one still waits",
                 first.x, first.y, point.x, point.y
             )));
         }
         objects.corner = None;
-        Ok(Done::Prompted(vec![objects.region(bbox, persistence, &frame.prompted())?], box_in_words(&bbox)))
+        let id = objects.region(bbox, persistence, &frame.prompted())?;
+        Ok(ObjectChange::Prompted(vec![id], box_in_words(&bbox)))
     }
 
-    pub(super) fn bring_mask_to_low_res(&self, frame: &KeptFrame, asked: &mut ObjectPrompt) -> Result<(), Refusal> {
-        if let Some(mask) = asked.mask.take() {
-            asked.prompt.mask = Some(self.low_res(frame, &mask)?);
+    /// Converts the mask of a message to the mask prompt of its object.
+    pub(super) fn convert_mask(&self, frame: &KeptFrame, prompt: &mut ObjectPrompt) -> Result<(), Refusal> {
+        if let Some(mask) = prompt.mask.take() {
+            prompt.prompt.mask = Some(self.low_res(frame, &mask)?);
         }
         Ok(())
     }
 
     fn low_res(&self, frame: &KeptFrame, mask: &MaskInput) -> Result<LowResLogits, Refusal> {
-        objects::low_res(mask, &frame.embedding.geometry, self.low_res_side)
+        mask_to_low_res(mask, &frame.embedding.geometry, self.low_res_side)
     }
 }
 

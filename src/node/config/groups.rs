@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::engine::detected::Filter;
+use crate::engine::detections::DetectionFilter;
 use crate::engine::{ClickMode, KeepLimits, Persistence, Settings};
 use crate::model::SessionOptions;
 use crate::pointing::is_rectified;
@@ -21,7 +21,7 @@ pub struct Config {
     pub engine: Settings,
     pub clicks: ClickConfig,
     pub persistence: PersistenceConfig,
-    pub detections: Filter,
+    pub detections: DetectionFilter,
     pub outputs: OutputConfig,
     pub image_plane: ImagePlaneConfig,
 }
@@ -152,7 +152,7 @@ impl Config {
             engine: Settings::default(),
             clicks: ClickConfig { label: Label::Foreground, mode: ClickMode::default() },
             persistence: PersistenceConfig::default(),
-            detections: Filter::default(),
+            detections: DetectionFilter::default(),
             outputs: OutputConfig::default(),
             image_plane: ImagePlaneConfig::default(),
         }

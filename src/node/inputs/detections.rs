@@ -1,5 +1,4 @@
-//! Boxes of upstream detectors: `detections` and `yolo_detections`. [`Filter`](crate::engine::detected::Filter) selects among
-//! them.
+//! Boxes of upstream detectors: `detections` and `yolo_detections`. `DetectionFilter` selects among them.
 
 use std::sync::Arc;
 
@@ -7,7 +6,7 @@ use r2r::builtin_interfaces::msg::Time;
 use r2r::vision_msgs::msg::{Detection2D, Detection2DArray};
 
 use super::drain::drain;
-use crate::engine::detected::{Found, hull};
+use crate::engine::detections::{RawDetection, upright_box};
 use crate::engine::{Detections, Refusal};
 use crate::node::error::NodeError;
 use crate::node::ros::topics::Topics;
@@ -37,22 +36,27 @@ pub fn subscribe(topics: &mut Topics, slot: &Arc<CameraSlot>) -> Result<(), Node
 ///
 /// # Errors
 /// Too many messages are waiting.
-fn submit(camera: &ActiveCamera, source: &'static str, stamp: &Time, detections: Vec<Found>) -> Result<(), Refusal> {
+fn submit(
+    camera: &ActiveCamera,
+    source: &'static str,
+    stamp: &Time,
+    detections: Vec<RawDetection>,
+) -> Result<(), Refusal> {
     let count = detections.len();
-    let boxes = camera.config().detections.pass(detections);
+    let boxes = camera.config().detections.apply(detections);
     camera.engine.count_filtered(count - boxes.len());
     camera.engine.detections(Detections { source, at: convert::stamp(stamp).into(), boxes })
 }
 
 /// Converts detections of vision_msgs: the class is that of the best hypothesis.
-fn from_vision_msgs(message: &Detection2DArray) -> Vec<Found> {
+fn from_vision_msgs(message: &Detection2DArray) -> Vec<RawDetection> {
     let convert = |d: &Detection2D| {
         // NaN is the lowest score, as in the filter.
         let score = |s: f64| if s.is_nan() { f64::NEG_INFINITY } else { s };
         let best = d.results.iter().max_by(|a, b| score(a.hypothesis.score).total_cmp(&score(b.hypothesis.score)));
         let center = &d.bbox.center;
-        Found {
-            bbox: hull((center.position.x, center.position.y), center.theta, (d.bbox.size_x, d.bbox.size_y)),
+        RawDetection {
+            bbox: upright_box((center.position.x, center.position.y), center.theta, (d.bbox.size_x, d.bbox.size_y)),
             class: best.map(|r| r.hypothesis.class_id.clone()).unwrap_or_default(),
             class_number: None,
             score: best.map(|r| r.hypothesis.score),
@@ -64,11 +68,11 @@ fn from_vision_msgs(message: &Detection2DArray) -> Vec<Found> {
 
 /// Converts detections of yolo_ros: the class is its name, or its number if it has no name.
 #[cfg(yolo_msgs)]
-fn from_yolo_msgs(message: &r2r::yolo_msgs::msg::DetectionArray) -> Vec<Found> {
+fn from_yolo_msgs(message: &r2r::yolo_msgs::msg::DetectionArray) -> Vec<RawDetection> {
     let convert = |d: &r2r::yolo_msgs::msg::Detection| {
         let (center, size) = (&d.bbox.center, &d.bbox.size);
-        Found {
-            bbox: hull((center.position.x, center.position.y), center.theta, (size.x, size.y)),
+        RawDetection {
+            bbox: upright_box((center.position.x, center.position.y), center.theta, (size.x, size.y)),
             class: if d.class_name.is_empty() { d.class_id.to_string() } else { d.class_name.clone() },
             class_number: Some(d.class_id),
             score: Some(d.score),

@@ -10,7 +10,7 @@ use r2r::sensor_msgs::msg::{PointCloud2, PointField};
 use super::error::OutputError;
 use super::picture::Picture;
 use crate::camera::ImagePlane;
-use crate::engine::{FrameResult, Refusal, Source, Stamp};
+use crate::engine::{FrameResult, Refusal, ResultSource, Stamp};
 use crate::node::config::ImagePlaneConfig;
 use crate::node::error::NodeError;
 use crate::node::ros::convert::ros_header;
@@ -101,7 +101,7 @@ impl ImagePlaneOutput {
 /// Whether a result is shown. `last`: time since the last plane, and the stamp of its image.
 fn is_due(last: Option<(Duration, Stamp)>, period: Duration, result: &FrameResult) -> bool {
     let Some((since, shown)) = last else { return true };
-    let (stamp, answers) = (result.header.stamp, result.prompted && result.source != Source::Camera);
+    let (stamp, answers) = (result.header.stamp, result.prompted && result.source != ResultSource::Camera);
     // An answer on an older image must not replace a newer one. Other results are of the newest image, whatever its stamp:
     // the clock may have been set back.
     let newer = !answers || stamp > shown;
@@ -173,14 +173,14 @@ mod tests {
         };
         for prompted in [false, true] {
             // A clock that was set back, a camera that does not stamp, and one that does.
-            assert_eq!([1, 5, 6].map(|sec| is_due(Source::Camera, prompted, sec, 300)), [true; 3]);
-            assert_eq!([1, 5, 6].map(|sec| is_due(Source::Camera, prompted, sec, 100)), [false; 3]);
+            assert_eq!([1, 5, 6].map(|sec| is_due(ResultSource::Camera, prompted, sec, 300)), [true; 3]);
+            assert_eq!([1, 5, 6].map(|sec| is_due(ResultSource::Camera, prompted, sec, 100)), [false; 3]);
         }
-        for source in [Source::Prompt, Source::Detector("detections")] {
+        for source in [ResultSource::Prompt, ResultSource::Detector("detections")] {
             assert_eq!([1, 5, 6].map(|sec| is_due(source, true, sec, 300)), [false, true, true]);
             assert_eq!([1, 5, 6].map(|sec| is_due(source, true, sec, 100)), [false, true, false]);
         }
         // A first corner that is forgotten: on the newest image.
-        assert!(is_due(Source::Prompt, false, 1, 300));
+        assert!(is_due(ResultSource::Prompt, false, 1, 300));
     }
 }

@@ -23,7 +23,7 @@ pub const OUTPUTS: &[Definition] = &[
         name: "max_detections",
         description: "Most detections accepted of one message: those with the highest scores.",
         takes_effect: Now,
-        kind: Integer { default: || 300, min: 1, max: 10_000, store: |c, v| c.detections.most = v as usize },
+        kind: Integer { default: || 300, min: 1, max: 10_000, store: |c, v| c.detections.max_count = v as usize },
     },
     Definition {
         name: "detections_score",

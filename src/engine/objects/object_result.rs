@@ -1,4 +1,4 @@
-//! From what the decoder answers for an object to its result: found or lost, and what the next prompt needs of its mask.
+//! From the decoder's output for an object to its result.
 
 use super::object::Object;
 use crate::engine::result::ObjectResult;
@@ -7,20 +7,20 @@ use crate::model::Decoded;
 use crate::pixels::Mask;
 use crate::prompt::Prompt;
 
-/// Keeps what the next prompt of the object needs of its newest mask.
-pub fn remember(object: &mut Object, decoded: &Decoded) {
+/// Stores the object's newest mask for its next prompt.
+pub fn update_previous_mask(object: &mut Object, decoded: &Decoded) {
     let mask = &decoded.best.mask;
-    object.previous = Some(decoded.best.low_res.clone());
+    object.previous_logits = Some(decoded.best.low_res.clone());
     object.previous_area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
     object.lost = false;
 }
 
-/// Why an object of that score counts as lost.
-pub fn not_there(score: f32) -> String {
+/// Returns the reason why an object of that score is lost.
+pub fn score_below_zero(score: f32) -> String {
     format!("object score {score:.2} is not above 0")
 }
 
-/// The result of an object that nothing was asked about on this frame, with the reason.
+/// Returns the result of an object that was not decoded on this frame, with the reason.
 pub fn lost_result(object: &Object, (width, height): (u32, u32), reason: String) -> ObjectResult {
     ObjectResult {
         id: object.id,
@@ -37,34 +37,34 @@ pub fn lost_result(object: &Object, (width, height): (u32, u32), reason: String)
     }
 }
 
-/// Why a tracked object counts as lost on this frame; `None` when it is there.
-pub fn lost(object: &Object, decoded: &Decoded, settings: &Settings) -> Option<String> {
+/// Returns why a tracked object is lost on this frame; `None` if it was found.
+pub fn loss_reason(object: &Object, decoded: &Decoded, settings: &Settings) -> Option<String> {
     if let Some(score) = decoded.object_score.filter(|s| *s <= 0.0) {
-        return Some(not_there(score));
+        return Some(score_below_zero(score));
     }
     if decoded.best.iou < settings.track_min_iou {
         return Some(format!("predicted IoU {:.2} is below {:.2}", decoded.best.iou, settings.track_min_iou));
     }
     let mask = &decoded.best.mask;
     if mask.area == 0 {
-        return Some("its mask is empty".into());
+        return Some("the mask is empty".into());
     }
     let area = mask.area as f32 / (mask.width as f32 * mask.height as f32);
     let jump = area / object.previous_area.max(f32::EPSILON);
     let bound = settings.track_max_area_jump;
     if object.previous_area > 0.0 && !(1.0 / bound..=bound).contains(&jump) {
-        return Some(format!("its area changed by a factor of {jump:.2} from one frame to the next"));
+        return Some(format!("the mask's area changed by a factor of {jump:.2} from one frame to the next"));
     }
     None
 }
 
-/// The result of a current object; `shown` is what the overlay draws.
-pub fn result_of(object: &Object, shown: &Prompt, decoded: Decoded) -> ObjectResult {
-    ObjectResult { id: object.id, class_id: object.class_id.clone(), ..result_from(shown, decoded) }
+/// Returns the result of a current object. `shown`: prompt that the overlay draws.
+pub fn object_result(object: &Object, shown: &Prompt, decoded: Decoded) -> ObjectResult {
+    ObjectResult { id: object.id, class_id: object.class_id.clone(), ..unnamed_result(shown, decoded) }
 }
 
-/// A result whose id, class, tag and detection score are still to be filled in.
-pub fn result_from(shown: &Prompt, decoded: Decoded) -> ObjectResult {
+/// Returns a result whose id, class, tag and detection score the caller fills in.
+pub fn unnamed_result(shown: &Prompt, decoded: Decoded) -> ObjectResult {
     ObjectResult {
         id: 0,
         class_id: String::new(),
