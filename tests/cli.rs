@@ -1,4 +1,4 @@
-//! The terminal tool as its users meet it: what it prints, what it writes, how it ends.
+//! The command line tool from the outside: its output, its files and its exit codes.
 
 mod scratch;
 
@@ -20,7 +20,7 @@ fn promptseg(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
 
-/// `segment` with the small model.
+/// Runs `promptseg segment` with a small model.
 fn segment(folder: &Path, arguments: &[&str]) -> Output {
     let model = golden("variants");
     let tail = ["--threads", "1", "--model", model.to_str().unwrap()];
@@ -28,36 +28,38 @@ fn segment(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn the_runtime_may_be_named_from_the_working_folder() {
+fn the_path_of_the_runtime_may_be_relative() {
     let scratch = Scratch::new("runtime");
     let library = std::env::var_os("ORT_DYLIB_PATH").expect("ORT_DYLIB_PATH");
-    std::os::unix::fs::symlink(library, scratch.file("here.so")).unwrap();
+    std::os::unix::fs::symlink(library, scratch.file("linked.so")).unwrap();
     scratch.write("broken.so", "not a library");
     let inspect = |name: &str| command(&scratch.0, &["inspect"]).env("ORT_DYLIB_PATH", name).output().unwrap();
-    for name in ["here.so", "./here.so"] {
+    for name in ["linked.so", "./linked.so"] {
         assert_says(&succeeded(&inspect(name)), &["runs on", "yes: encoder"]);
     }
-    let said = refused(&inspect("broken.so"), 1);
-    assert_says(&said, &["cannot load ONNX Runtime", scratch.file("broken.so").to_str().unwrap()]);
-    assert!(!said.contains("is not set"), "{said}");
+    let message = refused(&inspect("broken.so"), 1);
+    assert_says(&message, &["cannot load ONNX Runtime", scratch.file("broken.so").to_str().unwrap()]);
+    assert!(!message.contains("is not set"), "{message}");
     assert_says(&refused(&inspect("gone.so"), 1), &["ORT_DYLIB_PATH=gone.so is not a file"]);
 }
 
+/// Creates a temporary folder with the picture `cat.png`.
 fn with_cat(name: &str) -> Scratch {
     let scratch = Scratch::new(name);
     std::fs::copy(golden("pixels/chelsea_320x213.png"), scratch.file("cat.png")).unwrap();
     scratch
 }
 
+/// Reads a mask and checks that it holds 0 and 255 only.
 fn mask(path: &Path) -> GrayImage {
     let image = image::open(path).unwrap();
-    let image::DynamicImage::ImageLuma8(image) = image else { panic!("a mask is grey") };
+    let image::DynamicImage::ImageLuma8(image) = image else { panic!("the mask is not grey") };
     assert!(image.pixels().all(|p| [0, 255].contains(&p.0[0])));
     image
 }
 
-/// COCO's run lengths back to pixels, row by row: the reverse of maskApi.c, `rleFrString` and `rleDecode`.
-fn unpack(rle: &Value) -> GrayImage {
+/// Decodes COCO's run lengths, as `rleFrString` and `rleDecode` of maskApi.c do.
+fn decode_run_lengths(rle: &Value) -> GrayImage {
     let [height, width] = [0, 1].map(|i| rle["size"][i].as_u64().unwrap() as u32);
     let mut counts: Vec<i64> = Vec::new();
     let (mut value, mut shift) = (0_i64, 0);
@@ -82,7 +84,7 @@ fn unpack(rle: &Value) -> GrayImage {
     GrayImage::from_fn(width, height, |x, y| image::Luma([column_wise[(x * height + y) as usize]]))
 }
 
-/// Even-odd filling of polygons along the borders of pixels.
+/// Fills polygons along the borders of pixels by the even-odd rule.
 fn fill(polygons: &[&Value], width: u32, height: u32) -> GrayImage {
     let mut image = GrayImage::new(width, height);
     for polygon in polygons.iter().flat_map(|list| list.as_array().unwrap()) {
@@ -98,14 +100,15 @@ fn fill(polygons: &[&Value], width: u32, height: u32) -> GrayImage {
     image
 }
 
+/// Parses the only line of an output.
 fn line(output: &Output) -> Value {
-    let said = succeeded(output);
-    assert_eq!(said.lines().count(), 1, "{said}");
-    serde_json::from_str(&said).unwrap()
+    let stdout = succeeded(output);
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    serde_json::from_str(&stdout).unwrap()
 }
 
 #[test]
-fn a_click_writes_a_mask_beside_and_prints_its_name_alone() {
+fn a_click_writes_a_mask_and_prints_the_name_of_its_file() {
     let scratch = with_cat("click");
     let output = segment(&scratch.0, &["cat.png", "--point", "160,100", "--overlay"]);
     assert_eq!(succeeded(&output), "cat_mask.png\ncat_overlay.png\n");
@@ -138,7 +141,7 @@ fn every_format_holds_the_same_masks() {
             assert_eq!(line["masks"][i]["object"], i + 1);
             assert_eq!(line["masks"][i]["area"], area);
         }
-        assert!(unpack(&rle["masks"][i]["segmentation"]) == *mask);
+        assert!(decode_run_lengths(&rle["masks"][i]["segmentation"]) == *mask);
         assert_eq!(rle["masks"][i]["segmentation"], json["masks"][i]["segmentation"]);
         let polygon = &polygon["masks"][i];
         assert!(fill(&[&polygon["segmentation"], &polygon["holes"]], 320, 213) == *mask);
@@ -164,8 +167,8 @@ fn every_format_holds_the_same_masks() {
 #[test]
 fn all_writes_every_candidate() {
     let scratch = with_cat("all");
-    let said = succeeded(&segment(&scratch.0, &["cat.png", "--point", "160,100", "--all"]));
-    assert_eq!(said, "cat_mask_c1.png\ncat_mask_c2.png\ncat_mask_c3.png\n");
+    let message = succeeded(&segment(&scratch.0, &["cat.png", "--point", "160,100", "--all"]));
+    assert_eq!(message, "cat_mask_c1.png\ncat_mask_c2.png\ncat_mask_c3.png\n");
     let json = line(&segment(&scratch.0, &["cat.png", "--point", "160,100", "--all", "--format", "json"]));
     let masks = json["masks"].as_array().unwrap();
     assert_eq!(masks.len(), 3);
@@ -176,7 +179,7 @@ fn all_writes_every_candidate() {
 }
 
 #[test]
-fn each_makes_an_object_of_every_point_and_a_label_a_background_point() {
+fn each_makes_every_point_an_object_and_label_0_is_a_background_point() {
     let scratch = with_cat("each");
     let count = |arguments: &[&str]| {
         let json = line(&segment(&scratch.0, &[&["cat.png", "--format", "json"], arguments].concat()));
@@ -188,19 +191,19 @@ fn each_makes_an_object_of_every_point_and_a_label_a_background_point() {
 }
 
 #[test]
-fn a_mask_is_a_prompt_of_the_size_of_the_image() {
+fn a_mask_prompt_must_have_the_size_of_the_image() {
     let scratch = with_cat("mask");
     let drawn = GrayImage::from_fn(320, 213, |x, y| image::Luma([if x > 100 && y > 80 { 255 } else { 0 }]));
     drawn.save(scratch.file("drawn.png")).unwrap();
     assert_eq!(succeeded(&segment(&scratch.0, &["cat.png", "--mask", "drawn.png"])), "cat_mask.png\n");
     GrayImage::from_pixel(8, 9, image::Luma([255])).save(scratch.file("small.png")).unwrap();
-    let said = refused(&segment(&scratch.0, &["cat.png", "--mask", "small.png", "--overwrite"]), 1);
-    assert_says(&said, &["cat.png", "--mask is of 8x9 pixels", "320x213"]);
+    let message = refused(&segment(&scratch.0, &["cat.png", "--mask", "small.png", "--overwrite"]), 1);
+    assert_says(&message, &["cat.png", "--mask is 8x9 pixels", "320x213"]);
 }
 
-/// `--mask` with a file that a tool wrote in its own way.
+/// Other tools write masks with other levels than 255.
 #[test]
-fn two_colours_are_a_mask_and_nothing_inside_or_several_labels_are_refused() {
+fn masks_of_two_colours_are_accepted_and_empty_masks_and_label_pictures_are_refused() {
     let scratch = with_cat("masks");
     let inside = |x: u32, y: u32| (80..240).contains(&x) && (40..180).contains(&y);
     let write = |name: &str, level: &dyn Fn(u32, u32) -> u8| {
@@ -229,15 +232,16 @@ fn two_colours_are_a_mask_and_nothing_inside_or_several_labels_are_refused() {
 }
 
 #[test]
-fn a_file_that_the_run_did_not_make_is_never_replaced() {
+fn files_of_others_are_not_replaced_without_overwrite() {
     let scratch = with_cat("kept");
-    let theirs = ["cat_mask.png", "cat_mask_2.png", "cat_overlay.png", "cat.json", "cat_mask.npy", "m.png", "m.jsonl"];
-    for name in theirs {
-        scratch.write(name, "drawn by somebody");
+    let existing =
+        ["cat_mask.png", "cat_mask_2.png", "cat_overlay.png", "cat.json", "cat_mask.npy", "m.png", "m.jsonl"];
+    for name in existing {
+        scratch.write(name, "drawn by a person");
     }
     let (click, boxes) =
         (["cat.png", "--point", "160,100"], ["cat.png", "--box", "9,9,99,99", "--box", "60,20,280,200"]);
-    for (given, file) in [
+    for (arguments, file) in [
         (&click[..], "cat_mask.png"),
         (&boxes, "cat_mask_2.png"),
         (&["cat.png", "--point", "160,100", "--overlay", "--format", "json"], "cat_overlay.png"),
@@ -246,21 +250,21 @@ fn a_file_that_the_run_did_not_make_is_never_replaced() {
         (&["cat.png", "--point", "160,100", "--out", "m.png"], "m.png"),
         (&["cat.png", "--point", "160,100", "--format", "json", "--out", "m.jsonl"], "m.jsonl"),
     ] {
-        let output = segment(&scratch.0, given);
-        assert_says(&refused(&output, 1), &[file, "exists and stays as it is", "--overwrite"]);
+        let output = segment(&scratch.0, arguments);
+        assert_says(&refused(&output, 1), &[file, "exists and is not replaced", "--overwrite"]);
         assert_eq!(text(&output.stdout), "");
-        assert_eq!(std::fs::read(scratch.file(file)).unwrap(), b"drawn by somebody");
+        assert_eq!(std::fs::read(scratch.file(file)).unwrap(), b"drawn by a person");
     }
-    // Nothing of a picture is written where one of its files is in the way.
+    // If one file of a picture exists, none of its files is written.
     assert!(!scratch.file("cat_mask_1.png").exists());
     assert_eq!(succeeded(&segment(&scratch.0, &[&click[..], &["--overwrite"]].concat())), "cat_mask.png\n");
     assert_eq!(mask(&scratch.file("cat_mask.png")).dimensions(), (320, 213));
-    let said = refused(&segment(&scratch.0, &[&click[..], &["--overwrite", "--out", "cat.png"]].concat()), 1);
-    assert_says(&said, &["cat.png was given and stays as it is"]);
+    let message = refused(&segment(&scratch.0, &[&click[..], &["--overwrite", "--out", "cat.png"]].concat()), 1);
+    assert_says(&message, &["cat.png is an input and is not replaced"]);
 }
 
 #[test]
-fn devices_and_the_standard_input_are_as_for_other_tools() {
+fn devices_and_standard_input_work_as_in_other_tools() {
     let scratch = with_cat("devices");
     let click = ["--point", "160,100"];
     for format in [&[][..], &["--format", "json"]] {
@@ -288,30 +292,30 @@ fn devices_and_the_standard_input_are_as_for_other_tools() {
 }
 
 #[test]
-fn a_folder_has_no_hidden_files_and_passes_no_picture_over_in_silence() {
+fn hidden_files_of_a_folder_are_skipped_and_unsupported_pictures_cause_a_warning() {
     let scratch = with_cat("hidden");
     std::fs::create_dir(scratch.file("shots")).unwrap();
     let cat = image::open(scratch.file("cat.png")).unwrap().into_rgb8();
     for name in ["a.JFIF", "b.jpe", "c.jpg"] {
         scratch.write(&format!("shots/{name}"), encode_jpeg(&cat, 75).unwrap());
     }
-    // macOS writes these beside each file on a disk of others.
+    // macOS writes such files beside each file on a foreign file system.
     scratch.write("shots/._c.jpg", "\0\x05\x16\x07");
-    let count = |given: &str, more: &[&str]| {
-        let output = segment(&scratch.0, &[&[given, "--point", "160,100", "--format", "coco-rle"], more].concat());
+    let count = |source: &str, more: &[&str]| {
+        let output = segment(&scratch.0, &[&[source, "--point", "160,100", "--format", "coco-rle"], more].concat());
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         (text(&output.stdout).lines().count(), text(&output.stderr))
     };
     assert_eq!(count("shots", &[]), (3, String::new()));
     assert_eq!(count("shots/*.jp*", &[]), (2, String::new()));
     scratch.write("shots/d.webp", "RIFF");
-    let (pictures, said) = count("shots", &[]);
-    assert_says(&said, &["shots: 1 pictures that are neither JPEG nor PNG", "shots/d.webp"]);
+    let (pictures, warning) = count("shots", &[]);
+    assert_says(&warning, &["shots: left out 1 pictures that are neither JPEG nor PNG", "shots/d.webp"]);
     assert_eq!(pictures, 3);
 }
 
 #[test]
-fn names_that_are_not_utf_8_are_answered() {
+fn file_names_may_hold_bytes_that_are_not_utf_8() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     let scratch = with_cat("bytes");
@@ -321,9 +325,11 @@ fn names_that_are_not_utf_8_are_answered() {
         std::fs::copy(scratch.file("cat.png"), scratch.file("shots").join(name(file))).unwrap();
     }
     let click = ["shots", "cat.png", "--point", "160,100"];
-    let said = succeeded(&segment(&scratch.0, &[&click[..], &["--format", "json"]].concat()));
-    let images: Vec<String> =
-        said.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["image"].as_str().unwrap().to_owned()).collect();
+    let message = succeeded(&segment(&scratch.0, &[&click[..], &["--format", "json"]].concat()));
+    let images: Vec<String> = message
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["image"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(images, ["shots/caf\u{fffd}.png", "shots/caf\u{fffd}.png", "cat.png"]);
     let output = segment(&scratch.0, &[&click[..], &["--out", "masks"]].concat());
     assert_eq!(succeeded(&output).lines().count(), 3);
@@ -343,7 +349,7 @@ fn names_that_are_not_utf_8_are_answered() {
 }
 
 #[test]
-fn hidden_files_are_no_part_of_a_model() {
+fn hidden_files_are_not_part_of_a_model() {
     let scratch = Scratch::new("hidden-model");
     for name in ["encoder.onnx", "decoder.onnx"] {
         std::fs::copy(fixture(&format!("edgesam/{name}")), scratch.file(name)).unwrap();
@@ -353,7 +359,7 @@ fn hidden_files_are_no_part_of_a_model() {
 }
 
 #[test]
-fn folders_and_patterns_go_on_past_bad_pictures() {
+fn a_bad_picture_does_not_stop_the_run() {
     let scratch = with_cat("many");
     std::fs::create_dir(scratch.file("shots")).unwrap();
     let cat = image::open(scratch.file("cat.png")).unwrap().into_rgb8();
@@ -365,7 +371,7 @@ fn folders_and_patterns_go_on_past_bad_pictures() {
     scratch.write("shots/cut.png", &png[..png.len() / 2]);
     scratch.write("shots/empty.jpg", "");
     scratch.write("shots/text.png", "hello");
-    scratch.write("shots/notes.txt", "not a picture, and not taken for one");
+    scratch.write("shots/notes.txt", "not a picture");
     let mut bomb = png.clone();
     bomb[16..24].copy_from_slice(&[0, 0, 200, 0, 0, 0, 200, 0]);
     let crc = crc32(&bomb[12..29]);
@@ -376,9 +382,9 @@ fn folders_and_patterns_go_on_past_bad_pictures() {
     assert_says(&refused(&output, 1), &["no file matches ''nothing*''"]);
 
     let output = segment(&scratch.0, &["shots", "c?t.png", "gone.png", "--point", "160,100", "--out", "out/deep"]);
-    let said = refused(&output, 1);
+    let message = refused(&output, 1);
     assert_says(
-        &said,
+        &message,
         &[
             "shots/cut.jpg: truncated or damaged",
             "shots/cut.png: truncated or damaged",
@@ -390,26 +396,26 @@ fn folders_and_patterns_go_on_past_bad_pictures() {
             "7 of 10 pictures failed; the others are done",
         ],
     );
-    assert!(!said.contains("notes.txt"));
+    assert!(!message.contains("notes.txt"));
     assert_eq!(text(&output.stdout), "out/deep/a_mask.png\nout/deep/b_mask.png\nout/deep/cat_mask.png\n");
-    // JSON: a line for each that worked.
+    // JSON has a line for each picture that was segmented.
     let output =
         segment(&scratch.0, &["shots/*.png", "--point", "160,100", "--format", "coco-rle", "--out", "m.jsonl"]);
     refused(&output, 1);
     assert_eq!(text(&output.stdout), "m.jsonl\n");
     assert_eq!(std::fs::read_to_string(scratch.file("m.jsonl")).unwrap().lines().count(), 1);
-    // What an earlier run wrote into the folder is no picture of it.
+    // Results of an earlier run in the folder are not pictures to segment.
     for name in ["cut.jpg", "cut.png", "empty.jpg", "text.png", "bomb.png", "huge.jpg"] {
         std::fs::remove_file(scratch.file("shots").join(name)).unwrap();
     }
-    let given = ["shots", "--point", "160,100", "--out", "shots", "--overlay"];
-    let first = succeeded(&segment(&scratch.0, &given));
+    let arguments = ["shots", "--point", "160,100", "--out", "shots", "--overlay"];
+    let first = succeeded(&segment(&scratch.0, &arguments));
     assert_eq!(first.lines().count(), 4);
-    assert_eq!(succeeded(&segment(&scratch.0, &[&given[..], &["--overwrite"]].concat())), first);
+    assert_eq!(succeeded(&segment(&scratch.0, &[&arguments[..], &["--overwrite"]].concat())), first);
 }
 
 #[test]
-fn out_is_a_file_a_folder_or_the_standard_output_and_never_a_picture() {
+fn out_is_a_file_a_folder_or_standard_output_and_never_an_input() {
     let scratch = with_cat("out");
     let with = |more: &[&str]| segment(&scratch.0, &[&["cat.png", "--point", "160,100"], more].concat());
     assert_eq!(succeeded(&with(&["--out", "m.png"])), "m.png\n");
@@ -418,22 +424,22 @@ fn out_is_a_file_a_folder_or_the_standard_output_and_never_a_picture() {
     assert!(output.stdout == std::fs::read(scratch.file("m.png")).unwrap());
     assert_eq!(succeeded(&with(&["--out", "masks/", "--format", "json"])), "masks/cat.json\n");
     let before = std::fs::read(scratch.file("cat.png")).unwrap();
-    let said = refused(&with(&["--out", "cat.png"]), 1);
-    assert_says(&said, &["cat.png was given and stays as it is"]);
+    let message = refused(&with(&["--out", "cat.png"]), 1);
+    assert_says(&message, &["cat.png is an input and is not replaced"]);
     assert!(std::fs::read(scratch.file("cat.png")).unwrap() == before);
     let mask = std::fs::read(scratch.file("m.png")).unwrap();
-    let said = refused(&with(&["--mask", "m.png", "--out", "m.png"]), 1);
-    assert_says(&said, &["m.png was given and stays as it is"]);
+    let message = refused(&with(&["--mask", "m.png", "--out", "m.png"]), 1);
+    assert_says(&message, &["m.png is an input and is not replaced"]);
     assert!(std::fs::read(scratch.file("m.png")).unwrap() == mask);
 }
 
 #[test]
-fn wrong_usage_is_exit_code_2_with_a_way_out() {
+fn wrong_usage_ends_with_exit_code_2_and_a_hint() {
     let scratch = with_cat("usage");
-    for (arguments, says) in [
+    for (arguments, part) in [
         (&["cat.png"][..], "nothing to segment: give --point X,Y"),
         (&["cat.png", "--point", "1,2,7"], "label 7; expected 1"),
-        (&["cat.png", "--point", "here"], "'here' is not a number"),
+        (&["cat.png", "--point", "left"], "'left' is not a number"),
         (&["cat.png", "--box", "9,9,1,1"], "X0 < X1"),
         (&["cat.png", "--point", "1,1", "--box", "0,0,5,5", "--box", "6,6,9,9"], "several --box are an object each"),
         (&["cat.png", "--point", "1,1", "--out", "m.jpg"], "goes into a .png file, or a folder"),
@@ -443,37 +449,37 @@ fn wrong_usage_is_exit_code_2_with_a_way_out() {
         (&["a/cat.png", "b/cat.png", "--point", "1,1"], "would have the same name"),
         (&["--point", "1,1"], "<IMAGE>..."),
     ] {
-        let said = refused(&segment(&scratch.0, arguments), 2);
-        assert_says(&said, &[says, "--help"]);
+        let message = refused(&segment(&scratch.0, arguments), 2);
+        assert_says(&message, &[part, "--help"]);
     }
-    let said = refused(&promptseg(&scratch.0, &["segmnt"]), 2);
-    assert_says(&said, &["unrecognized subcommand", "segment"]);
+    let message = refused(&promptseg(&scratch.0, &["segmnt"]), 2);
+    assert_says(&message, &["unrecognized subcommand", "segment"]);
     assert_says(&text(&promptseg(&scratch.0, &["segment", "--help"]).stdout), &["Examples:", "--box 10,20,200,180"]);
 }
 
 #[test]
-fn what_the_model_cannot_do_is_exit_code_1() {
+fn prompts_that_the_model_cannot_answer_end_with_exit_code_1() {
     let scratch = with_cat("model");
-    for (arguments, says) in [
+    for (arguments, part) in [
         (&["cat.png", "--point", "900,1"][..], "point (900, 1) is outside the image of 320x213"),
         (&["cat.png", "--point", "9,9,0"], "only background points"),
     ] {
-        assert_says(&refused(&segment(&scratch.0, arguments), 1), &["cat.png: ", says]);
+        assert_says(&refused(&segment(&scratch.0, arguments), 1), &["cat.png: ", part]);
     }
     let sam = golden("sam");
     let sam = ["segment", "cat.png", "--point", "9,9", "--model", sam.to_str().unwrap(), "--precision", "int8"];
-    let said = refused(&promptseg(&scratch.0, &sam), 1);
-    assert_says(&said, &["bundle.json has no int8 variant"]);
+    let message = refused(&promptseg(&scratch.0, &sam), 1);
+    assert_says(&message, &["bundle.json has no int8 variant"]);
     let gone = ["segment", "cat.png", "--point", "9,9", "--model", "gone"];
     assert_says(&refused(&promptseg(&scratch.0, &gone), 1), &["gone is neither a bundle", "no such file or folder"]);
 }
 
 #[test]
-fn inspect_says_what_it_is_whether_it_is_whole_and_what_runs_it() {
+fn inspect_describes_the_model_its_files_and_its_providers() {
     let scratch = Scratch::with("inspect", "variants");
-    let said = succeeded(&promptseg(&scratch.0, &["inspect", ".", "--tensors"]));
+    let message = succeeded(&promptseg(&scratch.0, &["inspect", ".", "--tensors"]));
     assert_says(
-        &said,
+        &message,
         &[
             "sam_variants",
             "letterbox",
@@ -519,17 +525,17 @@ fn bench_measures_every_stage() {
     }
     assert_eq!((json["precision"].as_str(), json["threads"].as_u64()), (Some("fp32"), Some(1)));
     assert_eq!((json["model"].as_str(), json["runs"].as_u64()), (Some("sam_variants"), Some(2)));
-    let said = succeeded(&promptseg(&scratch.0, &bench));
-    assert_says(&said, &["encoder on cpu, int8", "decode 16 objects", "peak memory"]);
+    let message = succeeded(&promptseg(&scratch.0, &bench));
+    assert_says(&message, &["encoder on cpu, int8", "decode 16 objects", "peak memory"]);
 }
 
-/// A file of another exporter's model.
+/// Returns the path of a model that another exporter wrote.
 fn fixture(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).display().to_string()
 }
 
 #[test]
-fn bench_draws_a_box_where_a_click_alone_is_not_taken() {
+fn bench_uses_a_box_if_the_model_takes_no_click() {
     let scratch = Scratch::new("bench-box");
     let decoder = fixture("transformersjs_sam2_traced/prompt_encoder_mask_decoder.onnx");
     let pair = [fixture("transformersjs_sam2/vision_encoder.onnx"), "--decoder".to_owned(), decoder];
@@ -539,7 +545,7 @@ fn bench_draws_a_box_where_a_click_alone_is_not_taken() {
 }
 
 #[test]
-fn eval_leaves_out_what_the_model_does_not_take() {
+fn eval_leaves_out_prompts_that_the_model_does_not_take() {
     let scratch = Scratch::new("eval");
     let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes");
     let objects: Vec<Value> = serde_json::from_slice(&std::fs::read(scenes.join("prompts.json")).unwrap()).unwrap();
@@ -549,7 +555,7 @@ fn eval_leaves_out_what_the_model_does_not_take() {
     }
     let (box_only, tiny) = (Scratch::with("eval-box", "variants"), golden("variants").display().to_string());
     box_only.describe(|d| d["prompts"] = serde_json::json!(["box"]));
-    for (model, measured, says) in [
+    for (model, measured, part) in [
         (tiny, &["box", "click1", "click1_oracle", "click3"][..], "1 objects, mean IoU"),
         (
             fixture("edgesam"),
@@ -564,16 +570,16 @@ fn eval_leaves_out_what_the_model_does_not_take() {
         ),
         (box_only.0.display().to_string(), &["box"], "oracle left out: the model does not take point prompts"),
     ] {
-        let said = succeeded(&promptseg(&scratch.0, &["eval", ".", "--model", &model]));
-        assert_says(&said, &[says]);
-        let report: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        let message = succeeded(&promptseg(&scratch.0, &["eval", ".", "--model", &model]));
+        assert_says(&message, &[part]);
+        let report: Value = serde_json::from_str(message.lines().last().unwrap()).unwrap();
         let scores = report.as_object().unwrap().keys().filter(|key| !key.ends_with("_ms"));
         assert_eq!(scores.collect::<Vec<_>>(), measured, "{report}");
     }
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_closes_the_pipe_causes_no_error() {
     let scratch = Scratch::new("pipe");
     let mut child = command(&scratch.0, &["inspect"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
@@ -582,7 +588,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
-fn pictures_of_any_shape_give_masks_of_their_size() {
+fn masks_have_the_size_of_pictures_of_any_shape() {
     let scratch = Scratch::new("shapes");
     for (width, height) in [(1, 1), (1, 50), (700, 3)] {
         RgbImage::from_pixel(width, height, image::Rgb([9, 200, 30])).save(scratch.file("p.png")).unwrap();
@@ -598,7 +604,7 @@ fn crc32(data: &[u8]) -> u32 {
 }
 
 #[test]
-fn a_trace_has_every_stage_and_the_log_has_a_level() {
+fn a_trace_holds_every_stage_and_a_wrong_log_level_is_refused() {
     let scratch = with_cat("trace");
     let model = golden("variants");
     let arguments = ["segment", "cat.png", "--point", "100,80", "--threads", "1", "--model", model.to_str().unwrap()];
@@ -614,26 +620,25 @@ fn a_trace_has_every_stage_and_the_log_has_a_level() {
         assert!(times("E") >= times("B"), "{stage}");
     }
     let mut nowhere = command(&scratch.0, &arguments);
-    let said = refused(&nowhere.env("PROMPTSEG_TRACE", "no/where.json").output().unwrap(), 1);
-    assert_says(&said, &["PROMPTSEG_TRACE=no/where.json"]);
-    let said = refused(&promptseg(&scratch.0, &[&arguments[..], &["--log-level", "=loud="]].concat()), 1);
-    assert_says(&said, &["log level"]);
+    let message = refused(&nowhere.env("PROMPTSEG_TRACE", "no/where.json").output().unwrap(), 1);
+    assert_says(&message, &["PROMPTSEG_TRACE=no/where.json"]);
+    let message = refused(&promptseg(&scratch.0, &[&arguments[..], &["--log-level", "=loud="]].concat()), 1);
+    assert_says(&message, &["log level"]);
 }
 
-/// A program that is interrupted in the middle of its work.
 #[cfg(unix)]
 #[test]
-fn a_trace_is_whole_after_an_interrupt() {
+fn a_trace_is_complete_after_an_interrupt() {
     let scratch = with_cat("interrupted");
     let model = golden("variants");
     let path = scratch.file("trace.json");
     let arguments = ["bench", model.to_str().unwrap(), "--threads", "1", "--runs", "100000"];
     let mut command = command(&scratch.0, &arguments);
     let mut child = command.env("PROMPTSEG_TRACE", &path).stdout(Stdio::null()).spawn().unwrap();
-    // Until it is at work: the file has begun.
-    let since = std::time::Instant::now();
+    // The work has begun when the file has content.
+    let start = std::time::Instant::now();
     while std::fs::metadata(&path).map_or(0, |m| m.len()) == 0 {
-        assert!(since.elapsed().as_secs() < 60 && child.try_wait().unwrap().is_none());
+        assert!(start.elapsed().as_secs() < 60 && child.try_wait().unwrap().is_none());
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

@@ -1,4 +1,4 @@
-//! `promptseg track` as its users meet it, with a small SAM 2.1 that has memory.
+//! `promptseg track` from the outside, with a small SAM 2.1 that has memory.
 
 mod scratch;
 
@@ -20,7 +20,7 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// With the small model, and without ffmpeg.
+/// Runs `promptseg track` with the small model and without ffmpeg.
 fn track(folder: &Path, arguments: &[&str]) -> Output {
     let model = golden("video");
     let mut command = command(folder, &[arguments, &["--model", model.to_str().unwrap()]].concat());
@@ -31,11 +31,11 @@ fn frames() -> String {
     golden("video/frames").to_str().unwrap().to_owned()
 }
 
-fn lines(said: &str) -> Vec<Value> {
-    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn lines(stdout: &str) -> Vec<Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The object score that the reference gives.
+/// Returns the object score of the reference implementation.
 fn score(key: &str) -> f64 {
     let content = std::fs::read(golden("video/expected.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&content).unwrap();
@@ -43,36 +43,36 @@ fn score(key: &str) -> f64 {
     f64::from(f32::from_le_bytes(view.data()[..4].try_into().unwrap()))
 }
 
-fn close(found: &Value, expected: f64) {
-    assert!((found.as_f64().unwrap() - expected).abs() < 1e-3, "{found}, expected {expected}");
+fn assert_close(score: &Value, expected: f64) {
+    assert!((score.as_f64().unwrap() - expected).abs() < 1e-3, "{score}, expected {expected}");
 }
 
 #[test]
-fn a_click_is_followed_as_the_reference_follows_it() {
+fn a_clicked_object_has_the_scores_of_the_reference() {
     let scratch = Scratch::new("track-click");
-    let said =
+    let message =
         succeeded(&track(&scratch.0, &[&frames(), "--point", "18,42", "--fill-holes", "0", "--format", "coco-rle"]));
-    let lines = lines(&said);
+    let lines = lines(&message);
     assert_eq!(lines.len(), 20);
     for (frame, line) in lines.iter().enumerate() {
         assert_eq!((&line["frame"], &line["size"]), (&frame.into(), &serde_json::json!([120, 160])));
         assert_eq!(line["name"], format!("{frame:02}"));
         let mask = &line["masks"][0];
         let expected = score(&format!("click.{}.1.{frame}", usize::from(frame > 0)));
-        close(&mask["object_score"], expected);
-        // What is not there has no mask.
+        assert_close(&mask["object_score"], expected);
+        // An object that is not on the frame has an empty mask.
         assert!(expected > 0.0 || mask["area"] == 0, "{line}");
         assert_eq!(mask["segmentation"]["size"], line["size"]);
     }
 }
 
 #[test]
-fn objects_come_later_are_corrected_and_are_given_as_masks() {
+fn objects_start_on_any_frame_from_a_point_a_box_or_a_mask() {
     let scratch = Scratch::new("track-several");
     let mask = format!("3@7:{}", golden("video/mask_3.png").display());
-    let given = ["--point", "18,42", "--box", "2@5:105,24,129,44", "--mask", &mask];
+    let arguments = ["--point", "18,42", "--box", "2@5:105,24,129,44", "--mask", &mask];
     let frames = frames();
-    let all = [&[frames.as_str()][..], &given, &["--format", "coco-rle", "--fill-holes", "0"]].concat();
+    let all = [&[frames.as_str()][..], &arguments, &["--format", "coco-rle", "--fill-holes", "0"]].concat();
     let lines = lines(&succeeded(&track(&scratch.0, &all)));
     let objects = |frame: usize| -> Vec<u64> {
         let masks = lines[frame]["masks"].as_array().unwrap();
@@ -80,30 +80,30 @@ fn objects_come_later_are_corrected_and_are_given_as_masks() {
     };
     assert_eq!([4, 5, 6, 7, 19].map(|frame| objects(frame).len()), [1, 2, 2, 3, 3]);
     assert_eq!(objects(19), [1, 2, 3]);
-    // The second object as the reference has it, whatever else is followed.
+    // The second object has the scores of the reference, although a third object is followed too.
     for (frame, line) in lines.iter().enumerate().take(14).skip(6) {
-        close(&line["masks"][1]["object_score"], score(&format!("second.3.2.{frame}")));
+        assert_close(&line["masks"][1]["object_score"], score(&format!("second.3.2.{frame}")));
     }
     assert_eq!((&lines[7]["masks"][2]["iou"], &lines[7]["masks"][2]["object_score"]), (&1.0.into(), &10.0.into()));
 }
 
 #[test]
-fn against_time_from_the_last_prompt_to_the_first_frame() {
+fn reverse_tracks_from_the_last_prompt_to_the_first_frame() {
     let scratch = Scratch::new("track-reverse");
-    let given = [&frames(), "--point", "@19:142,43", "--reverse", "--fill-holes", "0", "--format", "coco-rle"];
-    let lines = lines(&succeeded(&track(&scratch.0, &given)));
+    let arguments = [&frames(), "--point", "@19:142,43", "--reverse", "--fill-holes", "0", "--format", "coco-rle"];
+    let lines = lines(&succeeded(&track(&scratch.0, &arguments)));
     let numbers: Vec<u64> = lines.iter().map(|line| line["frame"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (0..20).rev().collect::<Vec<_>>());
     for frame in 6..19 {
-        close(&lines[19 - frame]["masks"][0]["object_score"], score(&format!("reverse.1.1.{frame}")));
+        assert_close(&lines[19 - frame]["masks"][0]["object_score"], score(&format!("reverse.1.1.{frame}")));
     }
 }
 
 #[test]
-fn pictures_of_masks_and_overlays_go_into_a_folder() {
+fn masks_and_overlays_are_written_to_a_folder() {
     let scratch = Scratch::new("track-pictures");
-    let given = [&frames(), "--point", "18,42", "--box", "2@3:105,24,129,44", "--overlay", "--out", "tracked"];
-    assert_eq!(succeeded(&track(&scratch.0, &given)), "");
+    let arguments = [&frames(), "--point", "18,42", "--box", "2@3:105,24,129,44", "--overlay", "--out", "tracked"];
+    assert_eq!(succeeded(&track(&scratch.0, &arguments)), "");
     let count = |end: &str| {
         let entries = std::fs::read_dir(scratch.file("tracked")).unwrap();
         entries.filter(|e| e.as_ref().unwrap().file_name().to_str().unwrap().ends_with(end)).count()
@@ -111,14 +111,14 @@ fn pictures_of_masks_and_overlays_go_into_a_folder() {
     assert_eq!((count("_mask_1.png"), count("_mask_2.png"), count("_overlay.png")), (20, 17, 20));
     let mask = image::open(scratch.file("tracked/04_mask_1.png")).unwrap();
     assert_eq!((mask.width(), mask.height(), mask.color()), (160, 120, image::ColorType::L8));
-    // One file of run lengths.
-    let given = [&frames(), "--point", "18,42", "--format", "coco-rle", "--out", "tracked/all.jsonl"];
-    assert_eq!(succeeded(&track(&scratch.0, &given)), "tracked/all.jsonl\n");
+    // Run lengths of all frames in one file.
+    let arguments = [&frames(), "--point", "18,42", "--format", "coco-rle", "--out", "tracked/all.jsonl"];
+    assert_eq!(succeeded(&track(&scratch.0, &arguments)), "tracked/all.jsonl\n");
     assert_eq!(lines(&std::fs::read_to_string(scratch.file("tracked/all.jsonl")).unwrap()).len(), 20);
 }
 
 #[test]
-fn two_pictures_of_one_name_have_two_masks() {
+fn pictures_that_differ_in_the_extension_have_separate_masks() {
     let scratch = Scratch::new("track-names");
     let first = image::open(golden("video/frames/00.png")).unwrap().into_rgb8();
     scratch.write("a.jpg", encode_jpeg(&first, 75).unwrap());
@@ -130,14 +130,14 @@ fn two_pictures_of_one_name_have_two_masks() {
 }
 
 #[test]
-fn no_pixel_has_two_objects_where_that_is_asked_for() {
+fn no_overlap_gives_each_pixel_to_one_object() {
     let scratch = Scratch::new("track-overlap");
     let frames = frames();
     let areas = |more: &[&str]| -> Vec<u64> {
-        let given =
+        let arguments =
             [&[frames.as_str(), "--point", "18,42", "--point", "2:60,60", "--out", "o", "--overwrite"][..], more]
                 .concat();
-        succeeded(&track(&scratch.0, &given));
+        succeeded(&track(&scratch.0, &arguments));
         let mask = |id: u32| image::open(scratch.file(format!("o/02_mask_{id}.png"))).unwrap().into_luma8();
         let (one, two) = (mask(1), mask(2));
         let inside = |p: &image::Luma<u8>| p.0[0] == 255;
@@ -149,26 +149,28 @@ fn no_pixel_has_two_objects_where_that_is_asked_for() {
     assert_eq!(with[0], 0);
 }
 
-/// A program called ffmpeg that reads and writes as ffmpeg does; the clip's pictures are in `clip.ppm`.
-fn fake_ffmpeg(scratch: &Scratch, ends_well: bool) {
+/// Writes a script called ffmpeg with the input and output of ffmpeg. It decodes every video to the pictures in `clip.ppm`.
+fn fake_ffmpeg(scratch: &Scratch, succeeds: bool) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::create_dir_all(scratch.file("bin")).unwrap();
-    let end = if ends_well { "exit 0" } else { "echo 'moov atom not found' >&2; exit 1" };
+    let end = if succeeds { "exit 0" } else { "echo 'moov atom not found' >&2; exit 1" };
     let script = format!(
         "#!/bin/sh\ncase \"$*\" in\n  -version) exit 0;;\n  -hide_banner*) echo '  Stream #0:0: Video: h264, yuv420p, 160x120, \
-         12.50 fps, 12.5 tbr' >&2; exit 1;;\n  *image2pipe*) [ ! -e complaints ] || /bin/cat complaints >&2; /bin/cat clip.ppm; {end};;\n  *rawvideo*) for last; do :; done; echo \"$*\" \
+         12.50 fps, 12.5 tbr' >&2; exit 1;;\n  *image2pipe*) [ ! -e errors ] || /bin/cat errors >&2; /bin/cat clip.ppm; {end};;\n  *rawvideo*) for last; do :; done; echo \"$*\" \
          > arguments; /bin/cat > \"${{last#file:}}\";;\nesac\n"
     );
     let path = scratch.write("bin/ffmpeg", script);
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn through_ffmpeg(scratch: &Scratch, arguments: &[&str]) -> Output {
+/// Runs `promptseg track` with the script that [`fake_ffmpeg`] wrote.
+fn track_with_ffmpeg(scratch: &Scratch, arguments: &[&str]) -> Output {
     let model = golden("video");
     let mut command = command(&scratch.0, &[arguments, &["--model", model.to_str().unwrap()]].concat());
     command.env("PATH", scratch.file("bin")).output().unwrap()
 }
 
+/// Returns the first frames of the clip as PPM pictures.
 fn ppm(frames: usize) -> Vec<u8> {
     let frame =
         |i: usize| -> RgbImage { image::open(golden(&format!("video/frames/{i:02}.png"))).unwrap().into_rgb8() };
@@ -176,53 +178,53 @@ fn ppm(frames: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_video_comes_from_ffmpeg_and_goes_to_it() {
+fn ffmpeg_reads_the_clip_and_writes_the_overlay() {
     let scratch = Scratch::new("track-video");
     fake_ffmpeg(&scratch, true);
     scratch.write("clip.ppm", ppm(4));
-    scratch.write("clip.mp4", "what ffmpeg would read");
-    let given = ["clip.mp4", "--point", "18,42", "--format", "coco-rle"];
-    let video = lines(&succeeded(&through_ffmpeg(&scratch, &[&given[..], &["--fill-holes", "0"]].concat())));
+    scratch.write("clip.mp4", "a video");
+    let arguments = ["clip.mp4", "--point", "18,42", "--format", "coco-rle"];
+    let video = lines(&succeeded(&track_with_ffmpeg(&scratch, &[&arguments[..], &["--fill-holes", "0"]].concat())));
     assert_eq!(video.len(), 4);
     assert_eq!(video[3]["name"], "000003");
     assert_eq!(
         video[0]["masks"][0]["object_score"].as_f64().map(|s| (s - score("click.0.1.0")).abs() < 1e-3),
         Some(true)
     );
-    // Nothing but lines of JSON, whatever else is written; and more complaints than a pipe takes hold nothing up.
-    scratch.write("complaints", "concealing 30 errors\n".repeat(20_000));
-    assert_eq!(lines(&succeeded(&through_ffmpeg(&scratch, &[&given[..], &["--overlay"]].concat()))).len(), 4);
-    let said = succeeded(&through_ffmpeg(&scratch, &["clip.mp4", "--point", "18,42", "--overlay", "--out", "o"]));
-    assert_eq!(said, "o/overlay.mp4\n");
+    // Standard output holds lines of JSON alone, and more error messages than a pipe holds do not block ffmpeg.
+    scratch.write("errors", "concealing 30 errors\n".repeat(20_000));
+    assert_eq!(lines(&succeeded(&track_with_ffmpeg(&scratch, &[&arguments[..], &["--overlay"]].concat()))).len(), 4);
+    let message = succeeded(&track_with_ffmpeg(&scratch, &["clip.mp4", "--point", "18,42", "--overlay", "--out", "o"]));
+    assert_eq!(message, "o/overlay.mp4\n");
     assert_eq!(std::fs::metadata(scratch.file("o/overlay.mp4")).unwrap().len(), 4 * u64::from(SIZE.0 * SIZE.1 * 3));
-    // The video itself is not written over, even where it has the name of the overlay.
-    scratch.write("overlay.mp4", "what ffmpeg would read");
-    let said = refused(&through_ffmpeg(&scratch, &[&["overlay.mp4", "--overlay"], &given[1..]].concat()), 1);
-    assert_says(&said, &["overlay.mp4 was given and stays as it is"]);
-    assert_eq!(std::fs::read(scratch.file("overlay.mp4")).unwrap(), b"what ffmpeg would read");
+    // The input video is not replaced, even if it has the name of the overlay.
+    scratch.write("overlay.mp4", "a video");
+    let message = refused(&track_with_ffmpeg(&scratch, &[&["overlay.mp4", "--overlay"], &arguments[1..]].concat()), 1);
+    assert_says(&message, &["overlay.mp4 is an input and is not replaced"]);
+    assert_eq!(std::fs::read(scratch.file("overlay.mp4")).unwrap(), b"a video");
     assert_says(
         &std::fs::read_to_string(scratch.file("arguments")).unwrap(),
         &["-s 160x120 -r 12.5 -i -", "o/overlay.mp4"],
     );
     assert_says(
-        &refused(&through_ffmpeg(&scratch, &["clip.mp4", "--point", "@9:1,1"]), 1),
+        &refused(&track_with_ffmpeg(&scratch, &["clip.mp4", "--point", "@9:1,1"]), 1),
         &["has 4 frames", "on frame 9"],
     );
     assert_says(
-        &refused(&through_ffmpeg(&scratch, &["clip.mp4", "--point", "@2:1,1", "--reverse"]), 2),
+        &refused(&track_with_ffmpeg(&scratch, &["clip.mp4", "--point", "@2:1,1", "--reverse"]), 2),
         &["forward only"],
     );
 }
 
-/// Its times are not its frames: some stay longer than others.
+/// The frames of these files are shown for different times.
 #[test]
-fn every_frame_of_a_file_comes_once_whatever_its_rate() {
+fn every_frame_of_a_video_is_read_once_at_any_frame_rate() {
     let scratch = Scratch::new("track-rates");
     let model = golden("video");
     for clip in ["variable.mp4", "animated.gif"] {
         let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rates").join(clip);
         let run = |frame: &str| {
-            let given = [
+            let arguments = [
                 clip.to_str().unwrap(),
                 "--point",
                 "40,90",
@@ -231,25 +233,25 @@ fn every_frame_of_a_file_comes_once_whatever_its_rate() {
                 "--model",
                 model.to_str().unwrap(),
             ];
-            command(&scratch.0, &[&given[..], &["--point", frame]].concat()).output().unwrap()
+            command(&scratch.0, &[&arguments[..], &["--point", frame]].concat()).output().unwrap()
         };
         let numbers: Vec<_> =
             lines(&succeeded(&run("2@11:260,90"))).iter().map(|l| l["frame"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (0..12).collect::<Vec<_>>(), "{clip:?}; ffmpeg must be on the PATH");
-        assert_says(&refused(&run("2@12:280,90"), 1), &["has 12 frames, and a prompt is on frame 12"]);
+        assert_says(&refused(&run("2@12:280,90"), 1), &["has 12 frames, but a prompt is on frame 12"]);
     }
-    // A video on the standard input, and one whose name ffmpeg would take for a protocol.
+    // A video on standard input, and a video whose name looks like a protocol to ffmpeg.
     let gif = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/rates/animated.gif");
     std::fs::copy(&gif, scratch.file("a:b.gif")).unwrap();
-    let given = ["--point", "40,90", "--format", "coco-rle", "--model", model.to_str().unwrap()];
-    let from = |clip: &str| command(&scratch.0, &[&[clip], &given[..]].concat());
+    let arguments = ["--point", "40,90", "--format", "coco-rle", "--model", model.to_str().unwrap()];
+    let from = |clip: &str| command(&scratch.0, &[&[clip], &arguments[..]].concat());
     let named = succeeded(&from("a:b.gif").output().unwrap());
     let piped = succeeded(&from("-").stdin(std::fs::File::open(gif).unwrap()).output().unwrap());
     assert_eq!((named.lines().count(), named == piped), (12, true));
 }
 
 #[test]
-fn frames_come_in_the_order_of_their_numbers() {
+fn frames_are_ordered_by_the_numbers_in_their_names() {
     let scratch = Scratch::new("track-order");
     std::fs::create_dir(scratch.file("frames")).unwrap();
     let files: Vec<String> = (0..12).map(|i| format!("frames/{i}.png")).collect();
@@ -257,23 +259,25 @@ fn frames_come_in_the_order_of_their_numbers() {
         std::fs::copy(golden(&format!("video/frames/{i:02}.png")), scratch.file(file)).unwrap();
     }
     scratch.write("frames/._0.png", "\0\x05\x16\x07");
-    // As a shell expands frames/*.png.
+    // The order in which a shell expands frames/*.png.
     let mut expanded: Vec<&str> = files.iter().map(String::as_str).collect();
     expanded.sort_unstable();
     let reversed: Vec<&str> = files.iter().rev().map(String::as_str).collect();
     let numbers: Vec<String> = (0..12).map(|i| i.to_string()).collect();
-    for (given, forward) in [(vec!["frames"], true), (vec!["frames/*"], true), (expanded, true), (reversed, false)] {
-        let said = succeeded(&track(&scratch.0, &[&given[..], &["--point", "18,42", "--format", "coco-rle"]].concat()));
-        let mut names: Vec<String> = lines(&said).iter().map(|l| l["name"].as_str().unwrap().to_owned()).collect();
+    for (arguments, forward) in [(vec!["frames"], true), (vec!["frames/*"], true), (expanded, true), (reversed, false)]
+    {
+        let message =
+            succeeded(&track(&scratch.0, &[&arguments[..], &["--point", "18,42", "--format", "coco-rle"]].concat()));
+        let mut names: Vec<String> = lines(&message).iter().map(|l| l["name"].as_str().unwrap().to_owned()).collect();
         if !forward {
             names.reverse();
         }
-        assert_eq!(names, numbers, "{given:?}");
+        assert_eq!(names, numbers, "{arguments:?}");
     }
 }
 
 #[test]
-fn what_came_before_a_broken_frame_stays() {
+fn results_of_frames_before_a_broken_frame_stay() {
     let scratch = Scratch::new("track-broken-frame");
     std::fs::create_dir(scratch.file("frames")).unwrap();
     for i in 0..6 {
@@ -281,8 +285,8 @@ fn what_came_before_a_broken_frame_stays() {
     }
     scratch.write("frames/4.png", "hello");
     fake_ffmpeg(&scratch, true);
-    let given = ["frames", "--point", "18,42", "--format", "coco-rle", "--out", "o.jsonl", "--overlay"];
-    let output = through_ffmpeg(&scratch, &given);
+    let arguments = ["frames", "--point", "18,42", "--format", "coco-rle", "--out", "o.jsonl", "--overlay"];
+    let output = track_with_ffmpeg(&scratch, &arguments);
     assert_says(&refused(&output, 1), &["frames/4.png: neither JPEG nor PNG", "the 4 frames before it are done"]);
     assert_eq!(scratch::text(&output.stdout), "o.jsonl\noverlay.mp4\n");
     assert_eq!(lines(&std::fs::read_to_string(scratch.file("o.jsonl")).unwrap()).len(), 4);
@@ -290,7 +294,7 @@ fn what_came_before_a_broken_frame_stays() {
 }
 
 #[test]
-fn a_file_that_the_run_did_not_make_is_never_replaced() {
+fn files_of_others_are_not_replaced_without_overwrite() {
     let scratch = Scratch::new("track-kept");
     std::fs::create_dir(scratch.file("o")).unwrap();
     fake_ffmpeg(&scratch, true);
@@ -301,10 +305,11 @@ fn a_file_that_the_run_did_not_make_is_never_replaced() {
         ("o/01.json", &["--out", "o", "--format", "coco-rle"]),
         ("o/all.jsonl", &["--out", "o/all.jsonl", "--format", "coco-rle"]),
     ] {
-        scratch.write(file, "drawn by somebody");
-        let said = refused(&through_ffmpeg(&scratch, &[&[frames.as_str(), "--point", "18,42"], more].concat()), 1);
-        assert_says(&said, &[file, "exists and stays as it is", "--overwrite"]);
-        assert_eq!(std::fs::read(scratch.file(file)).unwrap(), b"drawn by somebody");
+        scratch.write(file, "drawn by a person");
+        let message =
+            refused(&track_with_ffmpeg(&scratch, &[&[frames.as_str(), "--point", "18,42"], more].concat()), 1);
+        assert_says(&message, &[file, "exists and is not replaced", "--overwrite"]);
+        assert_eq!(std::fs::read(scratch.file(file)).unwrap(), b"drawn by a person");
         std::fs::remove_dir_all(scratch.file("o")).unwrap();
         std::fs::create_dir(scratch.file("o")).unwrap();
     }
@@ -316,7 +321,7 @@ fn a_file_that_the_run_did_not_make_is_never_replaced() {
 }
 
 #[test]
-fn masks_with_nothing_inside_are_refused_before_the_first_frame() {
+fn empty_masks_are_refused_before_the_first_frame() {
     let scratch = Scratch::new("track-masks");
     let frames = frames();
     let write = |name: &str, level: u8| {
@@ -328,35 +333,35 @@ fn masks_with_nothing_inside_are_refused_before_the_first_frame() {
         write(name, level);
     }
     let run = |mask: &str| track(&scratch.0, &[&frames, "--mask", mask, "--format", "coco-rle"]);
-    let said = refused(&run("2@3:empty.png"), 1);
-    assert_says(&said, &["empty.png: mask with nothing inside"]);
+    let message = refused(&run("2@3:empty.png"), 1);
+    assert_says(&message, &["empty.png: mask with nothing inside"]);
     assert_eq!(succeeded(&run("1.png")), succeeded(&run("255.png")));
 }
 
 #[test]
-fn a_video_that_breaks_off_is_said() {
+fn a_video_that_breaks_off_is_an_error() {
     let scratch = Scratch::new("track-broken-video");
     fake_ffmpeg(&scratch, false);
-    scratch.write("clip.mp4", "what ffmpeg would read");
-    let given = ["clip.mp4", "--point", "18,42", "--format", "coco-rle"];
+    scratch.write("clip.mp4", "a video");
+    let arguments = ["clip.mp4", "--point", "18,42", "--format", "coco-rle"];
     scratch.write("clip.ppm", &ppm(2)[..80_000]);
-    let said = refused(&through_ffmpeg(&scratch, &given), 1);
-    assert_says(&said, &["clip.mp4", "after 1 frames", "moov atom not found"]);
-    // It would go on for long after the picture that is refused.
+    let message = refused(&track_with_ffmpeg(&scratch, &arguments), 1);
+    assert_says(&message, &["clip.mp4", "after 1 frames", "moov atom not found"]);
+    // ffmpeg's output continues after the picture that is refused.
     scratch.write("clip.ppm", [&b"P6 99999 1 255\n"[..], &[0; 4 << 20]].concat());
-    assert_says(&refused(&through_ffmpeg(&scratch, &given), 1), &["clip.mp4", "99999x1"]);
+    assert_says(&refused(&track_with_ffmpeg(&scratch, &arguments), 1), &["clip.mp4", "99999x1"]);
     scratch.write("clip.ppm", "");
     assert_says(
-        &refused(&through_ffmpeg(&scratch, &given), 1),
+        &refused(&track_with_ffmpeg(&scratch, &arguments), 1),
         &["neither pictures nor a video", "moov atom not found"],
     );
 }
 
 #[test]
-fn what_cannot_be_meant_is_said() {
+fn wrong_arguments_end_with_a_reason() {
     let scratch = Scratch::new("track-wrong");
     let frames = frames();
-    for (given, code, says) in [
+    for (arguments, code, parts) in [
         (vec![frames.as_str()], 2, vec!["nothing to track"]),
         (vec![&frames, "--point", "@25:1,1"], 2, vec!["on frame 25", "0 to 19"]),
         (vec![&frames, "--point", "x:1,1"], 2, vec!["x:1"]),
@@ -372,19 +377,19 @@ fn what_cannot_be_meant_is_said() {
     ] {
         scratch.write("a.txt", "no video");
         image::GrayImage::from_pixel(8, 8, image::Luma([255])).save(scratch.file("small.png")).unwrap();
-        assert_says(&refused(&track(&scratch.0, &given), code), &says);
+        assert_says(&refused(&track(&scratch.0, &arguments), code), &parts);
     }
 }
 
 #[test]
-fn a_model_without_memory_says_which_have_it() {
+fn a_model_without_memory_is_refused_with_a_hint() {
     let scratch = Scratch::new("track-without-memory");
     let output = command(&scratch.0, &[&frames(), "--point", "1,1"]).output().unwrap();
     assert_says(&refused(&output, 1), &["tiny has no memory", "SAM 2.1", "promptseg-export"]);
 }
 
 #[test]
-fn who_does_not_track_opens_no_memory() {
+fn other_commands_do_not_open_the_memory() {
     let bundle = Scratch::with("no-memory", "video");
     bundle.put("memory_attention.onnx", b"no graph");
     let model = bundle.0.to_str().unwrap();
@@ -395,6 +400,6 @@ fn who_does_not_track_opens_no_memory() {
     let options = ["--model", model, "--threads", "1"];
     succeeded(&run(&[&["segment", picture.to_str().unwrap(), "--point", "18,42"], &options[..]].concat()));
     succeeded(&run(&["bench", model, "--runs", "1", "--threads", "1"]));
-    let says = "memory_attention.onnx";
-    assert_says(&refused(&run(&[&["track", &frames(), "--point", "18,42"], &options[..]].concat()), 1), &[says]);
+    let file = "memory_attention.onnx";
+    assert_says(&refused(&run(&[&["track", &frames(), "--point", "18,42"], &options[..]].concat()), 1), &[file]);
 }

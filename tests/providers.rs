@@ -514,7 +514,7 @@ fn a_cache_that_cannot_be_written_costs_nothing_but_the_cache() {
     let output = machine.run(&[&["build-engines", golden("sam").to_str().unwrap()], &FEW[..], &nowhere[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert_says(&String::from_utf8_lossy(&output.stdout), &[not_kept]);
-    assert_says(&String::from_utf8_lossy(&output.stderr), &["not all engines are in /dev/null/engines"]);
+    assert_says(&String::from_utf8_lossy(&output.stderr), &["not all engines were written to /dev/null/engines"]);
 }
 
 fn sha256(content: &[u8]) -> String {
@@ -529,7 +529,10 @@ fn without_tensorrt_building_says_what_is_missing() {
     let output = machine.run(&["build-engines", golden("sam").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_says(&errors, &["TensorRT does not run here", "ONNX Runtime with TensorRT", "libnvinfer.so.10 is not on"]);
+    assert_says(
+        &errors,
+        &["TensorRT does not run on this machine", "ONNX Runtime with TensorRT", "libnvinfer.so.10 is not on"],
+    );
     assert_says(&errors, &["GPU 0: libcuda.so.1 is not there"]);
     let output = machine.run(&["build-engines", "--engine-cache", "none"]);
     assert_eq!(output.status.code(), Some(2));

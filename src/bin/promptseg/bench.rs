@@ -1,4 +1,4 @@
-//! `promptseg bench`: how long each stage of a model takes here, and how much memory.
+//! `promptseg bench`: measures the time of each stage of a model, and the memory of the process.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -9,23 +9,22 @@ use promptseg::prompt::Prompt;
 use promptseg::segmenter::Segmenter;
 use serde_json::{Value, json};
 
-use super::options::ModelOptions;
-use super::{Failure, read_image, terminal};
+use crate::failure::Failure;
+use crate::model_arguments::{ModelOptions, ModelPath};
+use crate::pictures::read_image;
+use crate::terminal;
 
-/// Objects of the batch that is measured beside the single click.
+/// Number of objects in the batch.
 const BATCH: usize = 16;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Bundle, folder with two ONNX files, or an image encoder's file; the built-in model without it.
-    path: Option<PathBuf>,
-    /// The mask decoder's file, when PATH is an image encoder's.
-    #[arg(long, value_name = "FILE", requires = "path")]
-    decoder: Option<PathBuf>,
-    /// JPEG or PNG; a drawn picture of 640 x 480 pixels without it.
+    #[command(flatten)]
+    model: ModelPath,
+    /// JPEG or PNG file; the default is a drawn picture of 640 x 480 pixels.
     #[arg(long, value_name = "FILE")]
     image: Option<PathBuf>,
-    /// How often each stage is measured, after one run that is not.
+    /// Number of measured runs, after one run that is not measured.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
     /// Print one line of JSON instead of the table.
@@ -35,12 +34,12 @@ pub struct Arguments {
     options: ModelOptions,
 }
 
-/// The measured times of one stage, milliseconds.
+/// Measured times of one stage in milliseconds.
 #[derive(Default)]
 struct Stage(Vec<f64>);
 
 impl Stage {
-    /// Lowest, median, highest.
+    /// Returns the lowest, the median and the highest time.
     fn spread(&self) -> [f64; 3] {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -55,46 +54,24 @@ impl Stage {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let image = match &arguments.image {
         Some(path) => read_image(path)?,
-        None => drawn(640, 480),
+        None => drawn_picture(640, 480),
     };
     let options = arguments.options.session_options(false)?;
-    let wheel = terminal::spinner("loading");
+    let spinner = terminal::spinner("loading the model");
     let start = Instant::now();
-    let model = match &arguments.path {
-        Some(path) => Model::open(path, arguments.decoder.as_deref(), &options)?,
-        None => Model::tiny(&options)?,
-    };
+    let model = arguments.model.open(&options)?;
     let load_ms = start.elapsed().as_secs_f64() * 1e3;
-    wheel.finish_and_clear();
-    let (encoder, decoder) = (model.encoder.providers().clone(), model.decoder.providers().clone());
-    // Encoder and decoder are mostly refused for the same reasons.
-    let told = |list: fn(&ProviderReport) -> Vec<String>| -> Vec<String> {
-        let mut all = list(&encoder);
-        all.extend(list(&decoder).into_iter().filter(|line| !list(&encoder).contains(line)));
-        all
-    };
-    let refused = told(|report| report.refused.iter().map(ToString::to_string).collect());
-    let notes = told(|report| report.notes.clone());
+    spinner.finish_and_clear();
+    let mut report = describe(&model);
     let mut segmenter = Segmenter::new(model);
 
     let stages = measure(&mut segmenter, &image, arguments.runs)?;
-    let mut report = json!({
-        "model": segmenter.info().name,
-        "family": segmenter.info().family,
-        "layout": segmenter.info().layout,
-        "precision": encoder.precision,
-        "provider": encoder.used,
-        "decoder_precision": decoder.precision,
-        "decoder_provider": decoder.used,
-        "refused": refused,
-        "notes": notes,
-        "threads": options.session_threads(),
-        "image": [image.width(), image.height()],
-        "runs": arguments.runs,
-        "prompt": if prompt(segmenter.info(), &image, 0.5).bbox.is_some() { "box" } else { "click" },
-        "batch": BATCH,
-        "load_ms": (load_ms * 1e3).round() / 1e3,
-    });
+    report["threads"] = json!(options.session_threads());
+    report["image"] = json!([image.width(), image.height()]);
+    report["runs"] = json!(arguments.runs);
+    report["prompt"] = json!(if prompt(segmenter.info(), &image, 0.5).bbox.is_some() { "box" } else { "click" });
+    report["batch"] = json!(BATCH);
+    report["load_ms"] = json!((load_ms * 1e3).round() / 1e3);
     let mut spread = json!({});
     for (name, stage) in &stages {
         let [low, median, high] = stage.spread();
@@ -106,29 +83,52 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         terminal::print(report);
     } else {
-        table(&report, &stages);
+        print_table(&report, &stages);
     }
     Ok(())
 }
 
+/// Describes the model and its sessions in JSON.
+fn describe(model: &Model) -> Value {
+    let (encoder, decoder) = (model.encoder.providers(), model.decoder.providers());
+    // A reason that encoder and decoder share is listed once.
+    let of_both = |list: fn(&ProviderReport) -> Vec<String>| -> Vec<String> {
+        let mut lines = list(encoder);
+        lines.extend(list(decoder).into_iter().filter(|line| !list(encoder).contains(line)));
+        lines
+    };
+    json!({
+        "model": model.info.name,
+        "family": model.info.family,
+        "layout": model.info.layout,
+        "precision": encoder.precision,
+        "provider": encoder.used,
+        "decoder_precision": decoder.precision,
+        "decoder_provider": decoder.used,
+        "refused": of_both(|report| report.refused.iter().map(ToString::to_string).collect()),
+        "notes": of_both(|report| report.notes.clone()),
+    })
+}
+
+/// Measures each stage `runs` times.
 fn measure(segmenter: &mut Segmenter, image: &RgbImage, runs: u32) -> Result<Vec<(&'static str, Stage)>, Failure> {
     let info = segmenter.info();
     let click = [prompt(info, image, 0.4)];
     let batch: Vec<Prompt> = (0..BATCH).map(|i| prompt(info, image, (i as f32 + 0.5) / BATCH as f32)).collect();
-    let [mut preprocess, mut encode, mut decode, mut postprocess, mut many] = [const { Stage(Vec::new()) }; 5];
+    let [mut preprocess, mut encode, mut decode, mut postprocess, mut batch_decode] = [const { Stage(Vec::new()) }; 5];
     let bar = terminal::progress(runs as usize + 1, "runs");
     let options = DecodeOptions::default();
     for run in 0..=runs {
         let encoded = segmenter.set_image(image)?.timings;
-        let one = segmenter.predict_many(&click, &options)?.timings;
-        let all = segmenter.predict_many(&batch, &options)?.timings;
-        // The first run allocates, and finds cold caches.
+        let single = segmenter.predict_many(&click, &options)?.timings;
+        let batched = segmenter.predict_many(&batch, &options)?.timings;
+        // The first run allocates memory and fills caches.
         if run > 0 {
             preprocess.0.push(encoded.preprocess_ms);
             encode.0.push(encoded.run_ms);
-            decode.0.push(one.run_ms);
-            postprocess.0.push(one.postprocess_ms);
-            many.0.push(all.run_ms);
+            decode.0.push(single.run_ms);
+            postprocess.0.push(single.postprocess_ms);
+            batch_decode.0.push(batched.run_ms);
         }
         bar.inc(1);
     }
@@ -138,14 +138,14 @@ fn measure(segmenter: &mut Segmenter, image: &RgbImage, runs: u32) -> Result<Vec
         ("encode_ms", encode),
         ("decode_ms", decode),
         ("postprocess_ms", postprocess),
-        ("decode_batch_ms", many),
+        ("decode_batch_ms", batch_decode),
     ])
 }
 
-/// A click at a part of the picture's width, or a box around it where the model takes no click alone.
-fn prompt(info: &ModelInfo, image: &RgbImage, at: f32) -> Prompt {
+/// Returns a click at a fraction of the picture's width, or a box around that point if the model takes no click alone.
+fn prompt(info: &ModelInfo, image: &RgbImage, fraction: f32) -> Prompt {
     let (w, h) = (image.width() as f32, image.height() as f32);
-    let (x, y) = (w * at, h * 0.5);
+    let (x, y) = (w * fraction, h * 0.5);
     let click = Prompt::point(x, y);
     match info.refusal(&click) {
         None => click,
@@ -153,7 +153,7 @@ fn prompt(info: &ModelInfo, image: &RgbImage, at: f32) -> Prompt {
     }
 }
 
-fn table(report: &Value, stages: &[(&'static str, Stage)]) {
+fn print_table(report: &Value, stages: &[(&'static str, Stage)]) {
     let text = |key: &str| report[key].as_str().unwrap_or("unknown").to_owned();
     terminal::print(format!(
         "{}: encoder on {}, {}; decoder on {}, {}; {} threads; {} runs",
@@ -165,9 +165,9 @@ fn table(report: &Value, stages: &[(&'static str, Stage)]) {
         report["threads"],
         report["runs"],
     ));
-    for (key, what) in [("refused", "not on "), ("notes", "")] {
+    for (key, prefix) in [("refused", "not on "), ("notes", "")] {
         for line in report[key].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            terminal::print(format!("{what}{line}"));
+            terminal::print(format!("{prefix}{line}"));
         }
     }
     terminal::print(format!("\n{:<24} {:>10} {:>10} {:>10}", "milliseconds", "median", "lowest", "highest"));
@@ -186,7 +186,7 @@ fn table(report: &Value, stages: &[(&'static str, Stage)]) {
     }
 }
 
-/// Most resident memory that this process ever had, where the system has /proc.
+/// Returns the largest resident memory of this process in MB, or none if the system has no /proc.
 fn peak_megabytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
@@ -194,8 +194,8 @@ fn peak_megabytes() -> Option<f64> {
     Some((kibibytes * 1024.0 / 1e5).round() / 10.0)
 }
 
-/// Discs on a gradient: something that every stage has to work for.
-fn drawn(width: u32, height: u32) -> RgbImage {
+/// Draws discs on a gradient.
+fn drawn_picture(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let (dx, dy) = (x % 160, y % 160);
         let disc = (dx.abs_diff(80)).pow(2) + (dy.abs_diff(80)).pow(2) < 50 * 50;

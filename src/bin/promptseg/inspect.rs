@@ -1,127 +1,140 @@
-//! `promptseg inspect`: what a bundle or a pair of ONNX files is, whether it is whole, and what runs it here.
-
-use std::path::PathBuf;
+//! `promptseg inspect`: describes a bundle or a pair of ONNX files, checks the files, and tries each execution provider.
 
 use promptseg::model::network::MemorySpec;
 use promptseg::model::{
-    Bundle, GpuOptions, MemoryInfo, Model, ModelInfo, Precision, Provider, SessionOptions, Signature, Variant, runtime,
+    Bundle, Error, GpuOptions, MemoryInfo, Model, ModelInfo, Precision, Provider, SessionOptions, Signature,
+    TensorSpec, Variant, runtime,
 };
 use promptseg::pixels::Resize;
 use serde_json::{Value, json};
 
-use super::{Failure, short, terminal};
+use crate::failure::Failure;
+use crate::formats::rounded;
+use crate::model_arguments::ModelPath;
+use crate::terminal;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Bundle, folder with two ONNX files, or an image encoder's file; the built-in model without it.
-    path: Option<PathBuf>,
-    /// The mask decoder's file, when PATH is an image encoder's.
-    #[arg(long, value_name = "FILE", requires = "path")]
-    decoder: Option<PathBuf>,
-    /// The variant to try on each provider; auto is what would run.
+    #[command(flatten)]
+    model: ModelPath,
+    /// Variant to try on each provider; auto is the variant that the node would run.
     #[arg(long, value_name = "P", default_value = "auto", value_parser = Precision::CHOICES)]
     precision: String,
-    /// Also list inputs and outputs of the two graphs.
+    /// Also list the inputs and outputs of the graphs.
     #[arg(long)]
     tensors: bool,
-    /// Print everything as one line of JSON.
+    /// Print one line of JSON instead of the table.
     #[arg(long)]
     json: bool,
 }
 
-/// One file: name, bytes, and what is wrong with it.
+/// A file of the model.
 struct FileStatus {
     name: String,
     bytes: u64,
-    wrong: Option<String>,
+    /// Difference to the size or hash in the bundle.
+    fault: Option<String>,
 }
 
-/// What came of trying the model on one provider.
+/// Outcome of opening the model on one provider.
 struct Trial {
     provider: Provider,
-    /// How its parts run, or why not.
-    outcome: Result<Runs, String>,
+    /// The sessions, or the reason why the model does not run.
+    outcome: Result<Sessions, String>,
 }
 
-struct Runs {
-    /// What each part is called, and its precision.
+/// Sessions of a model on one provider.
+struct Sessions {
+    /// Name and precision of each part of the model.
     parts: Vec<(&'static str, Option<Precision>)>,
-    /// Precisions that were refused there, and what else was seen.
-    told: Vec<String>,
+    /// Precisions that the provider refused, and other remarks.
+    notes: Vec<String>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let wheel = terminal::spinner("looking");
+    let spinner = terminal::spinner("opening the model");
     let mut files = Vec::new();
-    let alone = arguments.path.as_deref().filter(|_| arguments.decoder.is_none());
-    if let Some(folder) = alone.and_then(Bundle::folder_of) {
-        files = bundle_files(&Bundle::describe(&folder)?);
+    let bundle = arguments.model.path.as_deref().filter(|_| arguments.model.decoder.is_none());
+    if let Some(folder) = bundle.and_then(Bundle::folder_of) {
+        files = files_of_bundle(&Bundle::describe(&folder)?);
     }
     let (model, trials) = try_providers(arguments);
-    wheel.finish_and_clear();
+    spinner.finish_and_clear();
     if let Some(info) =
         model.as_ref().ok().filter(|info| files.is_empty() && !info.encoder.file.starts_with("embedded"))
     {
-        files = pair_files(info);
+        files = files_of_pair(info);
     }
     if arguments.json {
         terminal::print(as_json(arguments, &model, &files, &trials)?);
     } else {
-        if let Ok(info) = &model {
-            describe(info)?;
-        }
-        for file in &files {
-            let status = file.wrong.as_deref().unwrap_or(if model_is_bundle(&model) { "hash ok" } else { "" });
-            terminal::print(format!("{:<12}{:<34} {:>12} bytes  {status}", "file", file.name, file.bytes));
-        }
-        for trial in &trials {
-            let text = match &trial.outcome {
-                Ok(Runs { parts, told }) => {
-                    let told = told.iter().map(|line| format!("; {line}")).collect::<String>();
-                    let parts = parts.iter().map(|(part, precision)| format!("{part} {}", called(*precision)));
-                    format!("yes: {}{told}", parts.collect::<Vec<_>>().join(", "))
-                }
-                Err(reason) => format!("no: {reason}"),
-            };
-            terminal::print(format!("{:<12}{:<10}{text}", "runs on", trial.provider.to_string()));
-        }
-        if let Some(info) = model.as_ref().ok().filter(|_| arguments.tensors) {
-            tensors("encoder", &info.encoder);
-            tensors("decoder", &info.decoder);
-            if let Some(memory) = &info.memory {
-                tensors("memory attention", &memory.attention);
-                tensors("memory encoder", &memory.encoder);
-            }
-        }
+        print_table(arguments, &model, &files, &trials)?;
     }
-    match (model, files.into_iter().find_map(|file| file.wrong)) {
+    match (model, files.into_iter().find_map(|file| file.fault)) {
         (Err(e), _) => Err(e.into()),
-        // A file of a variant that does not run here.
-        (_, Some(wrong)) => Err(wrong.into()),
+        // The file may belong to a variant that does not run on this machine.
+        (_, Some(fault)) => Err(fault.into()),
         _ => Ok(()),
     }
 }
 
-/// Every file of a bundle against its size and hash.
-fn bundle_files(bundle: &Bundle) -> Vec<FileStatus> {
+fn print_table(
+    arguments: &Arguments,
+    model: &Result<ModelInfo, Error>,
+    files: &[FileStatus],
+    trials: &[Trial],
+) -> Result<(), Failure> {
+    if let Ok(info) = model {
+        print_description(info)?;
+    }
+    for file in files {
+        let status = file.fault.as_deref().unwrap_or(if has_hashes(model) { "hash ok" } else { "" });
+        terminal::print(format!("{:<12}{:<34} {:>12} bytes  {status}", "file", file.name, file.bytes));
+    }
+    for trial in trials {
+        let text = match &trial.outcome {
+            Ok(Sessions { parts, notes }) => {
+                let notes = notes.iter().map(|line| format!("; {line}")).collect::<String>();
+                let parts = parts.iter().map(|(part, precision)| format!("{part} {}", precision_name(*precision)));
+                format!("yes: {}{notes}", parts.collect::<Vec<_>>().join(", "))
+            }
+            Err(reason) => format!("no: {reason}"),
+        };
+        terminal::print(format!("{:<12}{:<10}{text}", "runs on", trial.provider.to_string()));
+    }
+    if let Some(info) = model.as_ref().ok().filter(|_| arguments.tensors) {
+        print_tensors("encoder", &info.encoder);
+        print_tensors("decoder", &info.decoder);
+        if let Some(memory) = &info.memory {
+            print_tensors("memory attention", &memory.attention);
+            print_tensors("memory encoder", &memory.encoder);
+        }
+    }
+    Ok(())
+}
+
+/// Compares every file of a bundle with its size and hash.
+fn files_of_bundle(bundle: &Bundle) -> Vec<FileStatus> {
     let status = |name: &String, bytes: u64| FileStatus {
         name: name.clone(),
         bytes,
-        wrong: bundle.verify(name).err().map(|e| e.to_string()),
+        fault: bundle.verify(name).err().map(|e| e.to_string()),
     };
     bundle.manifest.files.iter().map(|(name, entry)| status(name, entry.bytes)).collect()
 }
 
-fn pair_files(info: &ModelInfo) -> Vec<FileStatus> {
+/// Returns the two files of a model without a bundle.
+fn files_of_pair(info: &ModelInfo) -> Vec<FileStatus> {
     let status = |name: &String| {
         let bytes = std::fs::metadata(name).map_or(0, |m| m.len());
-        FileStatus { name: name.clone(), bytes, wrong: None }
+        FileStatus { name: name.clone(), bytes, fault: None }
     };
     [&info.encoder.file, &info.decoder.file].into_iter().map(status).collect()
 }
 
-/// Opens the model on every provider that ONNX Runtime has here; the first that works describes it.
-fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, promptseg::model::Error>, Vec<Trial>) {
+/// Opens the model on every provider of the installed ONNX Runtime. The description is that of the first provider on
+/// which the model opens.
+fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, Error>, Vec<Trial>) {
     let mut described = None;
     let mut trials = Vec::new();
     for provider in Provider::ALL {
@@ -129,18 +142,11 @@ fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, promptseg::model::
             Err(reason) => Err(reason),
             Ok(()) => match open(arguments, provider) {
                 Ok(model) => {
-                    let reports = model.reports();
-                    let refused = reports.iter().flat_map(|(_, r)| r.refused.iter().map(|e| format!("not {e}")));
-                    let notes = reports.iter().flat_map(|(_, r)| r.notes.clone());
-                    let mut told: Vec<String> = refused.chain(notes).collect();
-                    told.sort();
-                    told.dedup();
-                    let parts = reports.iter().map(|(part, report)| (*part, report.precision)).collect();
-                    let runs = Runs { parts, told };
+                    let sessions = sessions(&model);
                     if !matches!(described, Some(Ok(_))) {
                         described = Some(Ok(model.info));
                     }
-                    Ok(runs)
+                    Ok(sessions)
                 }
                 Err(e) => {
                     let reason = e.to_string();
@@ -151,34 +157,44 @@ fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, promptseg::model::
         };
         trials.push(Trial { provider, outcome });
     }
-    // Only where ONNX Runtime itself is missing: opening says so.
+    // Without ONNX Runtime no provider was tried; opening the model returns that error.
     let described = described.unwrap_or_else(|| open(arguments, Provider::Cpu).map(|model| model.info));
     (described, trials)
 }
 
-fn open(arguments: &Arguments, provider: Provider) -> Result<Model, promptseg::model::Error> {
+/// Returns the precision of each part of a model, with the reasons for it.
+fn sessions(model: &Model) -> Sessions {
+    let reports = model.reports();
+    let refused = reports.iter().flat_map(|(_, r)| r.refused.iter().map(|e| format!("not {e}")));
+    let remarks = reports.iter().flat_map(|(_, r)| r.notes.clone());
+    let mut notes: Vec<String> = refused.chain(remarks).collect();
+    notes.sort();
+    notes.dedup();
+    let parts = reports.iter().map(|(part, report)| (*part, report.precision)).collect();
+    Sessions { parts, notes }
+}
+
+fn open(arguments: &Arguments, provider: Provider) -> Result<Model, Error> {
     let options = SessionOptions {
         providers: vec![provider],
         precision: Precision::choice(&arguments.precision)?,
         gpu: GpuOptions { engine_cache: GpuOptions::engine_cache_of(""), ..GpuOptions::default() },
         ..SessionOptions::default()
     };
-    match &arguments.path {
-        Some(path) => Model::open(path, arguments.decoder.as_deref(), &options),
-        None => Model::tiny(&options),
-    }
+    arguments.model.open(&options)
 }
 
-/// The masks that the decoder gives for a prompt.
+/// Describes the masks that the decoder returns for a prompt.
 fn masks(info: &ModelInfo) -> String {
     match (info.single_mask, info.candidates) {
-        (true, 0) => "one, which its graph chooses".to_owned(),
+        (true, 0) => "one, chosen by the graph".to_owned(),
         (true, candidates) => format!("one for clear prompts, {candidates} candidates"),
         (false, candidates) => format!("{candidates} candidates"),
     }
 }
 
-fn describe(info: &ModelInfo) -> Result<(), Failure> {
+/// Prints the properties of the model.
+fn print_description(info: &ModelInfo) -> Result<(), Failure> {
     let objects = if info.batched { "several in one run" } else { "one after the other" };
     for (key, value) in [
         ("name", terminal::bold(&info.name)),
@@ -196,7 +212,7 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
         ),
         ("prompts", prompts(info).join(", ")),
         ("objects", objects.to_owned()),
-        ("memory", info.memory.as_ref().map_or_else(String::new, remembers)),
+        ("memory", info.memory.as_ref().map_or_else(String::new, memory_size)),
         ("runtime", runtime::build_info()?.to_owned()),
     ] {
         if !value.is_empty() {
@@ -204,7 +220,7 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
         }
     }
     for variant in &info.variants {
-        terminal::print(format!("{:<12}{}", "variant", in_words(variant)));
+        terminal::print(format!("{:<12}{}", "variant", variant_line(variant)));
     }
     for note in &info.notes {
         terminal::print(format!("{:<12}{note}", "note"));
@@ -212,16 +228,16 @@ fn describe(info: &ModelInfo) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `7 frames, 16 object pointers, 4096 x 64 for a frame, 524 kB`
-fn remembers(memory: &MemoryInfo) -> String {
+/// Describes the memory: `7 frames, 16 object pointers, 4096 x 64 for a frame, 524 kB`.
+fn memory_size(memory: &MemoryInfo) -> String {
     let MemorySpec { frames, pointers, feature_bytes, .. } = memory.spec;
     let [tokens, channels] = memory.shape;
     let kilobytes = feature_bytes as f64 / 1e3;
     format!("{frames} frames, {pointers} object pointers, {tokens} x {channels} for a frame, {kilobytes:.0} kB")
 }
 
-/// `int8 for cpu: image_encoder.int8.onnx, mask_decoder.onnx; off PyTorch by iou 0.0004, low_res 0.009`
-fn in_words(variant: &Variant) -> String {
+/// Describes a variant: `int8 for cpu: image_encoder.int8.onnx, mask_decoder.onnx; against PyTorch: iou 0.0004`.
+fn variant_line(variant: &Variant) -> String {
     let providers = variant.providers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let parity = variant.parity.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
     let parity = if parity.is_empty() { "not measured".to_owned() } else { parity };
@@ -229,83 +245,94 @@ fn in_words(variant: &Variant) -> String {
     format!("{} for {providers}: {graphs}; against PyTorch: {parity}", variant.precision)
 }
 
+/// Returns the model, its files and the outcome on each provider as one JSON object.
 fn as_json(
     arguments: &Arguments,
-    model: &Result<ModelInfo, promptseg::model::Error>,
+    model: &Result<ModelInfo, Error>,
     files: &[FileStatus],
     trials: &[Trial],
 ) -> Result<Value, Failure> {
-    let mut value = json!({ "path": arguments.path.as_ref().map(|path| path.to_string_lossy()) });
-    match model {
-        Ok(info) => {
-            value["name"] = json!(info.name);
-            value["family"] = json!(info.family);
-            value["source"] = json!(info.source);
-            value["licence"] = json!(info.licence);
-            value["layout"] = json!(info.layout);
-            value["bytes"] = json!(info.bytes);
-            value["image_size"] = json!(info.image_size);
-            value["resize"] = json!(resize(info));
-            value["mean"] = json!(info.mean.map(short));
-            value["std"] = json!(info.std.map(short));
-            value["embedding_shape"] = json!(info.embedding_shape);
-            value["low_res_size"] = json!(info.low_res_size);
-            value["mask_threshold"] = json!(short(info.mask_threshold));
-            value["candidates"] = json!(info.candidates);
-            value["single_mask"] = json!(info.single_mask);
-            value["dynamic_multimask"] = json!(info.dynamic_multimask);
-            value["prompts"] = json!(prompts(info));
-            value["batched"] = json!(info.batched);
-            value["variants"] = json!(info.variants);
-            value["notes"] = json!(info.notes);
-            value["encoder"] = signature(&info.encoder);
-            value["decoder"] = signature(&info.decoder);
-            value["memory"] = info.memory.as_ref().map_or(Value::Null, |memory| {
-                json!({
-                    "frames": memory.spec.frames,
-                    "pointers": memory.spec.pointers,
-                    "shape": memory.shape,
-                    "bytes_per_frame": memory.spec.feature_bytes,
-                    "attention": signature(&memory.attention),
-                    "encoder": signature(&memory.encoder),
-                })
-            });
-            value["runtime"] = json!(runtime::build_info()?);
-        }
-        Err(e) => value["error"] = json!(e.to_string()),
-    }
-    let file = |f: &FileStatus| json!({ "name": f.name, "bytes": f.bytes, "ok": f.wrong.is_none(), "wrong": f.wrong });
+    let mut value = match model {
+        Ok(info) => model_as_json(info)?,
+        Err(e) => json!({ "error": e.to_string() }),
+    };
+    value["path"] = json!(arguments.model.path.as_ref().map(|path| path.to_string_lossy()));
+    let file = |f: &FileStatus| json!({ "name": f.name, "bytes": f.bytes, "ok": f.fault.is_none(), "wrong": f.fault });
     value["files"] = files.iter().map(file).collect();
-    let trial = |t: &Trial| match &t.outcome {
-        Ok(Runs { parts, told }) => {
-            let mut value = json!({ "provider": t.provider, "runs": true, "notes": told });
+    value["providers"] = trials.iter().map(trial_as_json).collect();
+    Ok(value)
+}
+
+fn model_as_json(info: &ModelInfo) -> Result<Value, Failure> {
+    let memory = info.memory.as_ref().map(|memory| {
+        json!({
+            "frames": memory.spec.frames,
+            "pointers": memory.spec.pointers,
+            "shape": memory.shape,
+            "bytes_per_frame": memory.spec.feature_bytes,
+            "attention": signature(&memory.attention),
+            "encoder": signature(&memory.encoder),
+        })
+    });
+    Ok(json!({
+        "name": info.name,
+        "family": info.family,
+        "source": info.source,
+        "licence": info.licence,
+        "layout": info.layout,
+        "bytes": info.bytes,
+        "image_size": info.image_size,
+        "resize": resize(info),
+        "mean": info.mean.map(rounded),
+        "std": info.std.map(rounded),
+        "embedding_shape": info.embedding_shape,
+        "low_res_size": info.low_res_size,
+        "mask_threshold": rounded(info.mask_threshold),
+        "candidates": info.candidates,
+        "single_mask": info.single_mask,
+        "dynamic_multimask": info.dynamic_multimask,
+        "prompts": prompts(info),
+        "batched": info.batched,
+        "variants": info.variants,
+        "notes": info.notes,
+        "encoder": signature(&info.encoder),
+        "decoder": signature(&info.decoder),
+        "memory": memory,
+        "runtime": runtime::build_info()?,
+    }))
+}
+
+fn trial_as_json(trial: &Trial) -> Value {
+    match &trial.outcome {
+        Ok(Sessions { parts, notes }) => {
+            let mut value = json!({ "provider": trial.provider, "runs": true, "notes": notes });
             for (part, precision) in parts {
                 value[part.replace(' ', "_")] = json!(precision);
             }
             value
         }
-        Err(reason) => json!({ "provider": t.provider, "runs": false, "reason": reason }),
-    };
-    value["providers"] = trials.iter().map(trial).collect();
-    Ok(value)
+        Err(reason) => json!({ "provider": trial.provider, "runs": false, "reason": reason }),
+    }
 }
 
+/// Returns the inputs and outputs of a graph as JSON.
 fn signature(graph: &Signature) -> Value {
-    let list = |tensors: &[promptseg::model::TensorSpec]| -> Vec<Value> {
+    let list = |tensors: &[TensorSpec]| -> Vec<Value> {
         tensors.iter().map(|t| json!({ "name": t.name, "type": t.dtype, "shape": t.shape })).collect()
     };
     json!({ "file": graph.file, "inputs": list(&graph.inputs), "outputs": list(&graph.outputs) })
 }
 
-fn tensors(name: &str, graph: &Signature) {
+fn print_tensors(name: &str, graph: &Signature) {
     terminal::print(format!("\n{}: {}", terminal::bold(name), graph.file));
     graph.inputs.iter().for_each(|input| terminal::print(format!("  in   {input}")));
     graph.outputs.iter().for_each(|output| terminal::print(format!("  out  {output}")));
 }
 
+/// Lists the kinds of prompts that the model takes.
 fn prompts(info: &ModelInfo) -> Vec<&'static str> {
     let takes = [("points", info.takes_points), ("boxes", info.takes_boxes), ("masks", info.takes_masks)];
-    takes.iter().filter(|(_, takes)| *takes).map(|(what, _)| *what).collect()
+    takes.iter().filter(|(_, takes)| *takes).map(|(kind, _)| *kind).collect()
 }
 
 fn resize(info: &ModelInfo) -> &'static str {
@@ -315,11 +342,12 @@ fn resize(info: &ModelInfo) -> &'static str {
     }
 }
 
-fn called(precision: Option<Precision>) -> String {
-    precision.map_or_else(|| "as it is".to_owned(), |p| p.to_string())
+/// Describes the precision of a session. Only bundles declare a precision.
+fn precision_name(precision: Option<Precision>) -> String {
+    precision.map_or_else(|| "in the graph's precision".to_owned(), |p| p.to_string())
 }
 
-/// Files of a pair have no hash to be checked against.
-fn model_is_bundle(model: &Result<ModelInfo, promptseg::model::Error>) -> bool {
+/// Returns whether the files have hashes, which a pair of files without a bundle has not.
+fn has_hashes(model: &Result<ModelInfo, Error>) -> bool {
     model.as_ref().map_or(true, |info| !info.variants.is_empty())
 }

@@ -1,32 +1,33 @@
-//! Points, boxes and a mask on the command line become the prompts of objects.
+//! Prompts of `promptseg segment`: points, boxes and a mask on the command line, grouped into objects.
 
 use std::path::PathBuf;
 
 use promptseg::pixels::{Geometry, MaskInput};
 use promptseg::prompt::{BoxPrompt, LowResLogits, Point, Prompt};
 
-use crate::{Failure, read_mask};
+use crate::failure::Failure;
+use crate::pictures::read_mask;
 
 #[derive(clap::Args)]
 pub struct PromptArguments {
-    /// The object is here, in pixels from the top-left corner; with ,0 behind it: it is not here. Repeatable.
+    /// A point on the object, in pixels from the top-left corner; X,Y,0 is a point outside the object. Repeatable.
     #[arg(long, value_name = "X,Y[,0]", allow_hyphen_values = true)]
     point: Vec<Point>,
-    /// The object is in this box: two corners. Several boxes are several objects.
+    /// A box around the object: two corners. Several boxes are several objects.
     #[arg(long = "box", value_name = "X0,Y0,X1,Y1", allow_hyphen_values = true)]
     bbox: Vec<BoxPrompt>,
-    /// The object is about here: a picture of the image's size, black outside and one other colour inside.
+    /// A rough mask of the object: a picture of the image's size, black outside and one other colour inside.
     #[arg(long, value_name = "FILE")]
     pub mask: Option<PathBuf>,
-    /// Every --point is an object of its own.
+    /// Make every --point an object of its own.
     #[arg(long, requires = "point", conflicts_with_all = ["bbox", "mask"])]
     each: bool,
 }
 
-/// The prompts of all objects, for every picture.
+/// Prompts of all objects, the same for every picture.
 pub struct Prompts {
     objects: Vec<Prompt>,
-    /// Of the only object: what it is to the model depends on the picture.
+    /// Mask of the only object. Its low-resolution logits depend on the size of the picture.
     mask: Option<MaskInput>,
 }
 
@@ -40,18 +41,21 @@ impl Prompts {
         Ok(Prompts { objects, mask })
     }
 
+    /// Returns the number of objects.
     pub fn objects(&self) -> usize {
         self.objects.len()
     }
 
-    /// The prompts for a picture.
+    /// Returns the prompts for a picture; `side` is the side of the model's low-resolution logits.
     pub fn on(&self, geometry: &Geometry, side: usize) -> Result<Vec<Prompt>, String> {
         let mut prompts = self.objects.clone();
         if let Some(mask) = &self.mask {
             let (MaskInput::Binary { width, height, .. } | MaskInput::Logits { width, height, .. }) = mask;
             if (*width, *height) != geometry.image {
                 let (w, h) = geometry.image;
-                return Err(format!("--mask is of {width}x{height} pixels, the image of {w}x{h}; they must be alike"));
+                return Err(format!(
+                    "--mask is {width}x{height} pixels, the image is {w}x{h}; give a mask of the image's size"
+                ));
             }
             let low_res = mask.to_low_res(geometry, side).map(|data| LowResLogits { side, data: data.into() });
             prompts.iter_mut().for_each(|prompt| prompt.mask.clone_from(&low_res));
@@ -60,24 +64,23 @@ impl Prompts {
     }
 }
 
+/// Groups points and boxes into the prompts of objects.
 fn objects(arguments: &PromptArguments) -> Result<Vec<Prompt>, String> {
     let points = arguments.point.clone();
-    let of = |points: Vec<Point>, bbox: Option<&BoxPrompt>| Prompt { points, bbox: bbox.copied(), mask: None };
+    let object = |points: Vec<Point>, bbox: Option<&BoxPrompt>| Prompt { points, bbox: bbox.copied(), mask: None };
     match arguments.bbox.as_slice() {
         [] if points.is_empty() && arguments.mask.is_none() => {
             Err("nothing to segment: give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE".to_owned())
         }
-        [] if arguments.each => Ok(points.into_iter().map(|point| of(vec![point], None)).collect()),
-        [] => Ok(vec![of(points, None)]),
-        [one] => Ok(vec![of(points, Some(one))]),
+        [] if arguments.each => Ok(points.into_iter().map(|point| object(vec![point], None)).collect()),
+        [] => Ok(vec![object(points, None)]),
+        [only] => Ok(vec![object(points, Some(only))]),
         several if points.is_empty() && arguments.mask.is_none() => {
-            Ok(several.iter().map(|corners| of(Vec::new(), Some(corners))).collect())
+            Ok(several.iter().map(|corners| object(Vec::new(), Some(corners))).collect())
         }
-        _ => {
-            Err("several --box are an object each, so that --point and --mask belong to none; give one --box, or the \
-                  boxes alone"
-                .to_owned())
-        }
+        _ => Err("several --box are an object each, so --point and --mask belong to none of them; give one --box, or \
+                 the boxes alone"
+            .to_owned()),
     }
 }
 
@@ -85,7 +88,7 @@ fn objects(arguments: &PromptArguments) -> Result<Vec<Prompt>, String> {
 mod tests {
     use super::*;
 
-    fn given(point: &[&str], bbox: &[&str], each: bool) -> PromptArguments {
+    fn arguments(point: &[&str], bbox: &[&str], each: bool) -> PromptArguments {
         PromptArguments {
             point: point.iter().map(|p| p.parse().unwrap()).collect(),
             bbox: bbox.iter().map(|b| b.parse().unwrap()).collect(),
@@ -95,17 +98,17 @@ mod tests {
     }
 
     #[test]
-    fn points_are_one_object_and_boxes_one_each() {
-        let one = objects(&given(&["1,2", "3,4,0"], &["0,0,9,9"], false)).unwrap();
+    fn all_points_are_one_object_and_each_box_is_an_object() {
+        let one = objects(&arguments(&["1,2", "3,4,0"], &["0,0,9,9"], false)).unwrap();
         assert_eq!(
             one,
             [Prompt::bbox(0.0, 0.0, 9.0, 9.0)
                 .with_point(Point::foreground(1.0, 2.0))
                 .with_point(Point::background(3.0, 4.0))]
         );
-        assert_eq!(objects(&given(&[], &["0,0,9,9", "1,1,2,2"], false)).unwrap().len(), 2);
-        assert_eq!(objects(&given(&["1,2", "3,4"], &[], true)).unwrap().len(), 2);
-        assert!(objects(&given(&["1,2"], &["0,0,9,9", "1,1,2,2"], false)).is_err());
-        assert!(objects(&given(&[], &[], false)).unwrap_err().contains("--point"));
+        assert_eq!(objects(&arguments(&[], &["0,0,9,9", "1,1,2,2"], false)).unwrap().len(), 2);
+        assert_eq!(objects(&arguments(&["1,2", "3,4"], &[], true)).unwrap().len(), 2);
+        assert!(objects(&arguments(&["1,2"], &["0,0,9,9", "1,1,2,2"], false)).is_err());
+        assert!(objects(&arguments(&[], &[], false)).unwrap_err().contains("--point"));
     }
 }

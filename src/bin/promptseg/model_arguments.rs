@@ -1,23 +1,70 @@
-//! How a model runs, as it is typed. docs/providers.md explains each; the node has parameters of the same names.
+//! Arguments for the model and its sessions. The node has parameters of the same names; docs/providers.md
+//! explains each.
+
+use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
-use promptseg::model::{self, Arena, GpuOptions, MEGABYTE, Precision, Provider, SessionOptions};
+use promptseg::model::{self, Arena, GpuOptions, MEGABYTE, Model, Precision, Provider, SessionOptions};
 
+/// The model of a command that works on pictures.
+#[derive(Args)]
+pub struct ModelArguments {
+    /// Bundle, folder with two ONNX files, or file of an image encoder; the default is the built-in model.
+    #[arg(long, value_name = "PATH")]
+    model: Option<PathBuf>,
+    /// File of the mask decoder, if --model is the file of an image encoder.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    decoder: Option<PathBuf>,
+    #[command(flatten)]
+    options: ModelOptions,
+}
+
+impl ModelArguments {
+    /// Opens the model; `memory` also opens the graphs that follow objects.
+    pub fn open(&self, memory: bool) -> Result<Model, model::Error> {
+        let options = self.options.session_options(memory)?;
+        match &self.model {
+            Some(path) => Model::open(path, self.decoder.as_deref(), &options),
+            None => Model::tiny(&options),
+        }
+    }
+}
+
+/// The model of a command that works on models alone.
+#[derive(Args)]
+pub struct ModelPath {
+    /// Bundle, folder with two ONNX files, or file of an image encoder; the default is the built-in model.
+    pub path: Option<PathBuf>,
+    /// File of the mask decoder, if PATH is the file of an image encoder.
+    #[arg(long, value_name = "FILE", requires = "path")]
+    pub decoder: Option<PathBuf>,
+}
+
+impl ModelPath {
+    pub fn open(&self, options: &SessionOptions) -> Result<Model, model::Error> {
+        match &self.path {
+            Some(path) => Model::open(path, self.decoder.as_deref(), options),
+            None => Model::tiny(options),
+        }
+    }
+}
+
+/// Variant, execution providers, threads and memory of the sessions.
 #[derive(Args)]
 pub struct ModelOptions {
-    /// Which of a bundle's variants runs; auto takes what the bundle lists for the provider, or fp32.
+    /// Variant of the bundle; auto takes the variant that the bundle lists for the provider, or fp32.
     #[arg(long, value_name = "P", default_value = "auto", value_parser = Precision::CHOICES)]
     precision: String,
-    /// Execution providers, asked for in this order.
+    /// Execution providers in the order of preference.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "tensorrt,cuda,cpu")]
     pub providers: Vec<Provider>,
-    /// Threads on the CPU; 0 takes one for each physical core.
+    /// Threads on the CPU; 0 is one thread for each physical core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// Threads wait busily as long as a run takes: faster where nothing else runs.
+    /// Threads wait busily during a run, which is faster if nothing else runs on the machine.
     #[arg(long, help_heading = "Sessions")]
     spinning: bool,
-    /// How memory grows: exact, doubling (ONNX Runtime's own), off.
+    /// Growth of the memory arena: exact, doubling (ONNX Runtime's default), off.
     #[arg(long, value_name = "A", default_value = "exact", value_parser = Arena::CHOICES, help_heading = "Sessions")]
     arena: String,
     /// Most objects in one run of the decoder.
@@ -26,37 +73,37 @@ pub struct ModelOptions {
     /// Number of the GPU.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..64), help_heading = GPU)]
     device_id: i32,
-    /// Most memory of CUDA's arena in MB; 0 is all of the GPU's.
+    /// Largest size of CUDA's arena in MB; 0 is all memory of the GPU.
     #[arg(long, value_name = "MB", default_value_t = 0, help_heading = GPU)]
     gpu_memory_mb: usize,
-    /// TensorRT makes an fp32 graph half precision by itself.
+    /// Let TensorRT run an fp32 graph in half precision.
     #[arg(long, help_heading = GPU)]
     fp16: bool,
-    /// TensorRT may compute quantised operators in 8 bits.
+    /// Let TensorRT compute quantised operators in 8 bits.
     #[arg(long, help_heading = GPU)]
     int8: bool,
-    /// Most scratch memory of TensorRT's operators in MB; 0 is TensorRT's own choice.
+    /// Most scratch memory of TensorRT's operators in MB; 0 is TensorRT's default.
     #[arg(long, value_name = "MB", default_value_t = 0, help_heading = GPU)]
     tensorrt_workspace_mb: usize,
-    /// Folder of TensorRT's engines: ~/.cache/promptseg/engines without it, `none` builds them at each start.
+    /// Folder of TensorRT's engines; the default is ~/.cache/promptseg/engines, `none` builds the engines at each start.
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true, help_heading = GPU)]
     engine_cache: String,
-    /// Keep TensorRT's timings there too.
+    /// Keep TensorRT's timings in the folder of the engines.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = GPU)]
     timing_cache: bool,
-    /// Objects of one run that TensorRT's engine is the fastest for.
+    /// Number of objects in one run for which TensorRT optimises the engine.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one, help_heading = GPU)]
     opt_objects: usize,
-    /// Prompt tokens of an object that TensorRT's engine is the fastest for.
+    /// Number of prompt tokens of an object for which TensorRT optimises the engine.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one, help_heading = GPU)]
     opt_tokens: usize,
-    /// Most prompt tokens of an object that TensorRT's engine takes: a click is 2, a box 2, each further click 1.
+    /// Most prompt tokens of an object that TensorRT's engine accepts: a click is 2, a box 2, each further click 1.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one, help_heading = GPU)]
     max_tokens: usize,
-    /// Replay the encoder's launches as one CUDA graph.
+    /// Run the encoder as one CUDA graph.
     #[arg(long, help_heading = GPU)]
     cuda_graphs: bool,
-    /// Try a model on the GPU when it is opened, and compare fp16 with fp32.
+    /// Run a model once on the GPU when it is opened, and compare fp16 with fp32.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = GPU)]
     self_check: bool,
 }
@@ -68,7 +115,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 impl ModelOptions {
-    /// `memory`: of commands that follow objects.
+    /// Returns the options of the sessions; `memory` also opens the graphs that follow objects.
     pub fn session_options(&self, memory: bool) -> Result<SessionOptions, model::Error> {
         Ok(SessionOptions {
             providers: self.providers.clone(),

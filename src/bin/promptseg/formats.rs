@@ -1,0 +1,56 @@
+//! Formats of masks in files: PNG, numpy arrays, COCO's run lengths and polygons.
+
+use promptseg::pixels::{Contour, Mask, coco_counts, coco_string, contours};
+use serde_json::{Value, json};
+
+/// Encodes a mask as a grey PNG file: 255 inside, 0 outside.
+pub fn mask_png(mask: &Mask) -> Result<Vec<u8>, String> {
+    let grey = image::GrayImage::from_raw(mask.width, mask.height, mask.full());
+    png(&grey.ok_or("the mask and its image differ in size")?.into())
+}
+
+/// Encodes an image as a PNG file.
+pub fn png(image: &image::DynamicImage) -> Result<Vec<u8>, String> {
+    let mut content = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut content, image::ImageFormat::Png).map_err(|e| e.to_string())?;
+    Ok(content.into_inner())
+}
+
+/// Encodes a mask as COCO's compressed run lengths.
+pub fn run_lengths(mask: &Mask) -> Value {
+    json!({ "size": [mask.height, mask.width], "counts": coco_string(&coco_counts(mask)) })
+}
+
+/// Returns the outer contours of a mask and its holes as COCO's lists of `[x, y, x, y, ...]`.
+pub fn polygons(mask: &Mask) -> (Value, Value) {
+    let (holes, outer): (Vec<_>, Vec<_>) = contours(mask).into_iter().partition(|contour| contour.hole);
+    let flat = |list: Vec<Contour>| -> Vec<Vec<u32>> {
+        list.into_iter().map(|c| c.corners.into_iter().flat_map(|(x, y)| [x, y]).collect()).collect()
+    };
+    (json!(flat(outer)), json!(flat(holes)))
+}
+
+/// Encodes masks of one size as a numpy array of booleans, [masks, height, width]
+/// (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>, version 1.0).
+pub fn npy(masks: &[&Mask], (width, height): (u32, u32)) -> Result<Vec<u8>, String> {
+    let shape = format!("({}, {height}, {width})", masks.len());
+    let mut header = format!("{{'descr': '|b1', 'fortran_order': False, 'shape': {shape}, }}");
+    // Magic number, version, length and header together fill whole blocks of 64 bytes.
+    while (header.len() + 11) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let length = u16::try_from(header.len()).map_err(|_| "the numpy header is longer than 64 kB")?;
+    let mut content = b"\x93NUMPY\x01\x00".to_vec();
+    content.extend(length.to_le_bytes());
+    content.extend(header.as_bytes());
+    for mask in masks {
+        content.extend(mask.full().iter().map(|v| u8::from(*v != 0)));
+    }
+    Ok(content)
+}
+
+/// Rounds a number for JSON, without the digits that appear when an f32 becomes an f64.
+pub fn rounded(value: f32) -> f64 {
+    (f64::from(value) * 1e6).round() / 1e6
+}

@@ -1,0 +1,82 @@
+//! Arguments of `promptseg segment`.
+
+use std::path::PathBuf;
+
+use super::prompts::PromptArguments;
+use crate::model_arguments::ModelArguments;
+
+const EXAMPLES: &str = "\
+Objects:
+  All --point together are one object; --box or --mask belong to the same object.
+  Several --box are one object each. With --each, every --point is an object of its own.
+
+Destination of the masks:
+  png, npy                    files NAME_mask.png, NAME_mask.npy in the current folder or in --out
+  coco-rle, polygon, json     one line of JSON for each picture on standard output or in --out
+
+Examples:
+  promptseg segment photo.jpg --point 320,240
+  promptseg segment photo.jpg --point 320,240 --point 80,60,0 --overlay
+  promptseg segment photo.jpg --box 10,20,200,180 --box 250,30,400,220 --format coco-rle
+  promptseg segment photo.jpg --point 320,240 --out mask.png
+  promptseg segment shots/ 'more/*.png' --box 10,20,200,180 --format json --out masks.jsonl
+  promptseg segment photo.jpg --point 320,240 --format json | jq '.masks[0].iou'
+
+Exit codes: 0 done, 1 failure (the other pictures are done), 2 wrong usage.";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// JPEG or PNG files, folders with such files, patterns in quotes, or - for standard input.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub prompts: PromptArguments,
+    /// Write every candidate of the decoder instead of the best.
+    #[arg(long)]
+    pub all: bool,
+    /// Output format.
+    #[arg(long, value_enum, default_value_t = Format::Png)]
+    pub format: Format,
+    /// Also draw NAME_overlay.png: the picture with the best masks, prompts and scores.
+    #[arg(long)]
+    pub overlay: bool,
+    /// A folder; a file with the format's extension; or - for standard output.
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Replace existing files; the default keeps them. Input files are never replaced.
+    #[arg(long)]
+    pub overwrite: bool,
+    #[command(flatten)]
+    pub model: ModelArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Grey pictures of the image's size: 255 inside, 0 outside.
+    Png,
+    /// COCO's compressed run lengths, as pycocotools writes them.
+    CocoRle,
+    /// Contours along the borders of pixels, as COCO writes them, with the holes in a separate list.
+    Polygon,
+    /// Scores, boxes, areas, candidates, times and run lengths.
+    Json,
+    /// A numpy array of booleans, [masks, height, width].
+    Npy,
+}
+
+impl Format {
+    /// Extensions of the format's files.
+    pub fn extensions(self) -> &'static [&'static str] {
+        match self {
+            Format::Png => &["png"],
+            Format::Npy => &["npy"],
+            _ => &["json", "jsonl"],
+        }
+    }
+
+    /// Returns whether the format is one line of text for each picture.
+    pub fn is_text(self) -> bool {
+        !matches!(self, Format::Png | Format::Npy)
+    }
+}
