@@ -1,56 +1,64 @@
-//! The numbers in the text format of Prometheus, version 0.0.4.
+//! Metrics in the text format of Prometheus, version 0.0.4.
 
 use std::fmt::{Display, Write as _};
 
-use super::Snapshot;
+use super::snapshot::Snapshot;
 use crate::engine::Stage;
 
-/// All metrics of all cameras. Names and labels are documented in `docs/interfaces.md`.
+/// Returns all metrics of all cameras. `docs/interfaces.md` documents the names and labels.
 pub fn exposition(snapshots: &[Snapshot]) -> String {
-    let mut page = Page { out: String::new(), snapshots };
-    page.family("promptseg_images_total", "counter", "Images of the camera, by what became of them.", |s, line| {
-        let m = &s.now;
-        for (outcome, count) in [
-            ("received", m.frames_in),
-            ("encoded", m.frames_encoded),
-            ("superseded", m.frames_superseded),
-            ("unneeded", m.frames_unneeded),
-            ("late", m.frames_late),
-        ] {
-            line("", &[("outcome", outcome)], &count);
-        }
-        if let Some(lost) = m.frames_lost {
-            line("", &[("outcome", "lost")], &lost);
-        }
-    });
-    page.family("promptseg_results_total", "counter", "Answers that were published.", |s, line| {
-        line("", &[], &s.now.results);
-    });
-    page.family("promptseg_masks_total", "counter", "Masks that were computed.", |s, line| line("", &[], &s.now.masks));
-    page.family(
-        "promptseg_detections_filtered_total",
-        "counter",
-        "Boxes of detectors that were not taken.",
-        |s, line| {
-            line("", &[], &s.now.detections_filtered);
-        },
-    );
-    page.family("promptseg_objects_lost_total", "counter", "How often an object was lost.", |s, line| {
-        line("", &[], &s.now.objects_lost);
-    });
-    page.family("promptseg_refused_total", "counter", "Inputs that were refused, by reason.", |s, line| {
-        for (kind, count) in &s.now.refused {
-            line("", &[("reason", kind.name())], count);
-        }
-    });
-    page.family("promptseg_panics_total", "counter", "Panics that were caught.", |s, line| {
-        line("", &[], &s.now.panics)
-    });
-    page.family(
-        "promptseg_stage_seconds",
-        "summary",
-        "Duration of each stage; quantiles of the last 256.",
-        |s, line| {
+    let mut page = Page { text: String::new(), snapshots };
+    page.add_counters();
+    page.add_stages();
+    page.add_usage();
+    page.add_state();
+    page.add_machine();
+    page.text
+}
+
+/// The text under construction.
+struct Page<'a> {
+    text: String,
+    snapshots: &'a [Snapshot],
+}
+
+/// Adds a line: suffix of the name, labels, value.
+type Line<'a> = &'a mut dyn FnMut(&str, &[(&str, &str)], &dyn Display);
+
+impl Page<'_> {
+    fn add_counters(&mut self) {
+        self.family("promptseg_images_total", "counter", "Images of the camera, by outcome.", |s, line| {
+            let m = &s.now;
+            for (outcome, count) in [
+                ("received", m.frames_in),
+                ("encoded", m.frames_encoded),
+                ("superseded", m.frames_superseded),
+                ("unneeded", m.frames_unneeded),
+                ("late", m.frames_late),
+            ] {
+                line("", &[("outcome", outcome)], &count);
+            }
+            if let Some(lost) = m.frames_lost {
+                line("", &[("outcome", "lost")], &lost);
+            }
+        });
+        self.counter("promptseg_results_total", "Results that were published.", |s| s.now.results);
+        self.counter("promptseg_masks_total", "Masks that were computed.", |s| s.now.masks);
+        self.counter("promptseg_detections_filtered_total", "Boxes of detectors that were not taken.", |s| {
+            s.now.detections_filtered
+        });
+        self.counter("promptseg_objects_lost_total", "How often an object was lost.", |s| s.now.objects_lost);
+        self.family("promptseg_refused_total", "counter", "Inputs that were refused, by reason.", |s, line| {
+            for (kind, count) in &s.now.refused {
+                line("", &[("reason", kind.name())], count);
+            }
+        });
+        self.counter("promptseg_panics_total", "Panics that were caught.", |s| s.now.panics);
+    }
+
+    fn add_stages(&mut self) {
+        let help = "Duration of each stage; quantiles of the last 256.";
+        self.family("promptseg_stage_seconds", "summary", help, |s, line| {
             for stage in Stage::ALL {
                 let (p, name) = (s.now.latency(stage), stage.name().replace(' ', "_"));
                 for (quantile, ms) in [("0.5", p.p50), ("0.95", p.p95), ("0.99", p.p99), ("1", p.max)] {
@@ -60,66 +68,71 @@ pub fn exposition(snapshots: &[Snapshot]) -> String {
                 line("_sum", &[("stage", &name)], &(sum / 1e3));
                 line("_count", &[("stage", &name)], &count);
             }
-        },
-    );
-    page.family("promptseg_waiting", "gauge", "What waits for its turn or its frame, by kind.", |s, line| {
-        let u = &s.usage;
-        for (kind, count) in [("prompts", u.prompts), ("detections", u.queries), ("images", u.to_encode)] {
-            line("", &[("kind", kind)], &count);
-        }
-    });
-    page.family("promptseg_held", "gauge", "What is held, by kind.", |s, line| {
-        let u = &s.usage;
-        for (kind, count) in [("frames", u.kept_frames), ("images", u.images), ("objects", u.objects)] {
-            line("", &[("kind", kind)], &count);
-        }
-    });
-    page.family("promptseg_held_bytes", "gauge", "Memory of what is held, by kind.", |s, line| {
-        let u = &s.usage;
-        for (kind, bytes) in [("frames", u.kept_bytes), ("images", u.image_bytes), ("objects", u.object_bytes)] {
-            line("", &[("kind", kind)], &bytes);
-        }
-    });
-    page.family("promptseg_health", "gauge", "0 ok, 1 warning, 2 error: the level in /diagnostics.", |s, line| {
-        line("", &[], &(s.health().0 as u8));
-    });
-    page.family("promptseg_model_info", "gauge", "Which model runs, and on what.", |s, line| {
-        let m = &s.model;
-        let labels = [("model", &m.name), ("hash", &m.hash), ("encoder", &m.encoder), ("decoder", &m.decoder)];
-        line("", &labels.map(|(key, value)| (key, value.as_str())), &1);
-    });
-    // Of the machine, not of a camera.
-    let first = snapshots.first();
-    if let Some(bytes) = first.and_then(|s| s.resident) {
-        page.header("process_resident_memory_bytes", "gauge", "Resident memory of the process.");
-        page.line("process_resident_memory_bytes", &[], &bytes);
+        });
     }
-    if let Some(jetson) = first.and_then(|s| s.jetson.as_ref()) {
-        page.header("promptseg_temperature_celsius", "gauge", "Temperatures of the board.");
-        for (zone, degrees) in &jetson.temperatures {
-            page.line("promptseg_temperature_celsius", &[("zone", zone)], degrees);
-        }
-        page.header("promptseg_throttled", "gauge", "Whether the board is held back.");
-        page.line("promptseg_throttled", &[], &u8::from(!jetson.throttled.is_empty()));
+
+    fn add_usage(&mut self) {
+        let help = "Inputs that wait for their turn or their frame, by kind.";
+        self.family("promptseg_waiting", "gauge", help, |s, line| {
+            let u = &s.usage;
+            for (kind, count) in [("prompts", u.prompts), ("detections", u.queries), ("images", u.to_encode)] {
+                line("", &[("kind", kind)], &count);
+            }
+        });
+        self.family("promptseg_held", "gauge", "Number of kept frames, images and objects, by kind.", |s, line| {
+            let u = &s.usage;
+            for (kind, count) in [("frames", u.kept_frames), ("images", u.images), ("objects", u.objects)] {
+                line("", &[("kind", kind)], &count);
+            }
+        });
+        let help = "Memory of kept frames, images and objects, by kind.";
+        self.family("promptseg_held_bytes", "gauge", help, |s, line| {
+            let u = &s.usage;
+            for (kind, bytes) in [("frames", u.kept_bytes), ("images", u.image_bytes), ("objects", u.object_bytes)] {
+                line("", &[("kind", kind)], &bytes);
+            }
+        });
     }
-    page.out
-}
 
-struct Page<'a> {
-    out: String,
-    snapshots: &'a [Snapshot],
-}
+    fn add_state(&mut self) {
+        self.family("promptseg_health", "gauge", "0 ok, 1 warning, 2 error: the level in /diagnostics.", |s, line| {
+            line("", &[], &(s.health().0 as u8));
+        });
+        self.family("promptseg_model_info", "gauge", "Model, and providers that run it.", |s, line| {
+            let m = &s.model;
+            let labels = [("model", &m.name), ("hash", &m.hash), ("encoder", &m.encoder), ("decoder", &m.decoder)];
+            line("", &labels.map(|(key, value)| (key, value.as_str())), &1);
+        });
+    }
 
-/// Adds a line: what follows the name, labels, value.
-type Line<'a> = &'a mut dyn FnMut(&str, &[(&str, &str)], &dyn Display);
+    /// Adds the metrics of the machine, which have no label for the camera.
+    fn add_machine(&mut self) {
+        let first = self.snapshots.first();
+        if let Some(bytes) = first.and_then(|s| s.resident) {
+            self.header("process_resident_memory_bytes", "gauge", "Resident memory of the process.");
+            self.line("process_resident_memory_bytes", &[], &bytes);
+        }
+        if let Some(jetson) = first.and_then(|s| s.jetson.as_ref()) {
+            self.header("promptseg_temperature_celsius", "gauge", "Temperatures of the board.");
+            for (zone, degrees) in &jetson.temperatures {
+                self.line("promptseg_temperature_celsius", &[("zone", zone)], degrees);
+            }
+            self.header("promptseg_throttled", "gauge", "Whether the board is throttled.");
+            self.line("promptseg_throttled", &[], &u8::from(!jetson.throttled.is_empty()));
+        }
+    }
 
-impl Page<'_> {
     fn header(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a String cannot fail.
-        let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// One metric of every camera.
+    /// Adds a counter without labels for each camera.
+    fn counter(&mut self, name: &str, help: &str, count: impl Fn(&Snapshot) -> u64) {
+        self.family(name, "counter", help, |s, line| line("", &[], &count(s)));
+    }
+
+    /// Adds a metric for each camera.
     fn family(&mut self, name: &str, kind: &str, help: &str, lines: impl Fn(&Snapshot, Line<'_>)) {
         self.header(name, kind, help);
         for snapshot in self.snapshots {
@@ -135,17 +148,18 @@ impl Page<'_> {
         let label = |(key, value): &(&str, &str)| format!("{key}=\"{}\"", escaped(value));
         let labels = labels.iter().map(label).collect::<Vec<_>>().join(",");
         let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
-        let _ = writeln!(self.out, "{name}{labels} {value}");
+        let _ = writeln!(self.text, "{name}{labels} {value}");
     }
 }
 
+/// Escapes the value of a label.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::ModelFacts;
+    use super::super::model_facts::ModelFacts;
     use super::*;
     use crate::engine::RefusalKind;
 
@@ -159,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_one_of_the_format() {
+    fn every_line_follows_the_format() {
         let page = exposition(&[snapshot("front"), snapshot("rear")]);
         for line in page.lines().filter(|l| !l.starts_with('#')) {
             let (name, value) = line.rsplit_once(' ').unwrap();
@@ -167,7 +181,7 @@ mod tests {
             let name = name.split('{').next().unwrap();
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{line}");
         }
-        // Each family has its head once.
+        // Each family has one TYPE line.
         let mut heads: Vec<&str> = page.lines().filter(|l| l.starts_with("# TYPE")).collect();
         let count = heads.len();
         heads.dedup();
@@ -175,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn cameras_are_labels_and_values_are_escaped() {
+    fn cameras_are_labels_and_label_values_are_escaped() {
         let page = exposition(&[snapshot("front"), snapshot("rear")]);
         for line in [
             "promptseg_images_total{camera=\"rear\",outcome=\"received\"} 7",

@@ -1,9 +1,9 @@
-//! Whether a camera is well. The rules are documented in `docs/interfaces.md`, "Diagnostics".
+//! Health of a camera. `docs/interfaces.md`, "Diagnostics", documents the rules.
 
-use super::Snapshot;
+use super::snapshot::Snapshot;
 use crate::engine::{Metrics, RefusalKind};
 
-/// As diagnostic_msgs/DiagnosticStatus.
+/// Level of diagnostic_msgs/DiagnosticStatus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Ok = 0,
@@ -11,17 +11,28 @@ pub enum Level {
     Error = 2,
 }
 
-/// Share of the published images that the middleware lost.
-const MANY_LOST: f64 = 0.1;
+/// Share of the published images above which lost images are a warning.
+const MAX_LOST_SHARE: f64 = 0.1;
 
-/// Prompts that wait: half of what fits.
-const MANY_WAIT: usize = 128;
+/// Number of waiting prompts from which they are a warning: half of the queue's capacity.
+const MANY_WAITING: usize = 128;
 
 impl Snapshot {
-    /// The worst that can be said, and everything as bad as that in words.
+    /// Returns the worst level of all findings, with the text of the findings of that level.
     pub fn health(&self) -> (Level, String) {
+        let findings = self.findings();
+        let Some(worst) = findings.iter().map(|(level, _)| *level).max() else {
+            return (Level::Ok, format!("{:.1} images/s", self.rate(|m| m.frames_in)));
+        };
+        let texts: Vec<String> =
+            findings.into_iter().filter(|(level, _)| *level == worst).map(|(_, text)| text).collect();
+        (worst, texts.join("; "))
+    }
+
+    /// Returns everything that is wrong, with its level.
+    fn findings(&self) -> Vec<(Level, String)> {
         let mut findings: Vec<(Level, String)> = Vec::new();
-        let failed = self.newly_refused(RefusalKind::ModelFailed);
+        let failed = self.gained(|m| m.refused.get(&RefusalKind::ModelFailed).copied().unwrap_or_default());
         if failed > 0 {
             findings.push((Level::Error, format!("the model fails: {failed} times in the last second")));
         }
@@ -33,7 +44,7 @@ impl Snapshot {
             findings.push((Level::Warn, format!("no images: does the camera publish on '{}'?", self.image_topic)));
         }
         let (lost, arrived) = (self.gained(|m| m.frames_lost.unwrap_or_default()), self.gained(|m| m.frames_in));
-        if lost as f64 > MANY_LOST * (lost + arrived) as f64 {
+        if lost as f64 > MAX_LOST_SHARE * (lost + arrived) as f64 {
             let topic = &self.image_topic;
             findings.push((
                 Level::Warn,
@@ -57,27 +68,22 @@ impl Snapshot {
             findings.push((Level::Warn, format!("{late} images came after one with a newer stamp")));
         }
         let waiting = self.usage.prompts.max(self.usage.queries).max(self.usage.to_encode);
-        if waiting >= MANY_WAIT {
+        if waiting >= MANY_WAITING {
             findings.push((Level::Warn, format!("{waiting} prompts are waiting: they come faster than the model is")));
         }
         if let Some(jetson) = self.jetson.as_ref().filter(|j| !j.throttled.is_empty()) {
             findings.push((Level::Warn, format!("the board is throttled: {}", jetson.throttled.join(", "))));
         }
-        let worst = findings.iter().map(|(level, _)| *level).max().unwrap_or(Level::Ok);
-        let words: Vec<String> = findings.into_iter().filter(|(level, _)| *level == worst).map(|(_, w)| w).collect();
-        if words.is_empty() {
-            return (Level::Ok, format!("{:.1} images/s", self.rate(|m| m.frames_in)));
-        }
-        (worst, words.join("; "))
+        findings
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Jetson, Snapshot};
+    use super::super::system::Jetson;
     use super::*;
 
-    /// A second in which `change` happened, beside thirty images.
+    /// Returns the health after a second with thirty images and `change`.
     fn after(change: impl FnOnce(&mut Snapshot)) -> (Level, String) {
         let mut before = Metrics::default();
         (before.frames_in, before.panics, before.frames_late) = (100, 3, 5);
@@ -89,31 +95,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_wrong_before_is_not_wrong_now() {
+    fn faults_before_the_last_second_do_not_count() {
         assert_eq!(after(|_| {}), (Level::Ok, "30.0 images/s".into()));
-        assert_eq!(after(|s| s.now.frames_lost = Some(3)).0, Level::Ok, "a few of thirty");
+        assert_eq!(after(|s| s.now.frames_lost = Some(3)).0, Level::Ok, "three lost images of 33");
     }
 
     #[test]
-    fn an_engine_that_was_started_since_counts_from_nothing() {
-        let (level, words) = after(|s| {
+    fn counters_of_a_new_engine_start_at_zero() {
+        let (level, text) = after(|s| {
             (0..5).for_each(|_| s.before.refuse(RefusalKind::BadPrompt));
             s.now = Metrics::default();
             (s.now.epoch, s.now.frames_in) = (1, 3);
             s.now.refuse(RefusalKind::ModelFailed);
         });
-        assert_eq!((level, words.as_str()), (Level::Error, "the model fails: 1 times in the last second"));
-        let (level, words) = after(|s| {
+        assert_eq!((level, text.as_str()), (Level::Error, "the model fails: 1 times in the last second"));
+        let (level, text) = after(|s| {
             (0..5).for_each(|_| s.before.refuse(RefusalKind::BadPrompt));
             s.now = Metrics::default();
             (s.now.epoch, s.now.frames_in) = (1, 101);
             s.now.refuse(RefusalKind::BadPrompt);
         });
-        assert_eq!((level, words.as_str()), (Level::Warn, "1 inputs refused in the last second"));
+        assert_eq!((level, text.as_str()), (Level::Warn, "1 inputs refused in the last second"));
     }
 
     #[test]
-    fn each_rule_has_its_level_and_words() {
+    fn each_rule_has_its_level_and_text() {
         type Change = fn(&mut Snapshot);
         let rules: [(Change, Level, &str); 8] = [
             (
@@ -133,24 +139,24 @@ mod tests {
                 "throttled: cpu",
             ),
         ];
-        for (change, level, says) in rules {
-            let (found, words) = after(change);
-            assert!(found == level && words.contains(says), "{found:?} {words}");
+        for (change, expected, part) in rules {
+            let (level, text) = after(change);
+            assert!(level == expected && text.contains(part), "{level:?} {text}");
         }
     }
 
     #[test]
-    fn the_worst_is_said_alone() {
-        let (level, words) = after(|s| {
+    fn only_the_findings_of_the_worst_level_are_reported() {
+        let (level, text) = after(|s| {
             s.now.refuse(RefusalKind::ModelFailed);
             s.now.refuse(RefusalKind::BadImage);
             s.now.frames_late += 1;
         });
-        assert_eq!((level, words.as_str()), (Level::Error, "the model fails: 1 times in the last second"));
-        let (_, words) = after(|s| {
+        assert_eq!((level, text.as_str()), (Level::Error, "the model fails: 1 times in the last second"));
+        let (_, text) = after(|s| {
             s.now.refuse(RefusalKind::BadImage);
             s.now.frames_late += 1;
         });
-        assert!(words.contains("1 inputs refused") && words.contains("; 1 images came after"), "{words}");
+        assert!(text.contains("1 inputs refused") && text.contains("; 1 images came after"), "{text}");
     }
 }

@@ -1,36 +1,37 @@
-//! The metrics endpoint: HTTP/1.1 for scrapers, one at a time.
+//! The metrics endpoint: an HTTP/1.1 server for scrapers, with one connection at a time.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// A scraper that says nothing is let go after that time.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Longest request that is read.
+/// Time after which the connection of a silent scraper is closed.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest request that is read, in bytes.
 const MAX_REQUEST: u64 = 16 << 10;
 
-/// `127.0.0.1:9090`, `[::1]:9090`, or a port alone for the loopback.
+/// Parses an address such as `127.0.0.1:9090` or `[::1]:9090`. A port alone means the loopback interface.
 ///
 /// # Errors
-/// It is neither.
+/// The text is neither an address with a port nor a port.
 pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     }
-    text.parse().map_err(|_| format!("'{text}' is no address: give ADDRESS:PORT, or PORT for this machine alone"))
+    text.parse()
+        .map_err(|_| format!("'{text}' is not an address; give ADDRESS:PORT, or PORT for the loopback interface"))
 }
 
-/// Answers `GET /metrics` with what `page` says, on a thread of its own until the process ends. Returns the address, which
-/// tells the port where 0 was asked for.
+/// Answers `GET /metrics` with the text that `page` returns, on a thread of its own until the process ends. Returns the
+/// address of the server, with the port that the system chose for port 0.
 ///
 /// # Errors
-/// The address is taken, or not of this machine.
+/// The address is in use, or does not belong to this machine.
 pub fn serve(address: SocketAddr, page: impl Fn() -> String + Send + 'static) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(address)?;
     let bound = listener.local_addr()?;
     std::thread::Builder::new().name("metrics".into()).spawn(move || {
         for connection in listener.incoming() {
-            // A scraper that goes away in the middle asks again.
+            // A scraper that closed the connection sends a new request.
             if let Err(e) = connection.and_then(|stream| answer(stream, &page)) {
                 tracing::debug!("metrics: {e}");
             }
@@ -39,12 +40,13 @@ pub fn serve(address: SocketAddr, page: impl Fn() -> String + Send + 'static) ->
     Ok(bound)
 }
 
+/// Reads one request and answers it.
 fn answer(stream: TcpStream, page: &impl Fn() -> String) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let mut lines = BufReader::new((&stream).take(MAX_REQUEST)).lines();
     let request = lines.next().transpose()?.unwrap_or_default();
-    // The headers, which change nothing.
+    // The headers do not matter.
     for line in lines {
         if line?.is_empty() {
             break;
@@ -55,9 +57,9 @@ fn answer(stream: TcpStream, page: &impl Fn() -> String) -> io::Result<()> {
     let path = path.split('?').next().unwrap_or_default();
     let (status, body) = match (method, path) {
         ("GET" | "HEAD", "/metrics") => ("200 OK", page()),
-        ("GET" | "HEAD", _) => ("404 Not Found", "there is /metrics only\n".to_owned()),
-        ("", _) => ("400 Bad Request", "no request\n".to_owned()),
-        _ => ("405 Method Not Allowed", "GET only\n".to_owned()),
+        ("GET" | "HEAD", _) => ("404 Not Found", "the only page is /metrics\n".to_owned()),
+        ("", _) => ("400 Bad Request", "the request is empty\n".to_owned()),
+        _ => ("405 Method Not Allowed", "the only methods are GET and HEAD\n".to_owned()),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n\
@@ -76,31 +78,31 @@ fn answer(stream: TcpStream, page: &impl Fn() -> String) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn ask(address: SocketAddr, request: &str) -> String {
+    fn request(address: SocketAddr, text: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     }
 
     #[test]
-    fn a_scraper_gets_the_page_and_others_a_reason() {
+    fn a_scraper_gets_the_page_and_other_requests_an_error() {
         let address = serve(parse_address("0").unwrap(), || "promptseg_results_total 3\n".into()).unwrap();
         assert!(address.ip().is_loopback());
-        let page = ask(address, "GET /metrics HTTP/1.1\r\nHost: here\r\nAccept: */*\r\n\r\n");
+        let page = request(address, "GET /metrics HTTP/1.1\r\nHost: robot\r\nAccept: */*\r\n\r\n");
         assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("Content-Length: 26\r\n"), "{page}");
         assert!(page.ends_with("\r\n\r\npromptseg_results_total 3\n"), "{page}");
-        assert!(ask(address, "GET /metrics?x=1 HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200"));
-        assert!(ask(address, "HEAD /metrics HTTP/1.1\r\n\r\n").ends_with("\r\n\r\n"));
-        assert!(ask(address, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
-        assert!(ask(address, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
-        assert!(ask(address, "\r\n\r\n").starts_with("HTTP/1.1 400"));
-        assert!(serve(address, String::new).is_err(), "the address is taken");
+        assert!(request(address, "GET /metrics?x=1 HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 200"));
+        assert!(request(address, "HEAD /metrics HTTP/1.1\r\n\r\n").ends_with("\r\n\r\n"));
+        assert!(request(address, "GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
+        assert!(request(address, "POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
+        assert!(request(address, "\r\n\r\n").starts_with("HTTP/1.1 400"));
+        assert!(serve(address, String::new).is_err(), "the address is in use");
     }
 
     #[test]
-    fn a_port_alone_is_of_this_machine() {
+    fn a_port_alone_is_on_the_loopback_interface() {
         assert_eq!(parse_address("9090"), Ok("127.0.0.1:9090".parse().unwrap()));
         assert_eq!(parse_address(":9090"), Ok("127.0.0.1:9090".parse().unwrap()));
         assert_eq!(parse_address("0.0.0.0:9090"), Ok("0.0.0.0:9090".parse().unwrap()));

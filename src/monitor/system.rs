@@ -1,29 +1,30 @@
-//! Memory of the process, and on a Jetson its power mode, temperatures and throttling, from /proc and /sys.
+//! Memory of the process, and power mode, temperatures and throttling of a Jetson, from /proc and /sys.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// What a Jetson says about itself.
+/// State of a Jetson.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Jetson {
+    /// Name of the board.
     pub board: String,
-    /// Of nvpmodel, such as `15W`.
+    /// Power mode of nvpmodel, for instance `15W`.
     pub power_mode: Option<String>,
-    /// Zone and degrees Celsius, by name.
+    /// Name and temperature in degrees Celsius of each thermal zone, sorted by name.
     pub temperatures: Vec<(String, f32)>,
-    /// What holds it back right now: cooling devices at work, but for the fan, and over-current events since the last look.
+    /// Reasons for throttling: active cooling devices except the fan, and over-current events since the last call.
     pub throttled: Vec<String>,
 }
 
-/// The files that the system describes itself in.
+/// Reads the state of the machine from files of the kernel.
 #[derive(Debug)]
 pub struct System {
-    /// `/`, or a copy of a tree below another folder.
+    /// `/`, or a folder with copies of the files.
     root: PathBuf,
-    /// Over-current events that were seen already, by file.
-    events: Mutex<BTreeMap<PathBuf, u64>>,
+    /// Number of over-current events at the last call, by file.
+    over_current_events: Mutex<BTreeMap<PathBuf, u64>>,
 }
 
 impl Default for System {
@@ -33,23 +34,24 @@ impl Default for System {
 }
 
 impl System {
+    /// Reads the files below `root`.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        System { root: root.into(), events: Mutex::default() }
+        System { root: root.into(), over_current_events: Mutex::default() }
     }
 
-    /// Resident memory of this process in bytes, where the system says so.
+    /// Returns the resident memory of this process in bytes, or none if the system has no /proc.
     pub fn resident(&self) -> Option<u64> {
         let status = fs::read_to_string(self.root.join("proc/self/status")).ok()?;
         let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
     }
 
-    /// Name of the machine in its network; empty where the system does not say.
+    /// Returns the host name of the machine, or an empty text if the system has no /proc.
     pub fn host(&self) -> String {
         read(&self.root.join("proc/sys/kernel/hostname")).unwrap_or_default()
     }
 
-    /// `None` on any other machine.
+    /// Returns the state of a Jetson, or none on any other machine.
     pub fn jetson(&self) -> Option<Jetson> {
         let compatible = fs::read_to_string(self.root.join("proc/device-tree/compatible")).ok()?;
         if !compatible.contains("nvidia,tegra") {
@@ -61,7 +63,8 @@ impl System {
         Some(Jetson { board, power_mode: self.power_mode(), temperatures: self.temperatures(), throttled })
     }
 
-    /// nvpmodel keeps the number of its mode, and its configuration the name.
+    /// Returns the name of nvpmodel's mode. The status file of nvpmodel holds the number of the mode, its configuration the
+    /// names.
     fn power_mode(&self) -> Option<String> {
         let status = read(&self.root.join("var/lib/nvpmodel/status"))?;
         let number: u32 = status.strip_prefix("pmode:")?.trim().parse().ok()?;
@@ -73,11 +76,12 @@ impl System {
         Some(name.unwrap_or_else(|| number.to_string()))
     }
 
+    /// Returns name and temperature of each thermal zone.
     fn temperatures(&self) -> Vec<(String, f32)> {
         let zones = folders(&self.root.join("sys/class/thermal"), "thermal_zone");
         let temperature = |zone: PathBuf| {
             let name = read(&zone.join("type"))?.trim_end_matches("-thermal").to_owned();
-            // A zone that is switched off cannot be read.
+            // Reading a zone that is switched off fails.
             let millidegrees: f32 = read(&zone.join("temp"))?.parse().ok()?;
             Some((name, millidegrees / 1000.0))
         };
@@ -86,25 +90,27 @@ impl System {
         temperatures
     }
 
+    /// Returns the active cooling devices except the fan.
     fn cooling(&self) -> Vec<String> {
         let devices = folders(&self.root.join("sys/class/thermal"), "cooling_device");
-        let at_work = |device: PathBuf| {
+        let active = |device: PathBuf| {
             let name = read(&device.join("type"))?;
             let state: u64 = read(&device.join("cur_state"))?.parse().ok()?;
             (state > 0 && !name.contains("fan")).then(|| format!("{name} at step {state}"))
         };
-        devices.into_iter().filter_map(at_work).collect()
+        devices.into_iter().filter_map(active).collect()
     }
 
+    /// Returns the over-current events since the last call.
     fn over_current(&self) -> Vec<String> {
-        let mut seen = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.over_current_events.lock().unwrap_or_else(PoisonError::into_inner);
         let mut new = Vec::new();
         for monitor in folders(&self.root.join("sys/class/hwmon"), "hwmon") {
             for number in 1..=3 {
                 let file = monitor.join(format!("oc{number}_event_cnt"));
                 let Some(count) = read(&file).and_then(|text| text.parse::<u64>().ok()) else { continue };
-                // What was before the first look is history.
-                let before = seen.insert(file, count).unwrap_or(count);
+                // Events before the first call are not reported.
+                let before = counts.insert(file, count).unwrap_or(count);
                 if count > before {
                     new.push(format!("over-current alarm {number}, {} times", count - before));
                 }
@@ -114,26 +120,26 @@ impl System {
     }
 }
 
-/// A file of one line; those of the device tree end in a zero byte.
+/// Reads a file of one line. Files of the device tree end with a zero byte.
 fn read(file: &Path) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     Some(text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned())
 }
 
-/// The entries of a folder that begin so, by name.
+/// Returns the entries of a folder whose names begin with `prefix`, sorted by name.
 fn folders(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> =
+    let mut paths: Vec<PathBuf> =
         entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix)).map(|e| e.path()).collect();
-    found.sort();
-    found
+    paths.sort();
+    paths
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// An Orin Nano as its kernel shows it.
+    /// Writes the files that the kernel of an Orin Nano shows.
     fn orin(name: &str) -> PathBuf {
         let root = std::env::temp_dir().join(format!("promptseg-system-{name}-{}", std::process::id()));
         let files = [
@@ -168,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jetson_tells_its_mode_its_temperatures_and_what_holds_it_back() {
+    fn a_jetson_has_a_power_mode_temperatures_and_reasons_for_throttling() {
         let root = orin("jetson");
         let system = System::at(&root);
         assert_eq!((system.resident(), system.host().as_str()), (Some(2048 * 1024), "orin-7"));
@@ -176,7 +182,7 @@ mod tests {
         assert_eq!(jetson.board, "NVIDIA Jetson Orin Nano Developer Kit");
         assert_eq!(jetson.power_mode.as_deref(), Some("7W"));
         assert_eq!(jetson.temperatures, [("cpu".to_owned(), 51.375), ("tj".to_owned(), 52.0)]);
-        assert_eq!(jetson.throttled, [""; 0], "neither the fan nor what was before the start");
+        assert_eq!(jetson.throttled, [""; 0], "neither the fan nor events before the first call");
         put(&root, "sys/class/thermal/cooling_device1/cur_state", "3\n");
         put(&root, "sys/class/hwmon/hwmon2/oc1_event_cnt", "9\n");
         let throttled = system.jetson().unwrap().throttled;
@@ -188,12 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn any_other_machine_says_nothing() {
+    fn any_other_machine_has_no_state() {
         let root = orin("other");
         put(&root, "proc/device-tree/compatible", "raspberrypi,5-model-b\0");
         assert_eq!(System::at(&root).jetson(), None);
-        let nowhere = System::at(root.join("nowhere"));
-        assert_eq!((nowhere.jetson(), nowhere.resident()), (None, None));
+        let no_files = System::at(root.join("missing"));
+        assert_eq!((no_files.jetson(), no_files.resident()), (None, None));
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -29,7 +29,7 @@ impl SharedModel {
     pub fn new(model: Model) -> Self {
         SharedModel {
             name: model.info.name.clone(),
-            facts: ModelFacts::of(&model),
+            facts: ModelFacts::from_model(&model),
             encoder: Turns::shared(model.encoder),
             decoder: Turns::shared(model.decoder),
         }

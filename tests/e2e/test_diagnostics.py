@@ -160,7 +160,7 @@ def test_prometheus_gets_the_same_numbers(robot: Robot, scene: Scene) -> None:
 def test_a_wrong_metrics_address_ends_the_start(peer: Peer, start_node: Callable[..., NodeProcess]) -> None:
     node = start_node(peer.domain, "-p", "metrics_address:=everywhere")
     assert node.exit_status() == 1
-    assert "'everywhere' is no address" in node.log()
+    assert "'everywhere' is not an address" in node.log()
 
 
 def test_no_frame_is_encoded_before_it_is_needed(start_robot: Callable[..., Robot], scene: Scene) -> None:

@@ -8,7 +8,9 @@ use r2r::std_msgs::msg::Header;
 use tracing::info;
 
 use crate::engine::Metrics;
-use crate::monitor::{self, Jetson, Snapshot, System, exposition, parse_address};
+use crate::monitor::{
+    self, Jetson, RESIDENT_MEMORY_KEY, Snapshot, System, exposition, parse_address, resident_memory_text,
+};
 use crate::node::error::NodeError;
 use crate::node::lifecycle::{Lifecycle, Progress, State};
 use crate::node::lock::lock;
@@ -95,7 +97,8 @@ fn inactive_status(
         (None, None) => (DiagnosticStatus::OK as u8, state.to_string()),
     };
     let mut values = vec![KeyValue { key: "lifecycle state".into(), value: state.to_string() }];
-    values.extend(resident.map(|bytes| KeyValue { key: monitor::RESIDENT.into(), value: monitor::resident(bytes) }));
+    let memory = |bytes| KeyValue { key: RESIDENT_MEMORY_KEY.into(), value: resident_memory_text(bytes) };
+    values.extend(resident.map(memory));
     DiagnosticStatus {
         level,
         name: name(node_name, &slot.camera),
