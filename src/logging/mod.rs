@@ -1,5 +1,5 @@
-//! What is said and measured while it runs: `tracing` events to the terminal (of the node: to the log of ROS), spans to a
-//! trace file.
+//! The log and the trace of the program. `tracing` events go to standard error, or to the log of ROS in the node; `tracing`
+//! spans go to a trace file.
 
 mod repeats;
 mod trace;
@@ -14,22 +14,23 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 use repeats::{Repeats, Unrepeated};
 pub use trace::{finish_trace, finish_trace_on_interrupt};
 
-/// Where events go instead of the standard error.
+/// Destination of events that replaces standard error.
 pub type Output = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Changes the log while it runs.
+/// Settings of the log that can change while the program runs.
 pub struct Logging {
     filter: reload::Handle<EnvFilter, Registry>,
     repeats: Repeats,
-    /// The level that the program was started with.
-    level: Mutex<String>,
+    /// Level at the start of the program.
+    initial_level: Mutex<String>,
 }
 
-/// Starts logging. `level` is a level's name or a `tracing` filter; `RUST_LOG` wins over it. With `PROMPTSEG_TRACE=FILE`
-/// every stage is also written to that file, for Perfetto or Chrome; [`finish_trace`] completes it.
+/// Starts logging. `level` is the name of a level or a `tracing` filter; `RUST_LOG` overrides it. With
+/// `PROMPTSEG_TRACE=FILE` every stage is also written to that file, for Perfetto or Chrome; [`finish_trace`] completes the
+/// file.
 ///
 /// # Errors
-/// `level` is neither; the trace file cannot be written.
+/// `level` is neither a level nor a filter, or the trace file cannot be written.
 pub fn start(level: &str, output: Option<Output>) -> Result<Logging, String> {
     let (filter, handle) = reload::Layer::new(filter(level)?);
     let repeats = Repeats::default();
@@ -40,13 +41,13 @@ pub fn start(level: &str, output: Option<Output>) -> Result<Logging, String> {
     let output = Unrepeated { layer: output, repeats: repeats.clone() }.with_filter(filter);
     let all = tracing_subscriber::registry().with(output).with(trace::layer()?);
     all.try_init().map_err(|e| e.to_string())?;
-    Ok(Logging { filter: handle, repeats, level: Mutex::new(level.to_owned()) })
+    Ok(Logging { filter: handle, repeats, initial_level: Mutex::new(level.to_owned()) })
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => filter,
-        // ONNX Runtime and r2r are chatty at info.
+        // ONNX Runtime and r2r log many lines at level info.
         _ => format!("{level},ort=warn,r2r=warn"),
     };
     EnvFilter::try_new(&filter)
@@ -54,27 +55,27 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 }
 
 impl Logging {
-    /// Changes the level; an empty one is that of the start.
+    /// Changes the level; an empty text restores the initial level.
     ///
     /// # Errors
-    /// It is neither a level nor a filter.
+    /// `level` is neither a level nor a filter.
     pub fn set_level(&self, level: &str) -> Result<(), String> {
-        let started_with = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        let filter = filter(if level.is_empty() { &started_with } else { level })?;
+        let initial = self.initial_level.lock().unwrap_or_else(PoisonError::into_inner);
+        let filter = filter(if level.is_empty() { &initial } else { level })?;
         self.filter.reload(filter).map_err(|e| e.to_string())
     }
 
-    /// Replaces the level of the start, which an empty level means from now on.
+    /// Changes the level and the initial level.
     ///
     /// # Errors
-    /// It is neither a level nor a filter.
-    pub fn start_with_level(&self, level: &str) -> Result<(), String> {
-        level.clone_into(&mut self.level.lock().unwrap_or_else(PoisonError::into_inner));
+    /// `level` is neither a level nor a filter.
+    pub fn set_initial_level(&self, level: &str) -> Result<(), String> {
+        level.clone_into(&mut self.initial_level.lock().unwrap_or_else(PoisonError::into_inner));
         self.set_level("")
     }
 
-    /// Says how often warnings were held back since; to be called now and then.
-    pub fn say_repeats(&self) {
-        self.repeats.say();
+    /// Logs how often repeated warnings were suppressed. The caller calls this function at regular intervals.
+    pub fn log_suppressed(&self) {
+        self.repeats.log_suppressed();
     }
 }

@@ -1,4 +1,4 @@
-//! A warning that repeats itself is said a few times, then counted.
+//! Suppresses repeated warnings: after a few lines, a warning is only counted.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,71 +10,76 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// So many of a kind are said within [`PERIOD`].
-const MOST: u32 = 5;
+/// Most warnings of one kind that are logged within [`PERIOD`].
+const MAX_LOGGED: u32 = 5;
 const PERIOD: Duration = Duration::from_secs(10);
-/// Kinds that are remembered.
-const MOST_KINDS: usize = 256;
-/// The sentence that counts them is not counted itself.
+/// Most kinds that are counted.
+const MAX_KINDS: usize = 256;
+/// Target of the event that reports the count; this event is never suppressed.
 const TARGET: &str = "promptseg::repeats";
 
-/// Lets warnings and errors pass that did not repeat themselves too often. They are of one kind when they come from the
-/// same line of code and differ in numbers only.
+/// Counts of warnings and errors by kind. Two events are of one kind if they come from the same line of code and differ in
+/// digits only.
 #[derive(Debug, Clone, Default)]
 pub struct Repeats(Arc<Mutex<HashMap<u64, Kind>>>);
 
+/// Counts of one kind.
 #[derive(Debug)]
 struct Kind {
-    since: Instant,
-    said: u32,
-    held_back: u64,
-    /// The first of them.
+    /// Start of the current period.
+    start: Instant,
+    /// Events that were logged in the period.
+    logged: u32,
+    /// Events that were suppressed in the period.
+    suppressed: u64,
+    /// Text of the first event.
     text: String,
 }
 
 impl Repeats {
-    /// Whether an event of this kind is said now.
+    /// Counts an event and returns whether to log it.
     fn passes(&self, kind: u64, text: impl FnOnce() -> String, now: Instant) -> bool {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !kinds.contains_key(&kind) {
-            kinds.retain(|_, k| k.held_back > 0 || now.duration_since(k.since) < PERIOD);
-            if kinds.len() >= MOST_KINDS {
+            kinds.retain(|_, k| k.suppressed > 0 || now.duration_since(k.start) < PERIOD);
+            if kinds.len() >= MAX_KINDS {
                 return true;
             }
-            kinds.insert(kind, Kind { since: now, said: 0, held_back: 0, text: text() });
+            kinds.insert(kind, Kind { start: now, logged: 0, suppressed: 0, text: text() });
         }
         let Some(kind) = kinds.get_mut(&kind) else { return true };
-        if kind.held_back == 0 && now.duration_since(kind.since) >= PERIOD {
-            (kind.since, kind.said) = (now, 0);
+        if kind.suppressed == 0 && now.duration_since(kind.start) >= PERIOD {
+            (kind.start, kind.logged) = (now, 0);
         }
-        if kind.said < MOST {
-            kind.said += 1;
+        if kind.logged < MAX_LOGGED {
+            kind.logged += 1;
             return true;
         }
-        kind.held_back += 1;
+        kind.suppressed += 1;
         false
     }
 
-    /// Those whose time is over: how many were held back, and what they said.
+    /// Returns number and text of the suppressed events of each kind whose period is over.
     fn due(&self, now: Instant) -> Vec<(u64, String)> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
-        for kind in kinds.values_mut().filter(|k| k.held_back > 0 && now.duration_since(k.since) >= PERIOD) {
-            due.push((kind.held_back, kind.text.clone()));
-            // Those that go on are counted only, until they rest for a while.
-            (kind.since, kind.held_back) = (now, 0);
+        for kind in kinds.values_mut().filter(|k| k.suppressed > 0 && now.duration_since(k.start) >= PERIOD) {
+            due.push((kind.suppressed, kind.text.clone()));
+            // `logged` keeps its value: a kind that goes on stays suppressed until a period without events.
+            (kind.start, kind.suppressed) = (now, 0);
         }
         due
     }
 
-    /// Says how often warnings were held back, once in a while.
-    pub fn say(&self) {
+    /// Logs the number of suppressed events for each kind whose period is over.
+    pub fn log_suppressed(&self) {
         for (count, text) in self.due(Instant::now()) {
             tracing::warn!(target: TARGET, "{count} more like this in the last {} s: {text}", PERIOD.as_secs());
         }
     }
 
-    fn lets_pass(&self, event: &Event<'_>) -> bool {
+    /// Returns whether to log an event. Events below a warning are not counted.
+    fn passes_event(&self, event: &Event<'_>) -> bool {
         let metadata = event.metadata();
         if *metadata.level() > Level::WARN || metadata.target() == TARGET {
             return true;
@@ -88,16 +93,16 @@ impl Repeats {
     }
 }
 
-/// A layer that hears of events only what [`Repeats`] lets pass. (As a `Filter` of the layer it would be shorter, but
-/// tracing-subscriber's debug assertions do not hold when such a filter refuses an event.)
-pub(super) struct Unrepeated<L> {
+/// A layer that receives only the events that [`Repeats`] passes. (A `Filter` would be shorter, but debug assertions of
+/// tracing-subscriber fail when such a filter rejects an event.)
+pub struct Unrepeated<L> {
     pub layer: L,
     pub repeats: Repeats,
 }
 
 impl<S: Subscriber, L: Layer<S>> Layer<S> for Unrepeated<L> {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if self.repeats.lets_pass(event) {
+        if self.repeats.passes_event(event) {
             self.layer.on_event(event, context);
         }
     }
@@ -127,6 +132,7 @@ impl<S: Subscriber, L: Layer<S>> Layer<S> for Unrepeated<L> {
     }
 }
 
+/// The message of an event.
 struct Text(String);
 
 impl Visit for Text {
@@ -146,25 +152,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_repeats_itself_is_said_a_few_times_and_then_counted() {
+    fn repeated_events_are_logged_a_few_times_and_then_counted() {
         let (repeats, start) = (Repeats::default(), Instant::now());
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let passed = (0..100).filter(|_| repeats.passes(1, || "disk full".into(), at(0))).count();
-        assert_eq!(passed, MOST as usize);
+        assert_eq!(passed, MAX_LOGGED as usize);
         assert!(repeats.passes(2, || "other".into(), at(0)), "another kind has its own count");
         assert_eq!(repeats.due(at(9)), []);
         assert_eq!(repeats.due(at(10)), [(95, "disk full".to_owned())]);
         assert_eq!(repeats.due(at(30)), [], "once");
         assert!(!repeats.passes(1, String::new, at(11)) && !repeats.passes(1, String::new, at(12)));
         assert_eq!(repeats.due(at(21)), [(2, "disk full".to_owned())]);
-        assert!(repeats.passes(1, String::new, at(40)), "after a rest it is news again");
+        assert!(repeats.passes(1, String::new, at(40)), "after a period without events the kind is logged again");
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_kinds_is_bounded() {
         let (repeats, now) = (Repeats::default(), Instant::now());
         assert!((0..10_000).all(|kind| repeats.passes(kind, String::new, now)));
-        assert_eq!(repeats.0.lock().unwrap().len(), MOST_KINDS);
+        assert_eq!(repeats.0.lock().unwrap().len(), MAX_KINDS);
     }
 
     #[derive(Clone, Default)]
@@ -182,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_differ_in_numbers_are_of_one_kind() {
+    fn events_that_differ_in_digits_are_of_one_kind() {
         let (out, repeats) = (Out::default(), Repeats::default());
         let writer = out.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
@@ -193,12 +199,16 @@ mod tests {
                 tracing::info!("frame {i}");
             }
             for (_, kind) in repeats.0.lock().unwrap().iter_mut() {
-                kind.since -= PERIOD;
+                kind.start -= PERIOD;
             }
-            repeats.say();
+            repeats.log_suppressed();
         });
-        let said = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-        assert_eq!((said.matches("is lost").count(), said.matches("frame").count()), (MOST as usize + 1, 50), "{said}");
-        assert!(said.contains("45 more like this in the last 10 s: object 0 is lost"), "{said}");
+        let log = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(
+            (log.matches("is lost").count(), log.matches("frame").count()),
+            (MAX_LOGGED as usize + 1, 50),
+            "{log}"
+        );
+        assert!(log.contains("45 more like this in the last 10 s: object 0 is lost"), "{log}");
     }
 }

@@ -37,7 +37,7 @@ use super::{camera, services};
 use crate::camera::Transforms;
 use crate::logging::{Logging, finish_trace};
 use crate::native::arguments::Arguments;
-use crate::native::log::{close_file, is_rosout_enabled, last_error, without_places};
+use crate::native::log::{close_file, is_rosout_enabled, last_error, without_locations};
 use crate::native::process::share_one_heap;
 
 /// Time that the node waits for its threads after Ctrl-C; a session that still runs then is abandoned.
@@ -91,7 +91,7 @@ async fn run_node(
     let stop = Arc::new(AtomicBool::new(false));
     let names = Names::new(&node, arguments)?;
     let level = log.set_name(&names.logger());
-    if uses_ros_level && let Err(e) = log.logging.start_with_level(level) {
+    if uses_ros_level && let Err(e) = log.logging.set_initial_level(level) {
         warn!("--log-level: {e}");
     }
     start_rosout(&mut node, Arc::clone(&log), logs, names.logger(), Arc::clone(&stop))?;
@@ -287,7 +287,7 @@ fn create_context() -> Result<Context, NodeError> {
         Ok(context) => context.map_err(|_| NodeError::Context(last_error())),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            Err(NodeError::Context(without_places(text.unwrap_or("no reason given"))))
+            Err(NodeError::Context(without_locations(text.unwrap_or("no reason given"))))
         }
     }
 }

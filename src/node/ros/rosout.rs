@@ -46,8 +46,8 @@ impl NodeLog {
     /// Sets the name of the node's logger, and returns the level that the command line has for that name.
     pub fn set_name(&self, logger: &str) -> &'static str {
         let logger = self.logger.get_or_init(|| CString::new(logger).unwrap_or_default());
-        let level = log::level_of(logger);
-        log::take_all(logger);
+        let level = log::logger_level(logger);
+        log::accept_all(logger);
         level
     }
 }
@@ -80,7 +80,7 @@ pub fn publish(
             // A failure is not logged: the message is on the console already.
             let _ = publisher.publish(&log);
         }
-        log.logging.say_repeats();
+        log.logging.log_suppressed();
     }
 }
 
