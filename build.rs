@@ -1,7 +1,7 @@
-//! Says which optional message packages there are, that is, which are sourced and r2r makes types of: `yolo_msgs` for the
-//! detections of yolo_ros, `bond` for the heartbeat that Nav2's lifecycle manager listens to. `type_description_interfaces`
-//! is there since Iron, with `~/get_type_description`. And has the linker put functions of `src/native/received.rs` and
-//! `node_types.rs` before those of rcl.
+//! Sets a `cfg` for each optional message package that is sourced, because r2r then generates its types: `yolo_msgs` for
+//! the detections of yolo_ros, `bond` for the heartbeat that Nav2's lifecycle manager expects, and
+//! `type_description_interfaces` (since ROS 2 Iron) for `~/get_type_description`. Also wraps functions of rcl: the linker
+//! replaces calls of `rcl_take` with calls of `__wrap_rcl_take`, which `src/native` defines, and so on.
 
 fn main() {
     println!("cargo:rustc-check-cfg=cfg(yolo_msgs)");
@@ -13,7 +13,7 @@ fn main() {
         r2r_common::print_cargo_watches();
         let wrap = |function: &str| println!("cargo:rustc-link-arg=-Wl,--wrap={function}");
         ["rcl_take", "rcl_subscription_fini"].into_iter().for_each(wrap);
-        // The same list that r2r makes its types of.
+        // r2r generates its types from the same list.
         let messages = r2r_common::get_wanted_messages();
         let describes_types = |m: &r2r_common::RosMsg| {
             (m.module.as_str(), m.name.as_str()) == ("type_description_interfaces", "GetTypeDescription")

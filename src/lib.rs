@@ -1,6 +1,6 @@
 //! promptseg turns a click, a box or a detector's output into a segmentation mask with an IoU score.
 //!
-//! The way of the data, which is also the map of the modules:
+//! The flow of data, which is also the map of the modules:
 //!
 //! ```text
 //! camera ──> pixels ──> model::ImageEncoder ──> Embedding ──> engine (kept by stamp)
@@ -8,23 +8,23 @@
 //! click, box, mask, detector ──> Prompt ────────────────────────>│──> model::MaskDecoder ──> masks ──> node
 //! ```
 //!
-//! * [`pixels`]: image encodings in, resize and normalise, masks out, overlays.
-//! * [`prompt`]: points, boxes and masks of the caller, checked against the image.
+//! * [`pixels`]: image encodings, resizing, normalisation, masks, overlays.
+//! * [`prompt`]: points, boxes and masks, checked against the image.
 //! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, prompt encoder, mask decoder.
-//! * [`segmenter`]: what `SamPredictor` is in Python: set an image, predict masks.
-//! * [`video`]: SAM 2's memory: an object is followed through a stream.
-//! * [`engine`]: the threads: newest-frame slot, kept embeddings, jobs, metrics.
-//! * [`monitor`]: what the engine's numbers say: health, diagnostics, the metrics endpoint.
-//! * [`logging`]: the log, and traces of every stage.
-//! * [`camera`]: pinhole and fisheye projection, a TF buffer.
-//! * [`pointing`]: a click in metres to a pixel of the image that it was made on.
-//! * `native`: functions of C libraries, made safe; all `unsafe` code is there.
-//! * `node`: the ROS 2 node, the only place that names r2r (cargo feature `ros`).
+//! * [`segmenter`]: sets an image and predicts masks, like `SamPredictor` in Python.
+//! * [`video`]: follows objects through a stream with the memory of SAM 2.
+//! * [`engine`]: threads of encoder and decoder, newest-frame slot, kept embeddings, objects, metrics.
+//! * [`monitor`]: health, diagnostics and the metrics endpoint, from the engine's metrics.
+//! * [`logging`]: the log, and a trace of every stage.
+//! * [`camera`]: pinhole and fisheye projection, and a TF buffer.
+//! * [`pointing`]: turns a point in metres into a pixel of the image that the operator clicked.
+//! * `native`: safe wrappers of C functions, with all `unsafe` code of the crate.
+//! * `node`: the ROS 2 node (cargo feature `ros`). Apart from `native`, only this module uses r2r.
 //!
 //! Pixels are `(x, y)` with the origin in the top-left corner of the camera's image, in pixels of that image.
-//! Only `model` and `pixels::resize` know the square that a network wants.
+//! Only `model` and `pixels::resize` use coordinates of the network's square input.
 
-#![deny(unsafe_code)] // but for `native`
+#![deny(unsafe_code)] // `native` allows it
 
 pub mod camera;
 pub mod engine;

@@ -61,11 +61,11 @@ impl Arguments {
         }
     }
 
-    /// Arguments behind `--ros-args` that rcl does not know.
+    /// Returns the arguments after `--ros-args` that rcl does not know.
     fn unknown(&self, arguments: &[CString]) -> Vec<String> {
         let mut indices: *mut c_int = std::ptr::null_mut();
-        // SAFETY: the arguments were filled by rcl_parse_arguments; as many indices as counted are written to memory of the
-        // given allocator, which is freed below. Without any, the pointer stays null.
+        // SAFETY: rcl_parse_arguments filled the arguments. The call writes `count` indices to memory of the given
+        // allocator, which is freed below. The pointer stays null if there are no indices.
         unsafe {
             let count = rcl_arguments_get_count_unparsed_ros(&raw const self.0);
             let allocator = rcutils_get_default_allocator();
@@ -75,8 +75,8 @@ impl Arguments {
             {
                 return Vec::new();
             }
-            let at = |i: &c_int| arguments.get(usize::try_from(*i).ok()?);
-            let unknown = slice(indices, usize::try_from(count).unwrap_or_default()).iter().filter_map(at);
+            let argument = |i: &c_int| arguments.get(usize::try_from(*i).ok()?);
+            let unknown = slice(indices, usize::try_from(count).unwrap_or_default()).iter().filter_map(argument);
             let unknown = unknown.map(|a| format!("'{}'", a.to_string_lossy())).collect();
             if let Some(free) = allocator.deallocate {
                 free(indices.cast(), allocator.state);
@@ -85,16 +85,17 @@ impl Arguments {
         }
     }
 
-    /// `--log-level LEVEL`, the last one, as a level of `tracing`. Those of one logger (`NODE:=LEVEL`) are rcutils' affair.
+    /// Returns the level of the last `--log-level LEVEL` as a level of `tracing`. rcutils itself applies the levels of single
+    /// loggers (`NODE:=LEVEL`).
     pub fn log_level(&self) -> Option<&'static str> {
-        // SAFETY: the arguments were filled by rcl_parse_arguments; the copy of their levels is freed here.
+        // SAFETY: rcl_parse_arguments filled the arguments. The copy of their levels is freed below.
         let severity = unsafe {
             let mut levels = rcl_get_zero_initialized_log_levels();
             if rcl_arguments_get_log_levels(&raw const self.0, &raw mut levels) != RCL_RET_OK as rcl_ret_t {
                 return None;
             }
             let severity = levels.default_logger_level as c_int;
-            // It only fails without levels.
+            // The call fails only if there are no levels.
             let _ = rcl_log_levels_fini(&raw mut levels);
             severity
         };

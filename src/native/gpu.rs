@@ -32,7 +32,7 @@ pub fn name(device_id: i32) -> Option<String> {
     unsafe {
         let init: Symbol<'_, unsafe extern "C" fn(u32) -> c_int> = library.get(b"cuInit").ok()?;
         let get: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int) -> c_int> = library.get(b"cuDeviceGet").ok()?;
-        let name_of: Symbol<'_, unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int> =
+        let get_name: Symbol<'_, unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int> =
             library.get(b"cuDeviceGetName").ok()?;
         let attribute: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int> =
             library.get(b"cuDeviceGetAttribute").ok()?;
@@ -42,7 +42,7 @@ pub fn name(device_id: i32) -> Option<String> {
         let statuses = [
             init(0),
             get(&mut device, device_id),
-            name_of(name.as_mut_ptr(), name.len() as c_int - 1, device),
+            get_name(name.as_mut_ptr(), name.len() as c_int - 1, device),
             attribute(&mut major, COMPUTE_CAPABILITY_MAJOR, device),
             attribute(&mut minor, COMPUTE_CAPABILITY_MINOR, device),
             driver(&mut version),
@@ -55,6 +55,7 @@ pub fn name(device_id: i32) -> Option<String> {
     }
 }
 
+/// Loads the first library that is installed.
 fn load(names: &[&str]) -> Option<Library> {
     // SAFETY: the initialisers of these vendor libraries are sound; ONNX Runtime's providers load them too.
     names.iter().find_map(|name| unsafe { Library::new(*name) }.ok())

@@ -1,5 +1,6 @@
-//! What rcl knows about the types of the node's topics, for `~/get_type_description`. rclcpp serves it with a function of rcl
-//! that takes the node, which r2r hides; so the linker puts [`__wrap_rcl_node_init`] before rcl's own (`build.rs`).
+//! Descriptions of the node's message types, for the service `~/get_type_description`. A function of rcl describes them,
+//! and takes the node of rcl, which r2r does not offer. [`__wrap_rcl_node_init`], which the linker calls instead of
+//! `rcl_node_init` (`build.rs`), stores that node.
 
 use std::ffi::{c_char, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -12,7 +13,7 @@ use r2r_rcl::{
 };
 
 unsafe extern "C" {
-    /// rcl's own `rcl_node_init`.
+    /// `rcl_node_init` of rcl.
     #[link_name = "__real_rcl_node_init"]
     fn real_rcl_node_init(
         node: *mut rcl_node_t,
@@ -23,13 +24,13 @@ unsafe extern "C" {
     ) -> rcl_ret_t;
 }
 
-/// The node that was made last; this process has one.
+/// The node that was created last; this process has one node.
 static NODE: AtomicPtr<rcl_node_t> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Calls `rcl_node_init` and notes the node.
+/// Calls `rcl_node_init` and stores the node.
 ///
 /// # Safety
-/// As `rcl_node_init`.
+/// The contract of `rcl_node_init`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn __wrap_rcl_node_init(
     node: *mut rcl_node_t,
@@ -38,15 +39,16 @@ pub unsafe extern "C" fn __wrap_rcl_node_init(
     context: *mut rcl_context_t,
     options: *const rcl_node_options_t,
 ) -> rcl_ret_t {
-    // SAFETY: passed on as the caller gave them.
-    let made = unsafe { real_rcl_node_init(node, name, namespace, context, options) };
-    if made == RCL_RET_OK as rcl_ret_t {
+    // SAFETY: the caller upholds the contract of `rcl_node_init`.
+    let status = unsafe { real_rcl_node_init(node, name, namespace, context, options) };
+    if status == RCL_RET_OK as rcl_ret_t {
         NODE.store(node, Ordering::Release);
     }
-    made
+    status
 }
 
-/// Answers a request of `~/get_type_description`. `_node` is the node of this process, which nobody else uses meanwhile.
+/// Answers a request of `~/get_type_description`. The exclusive borrow of `_node` excludes other uses of the node during
+/// the call.
 pub fn describe(_node: &mut Node, request: &Request) -> Response {
     let node = NODE.load(Ordering::Acquire);
     if node.is_null() {
@@ -55,10 +57,10 @@ pub fn describe(_node: &mut Node, request: &Request) -> Response {
     }
     let request = NativeMsg::<Request>::from(request);
     let response = NativeMsg::<Response>::new();
-    // SAFETY: a plain structure of numbers, which rcl does not read.
+    // SAFETY: the structure holds numbers alone, and rcl does not read them.
     let header: rmw_request_id_t = unsafe { std::mem::zeroed() };
-    // SAFETY: r2r keeps its node in one place for as long as `_node` lives, and it is ours alone meanwhile. The messages are
-    // of the types that rcl expects, made by their own functions, and outlive the call.
+    // SAFETY: r2r keeps the node at one address as long as `_node` lives, and `_node` is borrowed exclusively. The messages
+    // have the types that rcl expects, were created by the functions of these types, and outlive the call.
     unsafe {
         rcl_node_type_description_service_handle_request(
             node,
