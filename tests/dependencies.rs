@@ -1,23 +1,24 @@
-//! What deny.toml says of licences and sources, checked on every test run, without a tool to install. `./dev deny` checks
-//! the rest too: bans and security advisories. And where `unsafe` may stand, which the compiler denies elsewhere.
+//! Checks the licences and sources of all dependencies against deny.toml, without an additional tool (`./dev deny` also
+//! checks bans and security advisories), and that only one module allows `unsafe` code.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-/// The texts of a list in deny.toml.
+/// Returns the strings of a list in deny.toml.
 fn list(name: &str) -> Vec<String> {
     let file = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/deny.toml")).unwrap();
     let line = file.lines().find(|l| l.starts_with(&format!("{name} = ["))).unwrap();
     line.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// SPDX, as far as crates use it: `(MIT OR Apache-2.0) AND Unicode-3.0`; `/` is an old way to write OR.
+/// Returns whether the list allows an SPDX expression such as `(MIT OR Apache-2.0) AND Unicode-3.0`. Old crates write `/`
+/// for OR.
 fn allowed(licence: &str, list: &[String]) -> bool {
-    let one = |name: &str| list.iter().any(|l| l == name.trim());
-    let any = |choice: &str| choice.replace('/', " OR ").trim_matches(['(', ')']).split(" OR ").any(one);
-    licence.split(" AND ").all(any)
+    let is_listed = |name: &str| list.iter().any(|l| l == name.trim());
+    let is_allowed = |choice: &str| choice.replace('/', " OR ").trim_matches(['(', ')']).split(" OR ").any(is_listed);
+    licence.split(" AND ").all(is_allowed)
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn licences_and_sources_of_all_dependencies_are_allowed() {
         .unwrap();
     assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
     let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    // What is built: the resolved ones, for this platform.
+    // The resolved packages, which are built on this platform.
     let built: Vec<&str> =
         metadata["resolve"]["nodes"].as_array().unwrap().iter().filter_map(|n| n["id"].as_str()).collect();
     let (licences, registries) = (list("allow"), list("allow-registry"));
@@ -38,7 +39,7 @@ fn licences_and_sources_of_all_dependencies_are_allowed() {
     for package in metadata["packages"].as_array().unwrap() {
         let text = |field: &str| package[field].as_str().unwrap_or_default();
         if !built.contains(&text("id")) || package["source"].is_null() {
-            continue; // of another platform, or our own
+            continue; // a package of another platform, or of this repository
         }
         if !allowed(text("license"), &licences) {
             wrong.push(format!("{} {}: licence {:?}", text("name"), text("version"), text("license")));
@@ -52,7 +53,7 @@ fn licences_and_sources_of_all_dependencies_are_allowed() {
 }
 
 #[test]
-fn licences_are_read_as_written() {
+fn spdx_expressions_are_evaluated() {
     let list = ["MIT", "Apache-2.0"].map(str::to_owned);
     for yes in ["MIT", "MIT OR GPL-3.0", "GPL-3.0/MIT", "(GPL-3.0 OR MIT) AND Apache-2.0"] {
         assert!(allowed(yes, &list), "{yes}");
@@ -63,7 +64,7 @@ fn licences_are_read_as_written() {
 }
 
 #[test]
-fn unsafe_code_is_in_one_module() {
+fn only_the_native_module_allows_unsafe_code() {
     let mut allowed = Vec::new();
     let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
     while let Some(folder) = folders.pop() {

@@ -1,4 +1,4 @@
-//! What fuzzing found, and what it began with, through the bodies of the fuzz targets (see fuzz/README.md).
+//! Runs the fuzz targets on their seeds and on inputs that failed in the past (see fuzz/README.md).
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -8,17 +8,17 @@ use std::sync::Mutex;
 
 use targets::TARGETS;
 
-/// What panicked, on whichever thread.
+/// Panics of all threads.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 #[test]
-fn seeds_and_findings_pass() {
+fn no_target_panics_on_its_seeds() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
     let mut folders: Vec<_> = std::fs::read_dir(&seeds).unwrap().map(|f| f.unwrap().file_name()).collect();
     folders.sort();
-    assert_eq!(folders, TARGETS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "a folder of seeds for each target");
-    std::panic::set_hook(Box::new(|what| {
-        PANICS.lock().unwrap().push(what.to_string());
+    assert_eq!(folders, TARGETS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "each target has a folder of seeds");
+    std::panic::set_hook(Box::new(|panic| {
+        PANICS.lock().unwrap().push(panic.to_string());
     }));
     let mut failed = Vec::new();
     for (name, run) in TARGETS {
@@ -29,9 +29,9 @@ fn seeds_and_findings_pass() {
         }
         for file in files {
             let data = std::fs::read(&file).unwrap();
-            let done = std::panic::catch_unwind(|| run(&data)).is_ok();
+            let returned = std::panic::catch_unwind(|| run(&data)).is_ok();
             let panics = std::mem::take(&mut *PANICS.lock().unwrap());
-            if !done || !panics.is_empty() {
+            if !returned || !panics.is_empty() {
                 failed.push(format!("{}: {}", file.display(), panics.join("; ")));
             }
         }

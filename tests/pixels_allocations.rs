@@ -1,4 +1,4 @@
-//! Preprocessing allocates memory for the first frame of a size alone.
+//! Preprocessing allocates memory only for the first frame of a size.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -10,11 +10,12 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-struct Counting;
+/// The system's allocator with a count of allocations for each thread.
+struct CountingAllocator;
 
-// SAFETY: every call goes to the system's allocator. The counter is a constant-initialised thread local without a
+// SAFETY: the system's allocator serves every call. The counter is a constant-initialised thread local without a
 // destructor, which allocates no memory.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         // SAFETY: the caller upholds the contract of the system's allocator.
@@ -34,7 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 #[test]
 fn the_second_frame_allocates_nothing() {
@@ -47,7 +48,7 @@ fn the_second_frame_allocates_nothing() {
             preprocessor.run(&image, &mut out).unwrap();
             ALLOCATIONS.get() - before
         };
-        assert!(allocations(10) > 0, "the allocator counts no allocation");
+        assert!(allocations(10) > 0, "the allocator does not count");
         assert_eq!(allocations(200), 0, "{resize:?}");
     }
 }
