@@ -1,4 +1,4 @@
-"""Start the promptseg node: ros2 launch promptseg promptseg.launch.py image:=/camera/image_raw"""
+"""Starts the promptseg node: ros2 launch promptseg promptseg.launch.py image:=/camera/image_raw"""
 
 import os
 from pathlib import Path
@@ -12,23 +12,23 @@ from launch_ros.actions import Node
 SHARE = Path(get_package_share_directory('promptseg'))
 
 ARGUMENTS = [
-    ('name', 'promptseg', 'Name of the node; its outputs are below it, as in /promptseg/mask.'),
+    ('name', 'promptseg', 'Name of the node and prefix of its outputs, as in /promptseg/mask.'),
     ('namespace', '', 'Namespace of the node and of its inputs.'),
-    ('cameras', '', 'Names of several cameras that share the node, with spaces between them. Empty: one camera.'),
+    ('cameras', '', 'Names of several cameras that share the node, separated by spaces. Empty: one camera.'),
     ('params_file', str(SHARE / 'config' / 'promptseg.yaml'), 'YAML file with the parameters of the node.'),
-    ('model', '', 'Folder of a model bundle. Empty: the one of params_file.'),
-    ('image', 'image', "The camera's topic (sensor_msgs/Image). <image>/compressed is used when image_transport says so."),
-    ('image_transport', '', "'raw' or 'compressed'. Empty: as in params_file."),
+    ('model', '', 'Folder of a model bundle. Empty: the model of params_file.'),
+    ('image', 'image', "Topic of the camera (sensor_msgs/Image). <image>/compressed is used with image_transport:=compressed."),
+    ('image_transport', '', "'raw' or 'compressed'. Empty: the value of params_file."),
     ('camera_info', 'camera_info', 'Topic of the calibration (sensor_msgs/CameraInfo), for 3-D clicks only.'),
-    ('point', 'point', "Clicks in pixels (geometry_msgs/Point), beside rqt_image_view's on the camera's image and on the overlay."),
-    ('detections', 'detections', "An upstream detector's boxes (vision_msgs/Detection2DArray)."),
-    ('yolo_detections', 'yolo_detections', "yolo_ros' boxes (yolo_msgs/DetectionArray): /yolo/detections or /yolo/tracking."),
+    ('point', 'point', "Clicks in pixels (geometry_msgs/Point), in addition to clicks in rqt_image_view on the camera's image and on the overlay."),
+    ('detections', 'detections', "Boxes of an upstream detector (vision_msgs/Detection2DArray)."),
+    ('yolo_detections', 'yolo_detections', "Boxes of yolo_ros (yolo_msgs/DetectionArray): /yolo/detections or /yolo/tracking."),
     ('autostart', 'true', 'true: the node configures and activates itself. false: it waits for a lifecycle manager.'),
-    ('lifecycle_manager', 'false', "true: Nav2's lifecycle manager too, which starts the node and watches over it."),
-    ('respawn', 'false', 'true: the node is started again two seconds after it ended.'),
-    ('rviz', 'false', "true: rviz2 too, with the camera's image as a plane that Publish Point can click."),
-    ('fixed_frame', 'map', "rviz2's fixed frame; without TF, the optical frame of the camera."),
-    ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
+    ('lifecycle_manager', 'false', "true: also start Nav2's lifecycle manager, which activates and supervises the node."),
+    ('respawn', 'false', 'true: restart the node two seconds after it ended.'),
+    ('rviz', 'false', "true: also start rviz2, with the camera's image as a plane that can be clicked with Publish Point."),
+    ('fixed_frame', 'map', "Fixed frame of rviz2; without TF, the optical frame of the camera."),
+    ('use_sim_time', 'false', 'true: take the time from /clock, for simulation and bags.'),
     ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
 ]
 # Inputs whose topics are arguments.
@@ -46,18 +46,18 @@ def start(context):
         if is_installed('rviz2', 'rviz2'):
             actions.append(rviz(value))
         else:
-            actions.append(LogInfo(msg=f"WARNING: going on without rviz2, which is not installed: apt install {debian('rviz2')}"))
+            actions.append(LogInfo(msg=f"WARNING: starting without rviz2, which is not installed: apt install {debian('rviz2')}"))
     return actions
 
 
 def check(value):
-    """Raises what stands in the way, before the first process: an error after that would leave it behind."""
+    """Raises an error before the first process starts. A later error would leave processes behind."""
     if not Path(value['params_file']).is_file():
         raise RuntimeError(f"params_file: there is no file {value['params_file']}")
     if is_true(value['lifecycle_manager']) and not is_installed('nav2_lifecycle_manager', 'lifecycle_manager'):
         raise RuntimeError(
             'lifecycle_manager:=true needs the package nav2_lifecycle_manager, which is not installed: '
-            f"apt install {debian('nav2_lifecycle_manager')}, or leave lifecycle_manager out: the node starts by itself"
+            f"apt install {debian('nav2_lifecycle_manager')}, or omit lifecycle_manager: the node activates itself"
         )
 
 
@@ -77,7 +77,7 @@ def debian(package):
 
 
 def node(value, managed):
-    # A parameter whose argument is empty stays as the file has it.
+    # A parameter whose argument is empty keeps the value of the file.
     overrides = {name: value[name] for name in ('model', 'image_transport') if value[name]}
     cameras = value['cameras'].split()
     if cameras:
@@ -92,7 +92,7 @@ def node(value, managed):
         name=value['name'],
         namespace=value['namespace'],
         parameters=[value['params_file'], overrides],
-        # With several cameras the topics are below their names: front/image, front/point.
+        # With several cameras, topics are below the names of the cameras: front/image, front/point.
         remappings=[
             (below(camera, topic), below(camera, value[topic])) for camera in cameras or [''] for topic in TOPICS
         ],
@@ -109,7 +109,7 @@ def below(camera, topic):
 
 
 def lifecycle_manager(value):
-    """Without a bond when the node was built without the package bond: see docs/lifecycle.md."""
+    """Nav2's lifecycle manager. Its bond needs a node that was built with the package bond: see docs/lifecycle.md."""
     return Node(
         package='nav2_lifecycle_manager',
         executable='lifecycle_manager',
@@ -128,7 +128,7 @@ def lifecycle_manager(value):
 
 
 def rviz(value):
-    """With the topics of config/promptseg.rviz mapped to those of the node, or of its first camera."""
+    """rviz2, with the topics of config/promptseg.rviz remapped to those of the node, or of its first camera."""
     inputs = value['namespace'].strip('/')
     inputs = '/' + inputs if inputs else ''
     outputs = f"{inputs}/{value['name']}"

@@ -1,7 +1,7 @@
 """Several cameras: ros2 launch promptseg promptseg_cameras.launch.py cameras:='front rear' image:=image_raw
 
-Each camera is in the namespace of its name: /front/image_raw, /rear/image_raw. Either one node for each
-(/front/promptseg/mask), or, with shared:=true, one node and one model for all (/promptseg/front/mask).
+Each camera is in the namespace of its name: /front/image_raw, /rear/image_raw. There is one node for each camera
+(/front/promptseg/mask) or, with shared:=true, one node and one model for all cameras (/promptseg/front/mask).
 """
 
 from pathlib import Path
@@ -15,25 +15,25 @@ from launch.substitutions import LaunchConfiguration
 SHARE = Path(get_package_share_directory('promptseg'))
 
 CAMERAS = [
-    ('cameras', 'front rear', 'Names of the cameras, with spaces between them.'),
-    ('shared', 'false', 'true: one node, whose cameras share the model and its memory. false: a node for each.'),
+    ('cameras', 'front rear', 'Names of the cameras, separated by spaces.'),
+    ('shared', 'false', 'true: one node, whose cameras share the model and its memory. false: a node for each camera.'),
 ]
-# Handed on to promptseg.launch.py for each node.
+# Passed to promptseg.launch.py for each node.
 OURS = [
-    ('name', 'promptseg', "Name of the nodes; a camera's outputs are below it."),
+    ('name', 'promptseg', "Name of the nodes and prefix of the outputs of a camera."),
     ('namespace', '', 'Namespace of the cameras and nodes: /robot/front/image_raw with robot.'),
-    ('image', 'image_raw', "The cameras' topic (sensor_msgs/Image) below their names."),
+    ('image', 'image_raw', "Topic of the cameras (sensor_msgs/Image) below their names."),
     ('camera_info', 'camera_info', 'Topic of the calibrations (sensor_msgs/CameraInfo) below the names, for 3-D clicks only.'),
-    ('point', 'point', "Clicks in pixels (geometry_msgs/Point) below the names, beside rqt_image_view's."),
-    ('detections', 'detections', "An upstream detector's boxes (vision_msgs/Detection2DArray) below the names."),
-    ('yolo_detections', 'yolo_detections', "yolo_ros' boxes (yolo_msgs/DetectionArray) below the names."),
+    ('point', 'point', "Clicks in pixels (geometry_msgs/Point) below the names, in addition to clicks in rqt_image_view."),
+    ('detections', 'detections', "Boxes of an upstream detector (vision_msgs/Detection2DArray) below the names."),
+    ('yolo_detections', 'yolo_detections', "Boxes of yolo_ros (yolo_msgs/DetectionArray) below the names."),
     ('params_file', str(SHARE / 'config' / 'promptseg.yaml'), 'YAML file with the parameters of the nodes.'),
-    ('model', '', 'Folder of a model bundle. Empty: the one of params_file.'),
-    ('image_transport', '', "'raw' or 'compressed'. Empty: as in params_file."),
+    ('model', '', 'Folder of a model bundle. Empty: the model of params_file.'),
+    ('image_transport', '', "'raw' or 'compressed'. Empty: the value of params_file."),
     ('autostart', 'true', 'true: the nodes configure and activate themselves. false: they wait for a lifecycle manager.'),
-    ('lifecycle_manager', 'false', "true: Nav2's lifecycle manager too, one for each node."),
-    ('respawn', 'false', 'true: a node is started again two seconds after it ended.'),
-    ('use_sim_time', 'false', 'true: time from /clock, for simulation and bags.'),
+    ('lifecycle_manager', 'false', "true: also start Nav2's lifecycle manager, one for each node."),
+    ('respawn', 'false', 'true: restart a node two seconds after it ended.'),
+    ('use_sim_time', 'false', 'true: take the time from /clock, for simulation and bags.'),
     ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
 ]
 

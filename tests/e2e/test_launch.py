@@ -295,7 +295,7 @@ def test_without_rviz2_the_node_runs_and_the_log_says_what_is_missing(peer: Peer
     start.hide("rviz2")
     launched = start(file, *(["rviz:=true"] if file.endswith(".py") else []))
     wait_for(peer, "/promptseg")
-    assert "going on without rviz2, which is not installed: apt install ros-" in launched.output()
+    assert "starting without rviz2, which is not installed: apt install ros-" in launched.output()
     assert launched.process.poll() is None
     assert launched.interrupt() == 0
 
