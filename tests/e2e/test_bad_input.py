@@ -1,4 +1,4 @@
-"""Whatever comes in, the node says what was wrong with it, counts it, and goes on with what it was doing."""
+"""Invalid input of every kind: the node logs the reason, counts the refusal and continues its work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Send = Callable[[Robot, Time], None]
 
 
 def unfilled(**fields: Any) -> ObjectPrompt:
-    """More prompts of the object that is there."""
+    """Sends further prompts of the existing object."""
     return ObjectPrompt(object_id=1, refine=True, **fields)
 
 
@@ -35,7 +35,7 @@ def click_without_label() -> ObjectPrompt:
 
 
 def bad_image(change: Callable[[Image], None]) -> Send:
-    """The camera sends an image with something wrong in it."""
+    """Sends an invalid image from the camera."""
 
     def send(robot: Robot, _: Time) -> None:
         message = image(np.full((HEIGHT, WIDTH, 3), 99, np.uint8), robot.stamp())
@@ -71,7 +71,7 @@ def two_boxes_removed(stamp: Time) -> object:
     return prompts(REMOVE, prompt(object_id=77), stamp=stamp)
 
 
-# name: (reason in diagnostics, words of the warning, what is sent)
+# name: (reason in diagnostics, words of the warning, input)
 CASES: dict[str, tuple[str, str, Send]] = {
     "less data than step * height": ("bad_image", "bytes of data, expected", bad_image(changed(data=[1, 2, 3]))),
     "a height that the data has not": ("bad_image", "bytes of data, expected", bad_image(changed(height=HEIGHT + 1))),
@@ -150,7 +150,7 @@ CASES: dict[str, tuple[str, str, Send]] = {
         "operation 0 (UNSPECIFIED",
         on_topic("prompts", lambda t: prompts(0, prompt(2, box=BOX), stamp=t)),
     ),
-    # Every message of promptseg_msgs as its constructor makes it, and in each place of the others.
+    # Every message of promptseg_msgs that was not filled in, alone and nested in other messages.
     "a PromptArray that was not filled in": (
         "bad_message",
         "operation 0 (UNSPECIFIED",
@@ -217,7 +217,7 @@ CASES: dict[str, tuple[str, str, Send]] = {
 
 @pytest.fixture
 def working(robot: Robot, scene: Scene) -> Iterator[tuple[Robot, Time]]:
-    """A node with an object on every frame; afterwards it must still have it."""
+    """A node with an object on every frame, which the node must still have after the test."""
     stamp = robot.show(scene.rgb)
     robot.add(prompt(object_id=1, box=scene.shapes[0].box), stamp=stamp)
     yield robot, stamp
@@ -252,7 +252,7 @@ def test_many_bad_messages_are_a_few_warnings_and_all_counted(robot: Robot, scen
     bad = prompts(9, stamp=stamp)
 
     def counted() -> bool:
-        # Some of a flood are lost on the way.
+        # DDS loses some messages of a flood.
         for _ in range(50):
             robot.peer.publish("prompts", bad)
         return robot.refused("bad_message") >= before + 20

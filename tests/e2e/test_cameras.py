@@ -23,7 +23,7 @@ from scenes import CARD, DISK, EGG, Scene, iou
 
 NODE = "/promptseg"
 CAMERA_QOS = QoSProfile(depth=5)
-# One thing for each, at different places of pictures of different sizes.
+# One shape for each camera, at different places of images of different sizes.
 SCENES = {
     "front": Scene((DISK,), 320, 240),
     "rear": Scene((CARD.moved(-60, 40),), 288, 200),
@@ -33,7 +33,7 @@ CAMERAS = "cameras:=[" + ", ".join(SCENES) + "]"
 
 
 class View:
-    """One camera of the node, and what comes of its images."""
+    """One camera of the node, and the results for its images."""
 
     def __init__(self, peer: Peer, name: str) -> None:
         self.peer, self.name, self.scene = peer, name, SCENES[name]
@@ -46,7 +46,7 @@ class View:
         self.peer.publish(f"{self.name}/image", message, CAMERA_QOS)
 
     def show(self, stamp: Time) -> None:
-        """Until it is encoded: discovery may still be under way."""
+        """Publishes images until one is encoded, because discovery may not be complete."""
         before = self.overlay.mark()
 
         def shown() -> bool:
@@ -66,7 +66,7 @@ class View:
         return self.masks.wait(f"masks of {self.name}", lambda m: m.masks and m.header.stamp == stamp, since)
 
     def check(self, answer: MaskArray) -> None:
-        """It is of this camera: its header, its size, its thing."""
+        """Checks that a result belongs to this camera: its header, its size, its shape."""
         assert answer.header.frame_id == f"{self.name}_optical_frame"
         assert (answer.width, answer.height) == (self.scene.width, self.scene.height)
         assert len(answer.masks) == 1
@@ -101,7 +101,7 @@ class Rig:
         return Time(sec=self._seconds)
 
     def status(self, name: str) -> DiagnosticStatus:
-        """Of a camera, after now."""
+        """The diagnostics of a camera that are published from now on."""
         message = self.diagnostics.wait("diagnostics", since=self.diagnostics.mark())
         assert [s.name for s in message.status] == [f"promptseg: segmentation of {n}" for n in SCENES]
         return message.status[list(SCENES).index(name)]
@@ -139,7 +139,7 @@ def test_the_names(rig: Rig) -> None:
 
 
 def test_clicks_are_answered_on_the_frame_of_their_camera(rig: Rig) -> None:
-    """All have the same stamp, as synchronised cameras do."""
+    """Publishes an image of every camera with the same stamp, as synchronised cameras do."""
     stamp = rig.stamp()
     for view in rig.views.values():
         view.show(stamp)
@@ -160,7 +160,7 @@ def test_objects_belong_to_their_camera(rig: Rig) -> None:
         view.show(stamp)
         view.check(view.click(stamp))
     front.trigger("clear")
-    # The second click refines what is there for the rear, and begins anew for the front.
+    # The second click refines the object of the rear camera, and starts a new object of the front camera.
     assert [m.object_id for m in front.click(stamp).masks] == [1]
     assert [m.object_id for m in rear.click(stamp).masks] == [1]
     request = Segment.Request(stamp=stamp, objects=[prompt(box=rear.scene.shapes[0].box)])
@@ -170,7 +170,7 @@ def test_objects_belong_to_their_camera(rig: Rig) -> None:
 
 
 def test_one_camera_stops_and_one_sends_garbage(rig: Rig) -> None:
-    """The third goes on, and diagnostics say of each how it is."""
+    """The third camera continues, and diagnostics show the state of each camera."""
     front, rear = rig.views["front"], rig.views["rear"]
     stop = threading.Event()
 
@@ -202,7 +202,7 @@ def test_one_camera_stops_and_one_sends_garbage(rig: Rig) -> None:
 
 
 def test_a_fast_camera_starves_no_other(rig: Rig) -> None:
-    """The front is far faster than the model; every image of the others is encoded all the same."""
+    """The front camera is far faster than the model; still, every image of the other cameras is encoded."""
     stop = threading.Event()
     message = image(SCENES["front"].rgb, rig.stamp())
 

@@ -1,4 +1,4 @@
-"""Clicks in metres, in any TF frame: on the pixel that the camera saw, by NumPy's account of it."""
+"""Clicks in metres in any TF frame: the node must compute the same pixel as the reference in NumPy."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_click_in_the_map_of_a_camera_that_moves(robot: Robot, scene: Scene) -
     stamps += [robot.show(scene.rgb) for _ in range(5)]
     wait_for_tf(robot, rig, stamps[0], lens)
     for i, shape in enumerate(scene.shapes):
-        # Made on image i + 1, 30 ms later; the newer images were taken from elsewhere.
+        # The click is on image i + 1, 30 ms later; newer images were taken from other poses.
         stamp = stamps[i + 1]
         in_map = apply(rig.camera_in_world(stamp), lens.ray(shape.centre, 1.5 + i))
         robot.trigger("new_object")
@@ -85,24 +85,25 @@ def test_a_click_in_the_map_of_a_camera_that_moves(robot: Robot, scene: Scene) -
 
 
 def wait_for_calibration(robot: Robot, image: Time, lens: Lens) -> None:
-    """The node subscribes anew, as the publisher is, when one comes: a calibration that is published once may be lost then."""
+    """Waits until the node has the calibration. The node replaces its subscription when a publisher appears, so a calibration
+    that is published once may be lost."""
     wait_for_a_click(robot, lens.ray((160, 120), 2.0), FRAME_ID, image, lens)
 
 
 def wait_for_tf(robot: Robot, rig: Rig, image: Time, lens: Lens) -> None:
-    """Until the node has calibration and transforms of that image."""
+    """Waits until the node has the calibration and the transforms of an image."""
     robot.set(prompt_timeout=20.0)
     wait_for_a_click(robot, apply(rig.camera_in_world(image), lens.ray((160, 120), 2.0)), rig.world, image, lens)
 
 
 def wait_for_a_click(robot: Robot, point: np.ndarray, frame_id: str, image: Time, lens: Lens) -> None:
-    """Until a click on the point, which lies behind the pixel (160, 120), is answered; nothing of it stays."""
+    """Clicks on the point behind the pixel (160, 120) until there is an answer, then removes the object."""
     click_until(robot, point, frame_id, later(image, 10), lens, np.array([160, 120]))
     robot.clear()
 
 
 def test_transforms_that_come_late_are_waited_for_in_order(robot: Robot, scene: Scene) -> None:
-    # A world of its own: in "map" the click has an answer as long as the mast is still on the base of another test.
+    # A separate world frame: in "map" the click would have an answer as long as the transforms of another test are kept.
     lens, rig = Lens(), Rig(base="base_late", world="map_late")
     robot.set(projection="raw", prompt_timeout=20.0)
     stamp = robot.show(scene.rgb)
@@ -114,7 +115,7 @@ def test_transforms_that_come_late_are_waited_for_in_order(robot: Robot, scene: 
     def send() -> None:
         robot.peer.publish("clicked_point", clicked(in_map, rig.world, later(stamp, 10)))
         robot.diagnostics.wait("the click to wait", lambda _: robot.diagnostic_values()["prompts waiting"] == "1")
-        # What comes after the click must not overtake it.
+        # Later prompts must not overtake the click.
         robot.trigger("new_object")
         robot.send_click(*scene.shapes[1].centre, stamp)
         robot.peer.publish("/tf", message, TF_QOS)
@@ -163,7 +164,7 @@ def on_an_island(robot: Robot, _: Lens, stamp: Time) -> None:
 
 
 def with_info(change: Callable[[object], None], point: tuple[float, float, float] = (0.0, 0.0, 2.0)) -> Send:
-    """The calibration changes, then somebody clicks."""
+    """Publishes another calibration, then clicks."""
 
     def send(robot: Robot, lens: Lens, stamp: Time) -> None:
         info = lens.info(stamp)
@@ -186,7 +187,7 @@ def wrong_frame(info: object) -> None:
     info.header.frame_id = "another_camera"
 
 
-# name: (reason in diagnostics, words of the warning, what is sent)
+# name: (reason in diagnostics, words of the warning, input)
 REFUSED: dict[str, tuple[str, str, Send]] = {
     "behind the camera": ("behind_camera", "not in front of the camera", at((0.1, 0.1, -2.0))),
     "in the camera": ("behind_camera", "its z must be positive", at((0.0, 0.0, 0.0))),
@@ -236,7 +237,7 @@ def test_what_cannot_be_a_pixel_is_refused_with_what_to_do(robot: Robot, scene: 
     robot.peer.publish("/tf_static", TFMessage(transforms=[island]), STATIC_QOS)
     robot.peer.publish("camera_info", lens.info(stamp))
     robot.expect_refusal(reason, says, lambda: send(robot, lens, stamp))
-    # It goes on.
+    # The node continues.
     shape = scene.shapes[0].centre
     click_until(robot, lens.ray(shape, 2.0), FRAME_ID, stamp, lens, np.array(shape))
 
@@ -258,7 +259,7 @@ def test_bad_transforms_are_refused_and_counted(robot: Robot, name: str) -> None
 
 
 def test_refused_transforms_and_clicks_do_not_wait_for_one_another(start_robot: Callable[..., Robot], scene: Scene) -> None:
-    """Who refuses a transform counts it, and who waits with a click looks transforms up: each without what the other holds."""
+    """A refused transform is counted while a waiting click looks transforms up: neither may wait for the lock of the other."""
     robot = start_robot({"prompt_timeout": 1.0, "projection": "raw"}, log_level=DEBUG).connect()
     lens = Lens()
     stamp = robot.show(scene.rgb)
@@ -332,7 +333,7 @@ def test_cameras_of_one_node_share_transforms_and_have_their_own_calibration(
     log = peer.subscribe(Log, "/rosout", LATCHED)
     lenses = {"front": Lens(), "rear": Lens(fx=210.0, fy=211.0, cx=150.0)}
     stamp = time(1_800_000_000 * 10**9)
-    # Back to back: what one sees, the other cannot.
+    # The cameras are back to back: a point in view of one is behind the other.
     behind = np.array([0.0, 0.0, 1.0, 0.0])
     mounts = {"front": OPTICAL, "rear": quaternion_product(behind, OPTICAL)}
     static = [transform("map", f"{n}_optical", Time(), np.array([0.0, 0.0, 1.0]), q) for n, q in mounts.items()]

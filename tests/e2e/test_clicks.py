@@ -1,4 +1,4 @@
-"""Pointing at one thing: rqt's clicks, stamped clicks, regions, masks; corrections, boxes by two clicks, taking back."""
+"""Prompts of one object: clicks of rqt, stamped clicks, regions, masks; corrections, boxes by two clicks, undo."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def point(at: tuple[float, float]) -> Point:
     return Point(x=float(at[0]), y=float(at[1]))
 
 
-# ------------------------------------------------------------------------------------------------- where clicks come from
+# ------------------------------------------------------------------------------------------------- sources of clicks
 
 
 @pytest.mark.parametrize("topic", ["point", OVERLAY_CLICKS])
 def test_a_click_without_stamp_is_for_the_newest_frame(robot: Robot, topic: str) -> None:
-    """`point` is what rqt's clicks are remapped to; those on the overlay need no remapping."""
+    """Clicks of rqt on the camera's image are remapped to `point`; clicks on the overlay need no remapping."""
     robot.show(Scene(shapes=(DISK.moved(140, 60),)).rgb)
     scene = Scene(shapes=(DISK,))
     stamp = robot.show(scene.rgb)
@@ -55,7 +55,7 @@ def test_a_click_without_stamp_is_for_the_newest_frame(robot: Robot, topic: str)
         ([], "/cam/image_raw_mouse_left"),
         ([], "/point"),
         (["image_mouse_left:=/clicks"], "/clicks"),
-        # One topic under two names: a click counts once.
+        # The same topic under two names: a click counts once.
         (["point:=/cam/image_raw_mouse_left"], "/cam/image_raw_mouse_left"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_region_is_a_box_for_the_current_object(robot: Robot, scene: Scene) ->
     stamp = robot.show(scene.rgb)
     answer = robot.ask(lambda: robot.peer.publish("region", region(scene.shapes[1].box)), stamp)
     assert iou(only_mask(answer), scene.truth[1]) >= GOOD
-    # A further one takes its place, on the same object.
+    # A second region replaces the first, on the same object.
     answer = robot.ask(lambda: robot.peer.publish("region", region(scene.shapes[0].box)), stamp)
     assert ids(answer) == [1]
 
@@ -96,13 +96,13 @@ def test_a_mask_on_the_frame_of_its_stamp(robot: Robot) -> None:
     drawn = image(here.truth[0].astype(np.uint8) * 255, then, "mono8")
     answer = robot.ask(lambda: robot.peer.publish("mask_prompt", drawn), then)
     assert ids(answer) == [1]
-    # It is decoded on the frame of then, together with what else points at the object.
+    # The mask is decoded on the frame of its stamp, together with the object's other prompts.
     answer = robot.ask(lambda: robot.send_click(*here.shapes[0].centre, then), then)
     assert only_mask(answer)[here.truth[0]].mean() > 0.5
 
 
 def test_a_mask_without_stamp_is_for_the_newest_frame(robot: Robot, scene: Scene) -> None:
-    """As 32FC1 logits it says the same as drawn."""
+    """A mask as 32FC1 logits gives the same answer as the drawn mask."""
     stamp = robot.show(scene.rgb)
     truth = scene.truth[0]
     drawn = image(truth.astype(np.uint8) * 255, Time(), "mono8")
@@ -157,7 +157,7 @@ def test_the_label_service_sets_the_parameter_and_announces_it(robot: Robot) -> 
     robot.changed.add("click_label")
 
     def announced(label: str) -> bool:
-        # Discovery may still be under way.
+        # Discovery may not be complete.
         answer = set_click_label(robot, label == "foreground")
         assert answer.success and label in answer.message
         said = [p for e in events.all() for p in e.changed_parameters if e.node == "/promptseg"]
@@ -169,7 +169,7 @@ def test_the_label_service_sets_the_parameter_and_announces_it(robot: Robot) -> 
 
 
 def test_a_negative_click_by_the_service(robot: Robot, scene: Scene) -> None:
-    """A box around two things; a background click on one of them takes it out."""
+    """A box around two shapes; a background click on one of them excludes it."""
     stamp = robot.show(scene.rgb)
     (x0, y0, _, _), (_, _, x1, y1) = scene.shapes[1].box, scene.shapes[2].box
     both = (min(x0, 170), y0, max(x1, 280), y1)
@@ -179,7 +179,7 @@ def test_a_negative_click_by_the_service(robot: Robot, scene: Scene) -> None:
     answer = robot.click(*scene.shapes[2].centre, stamp)
     assert ids(answer) == [1]
     second = only_mask(answer)
-    # How far a model follows is its own affair.
+    # How far the mask changes depends on the model.
     assert second[scene.truth[2]].mean() < first[scene.truth[2]].mean()
 
 
@@ -257,12 +257,12 @@ def test_undo_and_new_object_between_two_corners(robot: Robot, scene: Scene) -> 
     stamp = robot.show(scene.rgb)
     x0, y0, x1, y1 = scene.shapes[0].box
     u0, v0, u1, v1 = scene.shapes[1].box
-    # A corner in the wrong place is taken back.
+    # Undo takes back a corner in the wrong place.
     overlay_after(robot, lambda: robot.send_click(300, 200, stamp), stamp)
     assert robot.trigger("undo").message == "took back the first corner of a box, at (300, 200)"
     robot.send_click(x0, y0, stamp)
     assert iou(only_mask(robot.click(x1, y1, stamp)), scene.truth[0]) >= GOOD
-    # Another is given up by asking for a new object.
+    # A new object discards a waiting corner.
     overlay_after(robot, lambda: robot.send_click(10, 10, stamp), stamp)
     before = robot.rosout.mark()
     assert robot.trigger("new_object").success
@@ -270,7 +270,7 @@ def test_undo_and_new_object_between_two_corners(robot: Robot, scene: Scene) -> 
     robot.send_click(u0, v0, stamp)
     answer = robot.ask(lambda: robot.send_click(u1, v1, stamp), stamp, lambda m: len(m.masks) == 2)
     assert iou(masks_by_id(answer)[2], scene.truth[1]) >= GOOD
-    # A background click corrects the box that is there.
+    # A background click corrects the existing box.
     robot.set(click_label="background")
     answer = robot.click(u0 - 4, v0 - 4, stamp)
     assert ids(answer) == [1, 2]

@@ -1,4 +1,4 @@
-"""The definitions of promptseg_msgs, as they are installed."""
+"""The installed definitions of promptseg_msgs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_they_are_all_there() -> None:
 
 @pytest.mark.parametrize("file", MESSAGES, ids=lambda file: file.stem)
 def test_constants_come_first_and_zero_means_nothing(file: Path) -> None:
-    """A message that nobody filled in is full of zeros: no zero may be the name of something that is done or that is so."""
+    """A message that was not filled in is all zeros, so no constant that names an action or a state may be zero."""
     lines = file.read_text().splitlines()
     constants = [(number, *match.groups()) for number, line in enumerate(lines) if (match := CONSTANT.match(line))]
     fields = [(number, match[1]) for number, line in enumerate(lines) if (match := FIELD.match(line))]

@@ -36,7 +36,8 @@ def test_class_and_id_go_through(robot: Robot, scene: Scene) -> None:
 
 
 def test_the_detectors_own_score_goes_through(robot: Robot, scene: Scene) -> None:
-    """Into ~/masks always, into ~/detections by parameter; what has none is NaN there and the predicted IoU here."""
+    """The detector's score is always in ~/masks, and in ~/detections by parameter. Without a score, ~/masks has NaN and
+    ~/detections the predicted IoU."""
     stamp = robot.show(scene.rgb)
     clicked = robot.click(*scene.shapes[2].centre, stamp)
     assert math.isnan(clicked.masks[0].detection_score)
@@ -111,7 +112,7 @@ def test_an_empty_message_is_answered_with_no_masks(robot: Robot, scene: Scene) 
 
 
 def grid(count: int) -> list[Detection2D]:
-    """Boxes all over the picture, named by their place in the list, the scores rising."""
+    """Boxes all over the image with rising scores; the id is the index in the list."""
     found = []
     for i in range(count):
         x, y = i % 40 * 7, i // 40 % 25 * 8
@@ -149,7 +150,7 @@ def test_at_most_so_many_by_score(robot: Robot, scene: Scene) -> None:
 
 
 def test_an_image_that_was_passed_over_is_encoded_for_the_detector(robot: Robot) -> None:
-    """The camera is faster than the encoder: every image that came is still there as an image."""
+    """The camera is faster than the encoder: every superseded image is still kept."""
     robot.set(keep_images=100)
 
     def counts() -> dict[str, int]:
@@ -172,7 +173,7 @@ def test_an_image_that_was_passed_over_is_encoded_for_the_detector(robot: Robot)
     def answered() -> dict[tuple[int, int], MaskArray]:
         return {stamp_of(m): m for m in robot.masks.all(answers) if m.masks}
 
-    # The network may lose an image; a detection on it is refused.
+    # DDS may lose an image; a detection on it is refused.
     eventually("an answer on every image that came", lambda: len(answered()) >= came["images in"])
     for scene, stamp in frames:
         if answer := answered().get((stamp.sec, stamp.nanosec)):
@@ -193,7 +194,7 @@ def test_many_boxes(robot: Robot, scene: Scene, count: int) -> None:
 def test_a_thousand_boxes_neither_hold_up_a_click_nor_fill_the_memory(robot: Robot, scene: Scene) -> None:
     robot.set(max_detections=1000)
     stamp = robot.show(scene.rgb)
-    # What the runtime keeps for a chunk, it keeps from the first one on.
+    # The runtime keeps memory for a chunk from the first chunk on.
     robot.detect(stamp, *grid(64))
     stamp = robot.show(scene.rgb)
     before, memory = robot.masks.mark(), robot.process.resident_megabytes()

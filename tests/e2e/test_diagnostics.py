@@ -41,7 +41,7 @@ def listed(keys: str) -> list[str]:
 
 
 def wait_level(robot: Robot, level: bytes, says: str, send: Callable[[], object]) -> None:
-    """Until diagnostics say so, about the last second."""
+    """Sends input until the diagnostics have the level and the words."""
 
     def said() -> bool:
         before = robot.diagnostics.mark()
@@ -102,12 +102,12 @@ def test_a_late_image_is_counted_and_warned_about(robot: Robot, scene: Scene) ->
     late = int(robot.diagnostic_values(robot.diagnostics.mark())["images late"])
     robot.publish_image(image(scene.rgb, before))
     eventually("the late image", lambda: int(robot.diagnostic_values()["images late"]) == late + 1)
-    # It is there for who asks for it.
+    # A click with the stamp of the late image is answered on it.
     assert robot.click(60, 60, before).header.stamp == before
 
 
 def test_a_model_that_fails_is_an_error(start_robot: Callable[..., Robot], tmp_path: Path) -> None:
-    # Its description says that it takes no masks, which nobody looks at before the decoder does.
+    # The bundle claims that it takes no masks, which is only checked when the decoder runs.
     bundle = tmp_path / "bundle"
     shutil.copytree(BUNDLE, bundle)
     description = json.loads((bundle / "bundle.json").read_text())
@@ -146,7 +146,7 @@ def test_prometheus_gets_the_same_numbers(robot: Robot, scene: Scene) -> None:
         ('promptseg_held{kind="frames"}', "kept frames"),
         ("promptseg_panics_total", "panics"),
     ]:
-        # Nothing happens meanwhile.
+        # Nothing happens in the meantime.
         assert found[name] == float(values[key]), name
     assert found['promptseg_stage_seconds{stage="decode",quantile="0.5"}'] > 0
     assert found['promptseg_stage_seconds_count{stage="encode"}'] > 0

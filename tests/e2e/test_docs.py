@@ -1,4 +1,4 @@
-"""Every command of README.md and the other pages: run, or checked as far as it can be where a tool of it is missing.
+"""Runs every command of README.md and the other pages, or checks it as far as possible if one of its tools is missing.
 
 Commands are the lines of fenced `sh` blocks, and texts in backquotes that begin with one of PROGRAMS. ros2cli is on no package
 index: what `ros2 topic pub`, `ros2 service call`, `ros2 param set` and `ros2 run` would do is done through rclpy, on a real node. The end of the output has
@@ -46,7 +46,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 PROGRAMS = ("./dev", "ros2", "promptseg", "promptseg-export", "cargo", "colcon", "rosdep")
-# Why a command is not run: a name of a program, or of a program and its first argument.
+# Reasons not to run a command, by program, or by program and first argument.
 EXEMPT = {
     "apt": "installs packages of the system",
     "curl": "downloads the Rust tool chain",
@@ -68,7 +68,7 @@ EXEMPT = {
     "usermod": "changes a user",
     "xdg-open": "needs a desktop",
 }
-# These are run by CI, or in the tests of tests/package, in exactly these words.
+# Commands that CI or the tests of tests/package run in exactly these words.
 ELSEWHERE = {
     "./dev test": ".ci/run",
     "./dev demo": ".ci/run",
@@ -106,7 +106,7 @@ class Command:
         return words
 
     def is_pattern(self) -> bool:
-        """A description for many commands: `promptseg segment IMAGE... [--all]`."""
+        """Whether the text is a pattern for many commands, as `promptseg segment IMAGE... [--all]`."""
         return bool(re.search(r"\[[-A-Z]|\.\.\.| [A-Z_]{3,}\b(?!=)|\b(MODEL|FILE|PATH|TOPIC)\b", self.text.split("{")[0]))
 
 
@@ -130,7 +130,7 @@ def commands() -> Iterator[Command]:
 
 
 def split(line: str) -> list[str]:
-    """The simple commands of a line of a shell."""
+    """Splits a line of a shell into its simple commands."""
     line = re.sub(r"(^|\s)#.*$", "", line).strip()
     if found := re.fullmatch(r"for (\w+) in ([^;]+); do (.+); done", line):
         return [found[3].replace(f"${found[1]}", value) for value in found[2].split()]
@@ -142,7 +142,7 @@ ALL = list(commands())
 
 
 class Bench:
-    """A node with one camera and a node with two, and somebody who talks to each."""
+    """A node with one camera, a node with two cameras, and a peer of each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -322,7 +322,7 @@ def check_promptseg(command: Command, words: list[str], bench: Bench) -> str:
     usage = bench.program(words[0], "--help")
     for option in re.findall(r"--[a-z][a-z-]+", command.text):
         assert re.search(rf"(^|\s){option}\b", usage), f"promptseg {words[0]} does not know {option}"
-    # A model with memory, or a GPU with TensorRT, is not here.
+    # This needs a model with memory, or a GPU with TensorRT.
     if command.is_pattern() or len(words) == 1 or words[0] in ("track", "build-engines"):
         return "checked"
     shutil.rmtree(bench.folder / "out", ignore_errors=True)
@@ -354,7 +354,7 @@ def check_cargo(words: list[str]) -> str:
 
 def check_launch(words: list[str]) -> str:
     if words[0] != "promptseg":
-        # As in docs/lifecycle.md: launch files of others.
+        # A launch file of another package.
         return "checked"
     if words[1] == "FILE":
         return "checked"
@@ -380,7 +380,7 @@ def check_ros2(verb: str, words: list[str], bench: Bench) -> str:
             assert {word for word in rest if word.startswith("-")} <= options
             message = kind(types[0])()
             if "--field" in rest:
-                # ros2topic knows names with dots between them, and no index.
+                # ros2 topic accepts field names separated by dots, and no index.
                 for field in rest[rest.index("--field") + 1].split("."):
                     assert hasattr(message, field), f"{types[0]} has no field {field}"
                     message = getattr(message, field)
@@ -446,7 +446,7 @@ def test_a_python_block_of_the_docs(page: str, block: str, bench: Bench) -> None
         "drawn": np.zeros((240, 320), np.uint8),
         "h": 240,
         "w": 320,
-        # What pycocotools writes for a mask without pixels.
+        # The string that pycocotools writes for a mask without pixels.
         "message": MaskArray(height=240, width=320, masks=[ObjectMask(object_id=1, rle_counts="PP[2")]),
     }
     messages = (Image, Point, PromptArray, ObjectPrompt, PointPrompt, BoxPrompt, Segment)
@@ -466,7 +466,7 @@ def test_a_parameter_file_of_the_docs(page: str, block: str, tmp_path: Path) -> 
 
 
 def test_every_command_is_counted() -> None:
-    """What this module knows is more than a few lines of the README."""
+    """This module finds the commands of all pages, not only a few lines of the README."""
     assert len(ALL) > 100
     assert sum(command.fenced for command in ALL) > 50
 
@@ -481,7 +481,7 @@ def test_every_encoding_is_listed() -> None:
 
 
 def test_the_distributions_are_those_of_r2r() -> None:
-    """r2r_common panics on another one. Foxy, Galactic and Iron are at their end and not named."""
+    """r2r_common panics on any other distribution. README omits Foxy, Galactic and Iron, which are no longer supported."""
     metadata = yaml.safe_load(
         subprocess.run(
             ["cargo", "metadata", "--format-version", "1", "--locked", "--offline"],
@@ -507,7 +507,7 @@ def test_versions_agree() -> None:
 
 
 def test_the_service_finds_what_the_steps_install(tmp_path: Path) -> None:
-    """The command line of the unit, with its environment file, in a home folder as docs/deploy.md leaves it."""
+    """Runs the command line of the unit, with its environment file, in a home folder set up as in docs/deploy.md."""
     steps = [re.search(r"^export ORT_DYLIB_PATH=\$\(echo (\S+)\)", (ROOT / page).read_text(), re.MULTILINE) for page in PATHS_OF_ORT]
     (path,) = {found[1] for found in steps if found}
     pairs = [line.split("=", 1) for line in (ROOT / "systemd" / "promptseg.default").read_text().splitlines() if "=" in line]
@@ -533,7 +533,7 @@ PATHS_OF_ORT = ("README.md", "docs/deploy.md")
 
 
 def measured(start: str) -> dict[str, float]:
-    """Our milliseconds of the cases of docs/performance.md that begin with `start`, by model, at fp32."""
+    """The milliseconds of promptseg in docs/performance.md at fp32, by model, for the cases that begin with `start`."""
     rows = re.findall(rf"^\| {start}/([\w.]+)/1280x720 \| ([\d.]+) \|", (ROOT / "docs" / "performance.md").read_text(), re.MULTILINE)
     return {model: float(ms) for model, ms in rows}
 
@@ -556,7 +556,7 @@ WRONG = [["demo", "--clik", "1,2"], ["bench", "--only", "nothing"], ["models", "
     ("arguments", "status"), [*((a, 0) for a in (["help"], ["bench", "--list"], *HELP)), *((a, 2) for a in WRONG)]
 )
 def test_dev_sets_up_nothing_for_a_text(arguments: list[str], status: int, tmp_path: Path) -> None:
-    """In a copy without .dev, with no cargo and no apt-get on the PATH: an attempt to install something fails."""
+    """Runs ./dev in a copy without .dev and with neither cargo nor apt-get on the PATH, so that any installation fails."""
     for name in ("tools", "benches", "demo", "export", "tests", "train", ".cargo"):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "dev", tmp_path / "dev")

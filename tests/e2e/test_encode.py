@@ -16,7 +16,7 @@ from scenes import Scene
 
 
 class Camera:
-    """A node without subscribers, except of its diagnostics."""
+    """A node without subscribers, except to its diagnostics."""
 
     def __init__(self, start: Callable[..., NodeProcess], peer: Peer, scene: Scene, **parameters: object) -> None:
         self.peer, self.rgb = peer, scene.rgb
@@ -31,12 +31,12 @@ class Camera:
             time.sleep(0.05)
 
     def values(self) -> dict[str, str]:
-        """Of diagnostics that are published from now on."""
+        """The diagnostics that are published from now on."""
         found = self.diagnostics.wait("diagnostics", lambda m: m.status[0].values, self.diagnostics.mark())
         return {v.key: v.value for v in found.status[0].values}
 
     def encodes(self) -> bool:
-        """Whether images are encoded while the camera shows some."""
+        """Returns whether the node encodes the images that the camera publishes."""
         before = self.values()
         self.show()
         after = self.values()
@@ -56,14 +56,14 @@ def test_auto_encodes_while_somebody_listens_or_pointed(
     idle = camera.values()
     assert (idle["images encoded"], idle["encoder"]) == ("0", "idle: nobody needs the images")
     assert int(idle["images nobody needed"]) > 0 and idle["images superseded by a newer one"] == "0"
-    # Somebody points, and nobody listens: the first click waits for one image to be encoded.
+    # A click without a subscriber: the first click waits until one image is encoded.
     camera.click()
     eventually("the answer", lambda: camera.values()["masks"] == "1")
     camera.click()
     assert camera.encodes(), "whoever pointed may point again"
     eventually("an idle encoder", lambda: camera.values()["encoder"].startswith("idle"))
     assert not camera.encodes()
-    # Somebody listens, and nobody points.
+    # A subscriber without a click.
     masks = peer.node.create_subscription(MaskArray, "/promptseg/masks", lambda _: None, 10)
     eventually("an encoder at work", lambda: camera.values()["encoder"] == "at work")
     assert camera.encodes()

@@ -1,4 +1,4 @@
-"""Cameras, detectors, subscribers and operators that misbehave: the node goes on, and what is not done is counted."""
+"""Cameras, detectors, subscribers and operators that misbehave: the node continues, and counts the input that it drops."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ NOTHING = np.full((48, 64, 3), 90, np.uint8)
 
 
 def values(robot: Robot) -> dict[str, str]:
-    """Diagnostics of now."""
+    """The diagnostics that are published from now on."""
     return robot.diagnostic_values(robot.diagnostics.mark())
 
 
 def unaccounted(found: dict[str, str]) -> int:
-    """Images that came and were not yet encoded, replaced by a newer one, late or refused."""
+    """The number of received images that are not yet encoded, superseded, late or refused."""
     done = ["images encoded", "images superseded by a newer one", "images nobody needed", "images late", "refused: bad_image"]
     return int(found["images in"]) - sum(int(found.get(name, 0)) for name in done)
 
 
 @contextmanager
 def running(step: Callable[[], None], pause: float) -> Iterator[None]:
-    """Does it again and again on a thread of its own."""
+    """Repeats an action on its own thread."""
     stop = threading.Event()
     failed: list[BaseException] = []
 
@@ -61,7 +61,7 @@ def running(step: Callable[[], None], pause: float) -> Iterator[None]:
 
 
 def test_a_camera_vanishes_and_returns_as_another(robot: Robot, scene: Scene) -> None:
-    """Another size, another encoding, another frame, a clock that jumped back: each answer is for its own image."""
+    """Another size, encoding and frame id, and a clock that jumped back: each answer belongs to its own image."""
     stamp = robot.show(scene.rgb)
     robot.add(prompt(object_id=1, box=scene.shapes[0].box), stamp=stamp)
     silent = robot.diagnostics.mark()
@@ -88,11 +88,11 @@ def test_stamps_that_come_twice_or_in_the_wrong_order(robot: Robot) -> None:
     first, second, third = (robot.stamp() for _ in range(3))
     before = int(values(robot)["images late"])
     robot.show_message(image(here.rgb, third))
-    # Late ones are not encoded until a prompt asks for them. One after the other: the subscription holds one image.
+    # Late images are not encoded until a prompt asks for them. Each is counted before the next is sent.
     for count, (stamp, scene) in enumerate([(first, there), (second, here), (second, there)], 1):
         robot.publish_image(image(scene.rgb, stamp))
         eventually(f"{count} late images", lambda: int(values(robot)["images late"]) == before + count)
-    # Every click is answered on the image of its stamp; of two with one stamp the later one.
+    # Every click is answered on the image of its stamp; if two images have the stamp, on the later arrival.
     for stamp, scene in [(first, there), (third, here), (second, there)]:
         assert robot.trigger("new_object").success
         answer = robot.click(*scene.shapes[0].centre, stamp)
@@ -100,8 +100,8 @@ def test_stamps_that_come_twice_or_in_the_wrong_order(robot: Robot) -> None:
 
 
 def test_every_image_of_a_wild_camera_is_accounted_for(robot: Robot, scene: Scene) -> None:
-    """Good and broken images, faster than the encoder: encoded, replaced by a newer one, or refused, and counted."""
-    before = values(robot)  # nothing is on its way: the fixture waited for the last image
+    """Good and broken images, faster than the encoder: each is encoded, superseded or refused, and counted."""
+    before = values(robot)  # no image is in transit: the fixture waited for the last image
     broken = image(NOTHING, Time())
     broken.step = 1
     sent = 0
@@ -115,23 +115,23 @@ def test_every_image_of_a_wild_camera_is_accounted_for(robot: Robot, scene: Scen
     with running(burst, 0.002):
         eventually("some hundred images", lambda: sent >= 300)
         eventually("a refused one", lambda: robot.refused("bad_image") > int(before.get("refused: bad_image", 0)))
-    # One counter or another went up for each that came, and nothing is left.
+    # Each received image increased one counter, and none is left.
     eventually("the counters to add up", lambda: unaccounted(values(robot)) == unaccounted(before))
     assert int(values(robot)["images in"]) > int(before["images in"])
     robot.click_answered(scene)
 
 
 def test_a_detector_that_floods(robot: Robot, scene: Scene) -> None:
-    """More boxes than the decoder can do: clicks come between them, what waits is bounded, what is not taken counted."""
+    """More boxes than the decoder can process: clicks are decoded in between, the queue is bounded, refused boxes are counted."""
     stamp = robot.show(scene.rgb)
     boxes = [detection(scene.shapes[i % 3].box, "disk", str(i)) for i in range(100)]
     flood = detections(stamp, *boxes)
-    # One such message takes what the decoder's largest batch takes, whatever waits.
+    # One message already needs the memory of the decoder's largest batch, whatever waits.
     robot.detect(stamp, *boxes)
     before = int(values(robot).get("refused: queue_full", 0))
     memory = robot.process.resident_megabytes()
     with running(lambda: robot.peer.publish("detections", flood), 0.001):
-        # They are for the newest image, too, and do not wait until the detector is done.
+        # Clicks are answered on the newest image, and do not wait for the detections.
         began = time.monotonic()
         eventually("a refusal that is counted", lambda: int(values(robot).get("refused: queue_full", 0)) > before, 60)
         assert robot.trigger("new_object").success
@@ -141,7 +141,7 @@ def test_a_detector_that_floods(robot: Robot, scene: Scene) -> None:
         took = time.monotonic() - began
     assert robot.process.resident_megabytes() - memory < 40, "what waits is bounded"
     assert took < 60
-    # What waits is worked off, or goes with its frame.
+    # Waiting detections are decoded, or refused because their frame is no longer kept.
     robot.set(keep_frames=1, prompt_timeout=0.1)
     robot.show(NOTHING)
     robot.show(NOTHING)
@@ -170,7 +170,7 @@ def test_subscribers_come_and_go(robot: Robot, scene: Scene) -> None:
 
 
 def test_a_storm_of_parameters(robot: Robot, scene: Scene) -> None:
-    """Four operators set what is right and what is wrong, while the camera runs: each gets the answer to its own."""
+    """Four operators set valid and invalid parameters while the camera runs: each gets the answer to its own request."""
     good = [("overlay_quality", [40, 60, 85]), ("persistence", ["once", "hold"]), ("max_detections", [10, 300])]
     bad = [("overlay_quality", 1000), ("persistence", "always"), ("keep_frames", 0), ("nothing", 1)]
     robot.changed |= {name for name, _ in good}
@@ -227,7 +227,7 @@ def test_more_points_or_objects_than_any_memory(robot: Robot, scene: Scene) -> N
 
 @pytest.mark.parametrize("stale", [False, True])
 def test_operators_come_and_go(robot: Robot, scene: Scene, stale: bool) -> None:
-    """Who asks and does not wait for the answer costs nobody else theirs."""
+    """Clients that leave before their answer do not affect the answers to other clients."""
     stamp = robot.show(scene.rgb)
     for turn in range(8):
         visitor = Peer(robot.domain, f"visitor_{turn}")

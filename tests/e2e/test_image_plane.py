@@ -1,4 +1,4 @@
-"""The image as a plane of points that rviz2 can click: every point on the ray of its pixel, and clicks back on that pixel."""
+"""The image as a plane of points for rviz2: every point is on the ray of its pixel, and a click on it gives that pixel."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def points_of(cloud: PointCloud2) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pixels_of(cloud: PointCloud2) -> np.ndarray:
-    """The pixel [rows, columns, 2] that each point stands for."""
+    """The pixel [rows, columns, 2] of each point."""
     x = (np.arange(cloud.width) + 0.5) * WIDTH / cloud.width - 0.5
     y = (np.arange(cloud.height) + 0.5) * HEIGHT / cloud.height - 0.5
     return np.stack(np.meshgrid(x, y), -1)
 
 
 def plane_of(robot: Robot, planes: Inbox, rgb: np.ndarray, lens: Lens) -> PointCloud2:
-    """A plane of that picture, by that calibration."""
+    """The plane of an image with a calibration."""
 
     def shown() -> PointCloud2 | None:
         calibrate(robot, lens)
@@ -94,7 +94,7 @@ def test_size_and_distance_are_parameters(robot: Robot, planes: Inbox, scene: Sc
     lens = Lens()
     robot.set(projection="raw", image_plane_rate=100.0, image_plane_columns=4000, image_plane_distance=2.5)
     cloud = plane_of(robot, planes, scene.rgb, lens)
-    # Not more points than pixels.
+    # There are no more points than pixels.
     assert (cloud.width, cloud.height) == (WIDTH, HEIGHT)
     points, colours = points_of(cloud)
     assert np.nanmax(np.abs(points[..., 2] - 2.5)) < 1e-6
@@ -182,7 +182,7 @@ def test_a_click_on_the_plane_of_an_image_that_is_gone_is_refused(robot: Robot, 
     drive(robot, rig, stamp, steps=20)
     in_map = apply(rig.camera_in_world(stamp), points_of(cloud)[0][100, 80].astype(float))
     assert click(robot, in_map, "map", later(stamp, 20))[0].image == stamp
-    # From here it is not kept any more, and the camera is elsewhere.
+    # From here on the image is no longer kept, and the camera has moved.
     for _ in range(8):
         newest = robot.show(scene.rgb)
     now = later(newest, 20)

@@ -74,7 +74,7 @@ def region_of(scene: Scene) -> RegionOfInterest:
 
 
 def check(robot: Robot, scene: Scene, message: Image, colour: bool) -> None:
-    """The node sees the picture as it was drawn, and finds the disk in it."""
+    """The node decodes the image as it was drawn, and segments its disk."""
     before = robot.overlay.mark()
     stamp = robot.show_message(message)
     seen = pixels(robot.overlay.wait("the overlay", lambda m: m.header.stamp == stamp, before)).astype(int)
@@ -120,7 +120,7 @@ def test_sizes(robot: Robot, size: tuple[int, int]) -> None:
 def test_a_camera_may_change_its_size(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[1].centre, stamp)
-    # The held click lies outside of this one, and inside of the next one again.
+    # The held click is outside this image, and inside the next image.
     robot.show(scene.rgb[:40, :40].copy())
     before = robot.masks.mark()
     stamp = robot.show(scene.rgb)
@@ -148,7 +148,7 @@ def test_compressed_images(start_robot: Callable[..., Robot], scene: Scene, kind
 
 
 def test_every_kind_of_jpeg_has_the_pixels_of_libjpeg_turbo(start_robot: Callable[..., Robot]) -> None:
-    """MJPEG frames without Huffman tables, a scan for each component, CMYK: what cameras and programs send."""
+    """JPEG as cameras and programs send it: MJPEG frames without Huffman tables, a scan for each component, CMYK."""
     robot = start_robot({"image_transport": "compressed"})
     robot.process.wait_ready()
     folder = Path(__file__).parents[1] / "golden" / "jpeg"

@@ -1,4 +1,4 @@
-"""The launch files: what can be read of them, and what they start.
+"""The launch files: their declared arguments, and the processes that they start.
 
 launch and launch_ros are on no package index: with a sourced ROS 2 they are there. With the wheels of ./dev the launch files run
 on the stand-in in launch_stand_in, which starts the same processes; the names of the tests say which of the two it was.
@@ -80,12 +80,12 @@ def test_the_xml_file_has_the_arguments_of_the_python_file(name: str) -> None:
     assert handed_on == {argument: f"$(var {argument})" for argument in declared}
 
 
-# ------------------------------------------------------------------------------------ what they start
+# ------------------------------------------------------------------------------------ started processes
 
 
 @pytest.fixture(scope="module")
 def prefix() -> Iterator[Path]:
-    """What colcon would install."""
+    """A prefix with the files that colcon would install."""
     with tempfile.TemporaryDirectory() as folder:
         prefix = Path(folder)
         share = prefix / "share" / "promptseg"
@@ -109,12 +109,12 @@ while :; do sleep 0.1; done
 
 
 class Launched:
-    """A launch file at work."""
+    """A running launch file."""
 
     def __init__(self, command: list[str], environment: dict[str, str], output: Path) -> None:
         self.output_path = output
         with output.open("w") as file:
-            # A group of its own, for Ctrl-C.
+            # A separate process group, for Ctrl-C.
             self.process = subprocess.Popen(
                 command, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
             )
@@ -127,13 +127,13 @@ class Launched:
         return self.process.wait(20)
 
     def processes(self) -> dict[int, str]:
-        """Process ids and names of its group, without itself."""
+        """Process ids and names of the process group, without the launch process."""
         found = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 name, rest = stat.read_text().rsplit(")", 1)
             except OSError:
-                # It has just ended.
+                # The process has just ended.
                 continue
             state, _, group = rest.split()[:3]
             if int(group) == self.process.pid and int(stat.parent.name) != self.process.pid and state != "Z":
@@ -160,7 +160,7 @@ class Workspace:
         self.own = folder / "install"
 
     def add_program(self, package: str, executable: str) -> Path:
-        """A program that writes its command line to the file that is returned, and runs until Ctrl-C."""
+        """Installs a program that writes its command line to the returned file and runs until Ctrl-C."""
         record = self.folder / f"{package}.arguments"
         program = self._package(package) / "lib" / package / executable
         program.parent.mkdir(parents=True)
@@ -169,7 +169,7 @@ class Workspace:
         return record
 
     def hide(self, package: str) -> None:
-        """The package is there and has no program, whatever else is installed."""
+        """Installs a package without its program, which hides an installed package of that name."""
         self._package(package)
 
     def add_launch_file(self, package: str, name: str, text: str) -> None:
@@ -245,7 +245,7 @@ def test_one_camera(peer: Peer, start: Workspace, file: str) -> None:
 @pytest.mark.parametrize("file", ["promptseg.launch.py", "promptseg.launch.xml"])
 @pytest.mark.parametrize("topic", ["/point", "/camera/image_raw_mouse_left", "/promptseg/overlay_mouse_left"])
 def test_a_click_in_pixels(peer: Peer, start: Workspace, scene: Scene, file: str, topic: str) -> None:
-    """As README has it: by hand on /point, with rqt_image_view on the camera's picture or on the overlay."""
+    """The clicks of README: by hand on /point, with rqt_image_view on the camera's image or on the overlay."""
     start(file, "image:=/camera/image_raw")
     wait_for(peer, "/promptseg")
     masks = peer.subscribe(MaskArray, "/promptseg/masks")
@@ -384,7 +384,7 @@ def test_a_node_that_dies_is_started_again(peer: Peer, start: Workspace) -> None
     assert first
     os.kill(first, signal.SIGKILL)
     eventually("another process", lambda: launched.node() not in (None, first), START_TIMEOUT)
-    # DDS takes the dead one for alive for a while: a question may go to it only.
+    # For a while DDS considers the dead node alive, and a request may reach only the dead node.
     client = peer.node.create_client(GetState, "/promptseg/get_state")
 
     def is_active() -> bool:
@@ -399,7 +399,7 @@ def test_a_node_that_dies_is_started_again(peer: Peer, start: Workspace) -> None
 
 @starts
 def test_a_lifecycle_node_of_launch_ros(peer: Peer, start: Workspace, tmp_path: Path) -> None:
-    """It asks for transitions, and hears of them: the second is asked for when the first is over."""
+    """A launch file requests transitions and receives their events: the second request follows the first transition."""
     file = tmp_path / "managed.launch.py"
     file.write_text(
         """

@@ -1,4 +1,4 @@
-"""A managed node, as lifecycle managers see it: rclcpp's states, transitions and answers."""
+"""The managed node as a lifecycle manager sees it: the states, transitions and answers of rclcpp."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from scenes import Scene
 
 MANAGED = parameter_args({"autostart": False} | BASE)
 STOPS_WITHIN = 1.5
-# The way to each primary state.
+# The transitions that lead to each primary state.
 WAYS = {"unconfigured": [], "inactive": ["configure"], "active": ["configure", "activate"]}
 
 
@@ -102,8 +102,8 @@ def test_wrong_transitions_are_refused_and_change_nothing(
 
 
 class HeldUp:
-    """Holds up the loading of a model: whoever opens its file waits, until it is let go (a lease, fcntl(2); the kernel
-    ends it after 45 s)."""
+    """Blocks the loading of a model: opening its file waits until the lease is released (fcntl(2); the kernel
+    ends a lease after 45 s)."""
 
     def __init__(self, folder: Path) -> None:
         self.model = shutil.copytree(ROOT / "models" / "tiny", folder / "held_up")
@@ -116,7 +116,7 @@ class HeldUp:
         self._opened = True
 
     def wait(self) -> None:
-        """Until the node loads the model."""
+        """Waits until the node loads the model."""
         eventually("the node to load the model", lambda: self._opened, START_TIMEOUT)
 
     def let_go(self) -> None:
@@ -280,7 +280,7 @@ def test_an_inactive_node_keeps_its_model_and_takes_nothing(start_robot: Callabl
         time.sleep(0.1)
         return robot.peer.node.count_subscribers("/image") == 0
 
-    # r2r ends a subscription with the messages that come after it was closed.
+    # r2r ends a subscription with the first message after it was closed.
     eventually("the end of the subscription", let_go)
     assert (robot.masks.mark(), robot.overlay.mark()) == (answers, pictures), "published while inactive"
 
@@ -296,7 +296,7 @@ def test_a_question_under_way_is_answered_when_the_node_is_deactivated(start_rob
     robot = start_robot({"prompt_timeout": 60.0})
     robot.connect()
     manager = Manager(robot.peer).connect(robot.process)
-    # For a frame that never comes.
+    # A request for a frame that never arrives.
     request = Segment.Request(stamp=robot.stamp(), objects=[prompt(points=[(5, 5, 1)])])
     asked = robot.peer.start_call(Segment, f"{NODE}/segment", request)
     waiting = "detections and questions waiting"
@@ -310,7 +310,7 @@ def test_a_question_under_way_is_answered_when_the_node_is_deactivated(start_rob
 
 
 def test_many_rounds_leave_nothing_behind(start_robot: Callable[..., Robot]) -> None:
-    """Memory comes back with cleanup, and neither subscriptions nor threads add up."""
+    """cleanup returns the memory, and neither subscriptions nor threads accumulate."""
     robot = start_robot({"keep_frames": 40})
     robot.connect()
     manager = Manager(robot.peer).connect(robot.process)
@@ -334,7 +334,7 @@ def test_many_rounds_leave_nothing_behind(start_robot: Callable[..., Robot]) -> 
 
 
 def test_cleanup_gives_back_what_the_largest_batch_took(start_robot: Callable[..., Robot], scene: Scene) -> None:
-    """The memory that ONNX Runtime's sessions work in, too."""
+    """cleanup also returns the working memory of ONNX Runtime's sessions."""
     robot = start_robot({"max_objects": 64})
     robot.connect()
     manager = Manager(robot.peer).connect(robot.process)

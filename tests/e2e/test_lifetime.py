@@ -1,4 +1,4 @@
-"""Starting in any order, stopping at once, and saying clearly why it cannot start."""
+"""The node starts in any order with other nodes, stops at once, and gives a clear reason if it cannot start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from messages import image, prompt, prompts
 from robot import Robot
 from scenes import Scene
 
-# One second is promised; a machine with other work to do gets a little more.
+# The promised time is one second; a busy machine gets a little more.
 STOPS_WITHIN = 1.5
 
 
@@ -85,7 +85,7 @@ def test_no_onnx_runtime(peer: Peer, start_node: Callable[..., NodeProcess]) -> 
 
 
 def publish_until_answered(peer: Peer, scene: Scene) -> MaskArray:
-    """A camera at 20 Hz and an operator who tries until there is a mask."""
+    """Runs a camera at 20 Hz and an operator who clicks until there is a mask."""
     masks = peer.subscribe(MaskArray, "/promptseg/masks")
     peer.node.create_timer(0.5, lambda: peer.publish("prompts", fresh_prompt(scene), wait=False))
     tick = 0
@@ -118,7 +118,7 @@ def test_the_camera_is_there_before_the_node(peer: Peer, start_node: Callable[..
 
 
 def test_two_cameras_after_each_other(robot: Robot, scene: Scene) -> None:
-    """A camera that starts again may begin with older stamps: its newest frame is still the newest."""
+    """A restarted camera may send older stamps: its newest frame is still the newest frame."""
     robot.show(scene.rgb)
     robot.set_clock_back()
     stamp = robot.show(scene.rgb)

@@ -18,14 +18,14 @@ from messages import detection, detections, image, prompt, prompts
 from robot import Robot
 from scenes import Scene, Shape
 
-# Little is kept, so that memory is level soon.
+# Few frames are kept, so that memory becomes level soon.
 PARAMETERS = {"qos_overrides./image.subscription.reliability": "best_effort", "keep_frames": 3, "keep_images": 3}
 SECONDS = 8.0
 BOX = (20, 20, 60, 60)
 
 
 class FastCamera:
-    """Publishes as fast as it can, on a thread of its own, with the true time as stamp."""
+    """Publishes as fast as possible on its own thread, with the current time as stamp."""
 
     def __init__(self, robot: Robot, rate: float) -> None:
         self.published = 0
@@ -57,7 +57,7 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
         robot.overlay.wait("a first frame", since=robot.overlay.mark())
         robot.peer.publish("prompts", prompts(PromptArray.SET, prompt(object_id=1, box=BOX)))
         robot.masks.wait("masks", lambda m: m.masks, robot.masks.mark())
-        # The detector lags behind, and some of its frames are gone: refused, not gathered.
+        # The detector lags behind. Detections on frames that are no longer kept are refused, not queued.
         began = time.monotonic()
         settled = None
         seen = robot.masks.mark()
@@ -79,8 +79,8 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
     assert camera.published > int(values["images encoded"]), "the camera was not fast enough for this test"
     assert int(values["images superseded by a newer one"]) > 0
     assert int(values["kept frames"]) <= 3
-    # Results keep coming, as fast as the model is on this machine, and they are of now: an image waits for the one on
-    # the encoder, its embedding for the one on the decoder. A queue would make them older and older.
+    # Results keep arriving at the model's speed on this machine, and are current: an image waits only for the image on
+    # the encoder, its embedding only for the frame on the decoder. With a queue, results would become older and older.
     assert len(ages) >= 4
     half = len(ages) // 2
     assert median(ages[half:]) < 0.5 + 4 * median(steps[half:]), (ages, steps)
@@ -116,14 +116,14 @@ def test_a_reliable_camera_is_seen_whole(start_robot: Callable[..., Robot], opti
 
 
 def test_what_the_middleware_loses_is_counted_and_warned_about(start_robot: Callable[..., Robot]) -> None:
-    """A queue of one cannot hold an image whose fragments are sent again while the next one comes."""
+    """A queue of one cannot hold an image whose fragments are sent again while the next image arrives."""
     count = 150
     robot = start_robot({"qos_overrides./image.subscription.depth": 1})
     robot.process.wait_ready()
     before = robot.diagnostics.mark()
     values = film(robot, "--size", "1920x1080", "--rate", "60", "--count", str(count))
     arrived, lost = int(values["images in"]), int(values["images lost by the middleware"])
-    # What is lost before the first and behind the last image that arrives has no number after it.
+    # Images lost before the first or after the last received image leave no gap in the sequence numbers.
     assert lost > 0.1 * count and arrived + lost <= count, (arrived, lost)
     says = "lost by the middleware: raise qos_overrides./image.subscription.depth"
     assert any(says in m.status[0].message for m in robot.diagnostics.all(before))

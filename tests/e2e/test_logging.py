@@ -1,4 +1,4 @@
-"""A trace of every stage that is whole after Ctrl-C, and warnings that do not repeat themselves for ever."""
+"""The trace of every stage is complete after Ctrl-C, and repeated warnings are suppressed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_trace_has_every_stage_and_is_whole_after_an_interrupt(
     names = {e["name"] for e in events if e["ph"] == "B"}
     stages = {"convert", "encode", "preprocess", "run encoder", "prompt", "decode", "run decoder", "postprocess", "publish"}
     assert stages <= names, stages - names
-    # What begins ends, thread by thread, but for what the end of the process cut off.
+    # Every stage that begins also ends on its thread, except stages cut off by the end of the process.
     assert abs(sum(e["ph"] == "B" for e in events) - sum(e["ph"] == "E" for e in events)) <= 3
     assert all(e["ts"] >= 0 for e in events if e["ph"] in "BE")
 
@@ -55,7 +55,7 @@ def test_a_trace_that_cannot_be_written_ends_the_start(peer: Peer, start_node: C
 def test_a_warning_that_repeats_itself_is_counted(start_robot: Callable[..., Robot], scene: Scene) -> None:
     robot = start_robot({"prompt_timeout": 0.0}).connect()
     robot.show(scene.rgb)
-    # One refusal of a kind is said in a second; after five of them in ten seconds they are only counted.
+    # A refusal of a kind is logged once a second; after five of them in ten seconds refusals are only counted.
     for _ in range(9):
         robot.send_click(-500, 10)
         time.sleep(1.2)
@@ -65,7 +65,7 @@ def test_a_warning_that_repeats_itself_is_counted(start_robot: Callable[..., Rob
 
 
 def log_file(folder: Path) -> str:
-    """The content of the only log file, whose name is that of rclcpp's: the program, the process, milliseconds."""
+    """The content of the only log file. Its name has rclcpp's form: program, process id, milliseconds."""
     files = list(folder.glob("*.log"))
     assert len(files) == 1 and re.fullmatch(r"promptseg_node_\d+_\d+\.log", files[0].name), files
     return files[0].read_text()
@@ -74,7 +74,7 @@ def log_file(folder: Path) -> str:
 def test_the_log_is_that_of_an_rclcpp_node(
     peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
-    """On the console, in the file of $ROS_LOG_DIR and on /rosout: the same lines, with the name of the logger."""
+    """Console, file in $ROS_LOG_DIR and /rosout have the same lines, with the name of the logger."""
     rosout = peer.subscribe(Log, "/rosout", LATCHED)
     node = start_node(peer.domain, "-r", "__ns:=/robot", env={"ROS_LOG_DIR": str(tmp_path)})
     node.wait_ready()

@@ -26,12 +26,12 @@ from scenes import Scene, iou
 
 MESSAGES = int(os.environ.get("PROMPTSEG_MALFORMED", "3000"))
 BATCH = 50
-# A queue for what comes while the node is at work.
+# A queue for messages that arrive while the node is busy.
 DEPTH = 1000
 
 
 def small(robot: Robot) -> dict[str, Any]:
-    """A good message for every input of the node, by topic."""
+    """A valid message for every input of the node, by topic."""
     stamp = robot.stamp()
     rgb = np.full((6, 8, 3), 120, np.uint8)
     found = prompt(object_id=3, points=[(2, 3, 1), (5, 5, 0)], box=(1, 1, 6, 5), class_id="cup")
@@ -56,13 +56,13 @@ def small(robot: Robot) -> dict[str, Any]:
 
 
 def spoilt(chance: random.Random, cdr: bytes) -> bytes:
-    """The same message, but for some bytes."""
+    """The message with some bytes changed."""
     spoilt = bytearray(cdr)
     for _ in range(chance.randint(1, 4)):
         match chance.randrange(6):
             case 0:  # cut off
                 del spoilt[chance.randint(4, max(4, len(spoilt))) :]
-            case 1 | 2 if len(spoilt) > 8:  # a number that is not one: lengths, sizes, coordinates
+            case 1 | 2 if len(spoilt) > 8:  # a wrong number: lengths, sizes, coordinates
                 at = chance.randrange(4, len(spoilt) - 4) & ~3
                 wild = [0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000, 0x7FC00000, 0x7F800000, chance.getrandbits(32)]
                 spoilt[at : at + 4] = struct.pack("<I", chance.choice(wild))
@@ -71,7 +71,7 @@ def spoilt(chance: random.Random, cdr: bytes) -> bytes:
                 spoilt[at : at + 8] = struct.pack("<d", chance.choice([float("nan"), float("inf"), -1e300, 1e300]))
             case 4 if len(spoilt) > 4:
                 spoilt[chance.randrange(4, len(spoilt))] = chance.getrandbits(8)
-            case _:  # more than there should be
+            case _:  # trailing bytes
                 spoilt += chance.randbytes(chance.randint(1, 64))
     return bytes(spoilt)
 
@@ -106,8 +106,8 @@ def test_malformed_messages(start_robot: Callable[..., Robot], scene: Scene, tra
                 publishers[topic].publish(spoilt(chance, raw[topic]))
                 sent += 1
             except RuntimeError:
-                pass  # more bytes than a type of fixed size can have: the sender's own middleware does not send it
-        time.sleep(0.005)  # one sender must not have the machine for itself
+                pass  # more bytes than a type of fixed size has: the sender's middleware refuses to send the message
+        time.sleep(0.005)  # leaves processor time for the node
         assert robot.process.is_running(), robot.process.log()[-4000:]
         if settled is None and sent >= sent_at_once // 3:
             node_is_there()
@@ -120,7 +120,7 @@ def test_malformed_messages(start_robot: Callable[..., Robot], scene: Scene, tra
     assert grown < 64, f"{grown:.1f} MB more"
     assert refused(values) - before > sent / 20, "what was wrong is counted"
 
-    # And it goes on with its work.
+    # The node continues its work.
     eventually("an empty queue", lambda: node_is_there()["prompts waiting"] == "0")
     robot.trigger("clear")
     show = good["image/compressed" if transport == "compressed" else "image"]

@@ -1,4 +1,4 @@
-"""A click or a box becomes the mask of what is there, and all outputs agree about it."""
+"""A click or a box gives the mask of the shape at that place, and all outputs agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from messages import ids, masks_by_id, pixels, prompt, stamp_of, whole_mask
 from robot import Robot
 from scenes import Scene, iou
 
-# The bundled model is small: what it must reach on plain shapes, not what a good model would.
+# Lowest IoU that the small bundled model must reach on plain shapes.
 GOOD = 0.75
 SHAPES = range(3)
 
@@ -87,7 +87,7 @@ def test_mask_labels_and_masks_agree(robot: Robot, scene: Scene) -> None:
     assert np.array_equal(pixels(labels) > 0, pixels(mask) == 255)
     claimed = np.sum(list(by_id.values()), axis=0)
     for number, one in by_id.items():
-        # Where two masks meet, the label is of one of them.
+        # Where two masks meet, the label is that of one mask.
         assert (pixels(labels)[one & (claimed == 1)] == number).all()
 
 
@@ -134,10 +134,10 @@ def test_the_overlay_shows_the_picture_and_colours_the_object(robot: Robot, scen
     changed = (pixels(overlay).astype(int) != scene.rgb).any(axis=-1)
     mask = whole_mask(answer, answer.masks[0])
     assert changed[mask].mean() > 0.9
-    # Away from the object (its contour and its caption) the picture is as it was.
+    # Away from the object, its contour and its caption, the image is unchanged.
     assert not changed[-60:, -60:].any()
     jpeg = robot.overlay_compressed.wait("the JPEG", lambda m: m.header.stamp == stamp, before[1])
-    # What image_transport needs to tell red from blue.
+    # image_transport needs this to distinguish red and blue.
     assert jpeg.format == "rgb8; jpeg compressed bgr8" and bytes(jpeg.data[:3]) == b"\xff\xd8\xff"
     assert stamp_of(jpeg) == stamp_of(answer)
 
@@ -148,7 +148,7 @@ ABOUT_OBJECTS = ("mask", "labels", "masks", "detections")
 def test_a_frame_without_objects_has_an_overlay_only(robot: Robot, scene: Scene) -> None:
     before = {name: robot.outputs[name].mark() for name in ABOUT_OBJECTS}
     stamp = robot.show(scene.rgb)
-    # The overlay is the last that is published of a frame; the next frame's comes after all of this one.
+    # The overlay is the last output of a frame; the overlay of the next frame follows all outputs of this frame.
     robot.show(scene.rgb)
     for name, mark in before.items():
         assert [m for m in robot.outputs[name].all(mark) if m.header.stamp == stamp] == [], name
@@ -180,7 +180,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "interfaces.md"
 
 
 def decoded_as_documented(message: MaskArray) -> dict[int, np.ndarray]:
-    """What the Python of docs/interfaces.md makes of a message."""
+    """Decodes a message as the Python code in docs/interfaces.md does."""
     [snippet] = [code for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S) if "pycocotools" in code]
     names = {"message": message}
     exec(snippet, names)

@@ -1,4 +1,4 @@
-"""The model's files, its runtime, the GPU's memory and the disk fail: the node says so, and works again when they do."""
+"""Failures of the model's files, the runtime, the GPU's memory and the disk: the node reports them, and works again afterwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from robot import Robot
 from runtime import OUT_OF_MEMORY, Runtime
 from scenes import Scene
 
-FEW = {"max_objects": 4}  # the trial of a full batch takes its time here
+FEW = {"max_objects": 4}  # the trial of a full batch is slow on a CPU
 
 
 @pytest.fixture
@@ -29,19 +29,19 @@ def runtime(tmp_path: Path) -> Runtime:
 
 
 def now(robot: Robot) -> dict[str, str]:
-    """Diagnostics that are yet to come."""
+    """The diagnostics that are published from now on."""
     return robot.diagnostic_values(robot.diagnostics.mark())
 
 
 def start_over(robot: Robot, manager: Manager, scene: Scene) -> None:
-    """From unconfigured to masks."""
+    """Takes the node from unconfigured to active, and checks that it answers a click."""
     assert manager.change("configure") and manager.change("activate"), robot.process.log()
     robot.until_overlay(scene.rgb)
     robot.click_answered(scene)
 
 
 def configure_fails(robot: Robot, manager: Manager, *says: str) -> None:
-    """The answer, the log and diagnostics say so; the node is there, unconfigured, and answers."""
+    """Checks that configure fails with the reason in log and diagnostics, and that the unconfigured node answers requests."""
     logged, heard, seen = robot.rosout.mark(), len(manager.history()), robot.diagnostics.mark()
     assert not manager.change("configure")
     assert manager.state() == "unconfigured"
@@ -65,7 +65,7 @@ def cut(file: Path) -> None:
 
 
 def cut_and_listed(file: Path) -> None:
-    """Truncated, with a description that says it is to be so."""
+    """Truncates a file, and lists its new size and hash in bundle.json."""
     cut(file)
     description = file.parent / "bundle.json"
     bundle = json.loads(description.read_text())
@@ -91,7 +91,7 @@ def test_files_that_break_between_two_configures(
     ]
     for name, fault, says in faults:
         fault(bundle / name)
-        # What is loaded works on without its files.
+        # The loaded model works without its files.
         robot.click_answered(scene)
         assert manager.change("deactivate") and manager.change("activate")
         robot.until_overlay(scene.rgb)
@@ -121,7 +121,7 @@ def test_a_gpu_without_memory_when_the_model_is_loaded(
         runtime.set_behaviour()
         start_over(robot, manager, scene)
         assert now(robot)["encoder provider"].startswith("cuda")
-    # Where another provider is allowed, it runs there, and diagnostics say why.
+    # If another provider is allowed, the model runs there, and diagnostics have the reason.
     assert manager.change("deactivate") and manager.change("cleanup")
     assert robot.set_parameter("providers", ["cuda", "cpu"]).successful
     runtime.set_behaviour(f"cuda.load={OUT_OF_MEMORY}")
@@ -132,7 +132,7 @@ def test_a_gpu_without_memory_when_the_model_is_loaded(
 
 
 def model_fails(robot: Robot, scene: Scene, kept: Time, says: str) -> None:
-    """An image and a click cannot be done: each is refused, counted and said, and a question has the reason as its answer."""
+    """Sends an image, a click and a request; checks that each is refused and counted, and that log and answer have the reason."""
     before = int(now(robot).get("refused: model_failed", 0))
     logged, seen = robot.rosout.mark(), robot.diagnostics.mark()
     robot.publish_image(image(scene.rgb, robot.stamp()))
@@ -156,7 +156,7 @@ def test_a_gpu_that_runs_out_of_memory_at_work(
     model_fails(robot, scene, kept, "out of memory on cuda")
     runtime.set_behaviour()
     robot.click_answered(scene)
-    # What could not be done then can be now.
+    # The same image and click succeed now.
     again = robot.segment(stamp=kept, objects=[prompt(box=scene.shapes[0].box)])
     assert again.success and len(again.result.masks) == 1
 
@@ -167,8 +167,8 @@ def test_a_gpu_that_runs_out_of_memory_at_work(
 def test_a_panic_in_a_worker(
     start_robot: Callable[..., Robot], scene: Scene, runtime: Runtime, worker: str, its_input: str
 ) -> None:
-    """A run that says that it succeeded and gives nothing: the crate between the node and ONNX Runtime panics at it, in the
-    very thread that encodes or decodes."""
+    """A run that reports success and returns nothing: the crate between the node and ONNX Runtime panics, on the
+    thread that encodes or decodes."""
     robot = start_robot({"providers": ["cpu"]}, env=runtime.env)
     robot.connect()
     kept = robot.show(scene.rgb)
@@ -195,7 +195,7 @@ def test_a_panic_in_a_worker(
 def test_a_disk_without_room(
     start_robot: Callable[..., Robot], scene: Scene, runtime: Runtime, tmp_path: Path
 ) -> None:
-    """Neither TensorRT's engines nor the log nor the trace can be written: the node runs without them, and says so."""
+    """Neither TensorRT's engines nor the log nor the trace can be written: the node runs without them, and reports this."""
     cache, trace = tmp_path / "engines", tmp_path / "trace.json"
     parameters = FEW | {"providers": ["tensorrt"], "engine_cache": cache}
     robot = start_robot(parameters, env=runtime.env | {"PROMPTSEG_TRACE": str(trace)})
@@ -220,14 +220,14 @@ def test_a_disk_without_room(
     start_again("are not kept on disk: engine cache")
 
     def warned(says: str) -> bool:
-        # The trace is written some kilobytes at a time: it wants work to find the disk full.
+        # The trace is written a few kilobytes at a time: only further work makes it meet the full disk.
         robot.show(scene.rgb)
         return any(m.level == 30 and says in m.msg for m in robot.rosout.all(logged))
 
     for says in ("are not kept on disk: engine cache", "the trace ends here"):
         eventually(f"a warning that says '{says}'", lambda: warned(says), 60)
     assert len(robot.process.log()) == written and engines() == 0, "the disk was not full"
-    # With room again, they are kept again.
+    # Once there is room, engines are kept again.
     robot.process.empty_disk()
     start_again("none")
     assert engines() == 2

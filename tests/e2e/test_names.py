@@ -1,4 +1,4 @@
-"""Remapping, namespaces and node names do what they do in every ROS 2 node."""
+"""Remapping, namespaces and node names work as in every ROS 2 node."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_namespace_name_and_remapping(start_robot: Callable[..., Robot], scene: 
 
 
 def test_types_are_described_as_by_rclcpp(robot: Robot) -> None:
-    """`~/get_type_description`, since Iron: the hash that the graph shows leads to fields and sources."""
+    """`~/get_type_description`, since Iron: returns fields and sources for the hash that the graph shows."""
     found = eventually("the masks", lambda: robot.peer.node.get_publishers_info_by_topic("/promptseg/masks"))[0]
     request = GetTypeDescription.Request(
         type_name=found.topic_type, type_hash=str(found.topic_type_hash), include_type_sources=True

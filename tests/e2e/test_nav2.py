@@ -1,4 +1,4 @@
-"""What Nav2's lifecycle manager does with a node: its calls, in its order, and its bond."""
+"""The calls of Nav2's lifecycle manager, in its order, and its bond."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def managed(peer: Peer, start_node: Callable[..., NodeProcess]) -> tuple[NodePro
 
 
 def change(manager: Manager, transition: int) -> None:
-    """The manager's changeStateForNode: the answer, and then the state, must be right."""
+    """Does the same as the manager's changeStateForNode: checks the answer, then the state."""
     assert manager.change(transition)
     assert manager.state() == STEPS[transition]
 

@@ -45,7 +45,7 @@ def test_a_change_takes_effect_and_is_announced(robot: Robot) -> None:
     eventually("the publisher of /parameter_events", lambda: robot.peer.node.count_publishers("/parameter_events"))
 
     def announced() -> bool:
-        # Discovery may still be under way.
+        # Discovery may not be complete.
         robot.set(keep_frames=7)
         return any(e.node == NODE and e.changed_parameters[0].name == "keep_frames" for e in events.all())
 
@@ -91,7 +91,7 @@ def test_atomically_means_all_or_nothing(robot: Robot) -> None:
 
 @pytest.mark.parametrize("section", ["promptseg", "/**"])
 def test_a_parameter_file(peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path, section: str) -> None:
-    """Values count; a name that does not exist is warned about and does no harm."""
+    """Values take effect; an unknown name causes a warning and has no other effect."""
     file = tmp_path / "promptseg.yaml"
     file.write_text(
         f"{section}:\n  ros__parameters:\n    persistence: once\n    keep_frames: 12\n    prompt_timeout: 3\n"
@@ -105,7 +105,7 @@ def test_a_parameter_file(peer: Peer, start_node: Callable[..., NodeProcess], tm
 
 
 def test_a_parameter_file_for_a_namespace(peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path) -> None:
-    """As Nav2's launch files write them: a section for each namespace, with the node in it."""
+    """A parameter file as Nav2's launch files write it: a section for each namespace, which contains the node."""
     file = tmp_path / "promptseg.yaml"
     front = {"promptseg": {"ros__parameters": {"keep_frames": 12}}, "*": {"ros__parameters": {"persistence": "once"}}}
     file.write_text(yaml.safe_dump({"front": front, "/rear/promptseg": {"ros__parameters": {"keep_frames": 13}}}))
@@ -113,7 +113,7 @@ def test_a_parameter_file_for_a_namespace(peer: Peer, start_node: Callable[..., 
     request = GetParameters.Request(names=["keep_frames", "persistence"])
     frames, persistence = peer.call(GetParameters, "/front/promptseg/get_parameters", request).values
     assert (frames.integer_value, persistence.string_value) == (12, "once")
-    # None of the sections is for this one; the node's name alone is that of a node without namespace.
+    # None of the sections applies to this node; a node's name alone refers to a node without namespace.
     other = start_node(peer.domain, "--params-file", str(file), "-r", "__ns:=/side")
     other.wait_ready()
     assert "parameters: none is for /side/promptseg, only for " in other.log()
@@ -147,7 +147,7 @@ def test_a_wrong_value_at_the_start_ends_it(
 def test_a_section_of_another_namespace_is_not_for_this_node(
     peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
-    """As in rclcpp: `promptseg` is `/promptseg`, and a file that several nodes share leaks nothing to the others."""
+    """As in rclcpp, `promptseg` means `/promptseg`, and in a file of several nodes each node gets its own values only."""
     file = tmp_path / "shared.yaml"
     values = {"promptseg": {"ros__parameters": {"keep_frames": 12}}, "/**": {"ros__parameters": {"persistence": "once"}}}
     file.write_text(yaml.safe_dump(values))

@@ -13,7 +13,7 @@ GOOD = 0.75
 
 
 def masks_on_next_frame(robot: Robot, scene: Scene) -> MaskArray:
-    """The answer that a new frame gets by itself."""
+    """Publishes a frame without a prompt; returns its answer."""
     stamp = robot.stamp()
     return robot.ask(lambda: robot.publish_image(image(scene.rgb, stamp)), stamp)
 
@@ -38,7 +38,7 @@ def test_once_is_for_one_frame(robot: Robot, scene: Scene) -> None:
 
 
 def test_once_starts_anew_on_every_frame(robot: Robot, scene: Scene) -> None:
-    """A program that publishes one click for each question gets an answer to that click alone."""
+    """A program that publishes one click for each frame gets an answer to that click alone."""
     robot.set(persistence="once")
     for i in (0, 1, 2, 1):
         stamp = robot.show(scene.rgb)
@@ -52,7 +52,7 @@ def test_track_follows_a_thing_that_moves(robot: Robot) -> None:
     scene = Scene(shapes=(DISK,))
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
-    # In the end it is where the click was not: a held click would miss it.
+    # At the end the object is away from the click: a held click would miss it.
     for step in range(1, 21):
         scene = Scene(shapes=(DISK.moved(6 * step, 3 * step),))
         answer = masks_on_next_frame(robot, scene)
@@ -63,7 +63,7 @@ def test_track_follows_a_thing_that_moves(robot: Robot) -> None:
 
 
 def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> None:
-    """What counts as lost is a parameter: with a limit that no mask reaches, everything is."""
+    """A parameter decides when an object is lost: with a limit that no mask reaches, every object is."""
     robot.set(persistence="track")
     stamp = robot.show(scene.rgb)
     first = robot.click(*scene.shapes[0].centre, stamp)
@@ -95,20 +95,20 @@ def test_a_thing_that_leaves_the_picture_is_lost(robot: Robot) -> None:
     scene = Scene(shapes=(DISK,))
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
-    # How sure a model is of what it follows is its own affair; of what is not there any more it is less so.
+    # The predicted IoU depends on the model, but is lower for an object that has disappeared.
     sure = masks_on_next_frame(robot, scene).masks[0].iou
     robot.set(track_min_iou=round(sure - 0.02, 2))
     answer = masks_on_next_frame(robot, Scene(shapes=()))
     assert (ids(answer), answer.masks[0].state) == ([1], ObjectMask.STATE_LOST)
     assert answer.masks[0].reason.startswith("predicted IoU")
-    # It is looked for where it was last seen.
+    # The object is searched where it was last seen.
     answer = masks_on_next_frame(robot, scene)
     assert answer.masks[0].state == ObjectMask.STATE_VISIBLE
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.6
 
 
 def test_each_source_has_a_persistence_of_its_own(robot: Robot, scene: Scene) -> None:
-    """A region for one frame, clicks that are held, prompts that are tracked; empty is as `persistence`."""
+    """A region for one frame, clicks that are held, prompts that are tracked; empty means `persistence`."""
     robot.set(persistence="once", persistence_pixel="hold", persistence_prompts="track")
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
@@ -118,7 +118,7 @@ def test_each_source_has_a_persistence_of_its_own(robot: Robot, scene: Scene) ->
     robot.ask(lambda: robot.peer.publish("region", roi), stamp)
     answer = robot.add(prompt(object_id=9, box=scene.shapes[2].box), stamp=stamp)
     assert ids(answer) == [1, 2, 9]
-    # The tracked one moves, and is followed; the held one is looked for in the same place.
+    # The tracked object moves and is followed; the held object is searched in the same place.
     for step in (1, 2, 3):
         moved = Scene(shapes=(scene.shapes[0], scene.shapes[1], scene.shapes[2].moved(4 * step, 0)))
         answer = masks_on_next_frame(robot, moved)

@@ -1,4 +1,4 @@
-"""A bundle with several variants: which one runs, and where the node says so."""
+"""A bundle with several variants: the variant that runs, and where the node reports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parameter files of config/ start the node on any machine: without a GPU they fall to the CPU."""
+"""The parameter files of config/ start the node on any machine: without a GPU the model runs on the CPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_all_are_there() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.stem)
 def test_a_profile(peer: Peer, start_node: Callable[..., NodeProcess], profile: Path) -> None:
-    """Every name exists and every value is taken: otherwise the node warns, or does not start."""
+    """Every name exists and every value is accepted: otherwise the node warns or does not start."""
     node = start_node(peer.domain, "--params-file", str(profile))
     node.wait_ready()
     log = node.log()
@@ -37,7 +37,7 @@ def test_a_profile(peer: Peer, start_node: Callable[..., NodeProcess], profile: 
 def test_a_mistake_in_a_profile_is_seen(
     peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path, line: str, says: str
 ) -> None:
-    """The test above would fail with it."""
+    """A wrong name or value has the effects that the test above excludes."""
     file = tmp_path / "wrong.yaml"
     file.write_text((ROOT / "config" / "cpu.yaml").read_text() + f"    {line}\n")
     node = start_node(peer.domain, "--params-file", str(file))

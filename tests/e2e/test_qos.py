@@ -1,4 +1,4 @@
-"""Quality of service: images come from every camera, and every profile can be overridden by parameters."""
+"""Quality of service: images are received from every camera, and parameters can override every profile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STAMP = Time(sec=100)
 
 
 def subscription(peer: Peer, topic: str = "/image") -> set[tuple[ReliabilityPolicy, DurabilityPolicy]]:
-    """What the node asks for on a topic."""
+    """The profiles of the node's subscriptions to a topic."""
     found = peer.node.get_subscriptions_info_by_topic(topic)
     return {(i.qos_profile.reliability, i.qos_profile.durability) for i in found if i.node_name == "promptseg"}
 
@@ -43,7 +43,7 @@ def camera(peer: Peer, qos: QoSProfile, topic: str = "image", kind: type = Image
 
 
 def expect_matched(peer: Peer, publisher: Any, scene: Scene, *qos: object) -> None:
-    """Images come, and then the node asks for what the camera offers, and nothing else."""
+    """Publishes images until the node's only subscription has the profile of the camera."""
 
     def matched() -> bool:
         publisher.publish(image(scene.rgb, peer.node.get_clock().now().to_msg()))
@@ -53,7 +53,7 @@ def expect_matched(peer: Peer, publisher: Any, scene: Scene, *qos: object) -> No
 
 
 def ask(peer: Peer, masks: Any, scene: Scene, stamp: Time | None = None) -> MaskArray:
-    """Prompts until there is a mask."""
+    """Sends prompts until there is a mask."""
     box = prompt(box=scene.shapes[0].box)
     seen = masks.mark()
 
@@ -102,13 +102,13 @@ def test_the_subscription_follows_its_cameras(
     first = camera(peer, USUAL)
     expect_matched(peer, first, scene, RELIABLE, VOLATILE)
     assert "/image: reliable and volatile, as its publishers are" in node.log()
-    # Another camera on the topic: what both offer.
+    # With another camera on the topic, the node asks for what both offer.
     second = camera(peer, SENSOR)
     expect_matched(peer, first, scene, BEST_EFFORT, VOLATILE)
     peer.node.destroy_publisher(second)
     expect_matched(peer, first, scene, RELIABLE, VOLATILE)
     assert "nothing is received" not in node.log()
-    # A camera that comes back with less to offer is heard all the same.
+    # A camera that returns with a weaker profile is still received.
     peer.node.destroy_publisher(first)
     eventually("the camera to be gone", lambda: not peer.node.count_publishers("/image"))
     third = camera(peer, SENSOR)
@@ -134,7 +134,7 @@ def test_no_image_is_lost_while_the_subscription_is_replaced(
         return stamp
 
     def heard() -> bool:
-        """Discovery is done at different times at each end, so that the very first images may be lost."""
+        """Publishes until an image arrives: the two ends discover each other at different times, so the first images may be lost."""
         publish()
         time.sleep(0.05)
         return overlays.mark() > 0
@@ -192,7 +192,7 @@ def test_parameters_are_listed_described_and_read_only(robot: Robot) -> None:
 def test_a_dump_of_the_parameters_starts_a_node(
     robot: Robot, start_node: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
-    """As `ros2 param dump` writes it: the names become a tree."""
+    """Overrides in the form of `ros2 param dump`: the names become a tree."""
     names = robot.peer.call(ListParameters, f"{NODE}/list_parameters", ListParameters.Request()).result.names
     values = get_parameters(robot.peer, *names)
     tree: dict[str, Any] = {}
@@ -233,7 +233,7 @@ def test_a_wrong_override_ends_the_start(
 
 
 def test_a_mask_for_those_who_come_late(peer: Peer, start_node: Callable[..., NodeProcess], scene: Scene) -> None:
-    """Nobody subscribes when it is computed; it is kept for who does so later, and another output is not."""
+    """A transient local output is computed without a subscriber and kept for later subscribers; another output is not."""
     override = "qos_overrides./promptseg/mask.publisher"
     start_node(peer.domain, "-p", f"{override}.durability:=transient_local", "-p", f"{override}.depth:=1").wait_ready()
     camera(peer, LATCHED).publish(image(scene.rgb, STAMP))
@@ -249,7 +249,7 @@ def test_a_mask_for_those_who_come_late(peer: Peer, start_node: Callable[..., No
 
 
 def test_a_publisher_that_offers_too_little_is_named(robot: Robot) -> None:
-    """`prompts` is reliable: none is lost. Who publishes it best effort is told so."""
+    """`prompts` is reliable: no message is lost. A best-effort publisher causes a warning."""
     before = robot.rosout.mark()
     robot.peer.node.create_publisher(PromptArray, "prompts", SENSOR)
     said = robot.rosout.wait("a warning", lambda m: m.level == 30 and "/prompts" in m.msg, before).msg

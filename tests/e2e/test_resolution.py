@@ -11,13 +11,13 @@ from messages import detection, ids, image, prompt, whole_mask
 from robot import GOOD, Robot
 from scenes import Scene, Shape, iou
 
-# On the right of the picture, where a click at (280, 100) is outside a picture of half the size.
+# On the right of the image: a click at (280, 100) is outside an image of half the size.
 BALL = Shape("ellipse", (240, 60, 312, 140), (214, 70, 44))
 SCENE = Scene(shapes=(BALL,))
 
 
 def resized(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """The scene and the truth of its ball at that size."""
+    """The scene and the true mask of its ball at a size."""
     rgb = Picture.fromarray(SCENE.rgb).resize((width, height), Picture.Resampling.BICUBIC)
     truth = Picture.fromarray(SCENE.truth[0]).resize((width, height), Picture.Resampling.NEAREST)
     return np.asarray(rgb), np.asarray(truth)
@@ -53,7 +53,7 @@ def test_a_held_object_is_lost_in_a_picture_of_other_proportions(robot: Robot) -
         assert (answer.masks[0].state, answer.masks[0].reason, answer.masks[0].area) == (ObjectMask.STATE_LOST, reason, 0)
     robot.rosout.wait("the warning", lambda m: m.level == 30 and f"object 1 is lost: {reason}" in m.msg, log)
     robot.diagnostics.wait("the count", lambda _: int(robot.diagnostic_values()["objects lost"]) == lost + 1)
-    # Pointed at again, it is the ball of this picture.
+    # After a new prompt, the mask is that of the ball in this image.
     answer = robot.click(100, 280, stamp)
     assert (ids(answer), answer.masks[0].state) == ([1], ObjectMask.STATE_VISIBLE)
     assert iou(whole_mask(answer, answer.masks[0]), SCENE.truth[0].T) >= GOOD

@@ -1,4 +1,4 @@
-"""config/promptseg.rviz: what rviz2 will look for in it, and the topics of a real node."""
+"""config/promptseg.rviz: the properties that rviz2 reads, and the topics of a real node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONFIG = yaml.safe_load((ROOT / "config" / "promptseg.rviz").read_text())
 
 TOPIC = {"Depth", "Durability Policy", "Filter size", "History Policy", "Reliability Policy", "Value"}
 DISPLAY = {"Class", "Name", "Enabled", "Value"}
-# The properties of rviz_default_plugins 14 (Jazzy), as in its sources: what has another name is silently left out.
+# The properties of rviz_default_plugins 14 (Jazzy), from its sources: rviz2 silently ignores other names.
 PROPERTIES = {
     "rviz_default_plugins/Grid": DISPLAY
     | {"Alpha", "Cell Size", "Color", "Line Style", "Normal Cell Count", "Offset", "Plane", "Plane Cell Count"}
@@ -67,10 +67,10 @@ def test_the_topics_are_those_of_the_node(start_robot: Any) -> None:
     eventually("the node's topics", lambda: "promptseg" in robot.peer.node.get_node_names())
     for part in wanted:
         name, kind = part["Topic"]["Value"], TYPES[part["Class"]]
-        # What the node listens to is the camera's image and what rviz publishes.
+        # The node subscribes to the camera's image and to the topics that rviz publishes.
         side = subscribed if name in ("/image", "/clicked_point") else published
         eventually(f"{name} of {kind}", lambda name=name, kind=kind, side=side: kind in topics(side).get(name, []))
-    # What rviz asks for is offered, and what it offers is enough.
+    # The profiles of node and rviz are compatible in both directions.
     for part in wanted:
         name, policies = part["Topic"]["Value"], part["Topic"]
         ends = robot.peer.node.get_publishers_info_by_topic(name)

@@ -1,4 +1,4 @@
-"""A SAM 2.1 bundle in the node: what PyTorch's predictor says of a photo arrives on the topics, object score included."""
+"""A SAM 2.1 bundle in the node: the topics have the results of PyTorch's predictor on a photo, including the object score."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARAMETERS = {"model": str(BUNDLE)}
 def test_answers_are_those_of_the_predictor(robot: Robot, photo: str) -> None:
     rgb = np.array(Image.open(GOLDEN / f"{photo}.png").convert("RGB"))
     expected = tensors(BUNDLE / "expected.safetensors")
-    # A mask prompt is a picture on the topics and logits in the file.
+    # A mask prompt is an image on the topic and logits in the golden file.
     cases = [c for c in json.loads((BUNDLE / "cases.json").read_text()) if c["photo"] == photo and "mask" not in c]
     assert {c["case"] for c in cases} >= {"point", "negative", "box", "point_box"}
     objects = [
@@ -33,7 +33,7 @@ def test_answers_are_those_of_the_predictor(robot: Robot, photo: str) -> None:
     assert len(answer.result.masks) == len(cases)
     for case, found in zip(cases, answer.result.masks, strict=True):
         key = f"{photo}.{case['case']}"
-        # A lone click is answered by the best candidate, everything else by the single mask or what it falls back to.
+        # A lone click is answered by the best candidate, other prompts by the single mask or its replacement.
         several = case["case"] == "point"
         iou = expected[f"{key}.multi.iou"].max() if several else expected[f"{key}.single.iou"][0]
         assert found.iou == pytest.approx(iou, abs=1e-5), key

@@ -1,4 +1,4 @@
-"""The service ~/segment: one question, one answer, and nothing else changes."""
+"""The service ~/segment: one answer for each request, and no other effect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GOOD = 0.75
 
 
 def test_an_image_of_its_own(robot: Robot, scene: Scene) -> None:
-    """Other than the camera's, and without a camera."""
+    """The request's image differs from the camera's images, or there is no camera."""
     message = image(scene.rgb, robot.stamp())
     objects = [
         prompt(object_id=9, points=[(*scene.shapes[0].centre, 1)], class_id="disk"),
@@ -75,7 +75,7 @@ def test_all_candidates_best_first(robot: Robot, scene: Scene) -> None:
 
 
 def test_many_questions_at_once(robot: Robot) -> None:
-    """Each gets the answer to its own image."""
+    """Each client gets the answer to its own image."""
     scenes = [Scene(shapes=(DISK.moved(25 * i, 12 * i),)) for i in range(8)]
     pending = []
     for scene in scenes:
@@ -91,7 +91,7 @@ def test_many_questions_at_once(robot: Robot) -> None:
 
 
 def test_three_clients_at_once_get_their_own_answers(robot: Robot) -> None:
-    """Interleaved: on images of their own and on kept frames, with candidates and without, and one that is wrong."""
+    """Interleaved requests on their own images and on kept frames, with and without candidates, and one invalid request."""
     clients = [Peer(robot.domain, f"client_{i}") for i in range(3)]
     try:
         shapes = [DISK.moved(50 * i, 20 * i) for i in range(4)]

@@ -1,4 +1,4 @@
-"""Prompts are decoded on the frame that they were made on, whatever came after it."""
+"""Prompts are decoded on the frame of their stamp, whatever frames arrived later."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_detections_are_decoded_on_the_detectors_frame(robot: Robot) -> None:
     now = robot.show(THERE.rgb)
     answer = robot.detect(then, detection(HERE.shapes[0].box, "disk", "track-7"))
     assert iou(whole_mask(answer, answer.masks[0]), HERE.truth[0]) >= GOOD
-    # They live for their own frame.
+    # Objects of detections live for their own frame.
     before = robot.masks.mark()
     robot.show(THERE.rgb)
     assert all(not m.masks for m in robot.masks.all(before))
@@ -41,7 +41,7 @@ def test_detections_are_decoded_on_the_detectors_frame(robot: Robot) -> None:
 
 
 def test_a_prompt_waits_for_its_frame(robot: Robot) -> None:
-    """The network may bring the click before the image."""
+    """A click may arrive before its image."""
     stamp = robot.stamp()
     before = robot.masks.mark()
     robot.send_click(*HERE.shapes[0].centre, stamp)

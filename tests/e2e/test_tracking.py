@@ -1,4 +1,4 @@
-"""Objects followed by SAM 2's memory in the node: what `SAM2VideoPredictor` says of a clip arrives on the topics."""
+"""Objects followed by SAM 2's memory in the node: the topics have the results of `SAM2VideoPredictor` on a clip."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def expected() -> dict[str, np.ndarray]:
 
 
 def next_frame(robot: Robot, rgb: np.ndarray) -> MaskArray:
-    """The answer that a new frame gets by itself."""
+    """Publishes a frame without a prompt; returns its answer."""
     stamp = robot.stamp()
     return robot.ask(lambda: robot.publish_image(image(rgb, stamp)), stamp)
 
@@ -50,7 +50,7 @@ def test_a_click_is_followed_as_the_reference_follows_it(robot: Robot, name: str
     ((x, y, _),) = steps[0]["points"]
     stamp = robot.show(FRAMES[0])
     answers = [robot.click(x, y, stamp)]
-    # The log of a loaded machine: no frame is skipped when the next one waits for the answer to the last.
+    # Each frame waits for the answer to the previous frame, so that a busy machine skips none.
     answers += [next_frame(robot, rgb) for rgb in FRAMES[1:]]
     states = []
     for frame, answer in enumerate(answers):
@@ -60,7 +60,7 @@ def test_a_click_is_followed_as_the_reference_follows_it(robot: Robot, name: str
         assert mask.object_score == pytest.approx(score, abs=SCORE), f"frame {frame}"
         states.append(mask.state)
         assert mask.state == (ObjectMask.STATE_VISIBLE if score > 0 or frame == 0 else ObjectMask.STATE_LOST), f"frame {frame}"
-        # Every second cell of 64 x 64 is in the file; the mask is 160 x 120.
+        # The golden file has every second cell of 64 x 64; the mask is 160 x 120.
         inside = truth[f"{key}.low_res"].reshape(32, 32) > 0
         whole = whole_mask(answer, mask)
         cells = whole[1::120 // 32, 2::160 // 32][:32, :32] if whole.any() else np.zeros((32, 32), bool)
@@ -83,7 +83,7 @@ def test_objects_come_are_corrected_and_go_while_others_are_followed(robot: Robo
     labels = robot.labels.wait("labels", lambda m: m.header.stamp == answer.header.stamp)
     there = {m.object_id for m in answer.masks if m.area}
     assert set(np.unique(pixels(labels))) - {0} <= there
-    # A correction of object 1 on the frame before, which was followed over.
+    # A correction of object 1 on the previous frame, over which the object was followed.
     before = answer.masks[0]
     more = prompt(object_id=1, points=[(50, 52, 1), (90, 100, 0)], refine=True)
     corrected = robot.prompt(PromptArray.ADD, more, stamp=answer.header.stamp)
@@ -112,7 +112,7 @@ def test_frames_that_come_too_fast_are_skipped_and_the_object_goes_on(robot: Rob
     seen = [order(m.header.stamp) for m in robot.masks.all(before)]
     assert seen == sorted(seen), "no frame after a newer one"
     assert len(seen) < len(stamps), "a camera that is faster than the model, and nothing was skipped"
-    # A correction on a frame before the last: the answer is on that frame, and the object goes on from the last.
+    # A correction on an earlier frame: the answer is on that frame, and the object is followed on from the last frame.
     earlier = robot.masks.all(before)[-2].header.stamp
     assert ids(robot.click(50, 52, earlier)) == [1]
     assert ids(next_frame(robot, FRAMES[5])) == [1]
