@@ -284,7 +284,7 @@ class Robot:
     def refused(self, kind: str) -> int:
         return int(self.diagnostic_values().get(f"refused: {kind}", 0))
 
-    def expect_refusal(self, kind: str, says: str, send: Callable[[], None]) -> str:
+    def expect_refusal(self, kind: str, words: str, send: Callable[[], None]) -> str:
         """Sends invalid input; checks that the node warns and counts the refusal, and returns the warning."""
         counted = self.refused(kind)
         warnings: list[str] = []
@@ -295,11 +295,11 @@ class Robot:
             send()
             end = time.monotonic() + 1.5
             while time.monotonic() < end and not warnings:
-                logs = [m for m in self.rosout.all(before) if m.level == 30 and says in m.msg]
+                logs = [m for m in self.rosout.all(before) if m.level == 30 and words in m.msg]
                 warnings.extend(m.msg for m in logs)
                 time.sleep(0.01)
             return bool(warnings)
 
-        eventually(f"a warning that contains '{says}'; the log:\n{self.process.log()[-2000:]}", warned)
+        eventually(f"a warning that contains '{words}'; the log:\n{self.process.log()[-2000:]}", warned)
         eventually(f"'refused: {kind}' above {counted} in the diagnostics", lambda: self.refused(kind) > counted)
         return warnings[0]

@@ -232,8 +232,8 @@ def working(robot: Robot, scene: Scene) -> Iterator[tuple[Robot, Time]]:
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_refused(working: tuple[Robot, Time], name: str) -> None:
     robot, stamp = working
-    reason, says, send = CASES[name]
-    robot.expect_refusal(reason, says, lambda: send(robot, stamp))
+    reason, words, send = CASES[name]
+    robot.expect_refusal(reason, words, lambda: send(robot, stamp))
 
 
 @pytest.mark.parametrize(("x", "y"), [(-1, 100), (WIDTH, 100), (80, -1), (80, HEIGHT)])
@@ -258,8 +258,8 @@ def test_many_bad_messages_are_a_few_warnings_and_all_counted(robot: Robot, scen
         return robot.refused("bad_message") >= before + 20
 
     eventually("the count", counted)
-    said = [m.msg for m in robot.rosout.all(warnings) if "operation 9" in m.msg]
-    assert 1 <= len(said) <= 2 + time.monotonic() - began, "one a second"
+    logged = [m.msg for m in robot.rosout.all(warnings) if "operation 9" in m.msg]
+    assert 1 <= len(logged) <= 2 + time.monotonic() - began, "one a second"
     robot.click(*scene.shapes[0].centre, stamp)
 
 

@@ -229,7 +229,7 @@ def test_a_fast_camera_starves_no_other(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "says"),
+    ("names", "words"),
     [
         ("[front, '']", "is '', expected names of letters"),
         ("[front, rear, front]", "is 'front', expected a different name for each camera"),
@@ -239,11 +239,11 @@ def test_a_fast_camera_starves_no_other(rig: Rig) -> None:
     ],
 )
 def test_names_that_ros_does_not_take(
-    peer: Peer, start_node: Callable[..., NodeProcess], names: str, says: str
+    peer: Peer, start_node: Callable[..., NodeProcess], names: str, words: str
 ) -> None:
     node = start_node(peer.domain, "-p", f"cameras:={names}")
     assert node.exit_status() == 1
-    assert says in node.log()
+    assert words in node.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -57,9 +57,9 @@ def test_a_click_in_the_optical_frame_needs_no_tf(robot: Robot, scene: Scene, na
     calibrate(robot, lens)
     stamp = robot.show(scene.rgb)
     point = lens.ray(scene.shapes[0].centre, 2.3)
-    said, answer = click_until(robot, point, FRAME_ID, later(stamp, 20), lens, lens.project(point)[0])
-    assert said.image == stamp
-    assert np.abs(said.pixel - lens.project(point)[0]).max() < PIXEL_TOLERANCE
+    projected, answer = click_until(robot, point, FRAME_ID, later(stamp, 20), lens, lens.project(point)[0])
+    assert projected.image == stamp
+    assert np.abs(projected.pixel - lens.project(point)[0]).max() < PIXEL_TOLERANCE
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.75
 
 
@@ -75,13 +75,13 @@ def test_a_click_in_the_map_of_a_camera_that_moves(robot: Robot, scene: Scene) -
         stamp = stamps[i + 1]
         in_map = apply(rig.camera_in_world(stamp), lens.ray(shape.centre, 1.5 + i))
         robot.trigger("new_object")
-        said, answer = click(robot, in_map, "map", later(stamp, 30))
-        assert said.image == stamp
-        assert np.abs(said.pixel - np.array(shape.centre)).max() < PIXEL_TOLERANCE
+        projected, answer = click(robot, in_map, "map", later(stamp, 30))
+        assert projected.image == stamp
+        assert np.abs(projected.pixel - np.array(shape.centre)).max() < PIXEL_TOLERANCE
         newest = max(answer.masks, key=lambda m: m.object_id)
         assert iou(whole_mask(answer, newest), scene.truth[i]) >= 0.75
     elsewhere = lens.project(apply(np.linalg.inv(rig.camera_in_world(stamps[5])), in_map))[0]
-    assert np.abs(elsewhere - said.pixel).max() > 5, "the camera does not move"
+    assert np.abs(elsewhere - projected.pixel).max() > 5, "the camera does not move"
 
 
 def wait_for_calibration(robot: Robot, image: Time, lens: Lens) -> None:
@@ -121,9 +121,9 @@ def test_transforms_that_come_late_are_waited_for_in_order(robot: Robot, scene: 
         robot.peer.publish("/tf", message, TF_QOS)
 
     before = robot.masks.mark()
-    said, _ = answered(robot, send)
-    assert said.image == stamp
-    assert np.abs(said.pixel - np.array(scene.shapes[0].centre)).max() < PIXEL_TOLERANCE
+    projected, _ = answered(robot, send)
+    assert projected.image == stamp
+    assert np.abs(projected.pixel - np.array(scene.shapes[0].centre)).max() < PIXEL_TOLERANCE
     answer = robot.masks.wait("both objects", lambda m: m.header.stamp == stamp and len(m.masks) == 2, before)
     assert ids(answer) == [1, 2]
     for mask, truth in zip(answer.masks, scene.truth, strict=False):
@@ -144,9 +144,9 @@ def test_a_click_without_a_stamp_is_for_the_newest_image_by_the_latest_transform
     in_map = apply(rig.camera_in_world(), lens.ray(scene.shapes[1].centre, 2.0))
 
     def hits() -> bool:
-        said, _ = click(robot, in_map, "map", Time())
-        assert said.image == stamp
-        return bool(np.abs(said.pixel - np.array(scene.shapes[1].centre)).max() < PIXEL_TOLERANCE)
+        projected, _ = click(robot, in_map, "map", Time())
+        assert projected.image == stamp
+        return bool(np.abs(projected.pixel - np.array(scene.shapes[1].centre)).max() < PIXEL_TOLERANCE)
 
     eventually("the pixel by the latest transforms", hits)
 
@@ -225,7 +225,7 @@ REFUSED: dict[str, tuple[str, str, Send]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_a_pixel_is_refused_with_what_to_do(robot: Robot, scene: Scene, name: str) -> None:
-    reason, says, send = REFUSED[name]
+    reason, words, send = REFUSED[name]
     lens = Lens()
     robot.set(prompt_timeout=0.2, projection="raw")
     stamp = robot.show(scene.rgb)
@@ -236,7 +236,7 @@ def test_what_cannot_be_a_pixel_is_refused_with_what_to_do(robot: Robot, scene: 
     island = transform("island", "island_dock", old, np.zeros(3), np.array([0, 0, 0, 1.0]))
     robot.peer.publish("/tf_static", TFMessage(transforms=[island]), STATIC_QOS)
     robot.peer.publish("camera_info", lens.info(stamp))
-    robot.expect_refusal(reason, says, lambda: send(robot, lens, stamp))
+    robot.expect_refusal(reason, words, lambda: send(robot, lens, stamp))
     # The node continues.
     shape = scene.shapes[0].centre
     click_until(robot, lens.ray(shape, 2.0), FRAME_ID, stamp, lens, np.array(shape))
@@ -253,9 +253,9 @@ BAD_TRANSFORMS = {
 
 @pytest.mark.parametrize("name", BAD_TRANSFORMS)
 def test_bad_transforms_are_refused_and_counted(robot: Robot, name: str) -> None:
-    says, parent, child, translation, q = BAD_TRANSFORMS[name]
+    words, parent, child, translation, q = BAD_TRANSFORMS[name]
     bad = TFMessage(transforms=[transform(parent, child, robot.stamp(), np.array(translation), np.array(q))])
-    robot.expect_refusal("bad_transform", says, lambda: robot.peer.publish("/tf", bad, TF_QOS))
+    robot.expect_refusal("bad_transform", words, lambda: robot.peer.publish("/tf", bad, TF_QOS))
 
 
 def test_refused_transforms_and_clicks_do_not_wait_for_one_another(start_robot: Callable[..., Robot], scene: Scene) -> None:
@@ -295,8 +295,8 @@ def test_the_name_of_the_topic_says_that_images_are_rectified(start_robot: Calla
     robot.connect()
     lens = LENSES["rectified"]
     stamp = robot.show(scene.rgb)
-    said, _ = click_until(robot, lens.ray((100, 90), 2.0), FRAME_ID, stamp, lens, np.array([100, 90]))
-    assert np.abs(said.pixel - np.array([100, 90])).max() < PIXEL_TOLERANCE
+    projected, _ = click_until(robot, lens.ray((100, 90), 2.0), FRAME_ID, stamp, lens, np.array([100, 90]))
+    assert np.abs(projected.pixel - np.array([100, 90])).max() < PIXEL_TOLERANCE
 
 
 def test_simulated_time_that_starts_over(start_robot: Callable[..., Robot], scene: Scene) -> None:
@@ -319,9 +319,9 @@ def test_simulated_time_that_starts_over(start_robot: Callable[..., Robot], scen
         tick(stamps[-1])
         wait_for_tf(robot, rig, stamps[1], lens)
         in_map = apply(rig.camera_in_world(stamps[1]), lens.ray(scene.shapes[turn].centre, 2.0))
-        said, _ = click(robot, in_map, "map", later(stamps[1], 10))
-        assert said.image == stamps[1]
-        assert np.abs(said.pixel - np.array(scene.shapes[turn].centre)).max() < PIXEL_TOLERANCE
+        projected, _ = click(robot, in_map, "map", later(stamps[1], 10))
+        assert projected.image == stamps[1]
+        assert np.abs(projected.pixel - np.array(scene.shapes[turn].centre)).max() < PIXEL_TOLERANCE
         robot.clear()
         robot.set_clock_back()
 
@@ -340,7 +340,7 @@ def test_cameras_of_one_node_share_transforms_and_have_their_own_calibration(
     shape = scene.shapes[0].centre
     in_map = {n: apply(matrix(np.array([0.0, 0.0, 1.0]), q), lenses[n].ray(shape, 2.0)) for n, q in mounts.items()}
 
-    def said(click_on: str, point: np.ndarray, words: str) -> list[str]:
+    def log_lines(click_on: str, point: np.ndarray, words: str) -> list[str]:
         before = log.mark()
         for name, lens in lenses.items():
             picture = image(scene.rgb, stamp)
@@ -351,8 +351,8 @@ def test_cameras_of_one_node_share_transforms_and_have_their_own_calibration(
         peer.publish(f"{click_on}/clicked_point", clicked(point, "map", stamp))
         patience = monotonic() + 2.0
         while monotonic() < patience:
-            if found := [m.msg for m in log.all(before) if words in m.msg]:
-                return found
+            if lines := [m.msg for m in log.all(before) if words in m.msg]:
+                return lines
             sleep(0.01)
         return []
 
@@ -360,10 +360,10 @@ def test_cameras_of_one_node_share_transforms_and_have_their_own_calibration(
         masks = peer.subscribe(MaskArray, f"/promptseg/{name}/masks")
 
         def right(name: str = name, lens: Lens = lens) -> bool:
-            found = said(name, in_map[name], "is pixel")
-            return bool(found) and np.abs(click_of(found[0]).pixel - np.array(shape)).max() < PIXEL_TOLERANCE
+            lines = log_lines(name, in_map[name], "is pixel")
+            return bool(lines) and np.abs(click_of(lines[0]).pixel - np.array(shape)).max() < PIXEL_TOLERANCE
 
         eventually(f"the pixel of {name}", right, timeout=60)
         answer = masks.wait(f"a mask of {name}", lambda m: bool(m.masks))
         assert answer.header.frame_id == f"{name}_optical"
-    eventually("a refusal", lambda: said("rear", in_map["front"], "is not in front of the camera"), timeout=60)
+    eventually("a refusal", lambda: log_lines("rear", in_map["front"], "is not in front of the camera"), timeout=60)

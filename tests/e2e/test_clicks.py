@@ -90,15 +90,15 @@ def test_a_region_is_a_box_for_the_current_object(robot: Robot, scene: Scene) ->
 
 
 def test_a_mask_on_the_frame_of_its_stamp(robot: Robot) -> None:
-    here, there = Scene(shapes=(DISK,)), Scene(shapes=(DISK.moved(140, 60),))
-    then = robot.show(here.rgb)
-    robot.show(there.rgb)
-    drawn = image(here.truth[0].astype(np.uint8) * 255, then, "mono8")
-    answer = robot.ask(lambda: robot.peer.publish("mask_prompt", drawn), then)
+    original, moved = Scene(shapes=(DISK,)), Scene(shapes=(DISK.moved(140, 60),))
+    earlier = robot.show(original.rgb)
+    robot.show(moved.rgb)
+    drawn = image(original.truth[0].astype(np.uint8) * 255, earlier, "mono8")
+    answer = robot.ask(lambda: robot.peer.publish("mask_prompt", drawn), earlier)
     assert ids(answer) == [1]
     # The mask is decoded on the frame of its stamp, together with the object's other prompts.
-    answer = robot.ask(lambda: robot.send_click(*here.shapes[0].centre, then), then)
-    assert only_mask(answer)[here.truth[0]].mean() > 0.5
+    answer = robot.ask(lambda: robot.send_click(*original.shapes[0].centre, earlier), earlier)
+    assert only_mask(answer)[original.truth[0]].mean() > 0.5
 
 
 def test_a_mask_without_stamp_is_for_the_newest_frame(robot: Robot, scene: Scene) -> None:
@@ -124,7 +124,7 @@ def test_a_mask_counts_with_the_box_of_its_object(robot: Robot, scene: Scene) ->
 
 
 @pytest.mark.parametrize(
-    ("encoding", "data", "kind", "says"),
+    ("encoding", "data", "kind", "words"),
     [
         ("mono8", np.zeros((240, 320), np.uint8), "bad_prompt", "nothing inside"),
         ("mono8", np.full((24, 32), 255, np.uint8), "bad_prompt", "32x24"),
@@ -133,11 +133,11 @@ def test_a_mask_counts_with_the_box_of_its_object(robot: Robot, scene: Scene) ->
     ],
 )
 def test_what_is_no_mask_is_refused(
-    robot: Robot, scene: Scene, encoding: str, data: np.ndarray, kind: str, says: str
+    robot: Robot, scene: Scene, encoding: str, data: np.ndarray, kind: str, words: str
 ) -> None:
     stamp = robot.show(scene.rgb)
     message = image(data, stamp, encoding)
-    robot.expect_refusal(kind, says, lambda: robot.peer.publish("mask_prompt", message))
+    robot.expect_refusal(kind, words, lambda: robot.peer.publish("mask_prompt", message))
 
 
 # ------------------------------------------------------------------------------------------------- corrections
@@ -160,8 +160,8 @@ def test_the_label_service_sets_the_parameter_and_announces_it(robot: Robot) -> 
         # Discovery may not be complete.
         answer = set_click_label(robot, label == "foreground")
         assert answer.success and label in answer.message
-        said = [p for e in events.all() for p in e.changed_parameters if e.node == "/promptseg"]
-        return any((p.name, p.value.string_value) == ("click_label", label) for p in said)
+        changes = [p for e in events.all() for p in e.changed_parameters if e.node == "/promptseg"]
+        return any((p.name, p.value.string_value) == ("click_label", label) for p in changes)
 
     for label in ("background", "foreground"):
         eventually(f"the event that clicks are {label}", lambda: announced(label))
@@ -191,12 +191,12 @@ def test_undo_brings_the_mask_back_that_was_there(robot: Robot, scene: Scene) ->
     drawn = image(scene.truth[1].astype(np.uint8) * 255, stamp, "mono8")
     masks.append(only_mask(robot.ask(lambda: robot.peer.publish("mask_prompt", drawn), stamp)))
     robot.click(x + 60, y + 10, stamp)
-    for was, says in zip(
+    for was, words in zip(
         reversed(masks), ("the foreground click at (140, 110): object 1 has 1 point, a box, a mask", "the mask", "the box")
     ):
         before = robot.masks.mark()
         answer = robot.trigger("undo")
-        assert answer.success and says in answer.message, answer.message
+        assert answer.success and words in answer.message, answer.message
         again = robot.masks.wait("the masks of before", lambda m: m.header.stamp == stamp, before)
         assert np.array_equal(only_mask(again), was)
     before = robot.masks.mark()
@@ -266,7 +266,7 @@ def test_undo_and_new_object_between_two_corners(robot: Robot, scene: Scene) -> 
     overlay_after(robot, lambda: robot.send_click(10, 10, stamp), stamp)
     before = robot.rosout.mark()
     assert robot.trigger("new_object").success
-    robot.rosout.wait("what became of the corner", lambda m: "(10, 10), is forgotten" in m.msg, before)
+    robot.rosout.wait("the report on the corner", lambda m: "(10, 10), is forgotten" in m.msg, before)
     robot.send_click(u0, v0, stamp)
     answer = robot.ask(lambda: robot.send_click(u1, v1, stamp), stamp, lambda m: len(m.masks) == 2)
     assert iou(masks_by_id(answer)[2], scene.truth[1]) >= GOOD

@@ -24,8 +24,8 @@ NOT_TAKEN = "detections not taken (score, class, number)"
 def test_class_and_id_go_through(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     before = robot.detections.mark()
-    found = [detection(s.box, name, f"track-{name}") for s, name in zip(scene.shapes, ("disk", "card", "egg"))]
-    answer = robot.detect(stamp, *found)
+    detected = [detection(s.box, name, f"track-{name}") for s, name in zip(scene.shapes, ("disk", "card", "egg"))]
+    answer = robot.detect(stamp, *detected)
     assert [m.class_id for m in answer.masks] == ["disk", "card", "egg"]
     assert len(set(ids(answer))) == 3 and min(ids(answer)) > 1000
     for mask, truth in zip(masks_by_id(answer).values(), scene.truth):
@@ -41,13 +41,13 @@ def test_the_detectors_own_score_goes_through(robot: Robot, scene: Scene) -> Non
     stamp = robot.show(scene.rgb)
     clicked = robot.click(*scene.shapes[2].centre, stamp)
     assert math.isnan(clicked.masks[0].detection_score)
-    found = [detection(s.box, "", name, score) for s, name, score in zip(scene.shapes, "ab", (0.71, 0.123456789))]
+    detected = [detection(s.box, "", name, score) for s, name, score in zip(scene.shapes, "ab", (0.71, 0.123456789))]
     silent = detection(scene.shapes[2].box, "", "c")
     silent.results = []
     for source in ("predicted_iou", "detection_score"):
         robot.set(detections_score=source)
         before = robot.detections.mark()
-        answer = robot.detect(stamp, *found, silent)
+        answer = robot.detect(stamp, *detected, silent)
         own = [m.detection_score for m in answer.masks]
         assert own[1:3] == [0.71, 0.123456789] and math.isnan(own[0]) and math.isnan(own[3])
         out = robot.detections.wait("detections", lambda m: m.header.stamp == stamp, before).detections
@@ -59,19 +59,19 @@ def test_the_detectors_own_score_goes_through(robot: Robot, scene: Scene) -> Non
 
 def test_the_class_is_that_of_the_best_hypothesis(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
-    found = detection(scene.shapes[0].box, "cat", "1", score=0.3)
+    detected = detection(scene.shapes[0].box, "cat", "1", score=0.3)
     better = ObjectHypothesisWithPose()
     better.hypothesis.class_id, better.hypothesis.score = "dog", 0.6
-    found.results.append(better)
-    best = robot.detect(stamp, found).masks[0]
+    detected.results.append(better)
+    best = robot.detect(stamp, detected).masks[0]
     assert (best.class_id, best.detection_score) == ("dog", 0.6)
 
 
 def test_a_detection_without_hypotheses_has_no_class(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
-    found = detection(scene.shapes[0].box, "", "1")
-    found.results = []
-    assert robot.detect(stamp, found).masks[0].class_id == ""
+    detected = detection(scene.shapes[0].box, "", "1")
+    detected.results = []
+    assert robot.detect(stamp, detected).masks[0].class_id == ""
 
 
 def test_a_box_over_the_border_counts_as_far_as_it_is_inside(robot: Robot, scene: Scene) -> None:
@@ -113,21 +113,21 @@ def test_an_empty_message_is_answered_with_no_masks(robot: Robot, scene: Scene) 
 
 def grid(count: int) -> list[Detection2D]:
     """Boxes all over the image with rising scores; the id is the index in the list."""
-    found = []
+    detected = []
     for i in range(count):
         x, y = i % 40 * 7, i // 40 % 25 * 8
-        found.append(detection((x, y, x + 40, y + 40), f"{i}", f"{i}", score=(i + 1) / (count + 1)))
-    return found
+        detected.append(detection((x, y, x + 40, y + 40), f"{i}", f"{i}", score=(i + 1) / (count + 1)))
+    return detected
 
 
 def test_a_score_threshold(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     robot.set(detection_min_score=0.5)
     before = int(robot.diagnostic_values().get(NOT_TAKEN, 0))
-    found = [detection(s.box, name, name, score) for s, name, score in zip(scene.shapes, "abc", (0.5, 0.49, 0.9))]
+    detected = [detection(s.box, name, name, score) for s, name, score in zip(scene.shapes, "abc", (0.5, 0.49, 0.9))]
     silent = detection(scene.shapes[0].box, "", "d")
     silent.results = []
-    assert [m.class_id for m in robot.detect(stamp, *found, silent).masks] == ["a", "c"]
+    assert [m.class_id for m in robot.detect(stamp, *detected, silent).masks] == ["a", "c"]
     robot.diagnostics.wait(
         "the count of what was not taken",
         lambda _: int(robot.diagnostic_values()[NOT_TAKEN]) == before + 2,
@@ -138,15 +138,15 @@ def test_a_score_threshold(robot: Robot, scene: Scene) -> None:
 def test_a_class_filter(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     robot.set(detection_classes=["egg", "disk"])
-    found = [detection(s.box, name, name) for s, name in zip(scene.shapes, ("disk", "card", "egg"))]
-    assert [m.class_id for m in robot.detect(stamp, *found).masks] == ["disk", "egg"]
+    detected = [detection(s.box, name, name) for s, name in zip(scene.shapes, ("disk", "card", "egg"))]
+    assert [m.class_id for m in robot.detect(stamp, *detected).masks] == ["disk", "egg"]
 
 
 def test_at_most_so_many_by_score(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     robot.set(max_detections=2)
-    found = [detection(s.box, name, name, score) for s, name, score in zip(scene.shapes, "abc", (0.7, 0.2, 0.9))]
-    assert [m.class_id for m in robot.detect(stamp, *found).masks] == ["a", "c"]
+    detected = [detection(s.box, name, name, score) for s, name, score in zip(scene.shapes, "abc", (0.7, 0.2, 0.9))]
+    assert [m.class_id for m in robot.detect(stamp, *detected).masks] == ["a", "c"]
 
 
 def test_an_image_that_was_passed_over_is_encoded_for_the_detector(robot: Robot) -> None:
@@ -164,8 +164,8 @@ def test_an_image_that_was_passed_over_is_encoded_for_the_detector(robot: Robot)
         robot.publish_image(image(scene.rgb, stamp))
         time.sleep(0.005)
     robot.wait_encoded(frames[-1][1])
-    came = {name: count - before[name] for name, count in counts().items()}
-    assert came["images superseded by a newer one"] > 0, "the camera was not fast enough for this test"
+    received = {name: count - before[name] for name, count in counts().items()}
+    assert received["images superseded by a newer one"] > 0, "the camera was not fast enough for this test"
     for scene, stamp in frames:
         robot.peer.publish("detections", detections(stamp, detection(scene.shapes[0].box, "disk", "1")))
         time.sleep(0.05)
@@ -174,11 +174,11 @@ def test_an_image_that_was_passed_over_is_encoded_for_the_detector(robot: Robot)
         return {stamp_of(m): m for m in robot.masks.all(answers) if m.masks}
 
     # DDS may lose an image; a detection on it is refused.
-    eventually("an answer on every image that came", lambda: len(answered()) >= came["images in"])
+    eventually("an answer on every received image", lambda: len(answered()) >= received["images in"])
     for scene, stamp in frames:
         if answer := answered().get((stamp.sec, stamp.nanosec)):
             assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= GOOD
-    lost = len(frames) - came["images in"]
+    lost = len(frames) - received["images in"]
     robot.diagnostics.wait(
         "the refusals", lambda _: robot.refused("frame_gone") == before["refused: frame_gone"] + lost
     )
@@ -204,7 +204,7 @@ def test_a_thousand_boxes_neither_hold_up_a_click_nor_fill_the_memory(robot: Rob
     robot.masks.wait("the answer with all boxes", all_boxes, before, timeout=120)
     answers = [m for m in robot.masks.all(before) if m.header.stamp == stamp]
     clicked = next(n for n, m in enumerate(answers) if 1 in ids(m))
-    assert not all_boxes(answers[clicked]), "the click does not wait for the boxes that came before it"
+    assert not all_boxes(answers[clicked]), "the click does not wait for earlier boxes"
     assert robot.process.resident_megabytes() - memory < 100
 
 
@@ -221,10 +221,10 @@ def test_a_message_of_very_many_boxes_is_cut_to_the_best(robot: Robot, scene: Sc
 
 def yolo(box: tuple[float, float, float, float], name: str, number: int, tag: str, score: float = 0.8) -> Any:
     x0, y0, x1, y1 = map(float, box)
-    found = yolo_msgs.Detection(class_id=number, class_name=name, score=score, id=tag)
-    found.bbox.center.position.x, found.bbox.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
-    found.bbox.size.x, found.bbox.size.y = x1 - x0, y1 - y0
-    return found
+    detected = yolo_msgs.Detection(class_id=number, class_name=name, score=score, id=tag)
+    detected.bbox.center.position.x, detected.bbox.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
+    detected.bbox.size.x, detected.bbox.size.y = x1 - x0, y1 - y0
+    return detected
 
 
 def test_the_boxes_of_yolo_ros(robot: Robot, scene: Scene) -> None:
@@ -233,8 +233,8 @@ def test_the_boxes_of_yolo_ros(robot: Robot, scene: Scene) -> None:
     turned = yolo(scene.shapes[1].box, "card", 1, "", score=0.7)
     turned.bbox.center.theta = -math.pi / 2
     turned.bbox.size.x, turned.bbox.size.y = turned.bbox.size.y, turned.bbox.size.x
-    found = [yolo(scene.shapes[0].box, "disk", 0, "7"), turned, yolo(scene.shapes[2].box, "", 46, "9")]
-    message = yolo_msgs.DetectionArray(header=header(stamp), detections=found)
+    detected = [yolo(scene.shapes[0].box, "disk", 0, "7"), turned, yolo(scene.shapes[2].box, "", 46, "9")]
+    message = yolo_msgs.DetectionArray(header=header(stamp), detections=detected)
     boxes = robot.detections.mark()
     answer = robot.ask(lambda: robot.peer.publish("yolo_detections", message), stamp)
     assert [m.class_id for m in answer.masks] == ["disk", "card", "46"]
@@ -249,8 +249,8 @@ def test_the_filters_are_for_yolo_ros_too(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     robot.set(detection_min_score=0.5, detection_classes=["disk", "46"])
     shapes = zip(scene.shapes, ("disk", "card", "egg"), (0, 1, 46), (0.4, 0.9, 0.9))
-    found = [yolo(shape.box, name, number, name, score) for shape, name, number, score in shapes]
-    message = yolo_msgs.DetectionArray(header=header(stamp), detections=found)
+    detected = [yolo(shape.box, name, number, name, score) for shape, name, number, score in shapes]
+    message = yolo_msgs.DetectionArray(header=header(stamp), detections=detected)
     answer = robot.ask(lambda: robot.peer.publish("yolo_detections", message), stamp)
     assert [m.class_id for m in answer.masks] == ["egg"]
 

@@ -40,20 +40,20 @@ def listed(keys: str) -> list[str]:
     return [" ".join(key.split()) for key in re.split(r",\s+(?![^(]*\))", keys)]
 
 
-def wait_level(robot: Robot, level: bytes, says: str, send: Callable[[], object]) -> None:
+def wait_level(robot: Robot, level: bytes, words: str, send: Callable[[], object]) -> None:
     """Sends input until the diagnostics have the level and the words."""
 
-    def said() -> bool:
+    def reached() -> bool:
         before = robot.diagnostics.mark()
         end = time.monotonic() + 1.6
         while time.monotonic() < end:
             send()
-            if any(m.status[0].level == level and says in m.status[0].message for m in robot.diagnostics.all(before)):
+            if any(m.status[0].level == level and words in m.status[0].message for m in robot.diagnostics.all(before)):
                 return True
             time.sleep(0.05)
         return False
 
-    eventually(f"level {level!r} that says '{says}'", said, 30)
+    eventually(f"level {level!r} with '{words}'", reached, 30)
 
 
 def test_the_documented_keys_are_there(robot: Robot, scene: Scene) -> None:
@@ -126,9 +126,9 @@ def test_a_model_that_fails_is_an_error(start_robot: Callable[..., Robot], tmp_p
 
 
 def metrics(robot: Robot) -> dict[str, float]:
-    found = re.search(r"metrics at (http://127.0.0.1:\d+/metrics)", robot.process.log())
-    assert found
-    with urllib.request.urlopen(found[1], timeout=10) as answer:
+    match = re.search(r"metrics at (http://127.0.0.1:\d+/metrics)", robot.process.log())
+    assert match
+    with urllib.request.urlopen(match[1], timeout=10) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         page = answer.read().decode()
     lines = [line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#")]
@@ -138,7 +138,7 @@ def metrics(robot: Robot) -> dict[str, float]:
 def test_prometheus_gets_the_same_numbers(robot: Robot, scene: Scene) -> None:
     robot.click(60, 60, robot.show(scene.rgb))
     robot.diagnostic_values(robot.diagnostics.mark() + 1)
-    found, values = metrics(robot), robot.diagnostic_values()
+    exported, values = metrics(robot), robot.diagnostic_values()
     for name, key in [
         ('promptseg_images_total{outcome="received"}', "images in"),
         ('promptseg_images_total{outcome="encoded"}', "images encoded"),
@@ -147,9 +147,9 @@ def test_prometheus_gets_the_same_numbers(robot: Robot, scene: Scene) -> None:
         ("promptseg_panics_total", "panics"),
     ]:
         # Nothing happens in the meantime.
-        assert found[name] == float(values[key]), name
-    assert found['promptseg_stage_seconds{stage="decode",quantile="0.5"}'] > 0
-    assert found['promptseg_stage_seconds_count{stage="encode"}'] > 0
+        assert exported[name] == float(values[key]), name
+    assert exported['promptseg_stage_seconds{stage="decode",quantile="0.5"}'] > 0
+    assert exported['promptseg_stage_seconds_count{stage="encode"}'] > 0
     url = re.search(r"metrics at (http://\S+)/metrics", robot.process.log())
     assert url
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -176,8 +176,8 @@ def test_no_frame_is_encoded_before_it_is_needed(start_robot: Callable[..., Robo
         robot.publish_image(image(scene.rgb, robot.stamp()))
         robot.peer.publish("pixel", pixel(60, 60))
 
-    found = robot.until_answered(click, robot.masks)
-    assert found.masks
+    answer = robot.until_answered(click, robot.masks)
+    assert answer.masks
 
 
 def test_the_log_level_changes_while_it_runs(robot: Robot) -> None:

@@ -1,8 +1,8 @@
 """Runs every command of README.md and the other pages, or checks it as far as possible if one of its tools is missing.
 
 Commands are the lines of fenced `sh` blocks, and texts in backquotes that begin with one of PROGRAMS. ros2cli is on no package
-index: what `ros2 topic pub`, `ros2 service call`, `ros2 param set` and `ros2 run` would do is done through rclpy, on a real node. The end of the output has
-the counts, and the reason of each exemption.
+index: the effects of `ros2 topic pub`, `ros2 service call`, `ros2 param set` and `ros2 run` are produced through rclpy, on a real
+node. The end of the output has the counts, and the reason of each exemption.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def commands() -> Iterator[Command]:
     for page in PAGES:
         fence, continued = None, ""
         for number, line in enumerate(page.read_text().splitlines(), 1):
-            if found := re.match(r"\s*```(\w*)", line):
-                fence = None if fence is not None else found[1]
+            if match := re.match(r"\s*```(\w*)", line):
+                fence = None if fence is not None else match[1]
             elif fence == "sh":
                 if line.endswith("\\"):
                     continued += line[:-1]
@@ -132,8 +132,8 @@ def commands() -> Iterator[Command]:
 def split(line: str) -> list[str]:
     """Splits a line of a shell into its simple commands."""
     line = re.sub(r"(^|\s)#.*$", "", line).strip()
-    if found := re.fullmatch(r"for (\w+) in ([^;]+); do (.+); done", line):
-        return [found[3].replace(f"${found[1]}", value) for value in found[2].split()]
+    if match := re.fullmatch(r"for (\w+) in ([^;]+); do (.+); done", line):
+        return [match[3].replace(f"${match[1]}", value) for value in match[2].split()]
     outside = re.split(r"""\s*(?:&&|;|\s\|\s)\s*(?=(?:[^"']*["'][^"']*["'])*[^"']*$)""", line)
     return [part for part in outside if part and not part.startswith("sh -s")]
 
@@ -253,7 +253,7 @@ def test_a_command_of_the_docs(command: Command, bench: Bench) -> None:
         case ["ros2", verb, *rest]:
             how = check_ros2(verb, rest, bench)
         case ["colcon" | "rosdep", *_] if not command.fenced or "PROMPTSEG_DESKTOP" in command.text:
-            assert any(text.split(" (")[0].startswith(" ".join(known.split()[:2])) for known in ELSEWHERE), text
+            assert any(text.split(" (")[0].startswith(" ".join(command_line.split()[:2])) for command_line in ELSEWHERE), text
             how = "checked"
         case _:
             pytest.fail(f"no test knows {command.text!r}: teach tests/e2e/test_docs.py to run it, or exempt it with the reason")
@@ -339,14 +339,14 @@ def check_export(words: list[str]) -> str:
 def check_cargo(words: list[str]) -> str:
     manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
     benches = {entry["name"] for entry in manifest["bench"]}
-    known = {
+    accepted = {
         "--test": {file.stem for file in (ROOT / "tests").glob("*.rs")},
         "--bench": benches,
         "--bin": {"promptseg", "promptseg_node"},
         "--features": set(manifest["features"]),
     }
     for option, value in zip(words, words[1:], strict=False):
-        assert option not in known or value in known[option], f"{option} {value}"
+        assert option not in accepted or value in accepted[option], f"{option} {value}"
     if words[:2] == ["+nightly", "fuzz"] and len(words) > 3:
         assert (ROOT / "fuzz" / "seeds" / words[3]).is_dir()
     return "checked"
@@ -361,8 +361,8 @@ def check_launch(words: list[str]) -> str:
     declared = arguments_of(LAUNCH / words[1])
     for name, value in (word.split(":=", 1) for word in words[2:]):
         assert name in declared, f"{words[1]} has no argument {name}"
-        if found := re.search(r"SUBSTITUTED/(\S+)", value):
-            assert (ROOT / found[1]).is_file(), value
+        if match := re.search(r"SUBSTITUTED/(\S+)", value):
+            assert (ROOT / match[1]).is_file(), value
     return "checked"
 
 
@@ -427,11 +427,11 @@ def published(peer: Peer) -> list[tuple[str, list[str]]]:
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    found = []
+    collected = []
     for page in PAGES:
         for block in re.finditer(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
-            found.append((page.name, block[1]))
-    return found
+            collected.append((page.name, block[1]))
+    return collected
 
 
 @pytest.mark.parametrize(("page", "block"), blocks("python"))
@@ -473,11 +473,11 @@ def test_every_command_is_counted() -> None:
 
 def test_every_encoding_is_listed() -> None:
     source = (ROOT / "src" / "pixels" / "encoding.rs").read_text()
-    known = re.findall(r'"(\w+)"', source[source.index("SUPPORTED_ENCODINGS") : source.index("];")])
-    assert len(known) > 20
+    encodings = re.findall(r'"(\w+)"', source[source.index("SUPPORTED_ENCODINGS") : source.index("];")])
+    assert len(encodings) > 20
     row = next(line for line in (ROOT / "docs" / "interfaces.md").read_text().splitlines() if line.startswith("| `image` |"))
     listed = re.findall(r"`([^`]+)`", row)
-    assert [name for name in known if not any(fnmatch.fnmatch(name, pattern) for pattern in listed)] == []
+    assert [name for name in encodings if not any(fnmatch.fnmatch(name, pattern) for pattern in listed)] == []
 
 
 def test_the_distributions_are_those_of_r2r() -> None:
@@ -509,7 +509,7 @@ def test_versions_agree() -> None:
 def test_the_service_finds_what_the_steps_install(tmp_path: Path) -> None:
     """Runs the command line of the unit, with its environment file, in a home folder set up as in docs/deploy.md."""
     steps = [re.search(r"^export ORT_DYLIB_PATH=\$\(echo (\S+)\)", (ROOT / page).read_text(), re.MULTILINE) for page in PATHS_OF_ORT]
-    (path,) = {found[1] for found in steps if found}
+    (path,) = {match[1] for match in steps if match}
     pairs = [line.split("=", 1) for line in (ROOT / "systemd" / "promptseg.default").read_text().splitlines() if "=" in line]
     given = {name: value.replace("/home/robot", str(tmp_path)) for name, value in pairs}
     assert given["WORKSPACE"] == str(tmp_path / "ros_ws")
@@ -540,12 +540,12 @@ def measured(start: str) -> dict[str, float]:
 
 def test_the_times_of_the_readme_are_those_of_the_table() -> None:
     text = " ".join((ROOT / "README.md").read_text().split())
-    said = re.search(r"([\d.]+) s with the built-in `tiny` and ([\d.]+) to ([\d.]+) s with EdgeTAM, MobileSAM .*? click (\d+) to (\d+) ms", text)
-    assert said
+    sentence = re.search(r"([\d.]+) s with the built-in `tiny` and ([\d.]+) to ([\d.]+) s with EdgeTAM, MobileSAM .*? click (\d+) to (\d+) ms", text)
+    assert sentence
     images, clicks = measured("image_to_mask"), measured("second_click")
     others = [images[model] / 1000 for model in ("edgetam", "mobilesam", "sam2.1_tiny")]
-    found = [images["tiny"] / 1000, min(others), max(others), min(clicks.values()), max(clicks.values())]
-    assert [float(number) for number in said.groups()] == pytest.approx(found, rel=0.15)
+    expected = [images["tiny"] / 1000, min(others), max(others), min(clicks.values()), max(clicks.values())]
+    assert [float(number) for number in sentence.groups()] == pytest.approx(expected, rel=0.15)
 
 
 HELP = [[name, "--help"] for name in ("bench", "demo", "models", "soak", "train")]
@@ -563,8 +563,8 @@ def test_dev_sets_up_nothing_for_a_text(arguments: list[str], status: int, tmp_p
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("bash", "cat", "cut", "date", "dirname", "flock", "grep", "ln", "ls", "mkdir", "rm", "sed", "sha256sum", "tr"):
-        if found := shutil.which(name):
-            (tools / name).symlink_to(found)
+        if program := shutil.which(name):
+            (tools / name).symlink_to(program)
     (tools / "python3").symlink_to(sys._base_executable)  # type: ignore[attr-defined]
     environment = {"PATH": str(tools), "HOME": str(tmp_path)}
     done = subprocess.run([str(tmp_path / "dev"), *arguments], env=environment, capture_output=True, text=True, timeout=30)

@@ -32,16 +32,16 @@ class Camera:
 
     def values(self) -> dict[str, str]:
         """The diagnostics that are published from now on."""
-        found = self.diagnostics.wait("diagnostics", lambda m: m.status[0].values, self.diagnostics.mark())
-        return {v.key: v.value for v in found.status[0].values}
+        message = self.diagnostics.wait("diagnostics", lambda m: m.status[0].values, self.diagnostics.mark())
+        return {v.key: v.value for v in message.status[0].values}
 
     def encodes(self) -> bool:
         """Returns whether the node encodes the images that the camera publishes."""
         before = self.values()
         self.show()
         after = self.values()
-        came = int(after["images in"]) - int(before["images in"])
-        assert came > 0, "the camera is not seen"
+        received = int(after["images in"]) - int(before["images in"])
+        assert received > 0, "the node receives no images"
         return int(after["images encoded"]) - int(before["images encoded"]) > 1
 
     def click(self) -> None:
@@ -60,7 +60,7 @@ def test_auto_encodes_while_somebody_listens_or_pointed(
     camera.click()
     eventually("the answer", lambda: camera.values()["masks"] == "1")
     camera.click()
-    assert camera.encodes(), "whoever pointed may point again"
+    assert camera.encodes(), "further clicks are expected after a click"
     eventually("an idle encoder", lambda: camera.values()["encoder"].startswith("idle"))
     assert not camera.encodes()
     # A subscriber without a click.

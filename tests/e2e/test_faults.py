@@ -31,10 +31,10 @@ def values(robot: Robot) -> dict[str, str]:
     return robot.diagnostic_values(robot.diagnostics.mark())
 
 
-def unaccounted(found: dict[str, str]) -> int:
+def unaccounted(counters: dict[str, str]) -> int:
     """The number of received images that are not yet encoded, superseded, late or refused."""
     done = ["images encoded", "images superseded by a newer one", "images nobody needed", "images late", "refused: bad_image"]
-    return int(found["images in"]) - sum(int(found.get(name, 0)) for name in done)
+    return int(counters["images in"]) - sum(int(counters.get(name, 0)) for name in done)
 
 
 @contextmanager
@@ -84,16 +84,16 @@ def test_a_camera_vanishes_and_returns_as_another(robot: Robot, scene: Scene) ->
 
 
 def test_stamps_that_come_twice_or_in_the_wrong_order(robot: Robot) -> None:
-    here, there = Scene(shapes=(DISK,)), Scene(shapes=(DISK.moved(140, 60),))
+    original, moved = Scene(shapes=(DISK,)), Scene(shapes=(DISK.moved(140, 60),))
     first, second, third = (robot.stamp() for _ in range(3))
     before = int(values(robot)["images late"])
-    robot.show_message(image(here.rgb, third))
+    robot.show_message(image(original.rgb, third))
     # Late images are not encoded until a prompt asks for them. Each is counted before the next is sent.
-    for count, (stamp, scene) in enumerate([(first, there), (second, here), (second, there)], 1):
+    for count, (stamp, scene) in enumerate([(first, moved), (second, original), (second, moved)], 1):
         robot.publish_image(image(scene.rgb, stamp))
         eventually(f"{count} late images", lambda: int(values(robot)["images late"]) == before + count)
     # Every click is answered on the image of its stamp; if two images have the stamp, on the later arrival.
-    for stamp, scene in [(first, there), (third, here), (second, there)]:
+    for stamp, scene in [(first, moved), (third, original), (second, moved)]:
         assert robot.trigger("new_object").success
         answer = robot.click(*scene.shapes[0].centre, stamp)
         assert max(iou(whole_mask(answer, m), scene.truth[0]) for m in answer.masks) >= GOOD
@@ -160,11 +160,11 @@ def test_subscribers_come_and_go(robot: Robot, scene: Scene) -> None:
                 for kind, topic in [(MaskArray, "masks"), (Image, "mask"), (Image, "overlay")]
             ]
             if turn % 3 == 0:
-                eventually("something for the visitor", lambda: all(i.mark() for i in inboxes), 60)
+                eventually("messages for the new subscriber", lambda: all(i.mark() for i in inboxes), 60)
             visitor.close()
-    seen = [m for m in robot.masks.all(since)]
-    assert seen and all(ids(m) == [1] for m in seen), "who stays sees every answer"
-    stamps = [stamp_of(m) for m in seen]
+    answers = [m for m in robot.masks.all(since)]
+    assert answers and all(ids(m) == [1] for m in answers), "the remaining subscriber gets every answer"
+    stamps = [stamp_of(m) for m in answers]
     assert stamps == sorted(stamps)
     robot.click_answered(scene)
 
@@ -179,8 +179,8 @@ def test_a_storm_of_parameters(robot: Robot, scene: Scene) -> None:
 
     def storm(number: int, operator: Peer) -> None:
         def ask(*parameters: tuple[str, Any]) -> list[Any]:
-            asked = [Parameter(name=n, value=value_message(v)) for n, v in parameters]
-            request = SetParameters.Request(parameters=asked)
+            messages = [Parameter(name=n, value=value_message(v)) for n, v in parameters]
+            request = SetParameters.Request(parameters=messages)
             return operator.call(SetParameters, f"{robot.prefix}/set_parameters", request, 60).results
 
         try:
@@ -217,11 +217,11 @@ def test_more_points_or_objects_than_any_memory(robot: Robot, scene: Scene) -> N
     robot.expect_refusal("bad_prompt", "1024 points", lambda: robot.peer.publish("prompts", points))
     many = prompts(PromptArray.SET, *[prompt(box=scene.shapes[0].box) for _ in range(20_000)], stamp=stamp)
     robot.expect_refusal("too_many_objects", "20000 objects", lambda: robot.peer.publish("prompts", many))
-    asked = robot.segment(stamp=stamp, objects=many.objects)
-    assert not asked.success and "20000 objects" in asked.message
+    reply = robot.segment(stamp=stamp, objects=many.objects)
+    assert not reply.success and "20000 objects" in reply.message
     since = robot.masks.mark()
     stamp = robot.show(scene.rgb)
-    answer = robot.masks.wait("the object that was there", lambda m: m.header.stamp == stamp, since)
+    answer = robot.masks.wait("the existing object", lambda m: m.header.stamp == stamp, since)
     assert ids(answer) == [1]
 
 

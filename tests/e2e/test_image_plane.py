@@ -59,14 +59,14 @@ def plane_of(robot: Robot, planes: Inbox, rgb: np.ndarray, lens: Lens) -> PointC
         before = planes.mark()
         stamp = robot.show(rgb)
         patience = time.monotonic() + 1.0
-        while not (found := [m for m in planes.all(before) if m.header.stamp == stamp]):
+        while not (received := [m for m in planes.all(before) if m.header.stamp == stamp]):
             if time.monotonic() > patience:
                 return None
             time.sleep(0.005)
-        points = points_of(found[0])[0]
-        seen = np.isfinite(points[..., 0])
-        missed = lens.project(points[seen]) - pixels_of(found[0])[seen]
-        return found[0] if np.abs(missed).max() < 0.5 else None
+        points = points_of(received[0])[0]
+        visible = np.isfinite(points[..., 0])
+        missed = lens.project(points[visible]) - pixels_of(received[0])[visible]
+        return received[0] if np.abs(missed).max() < 0.5 else None
 
     return eventually("a plane by the new calibration", shown, timeout=60)
 
@@ -80,11 +80,11 @@ def test_every_point_lies_on_the_ray_of_its_pixel_and_has_its_colour(
     cloud = plane_of(robot, planes, scene.rgb, lens)
     assert (cloud.header.frame_id, cloud.width, cloud.height) == (FRAME_ID, 80, 60)
     points, colours = points_of(cloud)
-    seen = np.isfinite(points[..., 0])
-    assert seen.mean() > 0.95
-    assert cloud.is_dense == seen.all()
-    assert np.abs(points[seen][:, 2] - 1.0).max() < 1e-6
-    missed = lens.project(points[seen]) - pixels_of(cloud)[seen]
+    visible = np.isfinite(points[..., 0])
+    assert visible.mean() > 0.95
+    assert cloud.is_dense == visible.all()
+    assert np.abs(points[visible][:, 2] - 1.0).max() < 1e-6
+    missed = lens.project(points[visible]) - pixels_of(cloud)[visible]
     assert np.abs(missed).max() < PIXEL_TOLERANCE
     blocks = scene.rgb.reshape(60, 4, 80, 4, 3).mean((1, 3))
     assert np.abs(blocks - colours).max() <= 1.5
@@ -155,10 +155,10 @@ def test_a_click_on_the_plane_lands_where_it_was_clicked_while_the_camera_moves(
         point, pixel = points[row, column].astype(float), pixels[row, column]
         in_map = apply(rig.camera_in_world(stamp), point)
         robot.trigger("new_object")
-        said, answer = click(robot, in_map, "map", now)
-        assert said.image == stamp != newest
-        assert np.abs(said.pixel - pixel).max() < 0.01, (said.pixel, pixel)
-        assert np.abs(said.pixel - np.array(shape.centre)).max() <= thinning
+        projected, answer = click(robot, in_map, "map", now)
+        assert projected.image == stamp != newest
+        assert np.abs(projected.pixel - pixel).max() < 0.01, (projected.pixel, pixel)
+        assert np.abs(projected.pixel - np.array(shape.centre)).max() <= thinning
         newest_object = max(answer.masks, key=lambda m: m.object_id)
         assert iou(whole_mask(answer, newest_object), scene.truth[i]) >= 0.75
 

@@ -77,10 +77,10 @@ def check(robot: Robot, scene: Scene, message: Image, colour: bool) -> None:
     """The node decodes the image as it was drawn, and segments its disk."""
     before = robot.overlay.mark()
     stamp = robot.show_message(message)
-    seen = pixels(robot.overlay.wait("the overlay", lambda m: m.header.stamp == stamp, before)).astype(int)
+    shown = pixels(robot.overlay.wait("the overlay", lambda m: m.header.stamp == stamp, before)).astype(int)
     expected = scene.rgb.astype(int) if colour else np.repeat(grey(scene.rgb)[..., None], 3, -1).astype(int)
-    assert seen.shape == expected.shape
-    assert np.abs(seen - expected).mean() < 4
+    assert shown.shape == expected.shape
+    assert np.abs(shown - expected).mean() < 4
     answer = robot.add(prompt(box=scene.shapes[0].box), stamp=stamp)
     assert stamp_of(answer) == stamp_of(message)
     if colour:
@@ -157,9 +157,9 @@ def test_every_kind_of_jpeg_has_the_pixels_of_libjpeg_turbo(start_robot: Callabl
         stamp = robot.stamp()
         message = CompressedImage(header=header(stamp), format="jpeg", data=array.array("B", file.read_bytes()))
 
-        def seen(stamp=stamp, message=message) -> list[Image]:
+        def overlays(stamp=stamp, message=message) -> list[Image]:
             robot.peer.publish("image/compressed", message)
             return [m for m in robot.overlay.all() if m.header.stamp == stamp]
 
-        overlay = pixels(eventually(f"the overlay of {name}", seen, 30)[0])
+        overlay = pixels(eventually(f"the overlay of {name}", overlays, 30)[0])
         assert (overlay == np.asarray(Picture.open(file).convert("RGB"))).all(), name

@@ -1,7 +1,7 @@
 """The launch files: their declared arguments, and the processes that they start.
 
-launch and launch_ros are on no package index: with a sourced ROS 2 they are there. With the wheels of ./dev the launch files run
-on the stand-in in launch_stand_in, which starts the same processes; the names of the tests say which of the two it was.
+launch and launch_ros are on no package index and come with a sourced ROS 2. With the wheels of ./dev the launch files run
+on the stand-in in launch_stand_in, which starts the same processes. The names of the tests show which of the two ran.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Launched:
 
     def processes(self) -> dict[int, str]:
         """Process ids and names of the process group, without the launch process."""
-        found = {}
+        names = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
                 name, rest = stat.read_text().rsplit(")", 1)
@@ -137,8 +137,8 @@ class Launched:
                 continue
             state, _, group = rest.split()[:3]
             if int(group) == self.process.pid and int(stat.parent.name) != self.process.pid and state != "Z":
-                found[int(stat.parent.name)] = name.split("(", 1)[1]
-        return found
+                names[int(stat.parent.name)] = name.split("(", 1)[1]
+        return names
 
     def node(self) -> int | None:
         return next((pid for pid, name in self.processes().items() if name.startswith("promptseg_node")), None)
@@ -249,7 +249,7 @@ def test_a_click_in_pixels(peer: Peer, start: Workspace, scene: Scene, file: str
     start(file, "image:=/camera/image_raw")
     wait_for(peer, "/promptseg")
     masks = peer.subscribe(MaskArray, "/promptseg/masks")
-    eventually("the camera to be heard", lambda: peer.node.count_subscribers("/camera/image_raw"))
+    eventually("the subscription to the camera", lambda: peer.node.count_subscribers("/camera/image_raw"))
     end = time.monotonic() + START_TIMEOUT
     while not (answers := [m for m in masks.all() if m.masks]):
         assert time.monotonic() < end, f"no mask for a click on {topic}"
@@ -388,11 +388,11 @@ def test_a_node_that_dies_is_started_again(peer: Peer, start: Workspace) -> None
     client = peer.node.create_client(GetState, "/promptseg/get_state")
 
     def is_active() -> bool:
-        asked = client.call_async(GetState.Request())
+        request = client.call_async(GetState.Request())
         end = time.monotonic() + 1.0
-        while not asked.done() and time.monotonic() < end:
+        while not request.done() and time.monotonic() < end:
             time.sleep(0.01)
-        return asked.done() and asked.result().current_state.label == "active"
+        return request.done() and request.result().current_state.label == "active"
 
     eventually("the new one to be active", is_active, START_TIMEOUT)
 

@@ -90,14 +90,14 @@ def test_wrong_transitions_are_refused_and_change_nothing(
     node, manager = managed
     go(manager, state)
     possible = manager.transitions()
-    heard = len(manager.history())
+    events = len(manager.history())
     for transition in [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 50, 60, 62, 99, 200]:
         if transition not in possible:
             assert not manager.change(transition), transition
     for label in ["destroy", "transition_success", "Configure", "actívate"]:
         assert not manager.change(label), label
     assert manager.state() == state
-    assert len(manager.history()) == heard
+    assert len(manager.history()) == events
     assert f"from '{state}'" in node.log()
 
 
@@ -174,12 +174,12 @@ def test_a_service_waits_for_a_node_that_starts_by_itself(
     peer: Peer, start_node: Callable[..., NodeProcess], holder: HeldUp
 ) -> None:
     start_node(peer.domain, "-p", f"model:={holder.model}")
-    asked = peer.start_call(Trigger, f"{NODE}/clear", Trigger.Request())
+    future = peer.start_call(Trigger, f"{NODE}/clear", Trigger.Request())
     holder.wait()
-    assert not asked.done()
+    assert not future.done()
     holder.let_go()
-    eventually("the answer", asked.done, START_TIMEOUT)
-    assert asked.result().success
+    eventually("the answer", future.done, START_TIMEOUT)
+    assert future.result().success
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -298,14 +298,14 @@ def test_a_question_under_way_is_answered_when_the_node_is_deactivated(start_rob
     manager = Manager(robot.peer).connect(robot.process)
     # A request for a frame that never arrives.
     request = Segment.Request(stamp=robot.stamp(), objects=[prompt(points=[(5, 5, 1)])])
-    asked = robot.peer.start_call(Segment, f"{NODE}/segment", request)
+    future = robot.peer.start_call(Segment, f"{NODE}/segment", request)
     waiting = "detections and questions waiting"
     eventually("the question to wait", lambda: robot.diagnostic_values()[waiting] == "1")
-    assert not asked.done()
+    assert not future.done()
     assert manager.change("deactivate")
-    eventually("the answer", asked.done)
-    assert not asked.result().success
-    assert "deactivated" in asked.result().message
+    eventually("the answer", future.done)
+    assert not future.result().success
+    assert "deactivated" in future.result().message
     assert manager.change("cleanup") and manager.change("configure") and manager.change("activate")
 
 

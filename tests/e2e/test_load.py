@@ -60,10 +60,10 @@ def test_a_camera_faster_than_the_model(robot: Robot) -> None:
         # The detector lags behind. Detections on frames that are no longer kept are refused, not queued.
         began = time.monotonic()
         settled = None
-        seen = robot.masks.mark()
+        position = robot.masks.mark()
         while (elapsed := time.monotonic() - began) < SECONDS:
-            new = robot.masks.all(seen)
-            seen += len(new)
+            new = robot.masks.all(position)
+            position += len(new)
             for m in new[-1:]:
                 ages.append(time.time() - (m.header.stamp.sec + m.header.stamp.nanosec * 1e-9))
                 steps.append(m.encode_s + m.decode_s)
@@ -125,5 +125,5 @@ def test_what_the_middleware_loses_is_counted_and_warned_about(start_robot: Call
     arrived, lost = int(values["images in"]), int(values["images lost by the middleware"])
     # Images lost before the first or after the last received image leave no gap in the sequence numbers.
     assert lost > 0.1 * count and arrived + lost <= count, (arrived, lost)
-    says = "lost by the middleware: raise qos_overrides./image.subscription.depth"
-    assert any(says in m.status[0].message for m in robot.diagnostics.all(before))
+    words = "lost by the middleware: raise qos_overrides./image.subscription.depth"
+    assert any(words in m.status[0].message for m in robot.diagnostics.all(before))

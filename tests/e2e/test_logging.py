@@ -59,8 +59,8 @@ def test_a_warning_that_repeats_itself_is_counted(start_robot: Callable[..., Rob
     for _ in range(9):
         robot.send_click(-500, 10)
         time.sleep(1.2)
-    said = [m.msg for m in robot.rosout.all() if "outside the image" in m.msg and "more like this" not in m.msg]
-    assert 1 <= len(said) <= 6, said
+    warnings = [m.msg for m in robot.rosout.all() if "outside the image" in m.msg and "more like this" not in m.msg]
+    assert 1 <= len(warnings) <= 6, warnings
     robot.rosout.wait("the count of the others", lambda m: "more like this in the last 10 s" in m.msg, timeout=30)
 
 
@@ -131,11 +131,11 @@ def test_each_output_can_be_turned_off(
     rosout: bool,
 ) -> None:
     node = start_node(peer.domain, *arguments, env={"ROS_LOG_DIR": str(tmp_path)})
-    heard = peer.subscribe(Log, "/rosout", LATCHED)
+    rosout_log = peer.subscribe(Log, "/rosout", LATCHED)
     eventually("the masks", lambda: peer.node.count_publishers("/promptseg/masks"), 60)
     time.sleep(1.0)
     assert bool(peer.node.count_publishers("/rosout") > 1) == rosout  # one is the peer's own
-    assert bool([m for m in heard.all() if m.name == "promptseg"]) == rosout
+    assert bool([m for m in rosout_log.all() if m.name == "promptseg"]) == rosout
     node.send(signal.SIGINT)
     assert node.exit_status() == 0
     assert ("ready" in node.log()) == console

@@ -34,8 +34,8 @@ def small(robot: Robot) -> dict[str, Any]:
     """A valid message for every input of the node, by topic."""
     stamp = robot.stamp()
     rgb = np.full((6, 8, 3), 120, np.uint8)
-    found = prompt(object_id=3, points=[(2, 3, 1), (5, 5, 0)], box=(1, 1, 6, 5), class_id="cup")
-    found.mask = image(np.full((6, 8), 255, np.uint8), stamp, "mono8")
+    object_prompt = prompt(object_id=3, points=[(2, 3, 1), (5, 5, 0)], box=(1, 1, 6, 5), class_id="cup")
+    object_prompt.mask = image(np.full((6, 8), 255, np.uint8), stamp, "mono8")
     transform = TransformStamped(header=header(stamp, "map"), child_frame_id="camera")
     transform.transform.rotation.w = 1.0
     info = CameraInfo(header=header(stamp), width=8, height=6, distortion_model="plumb_bob", d=[0.1] * 5)
@@ -50,7 +50,7 @@ def small(robot: Robot) -> dict[str, Any]:
         "region": RegionOfInterest(x_offset=1, y_offset=1, width=4, height=4),
         "mask_prompt": image(np.full((6, 8), 255, np.uint8), stamp, "mono8"),
         "detections": detections(stamp, detection((1, 1, 6, 5), "cup", "7")),
-        "prompts": prompts(1, found, stamp=stamp),
+        "prompts": prompts(1, object_prompt, stamp=stamp),
         "/tf": TFMessage(transforms=[transform]),
     }
 

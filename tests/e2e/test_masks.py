@@ -61,9 +61,9 @@ def test_every_output_has_the_header_of_its_image(robot: Robot, scene: Scene) ->
     stamp = robot.show(scene.rgb)
     answer = robot.click(*scene.shapes[0].centre, stamp)
     for name, inbox in robot.outputs.items():
-        found = inbox.wait(f"{name} of {stamp}", lambda m: m.header.stamp == stamp, marks[name])
-        assert found.header == answer.header, name
-        assert found.header.frame_id == "camera_optical_frame", name
+        message = inbox.wait(f"{name} of {stamp}", lambda m: m.header.stamp == stamp, marks[name])
+        assert message.header == answer.header, name
+        assert message.header.frame_id == "camera_optical_frame", name
     assert answer.masks[0].mask.header == answer.header
     detection = robot.detections.all(marks["detections"])[-1].detections[0]
     assert detection.header == answer.header
@@ -93,9 +93,9 @@ def test_mask_labels_and_masks_agree(robot: Robot, scene: Scene) -> None:
 
 def test_what_is_said_about_an_object_fits_its_mask(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
-    found = robot.click(*scene.shapes[2].centre, stamp)
-    one = found.masks[0]
-    mask = whole_mask(found, one)
+    result = robot.click(*scene.shapes[2].centre, stamp)
+    one = result.masks[0]
+    mask = whole_mask(result, one)
     ys, xs = np.nonzero(mask)
     roi = one.roi
     assert one.area == np.count_nonzero(mask) > 0
@@ -105,21 +105,21 @@ def test_what_is_said_about_an_object_fits_its_mask(robot: Robot, scene: Scene) 
     assert 0 <= one.stability <= 1
     assert one.iou == pytest.approx(max(one.candidate_ious), abs=1e-6) or len(one.candidate_ious) == 1
     assert np.isnan(one.object_score)
-    assert found.model
-    assert 0 < found.encode_s < 10 and 0 < found.decode_s < 10, "in seconds"
+    assert result.model
+    assert 0 < result.encode_s < 10 and 0 < result.decode_s < 10, "in seconds"
 
 
 def test_detections_are_the_tight_boxes_of_the_masks(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     before = robot.detections.mark()
     answer = robot.add(prompt(object_id=4, box=scene.shapes[0].box, class_id="disk"), stamp=stamp)
-    found = robot.detections.wait("detections", lambda m: m.header.stamp == stamp, before).detections
+    detected = robot.detections.wait("detections", lambda m: m.header.stamp == stamp, before).detections
     one, roi = answer.masks[0], answer.masks[0].roi
-    assert len(found) == 1
-    assert found[0].id == "4"
-    assert found[0].results[0].hypothesis.class_id == "disk"
-    assert found[0].results[0].hypothesis.score == pytest.approx(one.iou, abs=1e-6)
-    box = found[0].bbox
+    assert len(detected) == 1
+    assert detected[0].id == "4"
+    assert detected[0].results[0].hypothesis.class_id == "disk"
+    assert detected[0].results[0].hypothesis.score == pytest.approx(one.iou, abs=1e-6)
+    box = detected[0].bbox
     assert (box.size_x, box.size_y, box.center.theta) == (roi.width, roi.height, 0)
     assert box.center.position.x == roi.x_offset + roi.width / 2
     assert box.center.position.y == roi.y_offset + roi.height / 2
@@ -201,5 +201,5 @@ def test_masks_as_run_lengths_are_the_raw_ones(robot: Robot, scene: Scene) -> No
     for number, mask in masks.items():
         assert mask.shape == (scene.height, scene.width) and np.array_equal(mask > 0, expected[number])
     assert [(m.roi, m.area, m.iou) for m in packed.masks] == [(m.roi, m.area, m.iou) for m in raw.masks]
-    asked = robot.segment(stamp=stamp, objects=objects[:1]).result
-    assert asked.masks[0].rle_counts == "" and np.array_equal(whole_mask(asked, asked.masks[0]), expected[1])
+    reply = robot.segment(stamp=stamp, objects=objects[:1]).result
+    assert reply.masks[0].rle_counts == "" and np.array_equal(whole_mask(reply, reply.masks[0]), expected[1])

@@ -40,16 +40,16 @@ def start_over(robot: Robot, manager: Manager, scene: Scene) -> None:
     robot.click_answered(scene)
 
 
-def configure_fails(robot: Robot, manager: Manager, *says: str) -> None:
+def configure_fails(robot: Robot, manager: Manager, *words: str) -> None:
     """Checks that configure fails with the reason in log and diagnostics, and that the unconfigured node answers requests."""
-    logged, heard, seen = robot.rosout.mark(), len(manager.history()), robot.diagnostics.mark()
+    logged, events, mark = robot.rosout.mark(), len(manager.history()), robot.diagnostics.mark()
     assert not manager.change("configure")
     assert manager.state() == "unconfigured"
     way = [("unconfigured", "configuring"), ("configuring", "unconfigured")]
-    eventually("both events", lambda: manager.history(heard) == way)
-    robot.rosout.wait(f"an error that says {says}", lambda m: m.level == 40 and all(s in m.msg for s in says), logged)
-    failed = robot.diagnostics.wait("it in diagnostics", lambda m: says[0] in m.status[0].message, seen).status[0]
-    assert failed.level == DiagnosticStatus.ERROR and all(s in failed.message for s in says)
+    eventually("both events", lambda: manager.history(events) == way)
+    robot.rosout.wait(f"an error with {words}", lambda m: m.level == 40 and all(s in m.msg for s in words), logged)
+    failed = robot.diagnostics.wait("the failure in diagnostics", lambda m: words[0] in m.status[0].message, mark).status[0]
+    assert failed.level == DiagnosticStatus.ERROR and all(s in failed.message for s in words)
     refused = robot.segment(objects=[prompt(points=[(5, 5, 1)])])
     assert not refused.success and "not active" in refused.message
 
@@ -89,7 +89,7 @@ def test_files_that_break_between_two_configures(
         ("mask_decoder.onnx", cut_and_listed, "does not parse"),
         ("bundle.json", cut, "not a bundle description"),
     ]
-    for name, fault, says in faults:
+    for name, fault, words in faults:
         fault(bundle / name)
         # The loaded model works without its files.
         robot.click_answered(scene)
@@ -97,8 +97,8 @@ def test_files_that_break_between_two_configures(
         robot.until_overlay(scene.rgb)
         robot.click_answered(scene)
         assert manager.change("deactivate") and manager.change("cleanup")
-        configure_fails(robot, manager, name, says)
-        configure_fails(robot, manager, name, says)
+        configure_fails(robot, manager, name, words)
+        configure_fails(robot, manager, name, words)
         shutil.copytree(good, bundle, dirs_exist_ok=True)
         start_over(robot, manager, scene)
     shutil.rmtree(bundle)
@@ -131,18 +131,18 @@ def test_a_gpu_without_memory_when_the_model_is_loaded(
     assert OUT_OF_MEMORY in values["better providers"]
 
 
-def model_fails(robot: Robot, scene: Scene, kept: Time, says: str) -> None:
+def model_fails(robot: Robot, scene: Scene, kept: Time, words: str) -> None:
     """Sends an image, a click and a request; checks that each is refused and counted, and that log and answer have the reason."""
     before = int(now(robot).get("refused: model_failed", 0))
-    logged, seen = robot.rosout.mark(), robot.diagnostics.mark()
+    logged, mark = robot.rosout.mark(), robot.diagnostics.mark()
     robot.publish_image(image(scene.rgb, robot.stamp()))
     robot.send_click(*scene.shapes[0].centre, kept)
-    asked = robot.segment(image=image(scene.rgb, robot.stamp()), objects=[prompt(box=scene.shapes[0].box)])
-    assert not asked.success and says in asked.message, asked.message
-    robot.rosout.wait(f"a warning that says '{says}'", lambda m: m.level >= 30 and says in m.msg, logged)
+    reply = robot.segment(image=image(scene.rgb, robot.stamp()), objects=[prompt(box=scene.shapes[0].box)])
+    assert not reply.success and words in reply.message, reply.message
+    robot.rosout.wait(f"a warning with '{words}'", lambda m: m.level >= 30 and words in m.msg, logged)
     eventually("all three in diagnostics", lambda: robot.refused("model_failed") >= before + 3)
-    said = robot.diagnostics.wait("an error", lambda m: "the model fails" in m.status[0].message, seen).status[0]
-    assert said.level == DiagnosticStatus.ERROR
+    status = robot.diagnostics.wait("an error", lambda m: "the model fails" in m.status[0].message, mark).status[0]
+    assert status.level == DiagnosticStatus.ERROR
 
 
 def test_a_gpu_that_runs_out_of_memory_at_work(
@@ -180,13 +180,13 @@ def test_a_panic_in_a_worker(
         question = {"image": image(scene.rgb, robot.stamp())}
     else:
         robot.send_click(*scene.shapes[0].centre, kept)
-    asked = robot.segment(objects=[prompt(box=scene.shapes[0].box)], **question)
-    assert not asked.success and f"{worker} panicked" in asked.message, asked.message
+    reply = robot.segment(objects=[prompt(box=scene.shapes[0].box)], **question)
+    assert not reply.success and f"{worker} panicked" in reply.message, reply.message
     robot.rosout.wait("a warning", lambda m: m.level >= 30 and f"{worker} panicked" in m.msg, logged)
     for key in ("panics", "refused: model_failed"):
         eventually(key, lambda: int(now(robot).get(key, 0)) >= int(before.get(key, 0)) + 2)
-    said = robot.diagnostics.wait("an error", lambda m: "panics caught" in m.status[0].message, since).status[0]
-    assert said.level == DiagnosticStatus.ERROR
+    status = robot.diagnostics.wait("an error", lambda m: "panics caught" in m.status[0].message, since).status[0]
+    assert status.level == DiagnosticStatus.ERROR
     runtime.set_behaviour()
     robot.click_answered(scene)
     assert robot.segment(stamp=kept, objects=[prompt(box=scene.shapes[0].box)]).success
@@ -219,13 +219,13 @@ def test_a_disk_without_room(
     written = len(robot.process.log())
     start_again("are not kept on disk: engine cache")
 
-    def warned(says: str) -> bool:
+    def warned(words: str) -> bool:
         # The trace is written a few kilobytes at a time: only further work makes it meet the full disk.
         robot.show(scene.rgb)
-        return any(m.level == 30 and says in m.msg for m in robot.rosout.all(logged))
+        return any(m.level == 30 and words in m.msg for m in robot.rosout.all(logged))
 
-    for says in ("are not kept on disk: engine cache", "the trace ends here"):
-        eventually(f"a warning that says '{says}'", lambda: warned(says), 60)
+    for words in ("are not kept on disk: engine cache", "the trace ends here"):
+        eventually(f"a warning with '{words}'", lambda: warned(words), 60)
     assert len(robot.process.log()) == written and engines() == 0, "the disk was not full"
     # Once there is room, engines are kept again.
     robot.process.empty_disk()

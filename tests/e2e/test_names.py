@@ -22,11 +22,11 @@ def test_namespace_name_and_remapping(start_robot: Callable[..., Robot], scene: 
     robot.image_topic = "/front/image_raw"
     topics = dict(robot.peer.node.get_topic_names_and_types())
 
-    def known() -> bool:
+    def visible() -> bool:
         topics.update(robot.peer.node.get_topic_names_and_types())
         return {"/robot1/pixel", "/robot1/seg/labels", "/robot1/things", "/robot1/prompts"} <= set(topics)
 
-    eventually("the topics in the namespace", known)
+    eventually("the topics in the namespace", visible)
     assert ("seg", "/robot1") in robot.peer.node.get_node_names_and_namespaces()
 
     def send() -> None:
@@ -42,9 +42,9 @@ def test_namespace_name_and_remapping(start_robot: Callable[..., Robot], scene: 
 
 def test_types_are_described_as_by_rclcpp(robot: Robot) -> None:
     """`~/get_type_description`, since Iron: returns fields and sources for the hash that the graph shows."""
-    found = eventually("the masks", lambda: robot.peer.node.get_publishers_info_by_topic("/promptseg/masks"))[0]
+    publisher = eventually("the masks", lambda: robot.peer.node.get_publishers_info_by_topic("/promptseg/masks"))[0]
     request = GetTypeDescription.Request(
-        type_name=found.topic_type, type_hash=str(found.topic_type_hash), include_type_sources=True
+        type_name=publisher.topic_type, type_hash=str(publisher.topic_type_hash), include_type_sources=True
     )
     answer = robot.peer.call(GetTypeDescription, "/promptseg/get_type_description", request)
     assert answer.successful, answer.failure_reason

@@ -54,7 +54,7 @@ def test_a_change_takes_effect_and_is_announced(robot: Robot) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "words"),
     [
         ("persistence", "for ever", "one of once, hold, track"),
         ("keep_frames", 0, "1 to 10000"),
@@ -65,11 +65,11 @@ def test_a_change_takes_effect_and_is_announced(robot: Robot) -> None:
         ("persistance", "hold", "did you mean 'persistence'"),
     ],
 )
-def test_what_is_wrong_is_refused_with_the_reason(robot: Robot, name: str, value: object, says: str) -> None:
+def test_what_is_wrong_is_refused_with_the_reason(robot: Robot, name: str, value: object, words: str) -> None:
     before = get_parameters(robot.peer, name)
     result = robot.set_parameter(name, value)
     assert not result.successful
-    assert says in result.reason
+    assert words in result.reason
     assert get_parameters(robot.peer, name) == before
 
 
@@ -127,7 +127,7 @@ def test_the_shipped_parameter_file_starts_the_node(peer: Peer, start_node: Call
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "words"),
     [
         ("persistence:=always", "one of once, hold, track"),
         ("keep_frames:=0", "1 to 10000"),
@@ -137,11 +137,11 @@ def test_the_shipped_parameter_file_starts_the_node(peer: Peer, start_node: Call
     ],
 )
 def test_a_wrong_value_at_the_start_ends_it(
-    peer: Peer, start_node: Callable[..., NodeProcess], given: str, says: str
+    peer: Peer, start_node: Callable[..., NodeProcess], given: str, words: str
 ) -> None:
     node = start_node(peer.domain, "-p", given)
     assert node.exit_status() == 1
-    assert says in node.log()
+    assert words in node.log()
 
 
 def test_a_section_of_another_namespace_is_not_for_this_node(
@@ -158,7 +158,7 @@ def test_a_section_of_another_namespace_is_not_for_this_node(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "env", "says"),
+    ("arguments", "env", "words"),
     [
         (("--params-file", "/nowhere/x.yaml"), {}, "/nowhere/x.yaml"),
         (("--params-file", "BROKEN"), {}, "broken.yaml"),
@@ -175,7 +175,7 @@ def test_a_wrong_command_line_ends_the_start_with_one_line(
     tmp_path: Path,
     arguments: tuple[str, ...],
     env: dict[str, str],
-    says: str,
+    words: str,
 ) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text("promptseg:\n  ros__parameters:\n   - [unfinished\n")
@@ -183,4 +183,4 @@ def test_a_wrong_command_line_ends_the_start_with_one_line(
     assert node.exit_status() == 1
     log = node.log()
     assert "panicked" not in log and len(log.strip().splitlines()) == 1, log
-    assert log.startswith("[ERROR]") and says in log and ".c:" not in log, log
+    assert log.startswith("[ERROR]") and words in log and ".c:" not in log, log

@@ -19,13 +19,13 @@ def masks_on_next_frame(robot: Robot, scene: Scene) -> MaskArray:
 
 
 def test_hold_prompts_every_frame_in_the_same_place(robot: Robot) -> None:
-    here, there = Scene(shapes=(DISK,)), Scene(shapes=(DISK.moved(8, 6),))
-    stamp = robot.show(here.rgb)
-    robot.click(*here.shapes[0].centre, stamp)
+    original, moved = Scene(shapes=(DISK,)), Scene(shapes=(DISK.moved(8, 6),))
+    stamp = robot.show(original.rgb)
+    robot.click(*original.shapes[0].centre, stamp)
     for _ in range(3):
-        answer = masks_on_next_frame(robot, there)
+        answer = masks_on_next_frame(robot, moved)
         assert ids(answer) == [1]
-        assert iou(whole_mask(answer, answer.masks[0]), there.truth[0]) >= GOOD
+        assert iou(whole_mask(answer, answer.masks[0]), moved.truth[0]) >= GOOD
 
 
 def test_once_is_for_one_frame(robot: Robot, scene: Scene) -> None:
@@ -77,8 +77,8 @@ def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> 
         assert (lost.state, lost.area, lost.roi.width, len(lost.mask.data)) == (ObjectMask.STATE_LOST, 0, 0, 0)
         assert lost.reason.startswith("predicted IoU") and lost.reason.endswith("is below 1.00")
         assert 0 < lost.iou < 1, "that of the mask that was turned down"
-        found = robot.detections.wait("detections", lambda m: m.header.stamp == answer.header.stamp, boxes)
-        assert found.detections == [], "a lost thing has no box"
+        detected = robot.detections.wait("detections", lambda m: m.header.stamp == answer.header.stamp, boxes)
+        assert detected.detections == [], "a lost object has no box"
         labels = robot.labels.wait("labels", lambda m: m.header.stamp == answer.header.stamp)
         assert not pixels(labels).any()
     robot.set(track_min_iou=0.0)
@@ -86,8 +86,8 @@ def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> 
     assert (answer.masks[0].state, answer.masks[0].reason) == (ObjectMask.STATE_VISIBLE, "")
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.6
     robot.rosout.wait("the log", lambda m: m.msg.startswith("object 1 is found again"), log)
-    said = [m.msg for m in robot.rosout.all(log) if m.msg.startswith("object 1 is lost: predicted IoU")]
-    assert len(said) == 1, "the change is said, not every frame"
+    reports = [m.msg for m in robot.rosout.all(log) if m.msg.startswith("object 1 is lost: predicted IoU")]
+    assert len(reports) == 1, "the log reports the change, not every frame"
 
 
 def test_a_thing_that_leaves_the_picture_is_lost(robot: Robot) -> None:

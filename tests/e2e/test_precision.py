@@ -48,15 +48,15 @@ def test_a_variant_that_does_not_open_gives_way_to_fp32(
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "words"),
     [
         ("precision:=int8", "has no int8 variant; it has fp32"),
         ("precision:=bf16", "one of auto, fp32, fp16, int8"),
     ],
 )
 def test_a_precision_that_cannot_be_had_ends_it(
-    peer: Peer, start_node: Callable[..., NodeProcess], given: str, says: str
+    peer: Peer, start_node: Callable[..., NodeProcess], given: str, words: str
 ) -> None:
     node = start_node(peer.domain, "-p", given)
     assert node.exit_status() == 1
-    assert says in node.log()
+    assert words in node.log()

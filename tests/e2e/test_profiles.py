@@ -31,11 +31,11 @@ def test_a_profile(peer: Peer, start_node: Callable[..., NodeProcess], profile: 
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "words"),
     [("keep_frame: 3", "did you mean 'keep_frames'?"), ("keep_frames: 0", "1 to 10000")],
 )
 def test_a_mistake_in_a_profile_is_seen(
-    peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path, line: str, says: str
+    peer: Peer, start_node: Callable[..., NodeProcess], tmp_path: Path, line: str, words: str
 ) -> None:
     """A wrong name or value has the effects that the test above excludes."""
     file = tmp_path / "wrong.yaml"
@@ -45,4 +45,4 @@ def test_a_mistake_in_a_profile_is_seen(
         assert node.exit_status() == 1
     else:
         node.wait_ready()
-    assert says in node.log()
+    assert words in node.log()

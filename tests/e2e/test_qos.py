@@ -34,8 +34,8 @@ STAMP = Time(sec=100)
 
 def subscription(peer: Peer, topic: str = "/image") -> set[tuple[ReliabilityPolicy, DurabilityPolicy]]:
     """The profiles of the node's subscriptions to a topic."""
-    found = peer.node.get_subscriptions_info_by_topic(topic)
-    return {(i.qos_profile.reliability, i.qos_profile.durability) for i in found if i.node_name == "promptseg"}
+    subscriptions = peer.node.get_subscriptions_info_by_topic(topic)
+    return {(i.qos_profile.reliability, i.qos_profile.durability) for i in subscriptions if i.node_name == "promptseg"}
 
 
 def camera(peer: Peer, qos: QoSProfile, topic: str = "image", kind: type = Image) -> Any:
@@ -55,12 +55,12 @@ def expect_matched(peer: Peer, publisher: Any, scene: Scene, *qos: object) -> No
 def ask(peer: Peer, masks: Any, scene: Scene, stamp: Time | None = None) -> MaskArray:
     """Sends prompts until there is a mask."""
     box = prompt(box=scene.shapes[0].box)
-    seen = masks.mark()
+    mark = masks.mark()
 
     def answered() -> list[MaskArray]:
         peer.publish("prompts", prompts(PromptArray.SET, box, stamp=stamp))
         try:
-            return [masks.wait("a mask", lambda m: m.masks, seen, timeout=1.0)]
+            return [masks.wait("a mask", lambda m: m.masks, mark, timeout=1.0)]
         except AssertionError:
             return []
 
@@ -133,13 +133,13 @@ def test_no_image_is_lost_while_the_subscription_is_replaced(
         publisher.publish(image(scene.rgb, stamp))
         return stamp
 
-    def heard() -> bool:
+    def received() -> bool:
         """Publishes until an image arrives: the two ends discover each other at different times, so the first images may be lost."""
         publish()
         time.sleep(0.05)
         return overlays.mark() > 0
 
-    eventually("a first overlay", heard)
+    eventually("a first overlay", received)
     for sent in range(100):
         stamp = publish()
         overlays.wait(f"the overlay of image {stamp}", lambda m, s=stamp: m.header.stamp == s)
@@ -166,7 +166,7 @@ def test_overrides_by_file(peer: Peer, start_node: Callable[..., NodeProcess], t
     eventually("the subscription", lambda: subscription(peer, "/camera/image") == {(RELIABLE, VOLATILE)})
     mask = peer.node.get_publishers_info_by_topic("/promptseg/mask")[0].qos_profile
     assert (mask.reliability, mask.durability, mask.lifespan.nanoseconds) == (RELIABLE, TRANSIENT_LOCAL, 2_000_000_000)
-    assert "qos_overrides./somebody/else.publisher.depth" in node.log(), "of another node: said, and no harm"
+    assert "qos_overrides./somebody/else.publisher.depth" in node.log(), "an override of another node is logged and ignored"
 
 
 def test_parameters_are_listed_described_and_read_only(robot: Robot) -> None:
@@ -183,7 +183,7 @@ def test_parameters_are_listed_described_and_read_only(robot: Robot) -> None:
         DescribeParameters, f"{NODE}/describe_parameters", request
     ).descriptors[0]
     assert described.read_only and described.type == 4 and "best_effort" in described.description
-    assert robot.set_parameter(name, "reliable").successful, "what changes nothing is no change"
+    assert robot.set_parameter(name, "reliable").successful, "a value that changes nothing is accepted"
     refused = robot.set_parameter(name, "best_effort")
     assert not refused.successful and "start the node again" in refused.reason
     robot.changed.clear()
@@ -215,7 +215,7 @@ def test_a_dump_of_the_parameters_starts_a_node(
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "words"),
     [
         ("/image.subscription.reliability:=perfect", "'perfect', expected reliable, best_effort"),
         ("/image.subscription.depth:=0", "is 0, expected a whole number from 1"),
@@ -225,11 +225,11 @@ def test_a_dump_of_the_parameters_starts_a_node(
     ],
 )
 def test_a_wrong_override_ends_the_start(
-    peer: Peer, start_node: Callable[..., NodeProcess], given: str, says: str
+    peer: Peer, start_node: Callable[..., NodeProcess], given: str, words: str
 ) -> None:
     node = start_node(peer.domain, "-p", f"qos_overrides.{given}")
     assert node.exit_status() == 1
-    assert says in node.log() and given.split(":=")[0] in node.log()
+    assert words in node.log() and given.split(":=")[0] in node.log()
 
 
 def test_a_mask_for_those_who_come_late(peer: Peer, start_node: Callable[..., NodeProcess], scene: Scene) -> None:
@@ -252,9 +252,9 @@ def test_a_publisher_that_offers_too_little_is_named(robot: Robot) -> None:
     """`prompts` is reliable: no message is lost. A best-effort publisher causes a warning."""
     before = robot.rosout.mark()
     robot.peer.node.create_publisher(PromptArray, "prompts", SENSOR)
-    said = robot.rosout.wait("a warning", lambda m: m.level == 30 and "/prompts" in m.msg, before).msg
-    assert "nothing is received from 'peer'" in said
-    assert "set qos_overrides./prompts.subscription.reliability to best_effort" in said
+    warning = robot.rosout.wait("a warning", lambda m: m.level == 30 and "/prompts" in m.msg, before).msg
+    assert "nothing is received from 'peer'" in warning
+    assert "set qos_overrides./prompts.subscription.reliability to best_effort" in warning
 
 
 def test_a_camera_behind_an_override_is_named(peer: Peer, start_node: Callable[..., NodeProcess]) -> None:

@@ -31,13 +31,13 @@ def test_answers_are_those_of_the_predictor(robot: Robot, photo: str) -> None:
     answer = robot.segment(image=image(rgb, robot.stamp()), objects=objects)
     assert answer.success, answer.message
     assert len(answer.result.masks) == len(cases)
-    for case, found in zip(cases, answer.result.masks, strict=True):
+    for case, object_mask in zip(cases, answer.result.masks, strict=True):
         key = f"{photo}.{case['case']}"
         # A lone click is answered by the best candidate, other prompts by the single mask or its replacement.
         several = case["case"] == "point"
         iou = expected[f"{key}.multi.iou"].max() if several else expected[f"{key}.single.iou"][0]
-        assert found.iou == pytest.approx(iou, abs=1e-5), key
-        assert found.object_score == pytest.approx(expected[f"{key}.score"][0], abs=1e-3), key
-        assert len(found.candidate_ious) == (3 if several or case["single"] else 1), key
+        assert object_mask.iou == pytest.approx(iou, abs=1e-5), key
+        assert object_mask.object_score == pytest.approx(expected[f"{key}.score"][0], abs=1e-3), key
+        assert len(object_mask.candidate_ious) == (3 if several or case["single"] else 1), key
         truth = np.array(Image.open(BUNDLE / "masks" / f"{key}.png")) & (2 if several else 1) != 0
-        assert np.mean(whole_mask(answer.result, found) == truth) >= 0.9999, key
+        assert np.mean(whole_mask(answer.result, object_mask) == truth) >= 0.9999, key

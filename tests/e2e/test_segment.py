@@ -33,13 +33,13 @@ def test_an_image_of_its_own(robot: Robot, scene: Scene) -> None:
 
 
 def test_a_kept_frame_by_its_stamp(robot: Robot) -> None:
-    here, there = Scene(shapes=(DISK,)), Scene(shapes=(DISK.moved(140, 60),))
-    then = robot.show(here.rgb)
-    robot.show(there.rgb)
-    answer = robot.segment(stamp=then, objects=[prompt(points=[(*here.shapes[0].centre, 1)])])
+    original, moved = Scene(shapes=(DISK,)), Scene(shapes=(DISK.moved(140, 60),))
+    earlier = robot.show(original.rgb)
+    robot.show(moved.rgb)
+    answer = robot.segment(stamp=earlier, objects=[prompt(points=[(*original.shapes[0].centre, 1)])])
     assert answer.success, answer.message
-    assert answer.result.header.stamp == then
-    assert iou(whole_mask(answer.result, answer.result.masks[0]), here.truth[0]) >= GOOD
+    assert answer.result.header.stamp == earlier
+    assert iou(whole_mask(answer.result, answer.result.masks[0]), original.truth[0]) >= GOOD
 
 
 def test_without_stamp_the_newest_frame(robot: Robot, scene: Scene) -> None:
@@ -120,9 +120,9 @@ def test_three_clients_at_once_get_their_own_answers(robot: Robot) -> None:
             assert answer.success, answer.message
             stamp = request.image.header.stamp if request.image.width else request.stamp
             assert answer.result.header.stamp == stamp
-            asked = request.objects[0]
-            assert set(ids(answer.result)) == {asked.object_id}
-            assert {m.class_id for m in answer.result.masks} == {asked.class_id}
+            requested = request.objects[0]
+            assert set(ids(answer.result)) == {requested.object_id}
+            assert {m.class_id for m in answer.result.masks} == {requested.class_id}
             assert (len(answer.result.masks) > 1) == request.all_candidates
             assert iou(whole_mask(answer.result, answer.result.masks[0]), expected.truth[0]) >= GOOD
     finally:
@@ -148,7 +148,7 @@ def test_failures_say_why(robot: Robot, scene: Scene) -> None:
     broken = image(scene.rgb, robot.stamp())
     broken.step += 1
     box = prompt(box=scene.shapes[0].box)
-    for request, says in [
+    for request, words in [
         ({"stamp": stamp}, "no objects"),
         ({"stamp": gone, "objects": [box]}, "5.000000000 is gone"),
         ({"image": broken, "objects": [box]}, "bytes of data"),
@@ -163,5 +163,5 @@ def test_failures_say_why(robot: Robot, scene: Scene) -> None:
     ]:
         answer = robot.segment(**request)
         assert not answer.success
-        assert says in answer.message, answer.message
+        assert words in answer.message, answer.message
         assert answer.result.masks == []

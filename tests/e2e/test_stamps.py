@@ -12,26 +12,26 @@ THERE = Scene(shapes=(DISK.moved(140, 60),))
 
 
 def test_a_click_on_an_older_frame_gives_the_mask_of_that_time(robot: Robot) -> None:
-    then = robot.show(HERE.rgb)
+    earlier = robot.show(HERE.rgb)
     for _ in range(5):
         robot.show(THERE.rgb)
-    answer = robot.click(*HERE.shapes[0].centre, then)
+    answer = robot.click(*HERE.shapes[0].centre, earlier)
     mask = whole_mask(answer, answer.masks[0])
     assert iou(mask, HERE.truth[0]) >= GOOD
     assert iou(mask, THERE.truth[0]) < 0.2
 
 
 def test_a_box_on_an_older_frame_gives_the_mask_of_that_time(robot: Robot) -> None:
-    then = robot.show(HERE.rgb)
+    earlier = robot.show(HERE.rgb)
     robot.show(THERE.rgb)
-    answer = robot.add(prompt(box=HERE.shapes[0].box), stamp=then)
+    answer = robot.add(prompt(box=HERE.shapes[0].box), stamp=earlier)
     assert iou(whole_mask(answer, answer.masks[0]), HERE.truth[0]) >= GOOD
 
 
 def test_detections_are_decoded_on_the_detectors_frame(robot: Robot) -> None:
-    then = robot.show(HERE.rgb)
+    earlier = robot.show(HERE.rgb)
     now = robot.show(THERE.rgb)
-    answer = robot.detect(then, detection(HERE.shapes[0].box, "disk", "track-7"))
+    answer = robot.detect(earlier, detection(HERE.shapes[0].box, "disk", "track-7"))
     assert iou(whole_mask(answer, answer.masks[0]), HERE.truth[0]) >= GOOD
     # Objects of detections live for their own frame.
     before = robot.masks.mark()
@@ -64,8 +64,8 @@ def test_a_frame_that_is_gone_is_refused(robot: Robot) -> None:
     for _ in range(3):
         robot.show(HERE.rgb)
     robot.expect_refusal("frame_gone", "is gone", lambda: robot.send_click(50, 50, gone))
-    found = detections(gone, detection(HERE.shapes[0].box, "disk", "1"))
-    robot.expect_refusal("frame_gone", "is gone", lambda: robot.peer.publish("detections", found))
+    detected = detections(gone, detection(HERE.shapes[0].box, "disk", "1"))
+    robot.expect_refusal("frame_gone", "is gone", lambda: robot.peer.publish("detections", detected))
 
 
 def test_a_click_on_an_image_that_was_refused_says_why(robot: Robot) -> None:

@@ -40,8 +40,8 @@ def next_frame(robot: Robot, rgb: np.ndarray) -> MaskArray:
 
 
 def scenario(name: str) -> Iterator[tuple[int, dict]]:
-    found = next(s for s in json.loads((BUNDLE / "scenarios.json").read_text()) if s["name"] == name)
-    yield from enumerate(found["steps"])
+    script = next(s for s in json.loads((BUNDLE / "scenarios.json").read_text()) if s["name"] == name)
+    yield from enumerate(script["steps"])
 
 
 @pytest.mark.parametrize("name", ["click", "absent"])
@@ -81,8 +81,8 @@ def test_objects_come_are_corrected_and_go_while_others_are_followed(robot: Robo
     answer = next_frame(robot, FRAMES[3])
     assert ids(answer) == [1, 7]
     labels = robot.labels.wait("labels", lambda m: m.header.stamp == answer.header.stamp)
-    there = {m.object_id for m in answer.masks if m.area}
-    assert set(np.unique(pixels(labels))) - {0} <= there
+    present = {m.object_id for m in answer.masks if m.area}
+    assert set(np.unique(pixels(labels))) - {0} <= present
     # A correction of object 1 on the previous frame, over which the object was followed.
     before = answer.masks[0]
     more = prompt(object_id=1, points=[(50, 52, 1), (90, 100, 0)], refine=True)
@@ -109,9 +109,9 @@ def test_frames_that_come_too_fast_are_skipped_and_the_object_goes_on(robot: Rob
     def order(stamp: Time) -> tuple[int, int]:
         return stamp.sec, stamp.nanosec
 
-    seen = [order(m.header.stamp) for m in robot.masks.all(before)]
-    assert seen == sorted(seen), "no frame after a newer one"
-    assert len(seen) < len(stamps), "a camera that is faster than the model, and nothing was skipped"
+    published = [order(m.header.stamp) for m in robot.masks.all(before)]
+    assert published == sorted(published), "no frame after a newer one"
+    assert len(published) < len(stamps), "no frame was skipped, although the camera is faster than the model"
     # A correction on an earlier frame: the answer is on that frame, and the object is followed on from the last frame.
     earlier = robot.masks.all(before)[-2].header.stamp
     assert ids(robot.click(50, 52, earlier)) == [1]

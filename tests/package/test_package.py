@@ -1,7 +1,7 @@
-"""promptseg as stock tools see it: catkin_pkg, rosdep, bloom and colcon of PyPI, in a workspace with a package that uses the messages.
+"""The package promptseg in stock tools: catkin_pkg, rosdep, bloom and colcon from PyPI, in a workspace with a package that uses the messages.
 
-cargo is played by a program that hands out the binaries of PROMPTSEG_NODE and PROMPTSEG_CLI: `./dev test --colcon` has the
-real one, without a network. The index of ROS is a small one of these tests, with names that are in the public one.
+A program that copies the binaries of PROMPTSEG_NODE and PROMPTSEG_CLI stands in for cargo; `./dev test --colcon` runs the
+real cargo, without a network. A small local index, whose names are in the public index, stands in for the index of ROS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(os.environ["PROMPTSEG_COLCON"])
 OURS = ["AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH"]
-# Packages of the public index of Jazzy, looked up in its distribution.yaml; and keys of its rosdep/base.yaml.
+# Packages in the distribution.yaml of Jazzy, and keys of rosdep/base.yaml, as in the public index.
 RELEASED = """
 action_msgs ament_cmake ament_index_python bond builtin_interfaces diagnostic_msgs geometry_msgs launch launch_ros launch_xml
 lifecycle_msgs nav2_lifecycle_manager rcl rcl_action rcl_interfaces rcl_logging_spdlog rcl_yaml_param_parser rclpy rcutils rmw
@@ -38,7 +38,7 @@ def run(*command: str | Path, cwd: Path, env: dict[str, str], status: int = 0) -
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A robot's: with ROS, and without promptseg_msgs. Beside it a local index for rosdep and bloom."""
+    """The environment of a robot, with ROS and without promptseg_msgs, and a local index for rosdep and bloom."""
     folder = tmp_path_factory.mktemp("ros")
     env = dict(os.environ)
     for name in OURS:
@@ -85,7 +85,7 @@ def with_index(environment: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """src/ has this repository and mask_listener, which says that it depends on promptseg, and nothing more."""
+    """A workspace: src/ has this repository and mask_listener, which depends on promptseg only."""
     folder = tmp_path_factory.mktemp("workspace")
     (folder / "src").mkdir()
     (folder / "src" / "promptseg").symlink_to(ROOT)
@@ -94,7 +94,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_dependency_is_released_or_in_the_workspace(workspace: Path, environment: dict[str, str]) -> None:
-    """`rosdep install --from-paths src --ignore-src -y`, with nothing installed."""
+    """Simulates `rosdep install --from-paths src --ignore-src -y` with nothing installed."""
     empty = with_index(environment) | {"AMENT_PREFIX_PATH": str(workspace), "ROS_DISTRO": "jazzy"}
     command = ["install", "--from-paths", "src", "--ignore-src", "-y", "--simulate", "--os=ubuntu:noble"]
     plain = run(TOOLS / "rosdep", *command, cwd=workspace, env=empty)
@@ -107,8 +107,8 @@ def test_every_dependency_is_released_or_in_the_workspace(workspace: Path, envir
 
 def test_catkin_pkg_finds_what_a_dependent_package_names(workspace: Path, environment: dict[str, str]) -> None:
     program = "from catkin_pkg.packages import find_packages; print(sorted(p.name for p in find_packages('src').values()))"
-    found = run(TOOLS / "python", "-c", program, cwd=workspace, env=environment)
-    assert found.strip() == "['mask_listener', 'promptseg']"
+    names = run(TOOLS / "python", "-c", program, cwd=workspace, env=environment)
+    assert names.strip() == "['mask_listener', 'promptseg']"
 
 
 def test_bloom_makes_one_debian_package_with_the_messages(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -120,14 +120,14 @@ def test_bloom_makes_one_debian_package_with_the_messages(tmp_path: Path, enviro
     assert "Package: ros-jazzy-promptseg\n" in control
     depends = next(line for line in control.splitlines() if line.startswith("Depends:"))
     assert "ros-jazzy-rosidl-default-runtime" in depends and "promptseg-msgs" not in control
-    # The changelog is catkin_pkg's to read.
+    # catkin_pkg parses the changelog.
     assert "0.1.0" in (tmp_path / "debian" / "changelog").read_text()
     rules = (tmp_path / "debian" / "rules").read_text()
     assert "DESTDIR" in rules or "dh_auto_install" in rules
 
 
 def test_the_messages_need_what_promptseg_declares() -> None:
-    """promptseg builds promptseg_msgs, so all that this package depends on is a dependency of promptseg too."""
+    """promptseg builds promptseg_msgs, so every dependency of promptseg_msgs is a dependency of promptseg too."""
 
     def dependencies(file: Path) -> set[tuple[str, str]]:
         return {(e.tag, e.text or "") for e in ElementTree.parse(file).getroot() if e.tag.endswith("depend")}
@@ -151,7 +151,7 @@ for name in ("PROMPTSEG_NODE", "PROMPTSEG_CLI"):
 
 @pytest.fixture(scope="module")
 def built(workspace: Path, environment: dict[str, str]) -> Iterator[tuple[Path, str]]:
-    """The install folder after a plain `colcon build` (a compiler cache and a stand-in for cargo aside), and what cargo got."""
+    """The install folder after `colcon build` (with a compiler cache and a stand-in for cargo), and the arguments that cargo got."""
     cargo, log = workspace / "cargo", workspace / "cargo.log"
     cargo.write_text(CARGO.format(python=sys.executable, log=str(log)))
     cargo.chmod(0o755)
@@ -178,7 +178,7 @@ def test_colcon_builds_a_package_that_uses_the_messages(built: tuple[Path, str],
 
 
 def test_installed_files_name_the_final_prefix(built: tuple[Path, str]) -> None:
-    """Scripts that are sourced by hand, and CMake files: none names the folder where the messages were staged."""
+    """No installed script and no CMake file names the folder where the messages were staged."""
     install, _ = built
     for file in (install / "promptseg" / "share" / "promptseg_msgs").rglob("*"):
         if file.is_file():
@@ -204,8 +204,8 @@ def test_cargo_sees_the_messages_and_the_lock_file(built: tuple[Path, str]) -> N
 
 
 def test_the_messages_as_a_package_of_their_own(workspace: Path, environment: dict[str, str]) -> None:
-    """A workstation that only listens needs no Rust: interfaces/ is a folder with one package. Beside promptseg in one
-    workspace it is built first."""
+    """A workstation that only subscribes needs no Rust: interfaces/ has promptseg_msgs as its own package. In one workspace with
+    promptseg it is built first."""
     (tmp := workspace / "alone").mkdir()
     listed = run(TOOLS / "colcon", "list", "--base-paths", ROOT / "interfaces", "--names-only", cwd=tmp, env=environment)
     assert listed.split() == ["promptseg_msgs"]
