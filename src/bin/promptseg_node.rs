@@ -14,18 +14,18 @@ use promptseg::node::{parameter_docs, run};
 #[derive(Parser)]
 #[command(version, trailing_var_arg = true)]
 struct Arguments {
-    /// error, warn, info, debug, trace, or a tracing filter; RUST_LOG wins over it. Without it, what stands behind --ros-args
-    /// counts, or info.
+    /// error, warn, info, debug, trace, or a tracing filter; RUST_LOG takes precedence. Default: the level behind --ros-args,
+    /// or info.
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
 
-    /// Print all parameters with their defaults, as a parameter file or as a page, and end.
+    /// Print all parameters with their defaults, as a parameter file or as a page, and exit.
     #[arg(long, value_name = "FORMAT")]
     parameters: Option<Format>,
 
     /// Arguments for ROS, from `--ros-args` on.
     #[arg(hide = true, allow_hyphen_values = true)]
-    #[allow(dead_code)] // rcl reads them itself
+    #[allow(dead_code)] // rcl reads the command line itself
     ros: Vec<String>,
 }
 

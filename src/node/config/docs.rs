@@ -34,8 +34,8 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Parameters\n\nMade by `promptseg_node --parameters markdown`. A change by `ros2 param set` takes effect at once, or, \
          where the table says *configure*, with the next cleanup and configure of the managed node \
-         ([lifecycle.md](lifecycle.md)): the answer of the service says so. What says *start* is read-only once the node \
-         runs. A wrong value is refused with the reason, and the old one stays.\n\n\
+         ([lifecycle.md](lifecycle.md)): the answer of the service names them. A parameter with *start* is read-only once \
+         the node runs. A wrong value is refused with the reason, and the previous value stays.\n\n\
          | parameter | default | takes effect | meaning |\n|---|---|---|---|\n",
     );
     for d in definitions() {

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_memories_can_be_asked_for_than_engines_take() {
+    fn the_largest_number_of_memories_fits_the_engines() {
         let most = |name: &str| match definition(name).map(|d| d.kind) {
             Some(Kind::Integer { max, .. }) => max as usize,
             other => panic!("{name}: {other:?}"),
