@@ -261,7 +261,7 @@ def test_a_camera_behind_an_override_is_named(peer: Peer, start_node: Callable[.
     node = start_node(peer.domain, "-p", "qos_overrides./image.subscription.durability:=transient_local")
     node.wait_ready()
     camera(peer, USUAL)
-    eventually("the warning", lambda: "its durability is volatile, this node asks for transient_local" in node.log())
+    eventually("the warning", lambda: "its durability is volatile, this node requests transient_local" in node.log())
 
 
 @pytest.mark.parametrize(
