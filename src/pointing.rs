@@ -1,9 +1,9 @@
-//! From a point in metres, in any TF frame, to a pixel of the image that it was made on.
+//! From a point in metres, in any TF frame, to the pixel of the image that was clicked.
 //!
-//! rviz2's Publish Point stamps a click with the time of the click, which is later than the image that was clicked. Which
-//! image that was is known for clicks on `~/image_plane`: the point lies on the plane of one image and beside those of the
-//! others. Any other point belongs to the scene: it is shown on the newest encoded image that is not newer than the click.
-//! Either way the pixel is computed with the transforms at the stamp of that image, so that the camera may move.
+//! rviz2's Publish Point stamps a click with the time of the click, which is later than the clicked image. A click on
+//! `~/image_plane` identifies its image: the point lies on the plane of one image only. Any other point belongs to the scene
+//! and is projected into the newest encoded image that is not newer than the click. In both cases the pixel is computed with
+//! the transforms at the stamp of that image, so that the camera may move.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,42 +14,44 @@ use crate::camera::{CameraInfo, CameraModel, ProjectError, TransformError, Trans
 use crate::engine::kept::{KeptFrame, KeptFrames};
 use crate::engine::{DeferredPrompt, FrameRef, Header, Interaction, Refusal, RefusalKind, Stamp};
 
-/// Image planes that are remembered: at the default rate, those of the last three seconds.
-const SHOWN: usize = 16;
+/// Number of stored image planes: three seconds at the default rate.
+const MAX_SHOWN_PLANES: usize = 16;
 
-/// What a camera knows about where its pixels look.
+/// Calibration, transforms and image planes of a camera, for clicks in metres.
 pub struct Pointing {
     transforms: Arc<Mutex<Transforms>>,
     /// Full name of the calibration's topic, after remapping.
     info_topic: String,
-    state: Mutex<State>,
+    state: Mutex<CameraState>,
 }
 
+/// Last calibration and image planes of a camera.
 #[derive(Default)]
-struct State {
+struct CameraState {
     info: Option<CameraInfo>,
     frame_id: String,
-    /// Made of `info` when it is needed; the flag is whether images are rectified.
+    /// Calibration computed from `info`, and whether it is for rectified images.
     calibration: Option<(bool, Arc<Calibration>)>,
+    /// Published image planes, the newest at the back.
     shown: VecDeque<ShownPlane>,
 }
 
-/// A camera that is ready to project.
+/// Projection of a camera, with the name of its optical frame.
 pub struct Calibration {
     frame_id: String,
     pub model: CameraModel,
 }
 
-/// An image plane that was published.
+/// A published image plane.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShownPlane {
-    /// Of its image.
+    /// Header of the image.
     pub header: Header,
-    /// Of its image, in pixels.
+    /// Width and height of the image, in pixels.
     pub size: (u32, u32),
-    /// Metres from the optical centre.
+    /// Distance of the plane from the optical centre, in metres.
     pub distance: f64,
-    /// Metres from one of its points to the next.
+    /// Distance between neighbouring points of the plane, in metres.
     pub spacing: f64,
 }
 
@@ -58,7 +60,7 @@ impl Pointing {
         Pointing { transforms, info_topic: info_topic.to_owned(), state: Mutex::default() }
     }
 
-    /// Takes the calibration of the camera whose optical frame has that name.
+    /// Stores the calibration of the camera whose optical frame has that name.
     pub fn camera_info(&self, frame_id: String, info: CameraInfo) {
         let mut state = lock(&self.state);
         if state.frame_id != frame_id || state.info.as_ref() != Some(&info) {
@@ -66,10 +68,10 @@ impl Pointing {
         }
     }
 
-    /// The camera of an image.
+    /// Returns the projection for an image.
     ///
     /// # Errors
-    /// There is no `camera_info`, it cannot be used, or it is that of another camera.
+    /// No `camera_info` has arrived, it is not valid, or it belongs to another camera or image size.
     pub fn calibration(
         &self,
         image: &Header,
@@ -95,16 +97,17 @@ impl Pointing {
         Ok(calibration)
     }
 
+    /// Returns the projection of the last `camera_info`.
     fn current(&self, rectified: bool) -> Result<Arc<Calibration>, Refusal> {
         let mut state = lock(&self.state);
-        if let Some((of, calibration)) = &state.calibration
-            && *of == rectified
+        if let Some((is_rectified, calibration)) = &state.calibration
+            && *is_rectified == rectified
         {
             return Ok(Arc::clone(calibration));
         }
         let info = state.info.as_ref().ok_or_else(|| {
             let topic = &self.info_topic;
-            let message = format!("no camera_info has come: does the camera publish its calibration on '{topic}'?");
+            let message = format!("no camera_info has arrived: does the camera publish its calibration on '{topic}'?");
             Refusal::new(RefusalKind::NoCameraInfo, message)
         })?;
         let model = CameraModel::new(info, rectified).map_err(refused)?;
@@ -113,43 +116,44 @@ impl Pointing {
         Ok(calibration)
     }
 
-    /// Remembers a plane that can be clicked from now on.
+    /// Stores a published plane, which can be clicked from now on.
     pub fn remember(&self, plane: ShownPlane) {
         let shown = &mut lock(&self.state).shown;
         shown.retain(|s| s.header.stamp != plane.header.stamp);
         shown.push_back(plane);
-        if shown.len() > SHOWN {
+        if shown.len() > MAX_SHOWN_PLANES {
             shown.pop_front();
         }
     }
 
-    /// A click that becomes a pixel, and what `then` makes of that pixel, as soon as image and transforms are there.
+    /// Returns a click in metres as a deferred prompt. Once the image and the transforms are there, `prompt_at` turns the
+    /// frame and the pixel into a prompt.
     ///
     /// # Errors
-    /// The point is not finite, or says no frame.
+    /// The point is not finite, or its header names no frame.
     pub fn click(
         self: &Arc<Self>,
         header: Header,
         point: Point3<f64>,
         rectified: bool,
-        then: impl FnOnce(FrameRef, f64, f64) -> Interaction + Send + 'static,
+        prompt_at: impl FnOnce(FrameRef, f64, f64) -> Interaction + Send + 'static,
     ) -> Result<Interaction, Refusal> {
         let bad = |message: String| Err(Refusal::new(RefusalKind::BadPrompt, message));
         if !point.coords.iter().all(|v| v.is_finite()) {
             return bad(format!("point ({}, {}, {}) is not finite", point.x, point.y, point.z));
         }
         if header.frame_id.is_empty() {
-            return bad("header.frame_id is empty: whoever clicks must say in which TF frame".into());
+            return bad("header.frame_id is empty: a point needs the name of its TF frame".into());
         }
         let mut shown: Vec<ShownPlane> = lock(&self.state).shown.iter().cloned().collect();
         shown.reverse();
         let pointing = Arc::clone(self);
-        let then = Some(Then(Box::new(then)));
-        let click = Click { pointing, header, point, rectified, shown, image: None, then };
+        let prompt_at = Some(PromptAt(Box::new(prompt_at)));
+        let click = Click { pointing, header, point, rectified, shown, image: None, prompt_at };
         Ok(Interaction::Deferred(Some(Box::new(click))))
     }
 
-    /// A point of another frame in the optical frame of an image, at the stamp of that image.
+    /// Transforms a point into the optical frame of an image, at the stamp of the image.
     fn in_optical_frame(
         &self,
         point: &Point3<f64>,
@@ -160,36 +164,38 @@ impl Pointing {
         Ok(lock(&self.transforms).lookup(&image.frame_id, frame_id, time)? * point)
     }
 
-    /// The same with the latest transforms that there are.
+    /// Transforms a point into the optical frame of an image, with the latest transforms.
     fn in_optical_frame_now(&self, point: &Point3<f64>, frame_id: &str, image: &Header) -> Option<Point3<f64>> {
         Some(lock(&self.transforms).lookup(&image.frame_id, frame_id, None).ok()? * point)
     }
 }
 
-/// A click on its way to become a pixel.
+/// A click in metres whose pixel is not known yet.
 #[derive(Debug)]
 struct Click {
     pointing: Arc<Pointing>,
     header: Header,
     point: Point3<f64>,
     rectified: bool,
-    /// The planes that were there to be clicked, the newest first.
+    /// Planes that were published before the click, the newest first.
     shown: Vec<ShownPlane>,
-    /// The image that it turned out to be for.
+    /// Stamp of the clicked image, once it is determined.
     image: Option<Stamp>,
-    then: Option<Then>,
+    /// `None` once the click is resolved.
+    prompt_at: Option<PromptAt>,
 }
 
-struct Then(Box<dyn FnOnce(FrameRef, f64, f64) -> Interaction + Send>);
+/// Conversion of a frame and a pixel to a prompt.
+struct PromptAt(Box<dyn FnOnce(FrameRef, f64, f64) -> Interaction + Send>);
 
-/// Why there is no pixel, and whether waiting may help.
+/// Reason why there is no pixel, and whether it may disappear with time.
 struct Obstacle {
     refusal: Refusal,
     may_pass: bool,
 }
 
 impl DeferredPrompt for Click {
-    fn resolve(&mut self, kept: &KeptFrames, last: bool) -> Option<Result<Interaction, Refusal>> {
+    fn resolve(&mut self, kept: &KeptFrames, is_last: bool) -> Option<Result<Interaction, Refusal>> {
         let image = match self.image(kept)? {
             Ok(image) => image,
             Err(refusal) => return Some(Err(refusal)),
@@ -197,14 +203,14 @@ impl DeferredPrompt for Click {
         match self.pixel(&image) {
             Ok((x, y)) => {
                 let Header { stamp, frame_id } = &self.header;
-                let ((px, py, pz), of) = ((self.point.x, self.point.y, self.point.z), image.header.stamp);
+                let ((px, py, pz), image) = ((self.point.x, self.point.y, self.point.z), image.header.stamp);
                 tracing::debug!(
-                    "click ({px:.3}, {py:.3}, {pz:.3}) in \"{frame_id}\" at {stamp} is pixel ({x:.4}, {y:.4}) of image {of}"
+                    "click ({px:.3}, {py:.3}, {pz:.3}) in \"{frame_id}\" at {stamp} is pixel ({x:.4}, {y:.4}) of image {image}"
                 );
-                let then = self.then.take()?;
-                Some(Ok((then.0)(FrameRef::At(of), x, y)))
+                let prompt_at = self.prompt_at.take()?;
+                Some(Ok((prompt_at.0)(FrameRef::At(image), x, y)))
             }
-            Err(obstacle) if obstacle.may_pass && !last => None,
+            Err(obstacle) if obstacle.may_pass && !is_last => None,
             Err(Obstacle { mut refusal, .. }) => {
                 refusal.message = format!("click in \"{}\": {}", self.header.frame_id, refusal.message);
                 Some(Err(refusal))
@@ -214,7 +220,7 @@ impl DeferredPrompt for Click {
 }
 
 impl Click {
-    /// The image that was clicked. It stays the same while the click waits for transforms.
+    /// Returns the clicked image. It stays the same while the click waits for transforms.
     fn image(&mut self, kept: &KeptFrames) -> Option<Result<Arc<KeptFrame>, Refusal>> {
         if let Some(image) = self.image.and_then(|stamp| kept.at(stamp)) {
             return Some(Ok(Arc::clone(image)));
@@ -222,7 +228,7 @@ impl Click {
         let image = match self.shown.iter().find(|plane| self.is_on(plane)) {
             Some(plane) => match kept.at(plane.header.stamp) {
                 Some(image) => image,
-                // On any other image the point of the plane is somewhere else.
+                // The point of the plane is another pixel on any other image.
                 None => {
                     let message = format!(
                         "the click is on the image plane of {}, and that image is gone; a longer 'keep_frames' keeps it",
@@ -232,13 +238,14 @@ impl Click {
                 }
             },
             None if self.header.stamp == Stamp::NONE => kept.newest()?,
-            // A clock that is behind must not make clicks impossible.
+            // If the clock of the click is behind all images, the click is for the newest image.
             None => kept.newest_until(self.header.stamp).or_else(|| kept.newest())?,
         };
         self.image = Some(image.header.stamp);
         Some(Ok(Arc::clone(image)))
     }
 
+    /// Returns whether the click lies on an image plane.
     fn is_on(&self, plane: &ShownPlane) -> bool {
         let point = self.pointing.in_optical_frame(&self.point, &self.header.frame_id, &plane.header);
         point.is_ok_and(|p| {
@@ -246,10 +253,11 @@ impl Click {
         })
     }
 
+    /// Computes the pixel of the click on an image.
     fn pixel(&self, image: &KeptFrame) -> Result<(f64, f64), Obstacle> {
         let point = self.pointing.in_optical_frame(&self.point, &self.header.frame_id, &image.header);
         let point = point.or_else(|error| {
-            // Without a stamp the click means whatever is known now.
+            // A click without a stamp uses the latest transforms.
             let now = match (&error, self.header.stamp) {
                 (TransformError::Future { .. }, Stamp::NONE) => {
                     self.pointing.in_optical_frame_now(&self.point, &self.header.frame_id, &image.header)
@@ -271,6 +279,7 @@ impl Click {
     }
 }
 
+/// Converts an error of the projection to a refusal.
 fn refused(error: ProjectError) -> Refusal {
     let kind = match error {
         ProjectError::BehindCamera { .. } => RefusalKind::BehindCamera,
@@ -285,8 +294,8 @@ fn refused(error: ProjectError) -> Refusal {
     Refusal::new(kind, error.to_string())
 }
 
-/// Whether the images are rectified, by parameter `projection`; `auto` goes by the name that image_proc and drivers give
-/// to such topics.
+/// Returns whether images are rectified, by parameter `projection`. `auto` decides by the name of the topic: image_proc and
+/// drivers have `rect` in it.
 pub fn is_rectified(projection: &str, image_topic: &str) -> bool {
     match projection {
         "rectified" => true,
@@ -302,7 +311,7 @@ fn nanoseconds(stamp: Stamp) -> i64 {
     i64::from(stamp.sec) * 1_000_000_000 + i64::from(stamp.nanosec)
 }
 
-/// A panic of another thread leaves nothing half done: every change is a plain move.
+/// Locks a mutex. The content is usable after a panic of a thread that held the lock: every change is a plain move.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -313,9 +322,9 @@ impl std::fmt::Debug for Pointing {
     }
 }
 
-impl std::fmt::Debug for Then {
+impl std::fmt::Debug for PromptAt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Then")
+        f.write_str("PromptAt")
     }
 }
 
@@ -324,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_the_topic_says_whether_images_are_rectified() {
+    fn the_name_of_the_topic_decides_whether_images_are_rectified() {
         for (topic, rectified) in [
             ("/camera/image_raw", false),
             ("/camera/image_rect", true),
@@ -339,25 +348,25 @@ mod tests {
     }
 
     #[test]
-    fn a_click_without_a_frame_or_a_number_is_refused_at_once() {
+    fn a_click_without_a_frame_or_with_nan_is_refused_at_once() {
         let pointing = Arc::new(Pointing::new(Arc::default(), "/camera_info"));
         let header = |frame_id: &str| Header { stamp: Stamp::NONE, frame_id: frame_id.into() };
-        for (frame_id, x, says) in [("", 1.0, "header.frame_id is empty"), ("map", f64::NAN, "is not finite")] {
+        for (frame_id, x, expected) in [("", 1.0, "header.frame_id is empty"), ("map", f64::NAN, "is not finite")] {
             let refused =
                 pointing.click(header(frame_id), Point3::new(x, 0.0, 1.0), false, |_, _, _| Interaction::Clear);
             let refusal = refused.unwrap_err();
-            assert!(refusal.kind == RefusalKind::BadPrompt && refusal.message.contains(says), "{refusal:?}");
+            assert!(refusal.kind == RefusalKind::BadPrompt && refusal.message.contains(expected), "{refusal:?}");
         }
     }
 
     #[test]
-    fn planes_are_remembered_once_for_an_image_and_not_for_ever() {
+    fn one_plane_is_stored_for_an_image_and_their_number_is_bounded() {
         let pointing = Pointing::new(Arc::default(), "/camera_info");
         let header = |sec| Header { stamp: Stamp { sec, nanosec: 0 }, frame_id: "camera".into() };
         let plane = |sec| ShownPlane { header: header(sec), size: (4, 3), distance: 1.0, spacing: 0.01 };
         (0..100).chain([99, 90]).for_each(|sec| pointing.remember(plane(sec)));
         let shown: Vec<i32> = lock(&pointing.state).shown.iter().map(|s| s.header.stamp.sec).collect();
-        assert_eq!((shown.len(), shown.last()), (SHOWN, Some(&90)));
+        assert_eq!((shown.len(), shown.last()), (MAX_SHOWN_PLANES, Some(&90)));
         assert!(shown.iter().all(|sec| *sec >= 84));
     }
 }

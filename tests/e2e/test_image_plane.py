@@ -197,7 +197,7 @@ def test_without_a_calibration_it_says_so_once(start_robot: Callable[..., Robot]
 
     def warnings() -> list[str]:
         robot.show(scene.rgb)
-        return [m.msg for m in robot.rosout.all() if "image_plane cannot be shown: no camera_info has come" in m.msg]
+        return [m.msg for m in robot.rosout.all() if "image_plane cannot be shown: no camera_info has arrived" in m.msg]
 
     eventually("the warning", warnings)
     for _ in range(5):
