@@ -16,7 +16,7 @@ pub struct RawDetection {
     pub tag: String,
 }
 
-/// DetectionFilter of detections by score, class and number.
+/// Filter of detections by score, class and number.
 #[derive(Debug, Clone, Default)]
 pub struct DetectionFilter {
     pub min_score: f64,

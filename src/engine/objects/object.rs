@@ -5,7 +5,7 @@ use crate::engine::frame::PromptedFrame;
 use crate::engine::request::Persistence;
 use crate::prompt::{LowResLogits, Point, Prompt};
 
-/// Relative difference of two aspect ratios above which images show different views.
+/// Largest relative difference of the aspect ratios of two images of the same view.
 const MAX_ASPECT_DIFFERENCE: f32 = 0.01;
 
 /// Returns whether two image sizes (width and height, in pixels) have the same aspect ratio.

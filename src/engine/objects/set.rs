@@ -278,7 +278,7 @@ mod tests {
 
     const FRAME: PromptedFrame = PromptedFrame { number: 1, size: (640, 480) };
 
-    fn asked(id: u32, prompt: Prompt) -> ObjectPrompt {
+    fn request(id: u32, prompt: Prompt) -> ObjectPrompt {
         ObjectPrompt { id, prompt, ..ObjectPrompt::default() }
     }
 
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn clicks_add_up_until_a_new_object_is_asked_for() {
+    fn clicks_refine_an_object_until_a_new_object_is_requested() {
         let mut objects = ObjectSet::default();
         assert_eq!(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME), Ok(1));
         assert_eq!(objects.click(Point::background(5.0, 5.0), Persistence::Hold, &FRAME), Ok(1));
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_mask_takes_the_place_of_the_logits_and_they_of_the_mask() {
+    fn a_mask_prompt_replaces_the_logits_and_logits_replace_the_mask_prompt() {
         let logits = |v: f32| LowResLogits { side: 1, data: vec![v].into() };
         let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
@@ -322,10 +322,11 @@ mod tests {
     }
 
     #[test]
-    fn clear_does_not_look_at_the_objects_of_its_message() {
+    fn clear_ignores_the_objects_of_its_message() {
         let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
-        let twice = vec![asked(3, Prompt::default()), asked(3, Prompt::default()), asked(70_000, Prompt::default())];
+        let twice =
+            vec![request(3, Prompt::default()), request(3, Prompt::default()), request(70_000, Prompt::default())];
         assert_eq!(objects.apply(Operation::Clear, twice, Persistence::Hold, &FRAME), Ok(Vec::new()));
         assert_eq!(ids(&objects), [0; 0]);
     }
@@ -334,38 +335,41 @@ mod tests {
     fn set_replaces_all_add_refines_or_replaces_one_remove_removes() {
         let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
-        let set = vec![asked(7, Prompt::point(2.0, 2.0)), asked(0, Prompt::bbox(0.0, 0.0, 4.0, 4.0))];
+        let set = vec![request(7, Prompt::point(2.0, 2.0)), request(0, Prompt::bbox(0.0, 0.0, 4.0, 4.0))];
         assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold, &FRAME).unwrap(), [7, 1]);
         assert_eq!(ids(&objects), [1, 7]);
-        let more = ObjectPrompt { refine: true, ..asked(7, Prompt::point(3.0, 3.0)) };
+        let more = ObjectPrompt { refine: true, ..request(7, Prompt::point(3.0, 3.0)) };
         objects.apply(Operation::Add, vec![more], Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(7).unwrap().prompt.points.len(), 2);
-        objects.apply(Operation::Add, vec![asked(7, Prompt::point(4.0, 4.0))], Persistence::Hold, &FRAME).unwrap();
+        objects.apply(Operation::Add, vec![request(7, Prompt::point(4.0, 4.0))], Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.get(7).unwrap().prompt.points, [Point::foreground(4.0, 4.0)]);
-        objects.apply(Operation::Remove, vec![asked(7, Prompt::default())], Persistence::Hold, &FRAME).unwrap();
+        objects.apply(Operation::Remove, vec![request(7, Prompt::default())], Persistence::Hold, &FRAME).unwrap();
         assert_eq!(ids(&objects), [1]);
         objects.apply(Operation::Clear, Vec::new(), Persistence::Hold, &FRAME).unwrap();
         assert_eq!(objects.iter().count(), 0);
     }
 
     #[test]
-    fn what_is_wrong_changes_nothing() {
+    fn a_wrong_message_changes_nothing() {
         let mut objects = ObjectSet::default();
         objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME).unwrap();
-        let unknown = objects.apply(Operation::Remove, vec![asked(9, Prompt::default())], Persistence::Hold, &FRAME);
+        let unknown = objects.apply(Operation::Remove, vec![request(9, Prompt::default())], Persistence::Hold, &FRAME);
         assert_eq!(unknown.unwrap_err().kind, RefusalKind::UnknownObject);
-        let twice = vec![asked(3, Prompt::point(1.0, 1.0)), asked(3, Prompt::point(2.0, 2.0))];
+        let twice = vec![request(3, Prompt::point(1.0, 1.0)), request(3, Prompt::point(2.0, 2.0))];
         assert!(objects.apply(Operation::Set, twice, Persistence::Hold, &FRAME).is_err());
-        let large = vec![asked(70_000, Prompt::point(1.0, 1.0))];
+        let large = vec![request(70_000, Prompt::point(1.0, 1.0))];
         assert!(objects.apply(Operation::Set, large, Persistence::Hold, &FRAME).is_err());
         assert_eq!(ids(&objects), [1]);
     }
 
     #[test]
-    fn an_object_without_a_number_takes_none_that_the_message_names() {
+    fn an_object_without_an_id_takes_no_id_that_the_message_names() {
         let mut objects = ObjectSet::default();
-        let set =
-            vec![asked(0, Prompt::point(1.0, 1.0)), asked(1, Prompt::point(2.0, 2.0)), asked(0, Prompt::default())];
+        let set = vec![
+            request(0, Prompt::point(1.0, 1.0)),
+            request(1, Prompt::point(2.0, 2.0)),
+            request(0, Prompt::default()),
+        ];
         assert_eq!(objects.apply(Operation::Set, set, Persistence::Hold, &FRAME).unwrap(), [2, 1, 3]);
         assert_eq!(ids(&objects), [1, 2, 3]);
     }
@@ -373,19 +377,19 @@ mod tests {
     #[test]
     fn when_all_ids_are_taken_none_is_overwritten() {
         let mut objects = ObjectSet::default();
-        let all = (1..=MAX_OBJECT_ID).map(|id| asked(id, Prompt::point(id as f32, 0.0))).collect();
+        let all = (1..=MAX_OBJECT_ID).map(|id| request(id, Prompt::point(id as f32, 0.0))).collect();
         objects.apply(Operation::Set, all, Persistence::Hold, &FRAME).unwrap();
         let last = objects.get(MAX_OBJECT_ID).unwrap().prompt.clone();
         let refused = |r: Result<u32, Refusal>| assert_eq!(r.unwrap_err().kind, RefusalKind::TooManyObjects);
         refused(objects.click(Point::foreground(1.0, 1.0), Persistence::Hold, &FRAME));
-        let one = vec![asked(0, Prompt::point(1.0, 1.0))];
+        let one = vec![request(0, Prompt::point(1.0, 1.0))];
         refused(objects.clone().apply(Operation::Add, one, Persistence::Hold, &FRAME).map(|_| 0));
         assert_eq!(objects.get(MAX_OBJECT_ID).unwrap().prompt, last);
         assert_eq!(objects.check().unwrap_err().kind, RefusalKind::TooManyObjects);
     }
 
     #[test]
-    fn an_object_has_so_many_points_and_no_more() {
+    fn the_points_of_an_object_are_bounded() {
         let mut objects = ObjectSet::default();
         for i in 0..MAX_POINTS {
             objects.click(Point::foreground(i as f32, 1.0), Persistence::Hold, &FRAME).unwrap();

@@ -173,9 +173,9 @@ fn a_mask_prompts_the_current_object_on_its_own_frame() {
     assert!(undo(&b).unwrap().ends_with("object 1 has a mask"));
     let empty = MaskInput::Binary { width: WIDTH, height: HEIGHT, data: vec![0; (WIDTH * HEIGHT) as usize] };
     b.engine.interact(Interaction::Mask { at, mask: empty, persistence }).unwrap();
-    let said = std::iter::repeat_with(|| b.events.recv_timeout(PATIENCE).unwrap())
+    let refusal = std::iter::repeat_with(|| b.events.recv_timeout(PATIENCE).unwrap())
         .find_map(|e| if let Event::Refused(r) = e { Some(r.message) } else { None });
-    assert!(said.unwrap().contains("nothing inside"));
+    assert!(refusal.unwrap().contains("nothing inside"));
 }
 
 #[test]
@@ -198,12 +198,12 @@ fn a_second_corner_without_area_is_refused_and_the_first_stays() {
     let b = with_a_frame();
     corner(&b, 4.0, 5.0);
     assert!(any_result(&b).corner.is_some());
-    for (x, y, says) in
+    for (x, y, expected) in
         [(4.0, 5.0, "no area"), (4.5, 15.0, "no area"), (f32::NAN, 9.0, "not finite"), (99.0, 9.0, "outside")]
     {
         corner(&b, x, y);
         let refusal = b.refusal();
-        assert!(refusal.kind == RefusalKind::BadPrompt && refusal.message.contains(says), "{refusal:?}");
+        assert!(refusal.kind == RefusalKind::BadPrompt && refusal.message.contains(expected), "{refusal:?}");
     }
     corner(&b, 20.0, 15.0);
     assert_eq!(b.result().objects[0].bbox.unwrap().x_min, 4.0);

@@ -1,5 +1,7 @@
 //! Tests of the engine with fake sessions: order, limits and headers, without a model and without waiting for a clock.
 
+mod deferred;
+mod demand;
 mod follow;
 mod interactions;
 mod objects;
@@ -10,6 +12,7 @@ mod prompts;
 mod queries;
 mod sharing;
 pub mod testing;
+mod tracker;
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -109,9 +112,16 @@ pub fn wait_for<T>(mut receiver: oneshot::Receiver<T>) -> T {
 pub fn until(mut condition: impl FnMut() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < PATIENCE, "the condition did not come true");
+        assert!(since.elapsed() < PATIENCE, "the condition did not become true");
         std::thread::yield_now();
     }
+}
+
+/// Returns a receiver of events for an engine, and its other end.
+pub fn sink() -> (EventSink, Receiver<Event>) {
+    let (sender, events) = channel();
+    let sender = Mutex::new(sender);
+    (Box::new(move |event| drop(sender.lock().unwrap().send(event))), events)
 }
 
 pub fn patient() -> Settings {

@@ -152,7 +152,7 @@ fn the_cameras_frames_come_out_in_the_order_of_their_stamps() {
         let camera: Vec<&FrameResult> = results(&story).filter(|r| r.source == ResultSource::Camera).collect();
         for pair in camera.windows(2) {
             let [(a, before), (b, after)] = [pair[0], pair[1]].map(|r| (content(&r.image), r.header.stamp));
-            assert!(a < b, "seed {seed}: in the order in which they came");
+            assert!(a < b, "seed {seed}: order of arrival");
             let set_back = before.seconds() - after.seconds() > 1.0;
             assert!(after >= before || set_back, "seed {seed}: {after} after {before}");
         }

@@ -71,7 +71,7 @@ fn each_camera_is_answered_on_its_own_frame() {
         let answer = camera.answer();
         assert_eq!(answer.header, Header { frame_id: (*name).into(), ..header(7) });
         assert_eq!(answer.objects.len(), 1);
-        assert_eq!(answer.objects[0].iou, (10 + i) as f32 / 100.0, "the mask is that of the camera's own picture");
+        assert_eq!(answer.objects[0].iou, (10 + i) as f32 / 100.0, "the mask belongs to the image of the camera");
     }
 }
 
@@ -114,7 +114,7 @@ fn the_frame_is_chosen_when_it_is_the_cameras_turn() {
         second.push("second", sec);
     }
     gate.open(2);
-    assert_eq!(gate.started.recv_timeout(PATIENCE), Ok(53), "what came while the other camera encoded is newer");
+    assert_eq!(gate.started.recv_timeout(PATIENCE), Ok(53), "the newest frame at the time of the turn");
     until(|| second.engine.metrics().frames_encoded == 1);
     assert_eq!(second.engine.metrics().frames_superseded, 2);
 }

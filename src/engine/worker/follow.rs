@@ -77,7 +77,7 @@ impl Worker<'_> {
         object.memory = Some(memory);
         object.frame_prompt = prompt.prompt;
         let ms = track_ms(tracked.timings);
-        Ok((self.to_decoded(&tracked, &frame.embedding.geometry), ms))
+        Ok((self.upscale(&tracked, &frame.embedding.geometry), ms))
     }
 
     /// Prompts the track in `memory` on a frame.
@@ -213,7 +213,7 @@ impl Worker<'_> {
             Err(reason) => Some(reason.clone()),
         };
         let tracked = tracked.ok();
-        let decoded = tracked.as_ref().map(|tracked| self.to_decoded(tracked, &frame.embedding.geometry));
+        let decoded = tracked.as_ref().map(|tracked| self.upscale(tracked, &frame.embedding.geometry));
         self.set_lost(id, reason.as_deref());
         let object = self.objects.get_mut(id)?;
         let result = match decoded {
@@ -237,13 +237,13 @@ impl Worker<'_> {
         let mut masks: Vec<Vec<f32>> = followed.iter().map(|f| f.tracked.mask.to_vec()).collect();
         separate(&mut masks.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
         for (FollowedObject { result, tracked }, mask) in followed.into_iter().zip(masks) {
-            let decoded = self.to_decoded(&TrackedMask { mask: mask.into(), ..tracked }, &frame.embedding.geometry);
+            let decoded = self.upscale(&TrackedMask { mask: mask.into(), ..tracked }, &frame.embedding.geometry);
             self.results.keep(frame.number, ObjectResult { mask: decoded.best.mask, ..(*result).clone() });
         }
     }
 
     /// Converts the output of the tracker to an output of the decoder, with the mask at the size of the image.
-    fn to_decoded(&mut self, tracked: &TrackedMask, geometry: &Geometry) -> Decoded {
+    fn upscale(&mut self, tracked: &TrackedMask, geometry: &Geometry) -> Decoded {
         let side = self.low_res_side;
         let upscaler = self.upscaler.get(side, geometry);
         let mask = upscaler.mask(&tracked.mask, self.mask_threshold, self.settings.stability_offset);
