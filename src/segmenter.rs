@@ -1,4 +1,4 @@
-//! The counterpart of Python's `SamPredictor`: set an image, then predict masks on it any number of times.
+//! The counterpart of Python's `SamPredictor`: sets an image, then predicts masks on the image any number of times.
 
 use image::RgbImage;
 use thiserror::Error as ThisError;

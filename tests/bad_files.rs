@@ -1,5 +1,5 @@
-//! Files that are no model: each is refused in words, at once, and without reading what is too large. The table of
-//! docs/bundle.md lists them.
+//! Files that are no model are refused at once, with a message, without reading files that are too large. The table in
+//! docs/bundle.md lists the messages.
 
 mod scratch;
 
@@ -10,7 +10,7 @@ use promptseg::model::{Model, SessionOptions};
 use scratch::{Scratch, assert_says, golden};
 use serde_json::json;
 
-/// Sparse: on the disk it takes no room, but whoever reads it is busy for minutes.
+/// Bytes of a sparse file, which takes no disk space and takes minutes to read.
 const HUGE: u64 = 100 << 30;
 
 fn refusal(path: &Path, decoder: Option<&Path>) -> String {
@@ -20,14 +20,14 @@ fn refusal(path: &Path, decoder: Option<&Path>) -> String {
     e.to_string()
 }
 
-/// A pair whose encoder is this content.
+/// Returns the message of a pair whose encoder has this content.
 fn as_encoder(content: &[u8]) -> String {
     let scratch = Scratch::new("encoder");
     refusal(&scratch.write("encoder.onnx", content), Some(&golden("official/mask_decoder.onnx")))
 }
 
 #[test]
-fn what_people_have_in_place_of_a_graph_is_named() {
+fn the_kind_of_a_file_that_is_no_graph_is_named() {
     let graph = std::fs::read(golden("sam/image_encoder.onnx")).unwrap();
     let safetensors = std::fs::read(golden("sam/prompt_encoder.safetensors")).unwrap();
     for (content, says) in [
@@ -46,7 +46,7 @@ fn what_people_have_in_place_of_a_graph_is_named() {
 }
 
 #[test]
-fn what_is_no_file_is_said() {
+fn folders_devices_and_missing_files_are_refused() {
     let scratch = Scratch::new("no-file");
     let decoder = golden("official/mask_decoder.onnx");
     assert_says(&refusal(&scratch.0, Some(&decoder)), &["is a folder, expected a file"]);
@@ -83,7 +83,7 @@ fn huge_files_are_not_read() {
 }
 
 #[test]
-fn halves_that_are_swapped_or_of_different_models_are_told() {
+fn swapped_graphs_and_graphs_of_different_models_are_refused() {
     let (encoder, decoder) = (golden("sam/image_encoder.onnx"), golden("official/mask_decoder.onnx"));
     let says = ["image_encoder.onnx is an image encoder, expected a mask decoder; are the two files swapped?"];
     assert_says(&refusal(&decoder, Some(&encoder)), &says);
@@ -92,7 +92,7 @@ fn halves_that_are_swapped_or_of_different_models_are_told() {
     let other = refusal(&golden("variants/image_encoder.onnx"), Some(&decoder));
     assert_says(&other, &["variants/image_encoder.onnx", "image_embeddings", "[1,32,8,8]", "[1,32,32,32]"]);
 
-    // In a bundle whose description was made to fit.
+    // The same in a bundle with hashes that fit.
     let bundle = Scratch::with("swapped", "variants");
     let [a, b] = ["image_encoder.onnx", "mask_decoder.onnx"].map(|f| std::fs::read(bundle.file(f)).unwrap());
     bundle.put("image_encoder.onnx", &b);
@@ -122,7 +122,7 @@ fn descriptions_that_are_no_bundle_are_refused() {
 }
 
 #[test]
-fn figures_that_cannot_be_are_refused_before_anything_is_made_for_them() {
+fn invalid_figures_are_refused_before_memory_is_allocated() {
     for (field, value, says) in [
         ("image_size", json!(1_000_000_000), "image_size is 1000000000, expected 16 to 8192"),
         ("image_size", json!("large"), "invalid type: string \"large\""),
@@ -171,8 +171,8 @@ fn a_bundle_without_one_of_its_files_names_it() {
     }
 }
 
-/// The refusal of the bundle with a memory after this was done to it.
-fn without_sense(name: &str, damage: impl FnOnce(&Scratch)) -> String {
+/// Returns the message of a damaged bundle with a memory.
+fn damaged_memory(name: &str, damage: impl FnOnce(&Scratch)) -> String {
     let bundle = Scratch::with(&format!("memory-{name}"), "video");
     damage(&bundle);
     refusal(&bundle.0, None)
@@ -182,18 +182,18 @@ fn without_sense(name: &str, damage: impl FnOnce(&Scratch)) -> String {
 fn graphs_of_a_memory_that_are_damaged_are_refused() {
     let attention = std::fs::read(golden("video/memory_attention.onnx")).unwrap();
     let half = &attention[..attention.len() / 2];
-    let cut = without_sense("cut", |b| _ = b.write("memory_attention.onnx", half));
+    let cut = damaged_memory("cut", |b| _ = b.write("memory_attention.onnx", half));
     assert_says(&cut, &["memory_attention.onnx: 98568 bytes, bundle.json says 197137; the file is truncated"]);
-    let listed = without_sense("listed", |b| b.put("memory_attention.onnx", half));
+    let listed = damaged_memory("listed", |b| b.put("memory_attention.onnx", half));
     assert_says(&listed, &["memory_attention.onnx is not an ONNX graph: it does not parse; it is truncated, damaged"]);
     let mut flipped = std::fs::read(golden("video/memory_encoder.onnx")).unwrap();
     flipped[1000] ^= 1;
-    let flipped = without_sense("flipped", |b| _ = b.write("memory_encoder.onnx", &flipped));
+    let flipped = damaged_memory("flipped", |b| _ = b.write("memory_encoder.onnx", &flipped));
     assert_says(&flipped, &["memory_encoder.onnx: SHA-256 ", "bundle.json says ", "the file is damaged"]);
     for name in ["memory_attention.onnx", "memory_encoder.onnx", "memory.safetensors"] {
-        let gone = without_sense("gone", |b| std::fs::remove_file(b.file(name)).unwrap());
+        let gone = damaged_memory("gone", |b| std::fs::remove_file(b.file(name)).unwrap());
         assert_says(&gone, &[name, "is missing from the bundle, though bundle.json lists it"]);
-        let unlisted = without_sense("unlisted", |b| {
+        let unlisted = damaged_memory("unlisted", |b| {
             b.describe(|d| _ = d["files"].as_object_mut().unwrap().remove(name));
         });
         assert_says(&unlisted, &["bundle.json", "files is without", name, "expected an entry for it"]);
@@ -201,19 +201,19 @@ fn graphs_of_a_memory_that_are_damaged_are_refused() {
 }
 
 #[test]
-fn graphs_of_a_memory_that_are_swapped_or_of_another_model_are_told() {
+fn swapped_memory_graphs_and_those_of_another_model_are_refused() {
     let read = |name: &str| std::fs::read(golden("video").join(name)).unwrap();
     let names = ["image_encoder.onnx", "mask_decoder.onnx", "memory_attention.onnx", "memory_encoder.onnx"];
     let roles = ["an image encoder", "a mask decoder", "a memory attention", "a memory encoder"];
-    // Each in the place of each, with a description that was made to fit. A memory is looked at first.
+    // Each graph replaces each other graph, with hashes that fit. The graphs of the memory are checked first.
     for (place, expected) in names.iter().zip(roles) {
         for (name, found) in names.iter().zip(roles).filter(|(name, _)| *name != place) {
-            let message = without_sense("swapped", |b| b.put(place, &read(name)));
+            let message = damaged_memory("swapped", |b| b.put(place, &read(name)));
             assert_says(&message, &[&format!("{place} is {found}, expected {expected}; are the two files swapped?")]);
         }
     }
     let other = std::fs::read(golden("sam2/mask_decoder.onnx")).unwrap();
-    let message = without_sense("pointers", |b| b.put("mask_decoder.onnx", &other));
+    let message = damaged_memory("pointers", |b| b.put("mask_decoder.onnx", &other));
     assert_says(
         &message,
         &[
@@ -229,7 +229,7 @@ fn graphs_of_a_memory_that_are_swapped_or_of_another_model_are_told() {
         ("shape", json!([512, 16]), "`memories` is memories f32[?,256,16], expected memories f32[?,512,16]"),
         ("frames", json!(5), "`memory_times` is memory_times f32[?,7], expected memory_times f32[?,5] by bundle.json"),
     ] {
-        let message = without_sense("size", |b| b.describe(|d| d["memory"][field] = value));
+        let message = damaged_memory("size", |b| b.describe(|d| d["memory"][field] = value));
         assert_says(&message, &["memory_attention.onnx: tensor ", says]);
     }
 }
@@ -242,12 +242,12 @@ fn weights_of_a_memory_that_are_damaged_are_refused() {
         (b"nothing of the kind", "memory.safetensors: not a safetensors file"),
         (b"\x02\0\0\0\0\0\0\0{}", "memory.safetensors: no tensor `mask_downsample.weight` of F32[1, 1, 4, 4]"),
     ] {
-        assert_says(&without_sense("weights", |b| b.put("memory.safetensors", content)), &[says]);
+        assert_says(&damaged_memory("weights", |b| b.put("memory.safetensors", content)), &[says]);
     }
     let other = std::fs::read(golden("video/prompt_encoder.safetensors")).unwrap();
-    let message = without_sense("weights", |b| b.put("memory.safetensors", &other));
+    let message = damaged_memory("weights", |b| b.put("memory.safetensors", &other));
     assert_says(&message, &["memory.safetensors: no tensor `mask_downsample.weight`", "there are ", "no_mask_embed"]);
-    let narrow = without_sense("narrow", |b| b.describe(|d| d["embedding_shape"] = json!([1, 64, 16, 16])));
+    let narrow = damaged_memory("narrow", |b| b.describe(|d| d["embedding_shape"] = json!([1, 64, 16, 16])));
     assert_says(&narrow, &["F32[2, 16], expected F32[2, 32]"]);
 }
 
@@ -286,18 +286,18 @@ fn descriptions_of_a_memory_are_whole_or_refused() {
             "low_res_size is 64 for image_size 512 and embedding_shape [1, 32, 16, 16], expected a quarter",
         ),
     ] {
-        let message = without_sense("described", |b| b.describe(|d| d[field] = value));
+        let message = damaged_memory("described", |b| b.describe(|d| d[field] = value));
         assert_says(&message, &["bundle.json", says]);
     }
     for file in ["memory_attention", "memory_encoder"] {
-        let message = without_sense("half", |b| {
+        let message = damaged_memory("half", |b| {
             b.describe(|d| _ = d["variants"][0].as_object_mut().unwrap().remove(file));
         });
         let says =
             "variants is fp32 without memory_attention or memory_encoder, expected both in each of them, for there is";
         assert_says(&message, &["bundle.json", says]);
     }
-    // Without any variants the files have their usual names.
+    // A description without variants uses the usual names of the files.
     let bundle = Scratch::with("memory-plain", "video");
     bundle.describe(|d| _ = d.as_object_mut().unwrap().remove("variants"));
     let mut model = Model::open(&bundle.0, None, &SessionOptions::cpu(1)).unwrap_or_else(|e| panic!("{e}"));

@@ -1,4 +1,4 @@
-//! Bundles and pairs that are damaged, incomplete or of another model: each is refused in words, with both values.
+//! Bundles and pairs that are damaged, incomplete or of another model are refused with both values in the message.
 
 mod scratch;
 
@@ -8,12 +8,12 @@ use promptseg::model::{Bundle, Error, Model, Provider, SessionOptions};
 use scratch::{Scratch, assert_says, golden};
 use serde_json::json;
 
-/// A copy of the small SAM's bundle that can be damaged.
+/// Copies the bundle of the small SAM, so that a test can damage it.
 fn copy(name: &str) -> Scratch {
     Scratch::with(&format!("bundle-{name}"), "sam")
 }
 
-/// The message of opening it as a model.
+/// Returns the message of the refused bundle.
 fn refused(copy: &Scratch) -> String {
     refusal(&copy.0, None)
 }
@@ -66,7 +66,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn a_newer_format_is_refused_whatever_else_it_says() {
+fn a_newer_format_is_refused_whatever_its_other_fields_are() {
     let copy = copy("format");
     std::fs::write(copy.file("bundle.json"), r#"{"format": 3, "everything": "else"}"#).unwrap();
     assert_says(&refused(&copy), &["bundle.json", "format 3", "up to 2"]);
@@ -82,7 +82,7 @@ fn unknown_fields_are_ignored() {
 }
 
 #[test]
-fn fields_that_cannot_be_are_refused() {
+fn invalid_fields_are_refused() {
     for (field, value, parts) in [
         ("resize", json!("crop"), &["resize", "crop", "letterbox or stretch"][..]),
         ("prompt_encoder", json!("inside"), &["prompt_encoder", "inside", "external or fused"]),
@@ -103,7 +103,7 @@ fn fields_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn graphs_that_do_not_fit_what_is_declared_are_refused_with_both() {
+fn graphs_that_differ_from_the_description_are_refused_with_both_values() {
     for (field, value, parts) in [
         ("image_size", json!(1024), &["image_encoder.onnx", "[1, 3, 512, 512]", "[1, 3, 1024, 1024]"][..]),
         ("low_res_size", json!(256), &["mask_decoder.onnx", "128 a side", "256 logits a side"]),
@@ -118,7 +118,7 @@ fn graphs_that_do_not_fit_what_is_declared_are_refused_with_both() {
 }
 
 #[test]
-fn weights_beside_a_graph_are_checked_whatever_they_are_called() {
+fn weights_beside_a_graph_are_checked_whatever_their_name_is() {
     for name in ["image_encoder.onnx.data", "mask_decoder.onnx_data", "weights.bin"] {
         let copy = copy("weights");
         copy.put(name, b"weights");
@@ -126,7 +126,7 @@ fn weights_beside_a_graph_are_checked_whatever_they_are_called() {
         copy.write(name, b"damaged");
         assert_says(&refused(&copy), &[name, "SHA-256", "the file is damaged"]);
     }
-    // Those of a graph that does not run are not.
+    // The weights of a variant that does not run are not checked.
     let copy = Scratch::with("bundle-other-weights", "variants");
     copy.put("mask_decoder.fp16.onnx_data", b"weights");
     copy.write("mask_decoder.fp16.onnx_data", b"damaged");
@@ -156,7 +156,7 @@ fn a_pair_in_one_folder_is_told_apart_by_its_tensors() {
     for name in ["bundle.json", "mask_decoder.onnx", "prompt_encoder.safetensors"] {
         std::fs::remove_file(copy.file(name)).unwrap();
     }
-    // The decoder comes first in the alphabet.
+    // The name of the decoder comes first in the alphabet.
     std::fs::copy(golden("official/mask_decoder.onnx"), copy.file("a.onnx")).unwrap();
     let model = Model::open(&copy.0, None, &SessionOptions::cpu(1)).unwrap();
     assert_eq!((model.info.layout, model.info.image_size, model.info.low_res_size), ("official SAM", 512, 128));
@@ -165,18 +165,18 @@ fn a_pair_in_one_folder_is_told_apart_by_its_tensors() {
 }
 
 #[test]
-fn the_embedded_model_opens_and_says_which_provider_runs_it() {
+fn the_embedded_model_opens_and_reports_its_provider() {
     let options = SessionOptions { threads: 1, ..SessionOptions::default() };
     let model = Model::tiny(&options).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(model.info.name, "tiny");
     let report = model.encoder.providers();
-    // On a machine with a GPU build of ONNX Runtime it is another one, and fewer are refused.
+    // With a GPU build of ONNX Runtime another provider runs, and fewer providers are refused.
     assert_eq!(report.used, options.providers[report.refused.len()]);
     assert!(report.refused.iter().all(|refused| !refused.reason.is_empty()));
 }
 
 #[test]
-fn a_list_without_the_cpu_is_an_error_where_nothing_else_is() {
+fn without_the_cpu_opening_fails_if_no_other_provider_runs() {
     let options = SessionOptions { providers: vec![Provider::Tensorrt], ..SessionOptions::cpu(1) };
     match Model::tiny(&options) {
         Err(e) => assert_says(&e.to_string(), &["no execution provider left", "tensorrt: "]),

@@ -1,5 +1,5 @@
-//! A small SAM-HQ and a small MobileSAM of true architecture against their PyTorch predictors: from a photo through our
-//! own pixels, prompt encoder and sessions to masks. `export/promptseg_export/golden_families.py` made the files.
+//! A small SAM-HQ and a small MobileSAM of the original architecture against their PyTorch predictors: from a photo through our
+//! own pixels, prompt encoder and sessions to masks. `export/promptseg_export/golden_families.py` writes the files.
 //! `cargo test --test golden_families -- --nocapture` prints the table.
 
 mod support;
@@ -12,20 +12,20 @@ use safetensors::SafeTensors;
 use support::{Case, difference, golden, photo, tensor};
 
 const PHOTO: &str = "chelsea";
-/// Rows and columns of the low-resolution logits that are stored.
+/// Stride of the stored rows and columns of low-resolution logits.
 const SAMPLES: usize = 32;
 const LOW_RES: f32 = 1e-4;
 const IOU: f32 = 1e-5;
 const MASKS: f64 = 0.9999;
 
-/// Best and others in the decoder's order.
+/// Returns all masks in the decoder's order.
 fn in_order(decoded: &Decoded) -> Vec<&Candidate> {
     let mut all: Vec<&Candidate> = decoded.others.iter().chain([&decoded.best]).collect();
     all.sort_by_key(|c| c.index);
     all
 }
 
-/// Part of the pixels that differ from the stored mask; `bit` is its place in the picture.
+/// Returns the fraction of pixels that differ from the stored mask. `bit` is the bit of the mask in the stored image.
 fn disagreement(family: &str, key: &str, bit: u8, found: &Candidate) -> f64 {
     let picture: GrayImage = image::open(golden(&format!("{family}/masks/{key}.png"))).unwrap().into_luma8();
     assert_eq!(picture.dimensions(), (found.mask.width, found.mask.height));
@@ -33,7 +33,7 @@ fn disagreement(family: &str, key: &str, bit: u8, found: &Candidate) -> f64 {
     truth.zip(found.mask.full()).filter(|(a, b)| *a != (*b == 255)).count() as f64 / picture.as_raw().len() as f64
 }
 
-/// Every case, those of equally many tokens in one batch. SAM-HQ's predictor returns the best of three by itself.
+/// Compares every case. Cases with equally many tokens share a batch. SAM-HQ's predictor returns only the best of three masks.
 fn run(family: &str, best_only: bool) {
     let model = Model::open(&golden(family), None, &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}"));
     let mut segmenter = Segmenter::new(model);
@@ -80,7 +80,7 @@ fn mobile_sam_equals_its_predictor() {
     run("mobile-sam", false);
 }
 
-/// The decoder takes a second embedding, by name: one of SAM has none.
+/// The decoder takes a second embedding by name, which an embedding of SAM lacks.
 #[test]
 fn sam_hq_refuses_an_embedding_without_its_features() {
     let open = |name| Model::open(&golden(name), None, &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}"));

@@ -1,5 +1,5 @@
-//! A small SAM of true architecture against PyTorch: from photos through our own pixels, prompt encoder and sessions to
-//! masks, in both layouts. `export/promptseg_export/golden.py` made the files.
+//! A small SAM of the original architecture against PyTorch, in both layouts: from photos through our own pixels, prompt encoder
+//! and sessions to masks. `export/promptseg_export/golden.py` writes the golden files.
 //! `cargo test --test golden_sam -- --nocapture` prints the table.
 
 mod support;
@@ -22,11 +22,11 @@ const MASKS: f64 = 0.9999;
 struct Case {
     #[serde(flatten)]
     common: support::Case,
-    /// Which of the four masks are stored as pictures.
+    /// Indices of the masks that are stored as pictures.
     masks: [usize; 2],
 }
 
-/// Worst differences over the cases of one test.
+/// Largest differences over the cases of one test.
 #[derive(Default)]
 struct Worst {
     low_res: f32,
@@ -47,7 +47,7 @@ fn official() -> Segmenter {
     Segmenter::new(Model::open(&encoder, Some(&decoder), &SessionOptions::cpu(2)).unwrap_or_else(|e| panic!("{e}")))
 }
 
-/// All four masks of an object: SamPredictor's with and without `multimask_output`.
+/// Returns all four masks of an object: those of `SamPredictor` with and without `multimask_output`.
 fn four(single: Decoded, multi: Decoded) -> Vec<Candidate> {
     let mut all = vec![single.best, multi.best];
     all.extend(multi.others);
@@ -75,7 +75,7 @@ fn compare(case: &Case, found: &[Candidate], expected: &SafeTensors<'_>, worst: 
     }
 }
 
-/// Every case, the several objects of a photo in one call.
+/// Compares every case. The objects of a photo are decoded in one call.
 fn run(mut segmenter: Segmenter, layout: &str) {
     let content = std::fs::read(golden("expected.safetensors")).unwrap();
     let expected = SafeTensors::deserialize(&content).unwrap();
@@ -94,7 +94,7 @@ fn run(mut segmenter: Segmenter, layout: &str) {
         let of_photo: Vec<&Case> = cases.iter().filter(|c| c.common.photo == name).collect();
         assert_eq!(of_photo.len(), 10);
         let prompts: Vec<Prompt> = of_photo.iter().map(|c| c.common.prompt(&expected)).collect();
-        // All kinds in one call: groups of equal token counts, with and without masks, come back in order.
+        // Prompts of all kinds in one call: groups of equal token counts, with and without masks, are returned in order.
         let single = segmenter.predict_many(&prompts, &options(Candidates::Single)).unwrap();
         let multi = segmenter.predict_many(&prompts, &options(Candidates::Multi)).unwrap();
         for ((case, single), multi) in of_photo.iter().zip(single.objects).zip(multi.objects) {
@@ -151,7 +151,7 @@ fn one_object_alone_and_in_a_batch_are_the_same() {
 }
 
 #[test]
-fn an_ambiguous_click_gets_the_best_of_three_and_a_box_the_single_mask() {
+fn an_ambiguous_click_gets_the_best_candidate_and_a_box_the_single_mask() {
     let mut segmenter = external();
     segmenter.set_image(&photo("chelsea")).unwrap();
     let options = DecodeOptions { all_masks: true, logits: true, ..DecodeOptions::default() };
@@ -166,7 +166,7 @@ fn an_ambiguous_click_gets_the_best_of_three_and_a_box_the_single_mask() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_in_words() {
+fn prompts_and_embeddings_that_do_not_fit_are_refused() {
     let mut segmenter = external();
     let options = DecodeOptions::default();
     let e = segmenter.predict(&Prompt::point(1.0, 1.0), &options).unwrap_err();

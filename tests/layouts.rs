@@ -1,4 +1,4 @@
-//! The graphs of other exporters (tests/fixtures, made by the scripts there) against PyTorch, by giving their files.
+//! Graphs of other exporters, opened by their files, against PyTorch. Scripts in tests/fixtures make the graphs.
 
 mod scratch;
 
@@ -13,9 +13,9 @@ use scratch::Scratch;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Every how many logits one is kept in the expectations (tests/fixtures/common.py).
+/// Stride of the stored logits (tests/fixtures/common.py).
 const STRIDE: usize = 5;
-/// Part of the range of the logits.
+/// Largest accepted difference, as a fraction of the range.
 const TOLERANCE: f32 = 1e-4;
 
 fn fixture(name: &str) -> PathBuf {
@@ -26,7 +26,7 @@ fn open(folder: &str) -> Model {
     Model::open(&fixture(folder), None, &SessionOptions::cpu(1)).unwrap_or_else(|e| panic!("{folder}: {e}"))
 }
 
-/// What PyTorch says of a fixture.
+/// Results of PyTorch for a fixture.
 struct Expected(Vec<u8>);
 
 impl Expected {
@@ -50,7 +50,7 @@ fn number(value: &Value) -> f32 {
     value.as_f64().unwrap() as f32
 }
 
-/// `mask_prompt` of common.py.
+/// Makes the mask prompt of common.py (`mask_prompt`).
 fn mask_prompt(side: usize) -> LowResLogits {
     LowResLogits { side, data: (0..side * side).map(|i| (i * 37 % 101) as f32 / 10.0 - 5.0).collect() }
 }
@@ -74,13 +74,13 @@ fn assert_near(found: &[f32], expected: &[f32], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
     let largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    // A single IoU has no range of its own.
+    // A single IoU has no range.
     let range = (high - low).max(0.1);
     assert!(largest <= TOLERANCE * range, "{what}: {largest} of a range of {range}");
 }
 
-/// Two prompts that PyTorch answers alike would hide that one was taken for the other.
-fn assert_told_apart(folder: &str, expected: &Expected, kind: &str) {
+/// Checks that PyTorch's results differ between prompts, so that a confusion of two prompts cannot stay hidden.
+fn assert_distinct(folder: &str, expected: &Expected, kind: &str) {
     let mut seen: Vec<(Value, Vec<f32>)> = Vec::new();
     for (case, objects) in expected.header("cases").as_object().unwrap() {
         for (i, object) in objects.as_array().unwrap().iter().enumerate() {
@@ -103,7 +103,7 @@ fn compare(folder: &str, model: Model) {
     compare_kinds(folder, model, &kinds);
 }
 
-/// `multi`: the candidates, `single`: the mask for clear prompts.
+/// Compares kinds of masks: `multi` are the candidates, `single` is the mask for clear prompts.
 fn compare_kinds(folder: &str, model: Model, kinds: &[&str]) {
     let expected = Expected::of(folder);
     let mut segmenter = Segmenter::new(model);
@@ -112,7 +112,7 @@ fn compare_kinds(folder: &str, model: Model, kinds: &[&str]) {
     let side = segmenter.info().low_res_size;
     let mut compared = 0;
     for kind in kinds {
-        assert_told_apart(folder, &expected, kind);
+        assert_distinct(folder, &expected, kind);
         let candidates = if *kind == "multi" { Candidates::Multi } else { Candidates::Single };
         let options = DecodeOptions { candidates, all_masks: true, ..DecodeOptions::default() };
         for (case, objects) in expected.header("cases").as_object().unwrap() {
@@ -129,13 +129,13 @@ fn compare_kinds(folder: &str, model: Model, kinds: &[&str]) {
 }
 
 fn compare_answer(folder: &str, expected: &Expected, key: &str, answer: &Decoded, single: bool) {
-    // SAM 2's single mask may be the best of the candidates, and is then one mask nevertheless.
+    // SAM 2 may replace the single mask by the best candidate. Only that mask is compared.
     let others = if single { &[][..] } else { &answer.others };
     let mut masks: Vec<_> = others.iter().chain([&answer.best]).collect();
     masks.sort_by_key(|m| m.index);
     let low_res: Vec<f32> = masks.iter().flat_map(|m| m.low_res.data.iter().step_by(STRIDE).copied()).collect();
     let ious: Vec<f32> = masks.iter().map(|m| m.iou).collect();
-    // The answer to a mask alone of a graph that adds a pad point to it.
+    // Expected result for a mask alone from a graph that adds a pad point.
     let padded = format!("{key}.padded");
     let key = if expected.values(&format!("{padded}.low_res")).is_some() { padded.as_str() } else { key };
     let what = |part: &str| format!("{folder} {key}.{part}");
@@ -148,7 +148,7 @@ fn compare_answer(folder: &str, expected: &Expected, key: &str, answer: &Decoded
     }
 }
 
-/// The refusal of a prompt.
+/// Returns the message of a refused prompt.
 fn refusal(segmenter: &mut Segmenter, prompt: &Prompt) -> String {
     let photo = image::RgbImage::new(340, 260);
     segmenter.set_image(&photo).unwrap();
@@ -168,9 +168,9 @@ fn samexporter_sam_with_its_own_preprocessing_and_without() {
     }
 }
 
-/// `nanosam`'s files with their inputs, outputs and weights converted to half precision.
+/// The files are those of `nanosam`, with inputs, outputs and weights converted to half precision.
 #[test]
-fn graphs_in_half_precision_answer_almost_as_in_fp32() {
+fn graphs_in_half_precision_give_almost_the_masks_of_fp32() {
     let open = |precision| {
         let options = SessionOptions { precision, ..SessionOptions::cpu(1) };
         Model::open(&fixture("float16"), None, &options)
@@ -208,10 +208,10 @@ fn a_pair_of_fp32_is_fp32() {
     assert!(refused.contains("no fp16 variant; it has fp32 alone"), "{refused}");
 }
 
-/// Neither of two graphs is known: the message is about the encoder of the two.
+/// If neither of two graphs is known, the message is about the encoder.
 #[test]
-fn a_decoder_is_not_called_an_unknown_image_encoder() {
-    // Tensors that no layout has.
+fn a_decoder_is_not_reported_as_an_unknown_image_encoder() {
+    // Names of tensors that no layout has.
     let renamed = |file: &str, from: &[u8], to: &[u8]| {
         let mut content = std::fs::read(fixture(file)).unwrap();
         let starts: Vec<_> = (0..content.len()).filter(|&i| content[i..].starts_with(from)).collect();
@@ -220,7 +220,7 @@ fn a_decoder_is_not_called_an_unknown_image_encoder() {
     };
     let encoder = renamed("nanosam/encoder.onnx", b"image", b"movie");
     let decoder = renamed("nanosam/decoder.onnx", b"mask_input", b"musk_input");
-    // In the folder the decoder is the first and the last.
+    // The decoder is the first file in the folder, then the last.
     for name in ["a.onnx", "z.onnx"] {
         let scratch = Scratch::new(&format!("unknown-{name}"));
         scratch.write("m.onnx", &encoder);
@@ -231,7 +231,7 @@ fn a_decoder_is_not_called_an_unknown_image_encoder() {
 }
 
 #[test]
-fn nanosam_whose_picture_is_smaller_than_the_square_of_its_prompts() {
+fn nanosam_has_a_picture_smaller_than_the_square_of_its_prompts() {
     let model = open("nanosam");
     assert_eq!((model.info.layout, model.info.image_size, model.info.prompt_side), ("nanosam", 64, 128));
     compare("nanosam", model);
@@ -277,9 +277,9 @@ fn samexporter_sam2_runs_several_objects_at_once() {
     compare("samexporter_sam2", model);
 }
 
-/// The graphs of SAM 2 add a pad point to a mask alone, which the reference does not: it is said when they are opened.
+/// The graphs of SAM 2 add a pad point to a mask alone, unlike the reference. A note reports that when a model is opened.
 #[test]
-fn a_mask_alone_differs_from_the_reference_only_where_the_graph_pads() {
+fn a_mask_alone_differs_from_the_reference_only_if_the_graph_adds_a_pad_point() {
     for folder in ["nanosam", "sam_hq"] {
         assert!(open(folder).info.notes.is_empty(), "{folder}: {:?}", open(folder).info.notes);
         assert!(padded(folder).is_empty(), "{folder}");
@@ -297,14 +297,14 @@ fn a_mask_alone_differs_from_the_reference_only_where_the_graph_pads() {
     }
 }
 
-/// The logits of graphs that add a pad point to a mask alone.
+/// Returns the names of the expected logits for a mask alone with a pad point.
 fn padded(folder: &str) -> Vec<String> {
     let content = Expected::of(folder).0;
     let tensors = SafeTensors::deserialize(&content).unwrap();
     tensors.names().into_iter().filter(|name| name.ends_with(".padded.low_res")).map(ToOwned::to_owned).collect()
 }
 
-/// [`ModelInfo::notes`](promptseg::model::ModelInfo) of a graph that pads.
+/// Checks the [`ModelInfo::notes`](promptseg::model::ModelInfo) of a graph that adds a pad point.
 fn assert_pads(notes: &[String]) {
     let [note] = notes else { panic!("{notes:?}") };
     assert!(
@@ -323,7 +323,7 @@ fn onnx_sam2_resizes_to_the_logits_own_size() {
 }
 
 #[test]
-fn rectlabel_gives_all_masks_and_the_single_one_is_chosen_here() {
+fn rectlabel_computes_all_masks_and_promptseg_chooses_the_single_mask() {
     let model = open("rectlabel_sam2");
     assert_eq!((model.info.layout, model.info.candidates, model.info.single_mask), ("RectLabel SAM 2", 3, true));
     assert!(model.info.dynamic_multimask.is_some());
@@ -355,7 +355,7 @@ fn transformers_sam_takes_points_in_batches_and_no_boxes() {
 }
 
 #[test]
-fn transformers_js_where_an_empty_box_is_none() {
+fn transformers_js_with_an_empty_input_for_no_box() {
     let model = open("transformersjs_sam2");
     assert_eq!((model.info.layout, model.info.family.as_str()), ("transformers.js SAM 2", "sam2"));
     assert!(!model.info.points_need_box && model.info.notes.is_empty(), "{:?}", model.info.notes);
@@ -363,7 +363,7 @@ fn transformers_js_where_an_empty_box_is_none() {
 }
 
 #[test]
-fn edgetam_of_transformers_js_is_as_its_sam2() {
+fn edgetam_of_transformers_js_has_the_layout_of_its_sam2() {
     let model = open("transformersjs_edgetam");
     assert_eq!((model.info.layout, model.info.family.as_str()), ("transformers.js SAM 2", "sam2"));
     assert_eq!((model.info.image_size, model.info.low_res_size, model.info.resize), (128, 32, Resize::Stretch));
@@ -382,7 +382,7 @@ fn sam3_tracker_of_transformers_js_has_cells_of_14_pixels_and_its_own_levels() {
 }
 
 #[test]
-fn transformers_js_whose_empty_box_is_garbage_says_so_and_takes_points_with_a_box() {
+fn transformers_js_with_undefined_tokens_without_a_box_takes_points_with_a_box_only() {
     let pair = (
         fixture("transformersjs_sam2/vision_encoder.onnx"),
         fixture("transformersjs_sam2_traced/prompt_encoder_mask_decoder.onnx"),
@@ -396,9 +396,9 @@ fn transformers_js_whose_empty_box_is_garbage_says_so_and_takes_points_with_a_bo
     assert!(message.contains("does not take points without a box; it takes points together with a box"), "{message}");
 }
 
-/// A description does not say how the graphs of others are spoken to.
+/// A description does not contain the layout of the graphs, which is recognised in a bundle too.
 #[test]
-fn graphs_of_others_in_a_bundle_answer_as_they_do_without_one() {
+fn graphs_of_others_give_the_same_masks_in_a_bundle() {
     for (folder, encoder, decoder) in [
         ("nanosam", "nanosam/encoder.onnx", "nanosam/decoder.onnx"),
         ("samexporter_sam2", "samexporter_sam2/encoder.onnx", "samexporter_sam2/decoder.onnx"),
@@ -425,7 +425,7 @@ fn graphs_of_others_in_a_bundle_answer_as_they_do_without_one() {
         );
         scratch.put("image_encoder.onnx", &std::fs::read(encoder).unwrap());
         scratch.put("mask_decoder.onnx", &std::fs::read(decoder).unwrap());
-        // By its encoder too, which is no pair with whatever else is there.
+        // The path of its encoder opens the bundle, not a pair of graphs.
         for path in [scratch.0.clone(), scratch.file("image_encoder.onnx")] {
             let model = Model::open(&path, None, &SessionOptions::cpu(1)).unwrap_or_else(|e| panic!("{folder}: {e}"));
             let info = &model.info;
@@ -443,7 +443,7 @@ fn graphs_of_others_in_a_bundle_answer_as_they_do_without_one() {
     }
 }
 
-/// A bundle.json beside a pair is the way to say what its graphs do not.
+/// A bundle.json beside a pair supplies the figures that the graphs do not contain.
 #[test]
 fn a_description_overrides_what_a_layout_assumes() {
     let folder = std::env::temp_dir().join(format!("promptseg-layouts-{}", std::process::id()));

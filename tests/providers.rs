@@ -1,5 +1,5 @@
-//! TensorRT and CUDA down to the call: `promptseg` runs as a process of its own against tests/stub_onnxruntime, which
-//! has both, writes down what it is told, and does what the test says.
+//! TensorRT and CUDA down to the call: `promptseg` runs as a process of its own with tests/stub_onnxruntime. The stub has both
+//! providers, logs the calls, and fails as a test requires.
 
 mod scratch;
 
@@ -9,10 +9,10 @@ use std::process::{Command, Output};
 use scratch::{Scratch, assert_says, golden};
 use serde_json::Value;
 
-/// So that the trial of a full batch, which each opening makes, takes no minutes here.
+/// Options for a small batch, because each opening tries a full batch.
 const FEW: [&str; 2] = ["--max-objects", "4"];
 
-/// The stub, made by `cargo test`; for `cargo test --test providers` it is built here.
+/// Returns the path of the stub. `cargo test` builds it; `cargo test --test providers` does not, so that it is built here.
 fn stub() -> PathBuf {
     let binary = Path::new(env!("CARGO_BIN_EXE_promptseg"));
     let library = binary.parent().unwrap().join("examples/libstub_onnxruntime.so");
@@ -27,7 +27,7 @@ fn stub() -> PathBuf {
     library
 }
 
-/// A machine with a GPU, and what ONNX Runtime was told on it.
+/// A machine with a GPU, and the log of the calls of ONNX Runtime.
 struct Machine {
     scratch: Scratch,
     behaviour: String,
@@ -68,7 +68,7 @@ impl Machine {
         command.output().unwrap()
     }
 
-    /// One line of JSON from `bench`.
+    /// Returns the line of JSON that `bench` prints.
     fn bench(&self, model: &str, arguments: &[&str]) -> Value {
         let model = golden(model).display().to_string();
         let few: &[&str] = if arguments.contains(&"--max-objects") { &[] } else { &FEW };
@@ -78,7 +78,7 @@ impl Machine {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// A click on one frame with the model that has memory: it is opened, and no earlier frame is looked at.
+    /// Tracks a click on one frame with a model that has memory. There is no earlier frame for the memory attention.
     fn track(&self, providers: &str) {
         let (frame, model) = (golden("video/frames/00.png"), golden("video"));
         let (frame, model) = (frame.to_str().unwrap(), model.to_str().unwrap());
@@ -123,7 +123,7 @@ fn every_option_reaches_the_providers() {
     let cached = ["trt_engine_cache_enable=true", "trt_timing_cache_enable=true", "trt_layer_norm_fp32_fallback=true"];
     let timings = format!("trt_timing_cache_path={cache}/timings");
     tensorrt.iter().for_each(|line| has(line, &[&common[..], &cached[..], &[&timings]].concat()));
-    // The encoder has no dynamic axes; the decoder no fixed ones, so that no CUDA graph stands for all its runs.
+    // The encoder has no dynamic axes. The decoder has dynamic axes, so that a CUDA graph cannot replay its runs.
     has(&tensorrt[0], &["trt_cuda_graph_enable=true"]);
     assert!(!tensorrt[0].contains("profile"));
     has(
@@ -168,7 +168,7 @@ fn every_option_reaches_the_providers() {
 }
 
 #[test]
-fn the_next_provider_runs_and_the_reasons_are_told() {
+fn the_next_provider_runs_and_the_reasons_are_reported() {
     let missing = "tensorrt.append=libnvinfer.so.10: cannot open shared object file: No such file or directory";
     let machine = Machine::new("next", &format!("{missing};cuda.load=CUDA failure 2: out of memory"));
     let bench = machine.bench("sam", &[]);
@@ -188,12 +188,12 @@ fn the_next_provider_runs_and_the_reasons_are_told() {
 }
 
 #[test]
-fn what_fails_at_its_first_run_is_left_while_opening() {
+fn a_provider_that_fails_at_its_first_run_is_refused_while_opening() {
     let machine = Machine::new("first-run", "cuda.run=CUDA failure 2: out of memory");
     let bench = machine.bench("sam", &["--providers", "cuda,cpu"]);
     assert_eq!(bench["provider"], "cpu");
     assert_says(&refused(&bench), &["cuda: it opens and then fails", "out of memory on cuda", "fewer max_objects"]);
-    // Nobody tried it, so it is the first picture that fails, with what helps.
+    // Without a trial run the first picture fails, with advice.
     let arguments = ["bench", golden("sam").to_str().unwrap(), "--providers", "cuda,cpu", "--self-check", "false"]
         .map(ToOwned::to_owned);
     let output = machine.run(&arguments.each_ref().map(String::as_str));
@@ -202,7 +202,7 @@ fn what_fails_at_its_first_run_is_left_while_opening() {
 }
 
 #[test]
-fn a_batch_that_does_not_fit_is_cut() {
+fn a_batch_that_does_not_fit_into_memory_is_split() {
     let machine = Machine::new("batch", "most=5");
     let bench = machine.bench("sam", &["--providers", "cuda", "--max-objects", "16"]);
     assert_eq!(bench["provider"], "cuda");
@@ -214,14 +214,14 @@ fn a_batch_that_does_not_fit_is_cut() {
             Some(after.split('x').next()?.to_owned())
         })
         .collect();
-    // 16 and 8 fail while the model is opened, and are not tried again.
+    // Batches of 16 and 8 fail while the model is opened, and are not tried again.
     assert_eq!(sizes.iter().filter(|n| *n == "16").count(), 1);
     assert_eq!(sizes.iter().filter(|n| *n == "8").count(), 1);
     assert!(sizes.iter().filter(|n| *n == "4").count() >= 8, "{sizes:?}");
 }
 
 #[test]
-fn only_the_wanted_mask_of_an_object_comes_back() {
+fn only_the_wanted_mask_of_an_object_is_computed() {
     let machine = Machine::new("wanted", "");
     machine.bench("sam", &["--providers", "cuda"]);
     let decoder: Vec<String> =
@@ -246,7 +246,7 @@ fn embeddings_stay_on_the_gpu() {
     assert!(machine.lines("session cpu").iter().all(|line| !line.contains("memory-")), "nothing was copied back");
 }
 
-/// Masks of two pictures as JSON, without the times.
+/// Returns the masks of two pictures as JSON, without the times.
 fn masks(machine: &Machine, arguments: &[&str]) -> Vec<Value> {
     let (cat, flower) = (golden("chelsea.png"), golden("flower.png"));
     let model = golden("sam");
@@ -261,30 +261,30 @@ fn masks(machine: &Machine, arguments: &[&str]) -> Vec<Value> {
 }
 
 #[test]
-fn the_gpu_answers_what_the_cpu_answers() {
+fn the_gpu_gives_the_masks_of_the_cpu() {
     let machine = Machine::new("answers", "");
     let expected = masks(&machine, &["--providers", "cpu"]);
     assert_ne!(expected[0], expected[1]);
     assert_eq!(masks(&machine, &["--providers", "cuda"]), expected);
     assert_eq!(masks(&machine, &["--providers", "tensorrt"]), expected);
-    // One buffer for all pictures: what is kept of the first must be a copy.
+    // All pictures share a buffer, so that embeddings of the first picture must be copies.
     assert_eq!(masks(&machine, &["--providers", "cuda", "--cuda-graphs"]), expected);
 }
 
-/// Masks of one picture by TensorRT, its prompts given as arguments.
+/// Segments one picture on TensorRT with the prompts in `arguments`.
 fn prompted(machine: &Machine, arguments: &[&str]) -> Output {
     let (cat, model) = (golden("chelsea.png"), golden("sam"));
     let base = ["segment", cat.to_str().unwrap(), "--model", model.to_str().unwrap(), "--format", "json"];
     machine.run(&[&base[..], &FEW[..], arguments].concat())
 }
 
-/// The arguments of `count` clicks.
+/// Returns the arguments for `count` clicks.
 fn clicks(count: usize) -> Vec<String> {
     (0..count).flat_map(|i| ["--point".to_owned(), format!("{},{}", 20 + 17 * i, 30 + 11 * i)]).collect()
 }
 
 #[test]
-fn an_object_that_the_engine_was_not_built_for_runs_on_the_next_provider() {
+fn an_object_outside_of_the_engines_shapes_runs_on_the_next_provider() {
     let machine = Machine::new("beyond", "");
     let answer = |providers: &str, prompts: &[String]| {
         let prompts = prompts.iter().map(String::as_str).collect::<Vec<_>>();
@@ -298,7 +298,7 @@ fn an_object_that_the_engine_was_not_built_for_runs_on_the_next_provider() {
         let sparse = format!("sparse_prompt_embeddings@host[{shape}]");
         machine.lines(&format!("run {provider} ")).iter().filter(|line| line.contains(&sparse)).count()
     };
-    // 15 clicks and a pad token are all that the engine takes.
+    // 15 clicks and a pad token are the most that the engine takes.
     let (expected, _) = answer("cpu", &clicks(15));
     let (masks, _) = answer("tensorrt,cuda", &clicks(15));
     assert_eq!((masks, decoded("tensorrt", "1x16x32"), decoded("cuda", "1x16x32")), (expected, 1, 0));
@@ -311,7 +311,7 @@ fn an_object_that_the_engine_was_not_built_for_runs_on_the_next_provider() {
         assert_says(&log, &["an object has 17 prompt tokens, the engine of TensorRT takes 1 to 16", said]);
     }
 
-    // A mask alone has no token.
+    // A mask alone has no token, which is less than the engine takes.
     let rough = machine.file("rough.png");
     let (width, height) = image::image_dimensions(golden("chelsea.png")).unwrap();
     image::GrayImage::from_fn(width, height, |x, _| image::Luma([if x < width / 2 { 255 } else { 0 }]))
@@ -323,14 +323,14 @@ fn an_object_that_the_engine_was_not_built_for_runs_on_the_next_provider() {
     assert_eq!((masks, decoded("tensorrt", "1x0x32"), decoded("cuda", "1x0x32")), (expected, 0, 1));
     assert_eq!(machine.lines("engine rebuilt"), Vec::<String>::new());
     assert_says(&log, &["an object has 0 prompt tokens"]);
-    // The limit is the user's.
+    // An option sets the limit.
     let (_, log) = answer("tensorrt,cuda", &[clicks(16), vec!["--max-tokens".into(), "17".into()]].concat());
     assert_eq!((decoded("tensorrt", "1x17x32"), decoded("cuda", "1x17x32")), (1, 0));
     assert!(!log.contains("prompt tokens"), "{log}");
 }
 
 #[test]
-fn an_object_that_nothing_was_built_for_is_refused_with_the_limit() {
+fn an_object_that_no_provider_can_run_is_refused_with_the_limit() {
     let machine = Machine::new("beyond-all", "");
     let asked = |prompts: &[String]| {
         let prompts = prompts.iter().map(String::as_str).collect::<Vec<_>>();
@@ -348,21 +348,21 @@ fn an_object_that_nothing_was_built_for_is_refused_with_the_limit() {
 }
 
 #[test]
-fn half_precision_that_is_wrong_gives_way_to_fp32() {
+fn fp32_replaces_half_precision_with_wrong_masks() {
     let machine = Machine::new("broken", "fp16=broken");
     let bench = machine.bench("variants", &["--providers", "tensorrt,cuda,cpu"]);
     assert_eq!((&bench["provider"], &bench["precision"]), (&"tensorrt".into(), &"fp32".into()));
     assert_says(&refused(&bench), &["tensorrt, fp16: self-check against fp32", "masks overlap by"]);
     let built = machine.lines("engine built").len();
     assert_eq!(built, 4, "encoder and decoder in fp16, then in fp32");
-    // That they are not good enough is written beside the engines.
+    // The refusal is stored beside the engines.
     let again = machine.bench("variants", &["--providers", "tensorrt,cuda,cpu"]);
     assert_eq!((&again["precision"], machine.lines("engine built").len()), (&"fp32".into(), 0));
     assert_says(&refused(&again), &["tensorrt, fp16: self-check against fp32"]);
-    // What was asked for is no reason to keep wrong masks.
+    // A requested precision with wrong masks is refused too.
     let asked = machine.bench("variants", &["--providers", "cuda", "--precision", "fp16"]);
     assert_eq!(asked["precision"], "fp32");
-    // Nor TensorRT's own half precision.
+    // TensorRT's own half precision is refused too.
     let own = machine.bench("sam", &["--providers", "tensorrt", "--fp16"]);
     assert_eq!(own["precision"], "fp32");
     assert_says(&refused(&own), &["tensorrt, fp16: self-check"]);
@@ -373,7 +373,7 @@ fn half_precision_that_is_wrong_gives_way_to_fp32() {
 }
 
 #[test]
-fn engines_are_built_ahead_and_again_when_they_do_not_fit() {
+fn engines_are_built_ahead_and_again_when_their_key_differs() {
     let mut machine = Machine::new("engines", "");
     let model = golden("sam").display().to_string();
     let output = machine.run(&["build-engines", &model, FEW[0], FEW[1]]);
@@ -410,7 +410,7 @@ fn engines_are_built_ahead_and_again_when_they_do_not_fit() {
     assert_eq!((built, reused), (1, 1));
     std::fs::remove_file(&key).unwrap();
     assert_says(&ahead(&machine).0, &["the last build was interrupted"]);
-    // One that only TensorRT finds wrong.
+    // An engine with the right hash that TensorRT refuses.
     let good = std::fs::read_to_string(&key).unwrap();
     std::fs::write(&file, "cut").unwrap();
     let hash = "\"sha256 of cut\"".replace("sha256 of cut", &sha256(b"cut"));
@@ -423,7 +423,7 @@ fn engines_are_built_ahead_and_again_when_they_do_not_fit() {
 }
 
 #[test]
-fn engines_for_other_options_stay_beside_each_other() {
+fn engines_for_different_options_are_kept_together() {
     let machine = Machine::new("options-of-engines", "");
     let built = |arguments: &[&str]| {
         let bench = machine.bench("sam", &[&["--providers", "tensorrt"], arguments].concat());
@@ -431,7 +431,7 @@ fn engines_for_other_options_stay_beside_each_other() {
         (machine.lines("engine built").len(), machine.lines("engine reused").len())
     };
     let sets: [&[&str]; 3] = [&[], &["--max-objects", "8"], &["--tensorrt-workspace-mb", "64"]];
-    // The encoder has no shapes to choose.
+    // The encoder has no shape profile, so that its engine fits both options.
     assert_eq!(sets.map(&built), [(2, 0), (1, 1), (2, 0)]);
     assert_eq!(sets.map(&built), [(0, 2); 3]);
     let model = golden("sam").display().to_string();
@@ -440,14 +440,14 @@ fn engines_for_other_options_stay_beside_each_other() {
 }
 
 #[test]
-fn engines_are_tried_until_a_trial_is_passed() {
+fn engines_are_tried_until_a_trial_run_passes() {
     let full = "tensorrt.run=CUDA failure 2: out of memory";
     let mut machine = Machine::new("tried", full);
     let provider = |machine: &Machine| {
         let bench = machine.bench("sam", &["--providers", "tensorrt,cpu"]);
         (bench["provider"].as_str().unwrap().to_owned(), machine.lines("run ").len())
     };
-    // The second time they are on disk.
+    // At the second start the engines are on disk.
     assert_eq!(provider(&machine).0, "cpu");
     assert_eq!(machine.lines("engine built").len(), 2);
     assert_eq!(provider(&machine).0, "cpu");
@@ -457,7 +457,7 @@ fn engines_are_tried_until_a_trial_is_passed() {
     assert_eq!((first.0.as_str(), second.0.as_str()), ("tensorrt", "tensorrt"));
     assert!(second.1 < first.1, "it was tried once more");
 
-    // Nobody looked at them when they were built.
+    // The engines were built without a trial run.
     let machine = Machine::new("unchecked", "fp16=broken");
     let precision = |check: &str| {
         let bench = machine.bench("variants", &["--providers", "tensorrt", "--self-check", check]);
@@ -467,8 +467,8 @@ fn engines_are_tried_until_a_trial_is_passed() {
 }
 
 #[test]
-fn fp16_is_refused_for_its_own_faults_alone() {
-    // No room for fp32 beside it on the GPU: the CPU answers.
+fn fp16_is_refused_for_good_only_if_it_was_compared() {
+    // The GPU has no memory for fp32 beside fp16: the CPU runs fp32.
     let out = "CUDA failure 2: out of memory";
     let mut machine = Machine::new("no-reference", &format!("cuda.run={out}"));
     let precision = |machine: &Machine| {
@@ -476,7 +476,7 @@ fn fp16_is_refused_for_its_own_faults_alone() {
         (bench["precision"].as_str().unwrap().to_owned(), refused(&bench))
     };
     assert_eq!(precision(&machine), ("fp16".to_owned(), "[]".to_owned()));
-    // Nobody does: not this time, and at the next start it is another matter.
+    // Neither runs fp32: fp16 is refused at this start, and tried again at the next.
     machine = Machine::new("never-a-reference", &format!("cuda.run={out};cpu.run={out}"));
     let (runs, why) = precision(&machine);
     assert_eq!(runs, "fp32");
@@ -503,14 +503,14 @@ fn a_decoder_in_fp32_is_not_refused_with_its_encoder() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_costs_nothing_but_the_cache() {
+fn without_a_writable_cache_tensorrt_runs_nevertheless() {
     let machine = Machine::new("no-room", "");
     let nowhere = ["--engine-cache", "/dev/null/engines"];
     let not_kept = "are not kept on disk: engine cache /dev/null/engines: Not a directory";
     let bench = machine.bench("sam", &[&["--providers", "tensorrt"], &nowhere[..]].concat());
     assert_eq!((&bench["provider"], &bench["decoder_provider"]), (&"tensorrt".into(), &"tensorrt".into()));
     assert_says(&bench["notes"].to_string(), &[not_kept]);
-    // Who builds them for later is told that they are not there.
+    // `build-engines` reports that the engines are missing.
     let output = machine.run(&[&["build-engines", golden("sam").to_str().unwrap()], &FEW[..], &nowhere[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert_says(&String::from_utf8_lossy(&output.stdout), &[not_kept]);
@@ -523,7 +523,7 @@ fn sha256(content: &[u8]) -> String {
 }
 
 #[test]
-fn without_tensorrt_building_says_what_is_missing() {
+fn without_tensorrt_building_reports_what_is_missing() {
     let mut machine = Machine::new("missing", "without=tensorrt");
     machine.nvidia = false;
     let output = machine.run(&["build-engines", golden("sam").to_str().unwrap()]);
@@ -539,7 +539,7 @@ fn without_tensorrt_building_says_what_is_missing() {
 }
 
 #[test]
-fn a_memory_has_a_range_of_memories_and_is_tried_apart() {
+fn a_memory_has_a_shape_profile_and_trial_runs_of_its_own() {
     let machine = Machine::new("memory", "");
     machine.track("tensorrt");
     let tensorrt = machine.lines("append tensorrt");
@@ -555,7 +555,7 @@ fn a_memory_has_a_range_of_memories_and_is_tried_apart() {
     );
     assert!(!tensorrt[3].contains("profile"), "the memory encoder has no dynamic axes");
     assert_eq!(machine.lines("engine built").len(), 4);
-    // With engines that were there nothing is tried again.
+    // Engines from the first start are not tried again.
     machine.track("tensorrt");
     assert_eq!((machine.lines("engine built").len(), machine.lines("engine reused").len()), (0, 4));
     assert!(!machine.lines("run ").iter().any(|line| line.contains("memories@")));
@@ -568,7 +568,7 @@ fn a_memory_has_a_range_of_memories_and_is_tried_apart() {
     assert_eq!(remembered.len(), 2, "once while it was opened, and the click's: {runs:#?}");
     assert!(remembered.iter().all(|line| line.contains("image_embeddings@gpu[")), "{remembered:?}");
 
-    // What does not fit of the memory goes to the CPU; pictures are segmented where they were.
+    // A session of the memory that does not fit into the GPU runs on the CPU; encoder and decoder stay on the GPU.
     let machine = Machine::new("memory-full", "full=binarize");
     machine.track("cuda,cpu");
     let opened = |name: &str| machine.lines("session cuda").iter().filter(|line| line.ends_with(name)).count();

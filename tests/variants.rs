@@ -1,4 +1,4 @@
-//! One bundle with fp32, fp16 and int8 graphs: which of them runs, and what is said about it.
+//! A bundle with fp32, fp16 and int8 graphs: the variant that runs, and the report about it.
 
 mod scratch;
 
@@ -9,26 +9,26 @@ use promptseg::segmenter::Segmenter;
 use scratch::{Scratch, assert_says, golden};
 use serde_json::json;
 
-fn asked(precision: Option<Precision>) -> SessionOptions {
+fn options(precision: Option<Precision>) -> SessionOptions {
     SessionOptions { precision, ..SessionOptions::cpu(1) }
 }
 
-/// Precisions of the encoder and of the decoder.
+/// Returns the precisions of encoder and decoder.
 fn runs(model: &Model) -> [Option<Precision>; 2] {
     [model.encoder.providers().precision, model.decoder.providers().precision]
 }
 
 fn mask(precision: Precision) -> Mask {
     let image = decode_compressed(&std::fs::read(golden("chelsea.png")).unwrap(), "png").unwrap();
-    let model = Model::open(&golden("variants"), None, &asked(Some(precision))).unwrap();
+    let model = Model::open(&golden("variants"), None, &options(Some(precision))).unwrap();
     let mut segmenter = Segmenter::new(model);
     segmenter.set_image(&image).unwrap();
     segmenter.predict(&Prompt::bbox(80.0, 40.0, 330.0, 270.0), &Default::default()).unwrap().best.mask
 }
 
 #[test]
-fn the_cpu_gets_int8_and_says_that_its_decoder_is_fp32() {
-    let model = Model::open(&golden("variants"), None, &asked(None)).unwrap();
+fn the_cpu_runs_int8_and_reports_that_the_decoder_is_fp32() {
+    let model = Model::open(&golden("variants"), None, &options(None)).unwrap();
     assert_eq!(runs(&model), [Some(Precision::Int8), Some(Precision::Fp32)]);
     assert!(model.info.encoder.file.ends_with("image_encoder.int8.onnx"));
     assert_eq!(model.encoder.providers().to_string(), "cpu, int8");
@@ -36,10 +36,10 @@ fn the_cpu_gets_int8_and_says_that_its_decoder_is_fp32() {
 }
 
 #[test]
-fn what_is_asked_for_is_what_runs_and_all_answer_alike() {
+fn the_requested_precision_runs_and_all_give_similar_masks() {
     for (precision, decoder) in [("fp32", "fp32"), ("fp16", "fp16"), ("int8", "fp32")] {
         let choice = Precision::choice(precision).unwrap();
-        let model = Model::open(&golden("variants"), None, &asked(choice)).unwrap();
+        let model = Model::open(&golden("variants"), None, &options(choice)).unwrap();
         assert_eq!(runs(&model), [choice, Precision::choice(decoder).unwrap()]);
     }
     let plain = mask(Precision::Fp32);
@@ -54,25 +54,25 @@ fn what_is_asked_for_is_what_runs_and_all_answer_alike() {
 }
 
 #[test]
-fn a_bundle_without_variants_is_fp32_and_a_missing_one_is_an_error_with_a_list() {
+fn a_bundle_without_variants_is_fp32_and_a_missing_precision_is_an_error_with_a_list() {
     let plain = Scratch::with("plain", "variants");
     plain.describe(|d| {
         d.as_object_mut().unwrap().remove("variants");
     });
-    assert_eq!(runs(&Model::open(&plain.0, None, &asked(None)).unwrap()), [Some(Precision::Fp32); 2]);
-    let Err(e) = Model::open(&plain.0, None, &asked(Some(Precision::Int8))) else { panic!("no int8 there") };
+    assert_eq!(runs(&Model::open(&plain.0, None, &options(None)).unwrap()), [Some(Precision::Fp32); 2]);
+    let Err(e) = Model::open(&plain.0, None, &options(Some(Precision::Int8))) else { panic!("no int8 there") };
     assert_says(&e.to_string(), &["bundle.json has no int8 variant", "it has fp32"]);
     let (encoder, decoder) = (golden("sam/image_encoder.onnx"), golden("official/mask_decoder.onnx"));
-    assert_eq!(runs(&Model::open(&encoder, Some(&decoder), &asked(None)).unwrap()), [None; 2]);
-    let Err(e) = Model::open(&encoder, Some(&decoder), &asked(Some(Precision::Fp16))) else { panic!("a pair") };
+    assert_eq!(runs(&Model::open(&encoder, Some(&decoder), &options(None)).unwrap()), [None; 2]);
+    let Err(e) = Model::open(&encoder, Some(&decoder), &options(Some(Precision::Fp16))) else { panic!("a pair") };
     assert_says(&e.to_string(), &["no fp16 variant", "no bundle.json that names variants"]);
 }
 
 #[test]
-fn a_variant_that_does_not_open_gives_way_to_fp32_and_the_reason_is_kept() {
+fn fp32_replaces_a_variant_that_does_not_open_and_the_reason_is_reported() {
     let copy = Scratch::with("broken-int8", "variants");
     copy.put("image_encoder.int8.onnx", b"\x08\x09 no graph");
-    let model = Model::open(&copy.0, None, &asked(None)).unwrap();
+    let model = Model::open(&copy.0, None, &options(None)).unwrap();
     assert_eq!(runs(&model), [Some(Precision::Fp32); 2]);
     let [refused] = model.encoder.providers().refused.as_slice() else { panic!("one reason") };
     assert_eq!((refused.provider, refused.precision), (Provider::Cpu, Some(Precision::Int8)));
@@ -80,13 +80,13 @@ fn a_variant_that_does_not_open_gives_way_to_fp32_and_the_reason_is_kept() {
         &model.encoder.providers().to_string(),
         &["cpu, fp32; refused: cpu, int8: ", "image_encoder.int8.onnx"],
     );
-    // Asked for by name it is an error.
-    let Err(e) = Model::open(&copy.0, None, &asked(Some(Precision::Int8))) else { panic!("opened") };
+    // If the precision is requested, opening fails.
+    let Err(e) = Model::open(&copy.0, None, &options(Some(Precision::Int8))) else { panic!("opened") };
     assert_says(&e.to_string(), &["image_encoder.int8.onnx is not an ONNX graph"]);
 }
 
 #[test]
-fn hashes_are_checked_for_what_runs() {
+fn hashes_are_checked_for_the_variant_that_runs() {
     let copy = Scratch::with("hashes", "variants");
     let damage = |name: &str| {
         let mut content = std::fs::read(copy.file(name)).unwrap();
@@ -94,16 +94,16 @@ fn hashes_are_checked_for_what_runs() {
         copy.write(name, content);
     };
     damage("image_encoder.fp16.onnx");
-    assert!(Model::open(&copy.0, None, &asked(None)).is_ok());
-    let opened = Model::open(&copy.0, None, &asked(Some(Precision::Fp16)));
+    assert!(Model::open(&copy.0, None, &options(None)).is_ok());
+    let opened = Model::open(&copy.0, None, &options(Some(Precision::Fp16)));
     assert!(matches!(opened, Err(Error::FileHash { file, .. }) if file.ends_with("image_encoder.fp16.onnx")));
-    // A damaged file is no reason to fall back in silence.
+    // A damaged file is an error, without a silent fallback to fp32.
     damage("image_encoder.int8.onnx");
-    assert!(matches!(Model::open(&copy.0, None, &asked(None)), Err(Error::FileHash { .. })));
+    assert!(matches!(Model::open(&copy.0, None, &options(None)), Err(Error::FileHash { .. })));
 }
 
 #[test]
-fn descriptions_of_variants_that_cannot_be_are_refused() {
+fn invalid_descriptions_of_variants_are_refused() {
     let fp32 = json!({"precision": "fp32", "encoder": "image_encoder.onnx", "decoder": "mask_decoder.onnx", "providers": ["cpu"]});
     let with = |key: &str, value: &str| {
         let mut variant = fp32.clone();
@@ -120,7 +120,7 @@ fn descriptions_of_variants_that_cannot_be_are_refused() {
     ] {
         let copy = Scratch::with("described", "variants");
         copy.describe(|d| d["variants"] = variants);
-        let Err(e) = Model::open(&copy.0, None, &asked(None)) else { panic!("accepted: {says:?}") };
+        let Err(e) = Model::open(&copy.0, None, &options(None)) else { panic!("accepted: {says:?}") };
         assert_says(&e.to_string(), says);
     }
 }
@@ -133,7 +133,7 @@ fn weights_beside_a_graph_are_hashed_and_used() {
     copy.put("image_encoder.onnx", &graph);
     copy.put("image_encoder.onnx.data", &weights);
     let embedding = |folder: &std::path::Path| {
-        let mut model = Model::open(folder, None, &asked(Some(Precision::Fp32))).unwrap();
+        let mut model = Model::open(folder, None, &options(Some(Precision::Fp32))).unwrap();
         let image = image::RgbImage::from_fn(90, 70, |x, y| image::Rgb([x as u8, y as u8, 7]));
         model.encoder.encode(&image).unwrap().tensor("image_embeddings").unwrap().1.to_vec()
     };
@@ -141,9 +141,9 @@ fn weights_beside_a_graph_are_hashed_and_used() {
     let mut damaged = weights.clone();
     damaged[1000] ^= 1;
     copy.write("image_encoder.onnx.data", &damaged);
-    let Err(e) = Model::open(&copy.0, None, &asked(Some(Precision::Fp32))) else { panic!("damaged weights") };
+    let Err(e) = Model::open(&copy.0, None, &options(Some(Precision::Fp32))) else { panic!("damaged weights") };
     assert_says(&e.to_string(), &["image_encoder.onnx.data: SHA-256"]);
     std::fs::remove_file(copy.file("image_encoder.onnx.data")).unwrap();
-    let Err(e) = Model::open(&copy.0, None, &asked(Some(Precision::Fp32))) else { panic!("missing weights") };
+    let Err(e) = Model::open(&copy.0, None, &options(Some(Precision::Fp32))) else { panic!("missing weights") };
     assert_says(&e.to_string(), &["image_encoder.onnx.data is missing from the bundle"]);
 }
