@@ -293,8 +293,8 @@ fn descriptions_of_a_memory_are_whole_or_refused() {
         let message = damaged_memory("half", |b| {
             b.describe(|d| _ = d["variants"][0].as_object_mut().unwrap().remove(file));
         });
-        let says =
-            "variants is fp32 without memory_attention or memory_encoder, expected both in each of them, for there is";
+        let says = "variants is fp32 without memory_attention or memory_encoder, expected both in each of them, because \
+                    the field memory is there";
         assert_says(&message, &["bundle.json", says]);
     }
     // A description without variants uses the usual names of the files.
