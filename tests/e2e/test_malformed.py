@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point, PointStamped, TransformStamped
+from promptseg_msgs.msg import PromptArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 from tf2_msgs.msg import TFMessage
@@ -133,7 +134,7 @@ def test_malformed_messages(start_robot: Callable[..., Robot], scene: Scene, tra
 
     def answered() -> list[Any]:
         publishers["image/compressed" if transport == "compressed" else "image"].publish(show)
-        publishers["prompts"].publish(prompts(0, prompt(object_id=1, box=box), stamp=stamp))
+        publishers["prompts"].publish(prompts(PromptArray.SET, prompt(object_id=1, box=box), stamp=stamp))
         time.sleep(0.2)
         return [m for m in robot.masks.all() if m.header.stamp == stamp and m.masks]
 

@@ -224,7 +224,7 @@ def test_a_disk_without_room(
         robot.show(scene.rgb)
         return any(m.level == 30 and words in m.msg for m in robot.rosout.all(logged))
 
-    for words in ("are not kept on disk: engine cache", "the trace ends here"):
+    for words in ("are not kept on disk: engine cache", "the trace ends at this point"):
         eventually(f"a warning with '{words}'", lambda: warned(words), 60)
     assert len(robot.process.log()) == written and engines() == 0, "the disk was not full"
     # Once there is room, engines are kept again.

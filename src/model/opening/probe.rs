@@ -113,8 +113,12 @@ fn set_without_points(decoder: &mut MaskDecoder, without_points: bool) {
     }
 }
 
-/// Notes if a mask as the only prompt gives other masks than the reference.
+/// Notes if a mask as the only prompt gives other masks than the reference. Models of this project's own layouts are the
+/// reference themselves.
 fn report_mask_alone(decoder: &mut MaskDecoder) {
+    if decoder.layout().ours() {
+        return;
+    }
     let Some(fused) = decoder.layout().fused.as_ref().filter(|fused| fused.mask.is_some()) else { return };
     let why = match (fused.pad, fused.without_points) {
         (true, true) => return,
