@@ -12,6 +12,7 @@
 //! * [`prompt`]: points, boxes and masks, checked against the image.
 //! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, prompt encoder, mask decoder.
 //! * [`segmenter`]: sets an image and predicts masks, like `SamPredictor` in Python.
+//! * [`everything`]: finds the masks of everything in an image, object proposals and edges, without a click.
 //! * [`video`]: follows objects through a stream with the memory of SAM 2.
 //! * [`engine`]: threads of encoder and decoder, newest-frame slot, kept embeddings, objects, metrics.
 //! * [`monitor`]: health, diagnostics and the metrics endpoint, from the engine's metrics.
@@ -28,6 +29,7 @@
 
 pub mod camera;
 pub mod engine;
+pub mod everything;
 pub mod logging;
 pub mod model;
 pub mod monitor;

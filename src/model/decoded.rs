@@ -1,5 +1,7 @@
 //! Options and results of the mask decoder.
 
+use std::sync::Arc;
+
 use super::candidates::Candidates;
 use crate::pixels::Mask;
 use crate::prompt::LowResLogits;
@@ -64,4 +66,12 @@ pub struct DecodeTimings {
 pub struct Decodes {
     pub objects: Vec<Decoded>,
     pub timings: DecodeTimings,
+}
+
+/// Returns low-resolution logits as the decoder takes them back as a prompt: within `-limit..=limit`.
+pub(super) fn clamp_logits(logits: &[f32], limit: Option<f32>) -> Arc<[f32]> {
+    match limit {
+        Some(limit) => logits.iter().map(|v| v.clamp(-limit, limit)).collect(),
+        None => logits.into(),
+    }
 }

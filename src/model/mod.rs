@@ -40,7 +40,7 @@ mod weights;
 pub use bundle::{Bundle, Manifest, MemorySection, Variant};
 pub use candidates::{Candidates, DynamicMultimask};
 pub use decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes};
-pub use decoder::MaskDecoder;
+pub use decoder::{LowResMasks, MaskDecoder};
 pub use embedding::{Embedding, EncodeTimings};
 pub use encoder::ImageEncoder;
 pub use error::Error;

@@ -43,6 +43,6 @@ pub use overlay::{OverlayObject, draw_corner, draw_overlay, object_colour};
 pub use preprocess::{InputSpec, Preprocessor};
 pub use prompt_mask::{MaskInput, decode_mask};
 pub use resize::{Geometry, Resize};
-pub use rle::{coco_counts, coco_string};
+pub use rle::{RunLengths, coco_counts, coco_string};
 pub use square_mask::SquareMask;
 pub use upscale::{LastUpscaler, MaskUpscaler, mask_from_low_res, upscale_logits};

@@ -1,9 +1,11 @@
 //! The mask decoder: prompts on an embedding to masks.
 //!
 //! * `inputs`: prompts to the tensors that the graph takes; `outputs`: the graph's outputs, split by object.
+//! * `low_res_masks`: masks without up-sampling.
 //! * `runner`: the session, with its buffers on one execution provider.
 
 mod inputs;
+mod low_res_masks;
 mod outputs;
 mod runner;
 
@@ -16,10 +18,11 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::DynValue;
 use tracing::debug_span;
 
+pub use low_res_masks::LowResMasks;
 pub(super) use outputs::RawOutput;
 
 use super::candidates::{self, AvailableMasks, DynamicMultimask, WantedMask};
-use super::decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes};
+use super::decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, clamp_logits};
 use super::embedding::Embedding;
 use super::error::Error;
 use super::info::ModelInfo;
@@ -354,10 +357,7 @@ impl MaskDecoder {
             let mask = upscaler.mask(low_res, info.mask_threshold, options.stability_offset);
             let logits = options.logits.then(|| upscaler.logits(low_res));
             // The mask comes from the logits without the limit; only the returned logits are clamped.
-            let data = match info.low_res_limit {
-                Some(limit) => low_res.iter().map(|v| v.clamp(-limit, limit)).collect(),
-                None => low_res.into(),
-            };
+            let data = clamp_logits(low_res, info.low_res_limit);
             Candidate { index, iou: raw.ious[index], mask, low_res: LowResLogits { side, data }, logits }
         };
         let others = match options.all_masks {

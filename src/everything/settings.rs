@@ -1,0 +1,186 @@
+//! Parameters of the automatic mask generator.
+
+use thiserror::Error;
+
+/// Largest number of clicks that one image may take, over all crops.
+pub const MAX_POINTS: u64 = 1 << 16;
+
+/// Largest number of layers of crops: layer `i` has `4^i` crops, each of which is encoded on its own.
+pub const MAX_CROP_LAYERS: u32 = 4;
+
+/// Parameters of the automatic mask generator, with the names of the reference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Clicks along each side of the image: 32 are 1024 clicks.
+    pub points_per_side: u32,
+    /// Clicks that are decoded in one go.
+    pub points_per_batch: usize,
+    /// A mask is kept if its predicted IoU is above this. 0 keeps every mask.
+    pub pred_iou_thresh: f32,
+    /// A mask is kept if its stability score is at least this. 0 keeps every mask.
+    pub stability_score_thresh: f32,
+    /// Shift of the mask threshold for the stability score, in logits.
+    pub stability_score_offset: f32,
+    /// Of two masks of one crop whose boxes overlap with an IoU above this, the less certain one is dropped.
+    pub box_nms_thresh: f64,
+    /// Layers of crops beside the whole image: layer `i` cuts the image into `2^i` by `2^i` crops.
+    pub crop_n_layers: u32,
+    /// The same as `box_nms_thresh` for masks of different crops. The mask of the smaller crop is kept.
+    pub crop_nms_thresh: f64,
+    /// Overlap of the crops of the first layer, as a part of the image's short side. Later layers overlap less.
+    pub crop_overlap_ratio: f64,
+    /// Layer `i` has `points_per_side / crop_n_points_downscale_factor^i` clicks along each side of a crop.
+    pub crop_n_points_downscale_factor: u32,
+    /// Holes and islands of a mask with fewer pixels than this are filled and removed. 0 changes no mask.
+    pub min_mask_region_area: u32,
+    /// SAM 2 only: decodes every mask a second time, with the mask itself as a prompt beside its click.
+    pub use_m2m: bool,
+    /// Three masks for each click. `false`: the single mask that the decoder makes for clear prompts.
+    pub multimask_output: bool,
+}
+
+/// Why settings were refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum SettingsError {
+    #[error("{name} is 0; expected at least 1")]
+    Zero { name: &'static str },
+    #[error("{name} is {found}; expected a number from 0 to 1")]
+    NotAPart { name: &'static str, found: f64 },
+    #[error("stability_score_offset is {found}; expected a finite number of logits, 0 or more")]
+    Offset { found: f32 },
+    #[error("crop_n_layers is {found}; at most {MAX_CROP_LAYERS} are possible (341 crops)")]
+    CropLayers { found: u32 },
+    #[error("crop_overlap_ratio is {found}; expected a number from 0 to less than 1")]
+    Overlap { found: f64 },
+    #[error(
+        "points_per_side {points_per_side} with {crop_n_layers} layers of crops are {found} clicks; \
+         at most {MAX_POINTS} are possible"
+    )]
+    TooManyPoints { points_per_side: u32, crop_n_layers: u32, found: u64 },
+    #[error(
+        "points_per_side {points_per_side} / crop_n_points_downscale_factor {factor} leaves no click for the crops of \
+         layer {layer}"
+    )]
+    LayerWithoutPoints { points_per_side: u32, factor: u32, layer: u32 },
+}
+
+impl Default for Settings {
+    /// The defaults of `SamAutomaticMaskGenerator`.
+    fn default() -> Self {
+        Settings {
+            points_per_side: 32,
+            points_per_batch: 64,
+            pred_iou_thresh: 0.88,
+            stability_score_thresh: 0.95,
+            stability_score_offset: 1.0,
+            box_nms_thresh: 0.7,
+            crop_n_layers: 0,
+            crop_nms_thresh: 0.7,
+            crop_overlap_ratio: 512.0 / 1500.0,
+            crop_n_points_downscale_factor: 1,
+            min_mask_region_area: 0,
+            use_m2m: false,
+            multimask_output: true,
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults of `SAM2AutomaticMaskGenerator`.
+    pub fn sam2() -> Self {
+        Settings { pred_iou_thresh: 0.8, ..Settings::default() }
+    }
+
+    /// Clicks along each side of a crop of `layer`; layer 0 is the whole image.
+    pub fn points_per_side_of(&self, layer: u32) -> u32 {
+        // The reference divides by a power in floating point and truncates, which is the same for these sizes.
+        self.points_per_side / self.crop_n_points_downscale_factor.max(1).saturating_pow(layer)
+    }
+
+    /// Clicks for one image, over all crops.
+    pub fn points(&self) -> u64 {
+        let of_layer = |layer: u32| u64::from(self.points_per_side_of(layer)).pow(2).saturating_mul(4u64.pow(layer));
+        (0..=self.crop_n_layers).map(of_layer).fold(0, u64::saturating_add)
+    }
+
+    /// Checks every parameter.
+    ///
+    /// # Errors
+    /// The first parameter that is out of range, with its value and the range.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let counts = [
+            ("points_per_side", self.points_per_side as usize),
+            ("points_per_batch", self.points_per_batch),
+            ("crop_n_points_downscale_factor", self.crop_n_points_downscale_factor as usize),
+        ];
+        if let Some((name, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(SettingsError::Zero { name });
+        }
+        let parts = [
+            ("pred_iou_thresh", f64::from(self.pred_iou_thresh)),
+            ("stability_score_thresh", f64::from(self.stability_score_thresh)),
+            ("box_nms_thresh", self.box_nms_thresh),
+            ("crop_nms_thresh", self.crop_nms_thresh),
+        ];
+        if let Some((name, found)) = parts.into_iter().find(|(_, part)| !(0.0..=1.0).contains(part)) {
+            return Err(SettingsError::NotAPart { name, found });
+        }
+        if !self.stability_score_offset.is_finite() || self.stability_score_offset < 0.0 {
+            return Err(SettingsError::Offset { found: self.stability_score_offset });
+        }
+        if self.crop_n_layers > MAX_CROP_LAYERS {
+            return Err(SettingsError::CropLayers { found: self.crop_n_layers });
+        }
+        if !(0.0..1.0).contains(&self.crop_overlap_ratio) {
+            return Err(SettingsError::Overlap { found: self.crop_overlap_ratio });
+        }
+        let Settings { points_per_side, crop_n_layers, crop_n_points_downscale_factor: factor, .. } = *self;
+        if let Some(layer) = (0..=crop_n_layers).find(|layer| self.points_per_side_of(*layer) == 0) {
+            return Err(SettingsError::LayerWithoutPoints { points_per_side, factor, layer });
+        }
+        let found = self.points();
+        if found > MAX_POINTS {
+            return Err(SettingsError::TooManyPoints { points_per_side, crop_n_layers, found });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clicks_are_counted_over_all_crops() {
+        let settings = Settings {
+            points_per_side: 32,
+            crop_n_layers: 2,
+            crop_n_points_downscale_factor: 2,
+            ..Settings::default()
+        };
+        // SA-1B: 32 x 32, 4 crops of 16 x 16, 16 crops of 8 x 8.
+        assert_eq!(settings.points(), 1024 + 4 * 256 + 16 * 64);
+        assert_eq!(settings.check(), Ok(()));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_with_their_value() {
+        let refused = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.check().unwrap_err().to_string()
+        };
+        assert!(refused(|s| s.points_per_side = 0).contains("points_per_side is 0"));
+        assert!(refused(|s| s.points_per_batch = 0).contains("points_per_batch is 0"));
+        assert!(refused(|s| s.pred_iou_thresh = 1.5).contains("pred_iou_thresh is 1.5"));
+        assert!(refused(|s| s.box_nms_thresh = f64::NAN).contains("box_nms_thresh is NaN"));
+        assert!(refused(|s| s.stability_score_offset = -1.0).contains("-1"));
+        assert!(refused(|s| s.crop_n_layers = 5).contains("crop_n_layers is 5"));
+        assert!(refused(|s| s.crop_overlap_ratio = 1.0).contains("crop_overlap_ratio is 1"));
+        assert!(refused(|s| s.points_per_side = 1000).contains("1000000 clicks"));
+        let without_points = |s: &mut Settings| {
+            (s.points_per_side, s.crop_n_layers, s.crop_n_points_downscale_factor) = (4, 3, 2);
+        };
+        assert!(refused(without_points).contains("layer 3"));
+    }
+}
