@@ -1,6 +1,8 @@
 //! Small holes of a mask are filled, as by `fill_holes_in_mask_scores` of sam2/utils/misc.py. The reference needs its
 //! CUDA extension for this.
 
+use crate::pixels::Regions;
+
 /// Logit of a filled cell.
 const FILLED: f32 = 0.1;
 
@@ -10,32 +12,9 @@ pub(super) fn fill(logits: &mut [f32], side: usize, most: usize) {
     if most == 0 || side == 0 || !logits.iter().any(|v| *v > 0.0) {
         return;
     }
-    let outside = |v: f32| v <= 0.0;
-    let mut seen = vec![false; logits.len()];
-    let (mut open, mut component) = (Vec::new(), Vec::new());
-    for start in 0..logits.len() {
-        if seen[start] || !outside(logits[start]) {
-            continue;
-        }
-        seen[start] = true;
-        open.push(start);
-        component.clear();
-        while let Some(cell) = open.pop() {
-            component.push(cell);
-            let (x, y) = (cell % side, cell / side);
-            for y in y.saturating_sub(1)..(y + 2).min(logits.len() / side) {
-                for x in x.saturating_sub(1)..(x + 2).min(side) {
-                    let neighbour = y * side + x;
-                    if !seen[neighbour] && outside(logits[neighbour]) {
-                        seen[neighbour] = true;
-                        open.push(neighbour);
-                    }
-                }
-            }
-        }
-        if component.len() <= most {
-            component.iter().for_each(|cell| logits[*cell] = FILLED);
-        }
+    let background = Regions::find(logits, side, |logit| *logit <= 0.0);
+    for run in background.pixels_of(|_, cells| cells <= most) {
+        logits[run].fill(FILLED);
     }
 }
 
