@@ -141,7 +141,7 @@ pub fn edges(
 }
 
 fn decode(decoder: &mut dyn Decoder, embedding: &Embedding, points: &[[f64; 2]]) -> Result<Vec<LowResMasks>, Error> {
-    let prompts: Vec<Prompt> = points.iter().map(|point| Prompt::point(point[0] as f32, point[1] as f32)).collect();
+    let prompts: Vec<Prompt> = points.iter().map(|point| grid::click(*point)).collect();
     Ok(decoder.low_res_masks(embedding, &prompts, Candidates::Multi)?)
 }
 

@@ -57,6 +57,15 @@ pub struct GeneratedMask {
     pub crop: PixelRect,
 }
 
+impl GeneratedMask {
+    /// Replaces the mask, with its area and box.
+    pub(super) fn set_mask(&mut self, mask: &Mask) {
+        self.area = mask.area;
+        self.bbox = CornerBox::of(mask);
+        self.mask = RunLengths::of(mask);
+    }
+}
+
 /// Filters the masks of one crop.
 pub(super) struct Filter<'a> {
     pub settings: &'a Settings,

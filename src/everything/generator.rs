@@ -7,15 +7,15 @@ use image::RgbImage;
 use thiserror::Error as ThisError;
 
 use super::crops::{Crop, crops};
-use super::filter::{CornerBox, Filter, GeneratedMask};
+use super::filter::{Filter, GeneratedMask};
 use super::grid;
 use super::network::{Decoder, Encoder};
 use super::nms::box_nms;
 use super::regions::without_small_regions;
 use super::settings::{Settings, SettingsError};
 use crate::model::{self, Candidates, Embedding, LowResMasks};
-use crate::pixels::{MaskUpscaler, RunLengths};
-use crate::prompt::{Point, Prompt};
+use crate::pixels::MaskUpscaler;
+use crate::prompt::Prompt;
 
 /// Why there are no masks.
 #[derive(Debug, ThisError)]
@@ -118,9 +118,7 @@ impl AutomaticMaskGenerator {
             let cleaned = without_small_regions(&found.mask.to_mask(), self.settings.min_mask_region_area);
             let is_changed = cleaned.is_some();
             if let Some(mask) = cleaned {
-                found.area = mask.area;
-                found.bbox = CornerBox::of(&mask);
-                found.mask = RunLengths::of(&mask);
+                found.set_mask(&mask);
             }
             (found, is_changed)
         };
@@ -171,14 +169,14 @@ impl Run<'_> {
     /// The masks of a batch of clicks, each with its click.
     fn decode(&mut self, embedding: &Embedding, points: &[[f64; 2]]) -> Result<Vec<([f64; 2], LowResMasks)>, Error> {
         let candidates = if self.settings.multimask_output { Candidates::Multi } else { Candidates::Single };
-        let prompts: Vec<Prompt> = points.iter().map(|point| click(*point)).collect();
+        let prompts: Vec<Prompt> = points.iter().map(|point| grid::click(*point)).collect();
         let answers = self.decoder.low_res_masks(embedding, &prompts, candidates)?;
         if !self.settings.use_m2m {
             return Ok(points.iter().copied().zip(answers).collect());
         }
         let mut refined = Vec::new();
         for (point, answer) in points.iter().zip(&answers) {
-            let prompts: Vec<Prompt> = answer.as_prompts().map(|mask| click(*point).with_mask(mask)).collect();
+            let prompts: Vec<Prompt> = answer.as_prompts().map(|mask| grid::click(*point).with_mask(mask)).collect();
             refined.extend(prompts.into_iter().map(|prompt| (*point, prompt)));
         }
         let mut answers = Vec::with_capacity(refined.len());
@@ -189,10 +187,6 @@ impl Run<'_> {
         }
         Ok(answers)
     }
-}
-
-fn click(point: [f64; 2]) -> Prompt {
-    Prompt { points: vec![Point::foreground(point[0] as f32, point[1] as f32)], ..Prompt::default() }
 }
 
 fn cut(image: &RgbImage, crop: &Crop) -> RgbImage {

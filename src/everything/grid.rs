@@ -1,5 +1,12 @@
 //! The grid of clicks: `build_point_grid` of segment_anything/utils/amg.py.
 
+use crate::prompt::Prompt;
+
+/// The prompt of one point of the grid.
+pub(super) fn click(point: [f64; 2]) -> Prompt {
+    Prompt::point(point[0] as f32, point[1] as f32)
+}
+
 /// `per_side` by `per_side` points in a picture of `width` by `height` pixels, x fastest, in pixels.
 pub fn points(per_side: u32, width: u32, height: u32) -> Vec<[f64; 2]> {
     let axis = positions(per_side);

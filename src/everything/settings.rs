@@ -5,7 +5,7 @@ use thiserror::Error;
 /// Largest number of clicks that one image may take, over all crops.
 pub const MAX_POINTS: u64 = 1 << 16;
 
-/// Largest number of layers of crops: layer `i` has `4^i` crops, each of which is encoded on its own.
+/// Largest number of layers of crops. Layer `i` has `4^i` crops, and each crop is encoded separately.
 pub const MAX_CROP_LAYERS: u32 = 4;
 
 /// Parameters of the automatic mask generator, with the names of the reference.

@@ -41,23 +41,15 @@ fn by_score(masks: &[GeneratedMask]) -> Vec<usize> {
 
 /// Pixels that two masks of one image share. Runs are compared, not pixels.
 pub fn shared_area(a: &RunLengths, b: &RunLengths) -> u64 {
-    let inside = |runs: &RunLengths| {
-        let mut end = 0u64;
-        let mut spans = Vec::with_capacity(runs.counts.len() / 2);
-        for (index, count) in runs.counts.iter().enumerate() {
-            let start = end;
-            end += u64::from(*count);
-            if index % 2 == 1 {
-                spans.push((start, end));
-            }
-        }
-        spans
-    };
-    let (a, b) = (inside(a), inside(b));
-    let (mut i, mut j, mut shared) = (0, 0, 0);
-    while i < a.len() && j < b.len() {
-        shared += a[i].1.min(b[j].1).saturating_sub(a[i].0.max(b[j].0));
-        if a[i].1 < b[j].1 { i += 1 } else { j += 1 }
+    let (mut a, mut b) = (a.inside().peekable(), b.inside().peekable());
+    let mut shared = 0;
+    while let (Some(first), Some(second)) = (a.peek(), b.peek()) {
+        shared += first.end.min(second.end).saturating_sub(first.start.max(second.start)) as u64;
+        if first.end < second.end {
+            a.next()
+        } else {
+            b.next()
+        };
     }
     shared
 }
@@ -117,11 +109,7 @@ pub fn disjoint(masks: Vec<GeneratedMask>, priority: Priority) -> Vec<GeneratedM
             *taken |= *pixel != 0;
         }
         match Mask::from_data(width, height, &pixels) {
-            Some(mask) if mask.area > 0 => {
-                found.area = mask.area;
-                found.bbox = CornerBox::of(&mask);
-                found.mask = RunLengths::of(&mask);
-            }
+            Some(mask) if mask.area > 0 => found.set_mask(&mask),
             _ => masks[index] = None,
         }
     }

@@ -1,6 +1,8 @@
 //! COCO's run-length encoding, identical to that of pycocotools (cocoapi, common/maskApi.c: `rleEncode` and
 //! `rleToString`).
 
+use std::ops::Range;
+
 use super::mask::Mask;
 
 /// Returns the lengths of the runs down the columns. The first run is outside the mask; its length is 0 if the first
@@ -74,7 +76,16 @@ impl RunLengths {
         RunLengths { width: mask.width, height: mask.height, counts: coco_counts(mask) }
     }
 
-    /// Number of pixels inside the mask.
+    /// Returns the runs inside the mask, as positions of pixels column by column.
+    pub fn inside(&self) -> impl Iterator<Item = Range<usize>> {
+        let ends = self.counts.iter().scan(0, |end, count| {
+            *end += *count as usize;
+            Some(*end - *count as usize..*end)
+        });
+        ends.skip(1).step_by(2)
+    }
+
+    /// Returns the number of pixels inside the mask.
     pub fn area(&self) -> u32 {
         self.counts.iter().skip(1).step_by(2).sum()
     }
@@ -83,13 +94,10 @@ impl RunLengths {
     pub fn to_mask(&self) -> Mask {
         let (width, height) = (self.width as usize, self.height as usize);
         let mut pixels = vec![0u8; width * height];
-        let mut end = 0;
-        for (index, count) in self.counts.iter().enumerate() {
-            let start = end;
-            end = (start + *count as usize).min(pixels.len());
-            if index % 2 == 1 {
-                (start..end).for_each(|at| pixels[at % height * width + at / height] = 255);
-            }
+        // Lengths that somebody else wrote may lead out of the image.
+        let end = pixels.len();
+        for position in self.inside().flatten().take_while(|position| *position < end) {
+            pixels[position % height * width + position / height] = 255;
         }
         Mask::from_data(self.width, self.height, &pixels).unwrap_or_else(|| Mask::empty(self.width, self.height))
     }

@@ -69,8 +69,7 @@ impl MaskDecoder {
         let wanted = prompts.iter().map(|prompt| self.wanted_masks(prompt, &options)).collect::<Vec<_>>();
         let outputs = self.run_all(embedding, prompts, &wanted)?;
         let answer = |(prompt, raw): (&Prompt, RawOutput)| {
-            let considered = candidates::considered_masks(candidates, prompt, self.available_masks(raw.ious.len()));
-            let mut answers = self.replace_unstable(considered, &raw);
+            let mut answers = self.answering_masks(candidates, prompt, &raw);
             if candidates == Candidates::Single {
                 let best = candidates::best(&raw.ious, answers);
                 answers = best..best + 1;

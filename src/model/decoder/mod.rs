@@ -21,7 +21,7 @@ use tracing::debug_span;
 pub use low_res_masks::LowResMasks;
 pub(super) use outputs::RawOutput;
 
-use super::candidates::{self, AvailableMasks, DynamicMultimask, WantedMask};
+use super::candidates::{self, AvailableMasks, Candidates, DynamicMultimask, WantedMask};
 use super::decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, clamp_logits};
 use super::embedding::Embedding;
 use super::error::Error;
@@ -346,11 +346,16 @@ impl MaskDecoder {
         if falls_back { 1..masks } else { considered }
     }
 
+    /// Returns the indices of the masks that answer a prompt.
+    fn answering_masks(&self, candidates: Candidates, prompt: &Prompt, raw: &RawOutput) -> Range<usize> {
+        let considered = candidates::considered_masks(candidates, prompt, self.available_masks(raw.ious.len()));
+        self.replace_unstable(considered, raw)
+    }
+
     /// Chooses the best mask of an object and makes masks of the image's size.
     fn finish(&self, prompt: &Prompt, raw: RawOutput, upscaler: &MaskUpscaler, options: &DecodeOptions) -> Decoded {
-        let (info, side, masks) = (&self.info, self.info.low_res_size, raw.ious.len());
-        let considered = candidates::considered_masks(options.candidates, prompt, self.available_masks(masks));
-        let considered = self.replace_unstable(considered, &raw);
+        let (info, side) = (&self.info, self.info.low_res_size);
+        let considered = self.answering_masks(options.candidates, prompt, &raw);
         let best = candidates::best(&raw.ious, considered.clone());
         let candidate = |index: usize| {
             let low_res = raw.mask(index);
