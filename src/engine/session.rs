@@ -12,7 +12,7 @@ use crate::model::{DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder}
 /// camera starves another.
 pub type Session<S> = Arc<Turns<S>>;
 
-/// A session with the lock that decides who is next.
+/// An ONNX session, and the lock that decides which engine uses it next.
 pub struct Turns<S: ?Sized> {
     /// Held by the engine that is next. It prepares its image while another engine encodes.
     pub(super) next: Mutex<()>,

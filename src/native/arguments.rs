@@ -1,5 +1,5 @@
-//! ROS command lines, parsed by rcl: remapping rules, which r2r does not offer, and all parameters, of which r2r offers
-//! only those for the full name of the node or `/**`.
+//! ROS command lines, parsed by rcl. r2r offers no remapping rules, and of the parameters only the sections for the full
+//! name of the node and for `/**`.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 

@@ -57,7 +57,8 @@ impl ModelFiles {
     }
 }
 
-/// Returns the error for two graphs of which neither is an image encoder. The graph with a single input is meant as one.
+/// Returns the error for two graphs if neither is an image encoder. The graph with a single input was probably meant as the
+/// encoder.
 fn no_encoder(a: &Signature, first: Error, second: Error) -> Error {
     let is_decoder = |graph: &Signature| DecoderLayout::recognise(graph).is_ok();
     if a.inputs.len() == 1 && !is_decoder(a) { first } else { second }

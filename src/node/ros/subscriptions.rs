@@ -189,7 +189,8 @@ fn describe(qos: &QosProfile) -> String {
     format!("{reliable} and {durable}")
 }
 
-/// Returns the policy of which a publisher offers less than is requested: its name, the offered and the requested value.
+/// Returns the first policy for which a publisher offers less than the subscription requests: the name of the policy, the
+/// offered value and the requested value.
 fn incompatible(requested: &QosProfile, offered: &QosProfile) -> Option<(&'static str, &'static str, &'static str)> {
     if requested.reliability == ReliabilityPolicy::Reliable && offered.reliability == ReliabilityPolicy::BestEffort {
         return Some(("reliability", "best_effort", "reliable"));
