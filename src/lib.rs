@@ -18,6 +18,7 @@
 //! * [`monitor`]: health, diagnostics and the metrics endpoint, from the engine's metrics.
 //! * [`logging`]: the log, and a trace of every stage.
 //! * [`camera`]: pinhole and fisheye projection, and a TF buffer.
+//! * [`depth`]: mask and depth to points, position and box of an object in metres.
 //! * [`pointing`]: turns a point in metres into a pixel of the image that the operator clicked.
 //! * `native`: safe wrappers of C functions, with all `unsafe` code of the crate.
 //! * `node`: the ROS 2 node (cargo feature `ros`). Apart from `native`, only this module uses r2r.
@@ -28,6 +29,7 @@
 #![deny(unsafe_code)] // `native` allows it
 
 pub mod camera;
+pub mod depth;
 pub mod engine;
 pub mod everything;
 pub mod logging;

@@ -200,7 +200,7 @@ fn check_even(raw: &RawImage, size: u32, dimension: &'static str) -> Result<(), 
 }
 
 /// Checks that `step` and the amount of data fit `rows` rows of `row_bytes` bytes. Returns `row_bytes`.
-pub(super) fn check_rows(raw: &RawImage, row_bytes: u64, rows: u64) -> Result<usize, PixelError> {
+pub(crate) fn check_rows(raw: &RawImage, row_bytes: u64, rows: u64) -> Result<usize, PixelError> {
     if u64::from(raw.step) < row_bytes {
         return Err(PixelError::StepTooSmall {
             step: raw.step,
@@ -223,7 +223,7 @@ pub(super) fn check_rows(raw: &RawImage, row_bytes: u64, rows: u64) -> Result<us
 }
 
 /// Returns the rows without their padding. [`check_rows`] must have accepted the image.
-pub(super) fn rows<'a>(raw: &RawImage<'a>, row_bytes: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+pub(crate) fn rows<'a>(raw: &RawImage<'a>, row_bytes: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     raw.data.chunks_exact((raw.step as usize).max(1)).map(move |row| &row[..row_bytes])
 }
 

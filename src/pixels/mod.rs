@@ -34,6 +34,7 @@ mod yuv;
 pub use compressed::decode_compressed;
 pub use contour::{Contour, contours};
 pub use encoding::{RawImage, SUPPORTED_ENCODINGS, decode_raw};
+pub(crate) use encoding::{check_rows, rows};
 pub use error::PixelError;
 pub(crate) use error::check_size;
 pub use jpeg::{encode_jpeg, jpeg_is_whole};

@@ -1,0 +1,95 @@
+//! The outline of an object in 3-D: where its surface meets the border of its mask.
+//!
+//! The pixels along the border of a mask are not measured: the mask is uncertain there, and depth cameras return depths
+//! between foreground and background. An object would be measured too small by these pixels. Along each row and each
+//! column of the mask, the measured surface is therefore continued to the border.
+
+use super::rays::Rays;
+use super::surface::Points;
+use super::window::{Tolerance, Window};
+
+/// Distance of the border from the centres of the outermost pixels, in pixels. The outermost pixel of a slanted border
+/// reaches up to the border, that of a border along a row or a column ends up to one pixel before it.
+const BORDER: f32 = 0.25;
+/// Most pixels across which a surface is continued.
+const REACH: usize = 3;
+/// Measured pixels from which a surface is continued.
+const FIT: usize = 5;
+
+/// Returns the points where the surface meets the border of the mask. `measured`: 255 for each measured pixel of the
+/// window. The border lies [`BORDER`] pixels outside the centres of the outermost pixels.
+pub(super) fn outline(window: &Window, rays: &Rays, measured: &[u8], tolerance: Tolerance) -> Points {
+    let (width, height) = (window.width, window.height);
+    let (left, top) = (window.rect.x as f32, window.rect.y as f32);
+    let mut points = Points::with_capacity(2 * (width + height));
+    for (y, inside) in window.inside.chunks_exact(width).enumerate() {
+        let mut line = |x: usize, along: bool| {
+            let pixel = |i: usize| if along { Some(x + i).filter(|x| *x < width) } else { x.checked_sub(i) };
+            let at = |i: usize| pixel(i).map(|x| (y, x));
+            if let Some(z) = depth_at_border(window, measured, tolerance, at) {
+                points.push(rays, left + x as f32 + if along { -BORDER } else { BORDER }, top + y as f32, z);
+            }
+        };
+        let mut end = 0;
+        while let Some(start) = inside[end..].iter().position(|p| *p != 0).map(|i| end + i) {
+            end = inside[start..].iter().position(|p| *p == 0).map_or(width, |i| start + i);
+            line(start, true);
+            line(end - 1, false);
+        }
+    }
+    let is_inside = |y: Option<usize>, x: usize| y.is_some_and(|y| y < height && window.inside[y * width + x] != 0);
+    for y in 0..height {
+        for x in 0..width {
+            if window.inside[y * width + x] == 0 {
+                continue;
+            }
+            if !is_inside(y.checked_sub(1), x) {
+                let at = |i: usize| Some((y + i, x)).filter(|(y, _)| *y < height);
+                if let Some(z) = depth_at_border(window, measured, tolerance, at) {
+                    points.push(rays, left + x as f32, top + y as f32 - BORDER, z);
+                }
+            }
+            if !is_inside(Some(y + 1), x) {
+                let at = |i: usize| y.checked_sub(i).map(|y| (y, x));
+                if let Some(z) = depth_at_border(window, measured, tolerance, at) {
+                    points.push(rays, left + x as f32, top + y as f32 + BORDER, z);
+                }
+            }
+        }
+    }
+    points
+}
+
+/// Returns the depth at the border of the mask of the surface that is measured near it. `at` returns row and column of
+/// the pixels along a line from the border inwards.
+///
+/// The inverse of the depth is linear in pixels on a plane. A line through the inverse depths of the [`FIT`] measured
+/// pixels nearest to the border continues it; with fewer pixels the nearest depth is taken as it is. `None` if more than
+/// [`REACH`] pixels lie between the border and the measured surface.
+fn depth_at_border(
+    window: &Window,
+    measured: &[u8],
+    tolerance: Tolerance,
+    at: impl Fn(usize) -> Option<(usize, usize)>,
+) -> Option<f32> {
+    let depth = |i: usize| {
+        let (y, x) = at(i)?;
+        (measured[y * window.width + x] != 0).then(|| window.row(y)[x])
+    };
+    let inside = |i: &usize| at(*i).is_some_and(|(y, x)| window.inside[y * window.width + x] != 0);
+    let first = (0..=REACH).take_while(inside).find(|i| depth(*i).is_some())?;
+    let nearest = depth(first)?;
+    let mut inverse = [0.0; FIT];
+    for (i, inverse) in inverse.iter_mut().enumerate() {
+        match depth(first + i) {
+            Some(z) => *inverse = 1.0 / z,
+            None => return Some(nearest),
+        }
+    }
+    let mean = inverse.iter().sum::<f32>() / FIT as f32;
+    let slope = (2.0 * (inverse[4] - inverse[0]) + inverse[3] - inverse[1]) / 10.0;
+    let continued = mean - slope * (first as f32 + 2.0 + BORDER);
+    let limit = tolerance.at(nearest) * (first as f32 + 1.0);
+    let far = if continued > 0.0 { 1.0 / continued } else { f32::INFINITY };
+    Some(far.clamp(nearest - limit, nearest + limit))
+}

@@ -1,0 +1,218 @@
+//! Depth of one frame, seen through its camera: measures the objects of the frame.
+
+use nalgebra::{Isometry3, Matrix3, Point3, Vector3};
+
+use super::core::{certain_core, eroded_core};
+use super::error::{DepthError, NoSurface};
+use super::image::DepthImage;
+use super::oriented_box::{BoxPoints, OrientedBox};
+use super::outline::outline;
+use super::parts::{Run, largest_part};
+use super::rays::Rays;
+use super::settings::DepthSettings;
+use super::surface::Surface;
+use super::window::Window;
+use crate::pixels::Mask;
+
+/// Least standard deviation of a measured depth, as a fraction of the depth: an error of the sensor's scale that does not
+/// show as noise.
+const SCALE_ERROR: f64 = 1e-3;
+
+/// The frame in which objects are described.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TargetFrame {
+    /// Takes points of the camera's optical frame to the target frame.
+    pub target_from_optical: Isometry3<f64>,
+    /// Whether z of the target frame points up. Boxes are upright then, with a yaw; otherwise their axes are those of the
+    /// target frame.
+    pub z_up: bool,
+}
+
+impl TargetFrame {
+    /// Returns the optical frame of the camera: x right, y down, z forward.
+    pub fn optical() -> TargetFrame {
+        TargetFrame { target_from_optical: Isometry3::identity(), z_up: false }
+    }
+
+    /// Returns a frame with z up, such as `base_link` or `map`.
+    pub fn upright(target_from_optical: Isometry3<f64>) -> TargetFrame {
+        TargetFrame { target_from_optical, z_up: true }
+    }
+}
+
+/// Position, extent and visible surface of an object. Lengths are in metres. `docs/depth.md` has the definitions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object3d {
+    /// Median depth of the surface along the optical axis.
+    pub median_depth: f64,
+    /// Mean of the points of the visible surface, in the target frame. It lies in front of the object's centre of mass,
+    /// because a camera does not see the far side.
+    pub centroid: Point3<f64>,
+    /// Covariance of `centroid` in the target frame, in square metres.
+    pub covariance: Matrix3<f64>,
+    /// Box around the visible surface, in the target frame.
+    pub bbox: OrientedBox,
+    /// Part of the mask's pixels that have a depth, 0 to 1.
+    pub coverage: f64,
+    /// Standard deviation of the noise of the depth on the object.
+    pub noise: f64,
+    /// The measured pixels and their points, in the optical frame.
+    pub surface: Surface,
+}
+
+/// Depth of a frame and the geometry of its camera.
+#[derive(Debug, Clone, Copy)]
+pub struct DepthView<'a> {
+    depth: &'a DepthImage,
+    rays: &'a Rays,
+    target: TargetFrame,
+    settings: DepthSettings,
+}
+
+impl<'a> DepthView<'a> {
+    /// Combines a depth image with the rays of its camera. Depth, rays and masks have the size of the camera's image
+    /// ([`DepthImage::scaled_to`]).
+    ///
+    /// # Errors
+    /// [`DepthError::Size`] if depth and rays differ in size.
+    pub fn new(
+        depth: &'a DepthImage,
+        rays: &'a Rays,
+        target: TargetFrame,
+        settings: DepthSettings,
+    ) -> Result<DepthView<'a>, DepthError> {
+        let ((width, height), (image_width, image_height)) = (depth.size(), rays.size());
+        if depth.size() != rays.size() {
+            return Err(DepthError::Size { width, height, image_width, image_height });
+        }
+        Ok(DepthView { depth, rays, target, settings })
+    }
+
+    /// Returns the frame in which objects are described.
+    pub fn target(&self) -> &TargetFrame {
+        &self.target
+    }
+
+    /// Measures the object of a mask. `certain` is the part of the mask that the model is certain of: the pixels whose
+    /// logits exceed the threshold by the offset of the stability score. Without `certain` the mask is eroded by
+    /// [`DepthSettings::border`] pixels; a certain part that is empty counts as absent.
+    ///
+    /// # Errors
+    /// The reason why the object has no position.
+    pub fn measure(&self, mask: &Mask, certain: Option<&Mask>) -> Result<Object3d, NoSurface> {
+        let (depth_width, depth_height) = self.depth.size();
+        if (mask.width, mask.height) != self.depth.size() {
+            return Err(NoSurface::MaskSize { width: mask.width, height: mask.height, depth_width, depth_height });
+        }
+        let window = Window::new(self.depth, self.rays, mask).ok_or(NoSurface::EmptyMask)?;
+        let valid = window.valid_pixels();
+        if valid == 0 {
+            return Err(NoSurface::NoDepth { pixels: mask.area });
+        }
+        let core = match certain.filter(|certain| certain.same_size(mask) && certain.area > 0) {
+            Some(certain) => certain_core(&window, certain),
+            None => eroded_core(&window, self.depth.size(), self.settings.border),
+        };
+        let noise = window.noise();
+        let tolerance = Window::tolerance(&self.settings, noise);
+        let smooth = window.smooth_pixels(&core, tolerance);
+        let runs = largest_part(&window, &smooth, tolerance);
+        let surface = Surface::new(&window, self.rays, &runs);
+        let (found, expected) = (surface.len() as u32, self.settings.min_points.max(1));
+        if found < expected {
+            return Err(NoSurface::TooFewPoints { found, valid, pixels: mask.area, expected });
+        }
+        let outline = outline(&window, self.rays, &measured(&window, &runs), tolerance);
+        let centroid = mean(&surface);
+        let noise_along_ray = centroid.coords.normalize() * f64::from(noise);
+        let points = BoxPoints { surface: &surface.points, outline: &outline, noise: noise_along_ray };
+        let target_from_optical = &self.target.target_from_optical;
+        let bbox =
+            if self.target.z_up { points.upright(target_from_optical) } else { points.aligned(target_from_optical) };
+        Ok(Object3d {
+            median_depth: median(&surface.points.z),
+            centroid: target_from_optical * centroid,
+            covariance: self.covariance(&centroid, noise),
+            bbox,
+            coverage: f64::from(valid) / f64::from(mask.area),
+            noise: f64::from(noise),
+            surface,
+        })
+    }
+
+    /// Returns the covariance of a centroid in the target frame: along the ray the noise of the depth, which does not
+    /// average out over an object, across the ray the uncertain border of the mask.
+    fn covariance(&self, centroid: &Point3<f64>, noise: f32) -> Matrix3<f64> {
+        let ray = centroid.coords.normalize();
+        let step = f64::from(self.depth.quantum()) / 12.0_f64.sqrt();
+        let along = f64::from(noise).max(step).max(SCALE_ERROR * centroid.z);
+        let (width, height) = self.rays.size();
+        let (u, v) = (width as f32 / 2.0, height as f32 / 2.0);
+        let [a, b] = [self.rays.at(u, v), self.rays.at(u + 1.0, v)];
+        let pixel = centroid.z * f64::from(b[0] - a[0]).abs();
+        let across = (f64::from(self.settings.border) + 0.5) * pixel / 3.0_f64.sqrt();
+        let outer: Matrix3<f64> = ray * ray.transpose();
+        let optical = outer * along.powi(2) + (Matrix3::identity() - outer) * across.powi(2);
+        let rotation = self.target.target_from_optical.rotation.to_rotation_matrix();
+        rotation * optical * rotation.transpose()
+    }
+
+    /// Returns the point at which to grasp an object from above, in the target frame: the point of the surface nearest to
+    /// the middle of its highest layer. In a frame whose z does not point up, "above" is towards the camera.
+    ///
+    /// The layer has a thickness of 5 % of the box's height, at least 5 mm and at least twice the noise.
+    pub fn top_point(&self, object: &Object3d) -> Point3<f64> {
+        let rotation = self.target.target_from_optical.rotation;
+        let (up, height, top) = if self.target.z_up {
+            let bbox = &object.bbox;
+            let origin = self.target.target_from_optical.translation.z;
+            (rotation.inverse() * Vector3::z(), bbox.size.z, bbox.centre.z + bbox.size.z / 2.0 - origin)
+        } else {
+            // The box may be aligned to any frame: the nearest depth stands for its front.
+            let nearest = object.surface.points.z.iter().copied().fold(f32::INFINITY, f32::min);
+            let farthest = object.surface.points.z.iter().copied().fold(0.0, f32::max);
+            (-Vector3::z(), f64::from(farthest - nearest), -f64::from(nearest))
+        };
+        let layer = (0.05 * height).max(0.005).max(2.0 * object.noise);
+        let points = || object.surface.points().map(|p| Point3::from(Vector3::from(p).cast::<f64>()));
+        let in_layer = || points().filter(|p| p.coords.dot(&up) >= top - layer);
+        let (count, sum) = in_layer().fold((0.0, Vector3::zeros()), |(n, sum), p| (n + 1.0, sum + p.coords));
+        if count == 0.0 {
+            return object.centroid;
+        }
+        let middle = sum / count;
+        let distance = |p: &Point3<f64>| {
+            let offset = p.coords - middle;
+            (offset - up * offset.dot(&up)).norm_squared()
+        };
+        let nearest = in_layer().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        nearest.map_or(object.centroid, |p| self.target.target_from_optical * p)
+    }
+}
+
+/// Returns the pixels of the window that belong to the runs, 255 each.
+fn measured(window: &Window, runs: &[Run]) -> Vec<u8> {
+    let mut measured = vec![0; window.inside.len()];
+    for run in runs {
+        measured[run.row * window.width..][run.start..run.end].fill(255);
+    }
+    measured
+}
+
+fn mean(surface: &Surface) -> Point3<f64> {
+    let sum = |values: &[f32]| {
+        let parts = values.chunks(256).map(|part| f64::from(part.iter().sum::<f32>()));
+        parts.sum::<f64>() / values.len() as f64
+    };
+    Point3::new(sum(&surface.points.x), sum(&surface.points.y), sum(&surface.points.z))
+}
+
+fn median(values: &[f32]) -> f64 {
+    let mut values = values.to_vec();
+    let middle = values.len() / 2;
+    values
+        .get(middle)
+        .is_some()
+        .then(|| *values.select_nth_unstable_by(middle, f32::total_cmp).1)
+        .map_or(0.0, f64::from)
+}

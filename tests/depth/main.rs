@@ -1,0 +1,4 @@
+//! Objects in metres against analytic scenes and against NumPy. `cargo test --test depth -- --nocapture` prints the errors.
+
+mod accuracy;
+mod scene;
