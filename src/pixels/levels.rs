@@ -53,3 +53,15 @@ pub(super) fn class(sides: Sides) -> Option<usize> {
 pub(super) fn may_be_inside(sides: Sides) -> bool {
     sides & 1 << 4 != 0
 }
+
+/// Returns whether any pixel of a group of cells may be above the highest level.
+#[inline(always)]
+pub(super) fn may_be_above_highest(sides: Sides) -> bool {
+    sides & 1 << 5 != 0
+}
+
+/// Returns whether all pixels of a group of cells are above the lowest level.
+#[inline(always)]
+pub(super) fn is_above_lowest(sides: Sides) -> bool {
+    sides & 1 == 0
+}

@@ -16,7 +16,7 @@ use multiversion::multiversion;
 use super::axis::AxisTaps;
 use super::canvas::Canvas;
 use super::columns::{BLOCK, Columns, Expanded, Span};
-use super::levels::{Levels, Sides, class, may_be_inside};
+use super::levels::{Levels, Sides, class, is_above_lowest, may_be_above_highest, may_be_inside};
 use super::mask::Mask;
 use super::resize::{Geometry, Resize};
 
@@ -66,8 +66,18 @@ impl MaskUpscaler {
     /// # Panics
     /// If `low` is not `side * side` long. The caller checks the shape of the tensor.
     pub fn mask(&self, low: &[f32], threshold: f32, stability_offset: f32) -> Mask {
+        // Every stability is at least 0.
+        self.stable_mask(low, threshold, stability_offset, 0.0).unwrap_or_else(|| Mask::empty(self.width, self.height))
+    }
+
+    /// Returns the mask of `low` as [`Self::mask`] does, or `None` if its stability is below `least`. The cells bound the
+    /// stability: if the bound is below `least`, no pixel is computed.
+    ///
+    /// # Panics
+    /// If `low` is not `side * side` long. The caller checks the shape of the tensor.
+    pub fn stable_mask(&self, low: &[f32], threshold: f32, stability_offset: f32, least: f32) -> Option<Mask> {
         assert_eq!(low.len(), self.side * self.side, "low-resolution logits are square");
-        draw(self, low, threshold, stability_offset)
+        draw(self, low, threshold, stability_offset, least)
     }
 }
 
@@ -103,15 +113,18 @@ fn interpolate_rows(upscaler: &MaskUpscaler, low: &[f32], out: &mut [f32]) {
 }
 
 #[multiversion(targets("x86_64+avx2"))]
-fn draw(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, stability_offset: f32) -> Mask {
-    draw_bands(upscaler, low, threshold, stability_offset)
+fn draw(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, offset: f32, least: f32) -> Option<Mask> {
+    draw_bands(upscaler, low, threshold, offset, least)
 }
 
 #[inline(always)]
-fn draw_bands(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, stability_offset: f32) -> Mask {
+fn draw_bands(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, offset: f32, least: f32) -> Option<Mask> {
     let MaskUpscaler { side, columns, rows, bands, width, height } = upscaler;
-    let levels = Levels::new(low, threshold, stability_offset);
+    let levels = Levels::new(low, threshold, offset);
     let all_sides = block_sides(upscaler, low, &levels);
+    if most_stable(upscaler, &all_sides) < least {
+        return None;
+    }
     let mut canvas = canvas(upscaler, &all_sides);
     let mut expanded = Expanded::new(columns, low, *side, rows.taps);
     let mut above = [0; 3]; // pixels above each level
@@ -150,9 +163,39 @@ fn draw_bands(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, stability_of
             }
         }
     }
-    let stability = if above[0] == 0 { 0.0 } else { (above[2] as f64 / above[0] as f64) as f32 };
+    let stability = stability(above[2], above[0]);
+    if stability < least {
+        return None;
+    }
     let (bbox, cropped) = canvas.tighten();
-    Mask { width: *width, height: *height, area: above[1] as u32, bbox, cropped, stability }
+    Some(Mask { width: *width, height: *height, area: above[1] as u32, bbox, cropped, stability })
+}
+
+/// Returns the part of the pixels above the lowest level that is also above the highest level; 0 for an empty mask.
+fn stability(above_highest: usize, above_lowest: usize) -> f32 {
+    if above_lowest == 0 { 0.0 } else { (above_highest as f64 / above_lowest as f64) as f32 }
+}
+
+/// Returns an upper bound of the stability: pixels that may be above the highest level, divided by pixels that are surely
+/// above the lowest level.
+#[inline(always)]
+fn most_stable(upscaler: &MaskUpscaler, all_sides: &[Sides]) -> f32 {
+    let MaskUpscaler { columns, bands, width, .. } = upscaler;
+    let blocks = columns.len();
+    let (mut perhaps, mut surely) = (0, 0);
+    for (band_height, sides) in bands.iter().zip(all_sides.chunks_exact(blocks)) {
+        let (mut perhaps_wide, mut surely_wide) = (0, 0);
+        for sides in sides {
+            perhaps_wide += usize::from(may_be_above_highest(*sides));
+            surely_wide += usize::from(is_above_lowest(*sides));
+        }
+        // The last block may end beyond the edge of the image.
+        let spare = blocks * BLOCK - *width as usize;
+        let last = sides[blocks - 1];
+        perhaps += band_height * (perhaps_wide * BLOCK - if may_be_above_highest(last) { spare } else { 0 });
+        surely += band_height * (surely_wide * BLOCK - if is_above_lowest(last) { spare } else { 0 });
+    }
+    if surely == 0 { f32::INFINITY } else { stability(perhaps, surely) }
 }
 
 /// Returns the sides of each block, `[band][block]`.

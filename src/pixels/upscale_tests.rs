@@ -132,7 +132,7 @@ fn check(low: &[f32], side: usize, g: &Geometry, name: &str) {
     for (threshold, offset) in [(0.0, 1.0), (0.5, -0.05), (0.0, 0.0), (-3.0, 1.0)] {
         let (mask, expected) = (upscaler.mask(low, threshold, offset), plain_mask(&plain, g, threshold, offset));
         assert!(mask == expected, "{name}: {side} {g:?}, above {threshold} by {offset}");
-        let portable = draw_bands(&upscaler, low, threshold, offset);
+        let portable = draw_bands(&upscaler, low, threshold, offset, 0.0).unwrap();
         assert!(portable == expected, "portable {name}: {side} {g:?}, above {threshold} by {offset}");
     }
 }
@@ -204,4 +204,29 @@ fn values_that_are_not_finite_do_not_panic_and_nan_is_never_inside() {
             check(&vec![value; side * side], side, &g, &format!("all {value}"));
         }
     }
+}
+
+#[test]
+fn masks_below_the_least_stability_are_left_out_and_the_others_are_equal() {
+    let (mut early, mut kept) = (0, 0);
+    for (side, g) in geometries() {
+        let upscaler = MaskUpscaler::new(side, &g);
+        for (seed, amplitude) in [(1, 1.0), (2, 8.0), (3, 40.0), (4, 0.2)] {
+            let low = logits(side, seed, amplitude);
+            let mask = upscaler.mask(&low, 0.0, 1.0);
+            let levels = Levels::new(&low, 0.0, 1.0);
+            let bound = most_stable(&upscaler, &block_sides(&upscaler, &low, &levels));
+            assert!(bound >= mask.stability, "{bound} bounds {} at {side} {g:?}", mask.stability);
+            for least in [0.0, 0.5, mask.stability, mask.stability + 1e-6, 0.95] {
+                let stable = upscaler.stable_mask(&low, 0.0, 1.0, least);
+                assert_eq!(stable.is_some(), mask.stability >= least, "{} at {side} {g:?}", mask.stability);
+                early += usize::from(bound < least);
+                if let Some(stable) = stable {
+                    kept += 1;
+                    assert_eq!(stable, mask);
+                }
+            }
+        }
+    }
+    assert!(early > 20 && kept > 100, "{early} decided on the cells, {kept} kept");
 }
