@@ -10,11 +10,11 @@ use std::ops::ControlFlow;
 use image::{GrayImage, RgbImage};
 
 use super::filter::CornerBox;
-use super::generator::{Error, Progress};
+use super::generator::{Error, Progress, batch_size, check_size};
 use super::grid;
 use super::network::{Decoder, Encoder};
 use super::nms::box_nms;
-use super::settings::SettingsError;
+use super::settings::{Settings, SettingsError};
 use super::thinning::thin;
 use crate::model::{Candidates, Embedding, LowResMasks};
 use crate::pixels::{Mask, MaskUpscaler};
@@ -25,15 +25,28 @@ use crate::prompt::Prompt;
 pub struct EdgeSettings {
     /// Clicks along each side of the image.
     pub points_per_side: u32,
-    /// Clicks that are decoded in one go.
+    /// Most clicks that are decoded in one go.
     pub points_per_batch: usize,
+    /// Most memory of one run of the decoder, in megabytes.
+    pub batch_megabytes: usize,
     /// Of two masks whose boxes overlap with an IoU above this, the less certain one is dropped.
     pub box_nms_thresh: f64,
 }
 
 impl Default for EdgeSettings {
     fn default() -> Self {
-        EdgeSettings { points_per_side: 16, points_per_batch: 64, box_nms_thresh: 0.7 }
+        EdgeSettings { points_per_side: 16, points_per_batch: 64, batch_megabytes: 512, box_nms_thresh: 0.7 }
+    }
+}
+
+impl EdgeSettings {
+    /// Checks every parameter.
+    ///
+    /// # Errors
+    /// As for [`Settings::check`].
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let EdgeSettings { points_per_side, points_per_batch, batch_megabytes, box_nms_thresh } = *self;
+        Settings { points_per_side, points_per_batch, batch_megabytes, box_nms_thresh, ..Settings::default() }.check()
     }
 }
 
@@ -85,24 +98,17 @@ pub fn edges(
     image: &RgbImage,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<EdgeMap, Error> {
-    let (width, height) = image.dimensions();
-    if width == 0 || height == 0 {
-        return Err(Error::NoPixels { width, height });
-    }
-    for (name, value) in
-        [("points_per_side", settings.points_per_side as usize), ("points_per_batch", settings.points_per_batch)]
-    {
-        if value == 0 {
-            return Err(SettingsError::Zero { name }.into());
-        }
-    }
+    let (width, height) = check_size(image)?;
+    settings.check()?;
+    decoder.check_kinds(&Prompt::point(0.0, 0.0))?;
+    let batch_size = batch_size(settings.points_per_batch, settings.batch_megabytes, decoder);
     let embedding = encoder.encode(image)?;
     let upscaler = MaskUpscaler::new(decoder.low_res_side(), &embedding.geometry);
     let threshold = decoder.mask_threshold();
     let points = grid::points(settings.points_per_side, width, height);
     let mut candidates = Vec::new();
     let mut decoded = 0;
-    for batch in points.chunks(settings.points_per_batch) {
+    for batch in points.chunks(batch_size) {
         for (index, masks) in decode(decoder, &embedding, batch)?.iter().enumerate() {
             for (mask, (iou, logits)) in masks.iter().enumerate() {
                 let bbox = CornerBox::of(&upscaler.mask(logits, threshold, 0.0)).corners();
@@ -123,7 +129,7 @@ pub fn edges(
     }
     let mut strength = vec![0.0; width as usize * height as usize];
     let kept: Vec<(usize, Vec<usize>)> = kept.into_iter().collect();
-    for batch in kept.chunks(settings.points_per_batch) {
+    for batch in kept.chunks(batch_size) {
         let clicks: Vec<[f64; 2]> = batch.iter().map(|(point, _)| points[*point]).collect();
         for (masks, (_, kept)) in decode(decoder, &embedding, &clicks)?.iter().zip(batch) {
             for (_, (_, logits)) in masks.iter().enumerate().filter(|(index, _)| kept.contains(index)) {

@@ -51,10 +51,13 @@ pub struct GeneratedMask {
     pub predicted_iou: f32,
     /// 0 to 1: how little the mask changes with the threshold. 0 where the reference divides 0 by 0.
     pub stability_score: f32,
-    /// The click that the mask answers.
+    /// The click that the mask answers; the middle of the box with [`Search::Boxes`](super::search::Search::Boxes).
     pub point: [f64; 2],
     /// The crop that the mask was found in.
     pub crop: PixelRect,
+    /// Index of the smallest mask of the result that this mask is a part of. `None` without
+    /// [`Settings::mask_nms`], or if there is no such mask.
+    pub part_of: Option<usize>,
 }
 
 impl GeneratedMask {
@@ -83,11 +86,8 @@ impl Filter<'_> {
         if self.settings.pred_iou_thresh > 0.0 && !is_above(predicted_iou, self.settings.pred_iou_thresh) {
             return None;
         }
-        let mask = self.upscaler.mask(low_res, self.mask_threshold, self.settings.stability_score_offset);
-        let threshold = self.settings.stability_score_thresh;
-        if threshold > 0.0 && mask.stability < threshold {
-            return None;
-        }
+        let Settings { stability_score_offset: offset, stability_score_thresh: least, .. } = *self.settings;
+        let mask = self.upscaler.stable_mask(low_res, self.mask_threshold, offset, least)?;
         let Crop { rect, .. } = self.crop;
         let bbox = CornerBox::of(&mask).moved(rect.x, rect.y);
         if is_near_crop_edge(bbox, rect, self.image) {
@@ -98,7 +98,7 @@ impl Filter<'_> {
         let (area, stability_score) = (mask.area, mask.stability);
         let mask = RunLengths::of(&Mask { width, height, bbox: within, ..mask });
         let point = [point[0] + f64::from(rect.x), point[1] + f64::from(rect.y)];
-        Some(GeneratedMask { mask, area, bbox, predicted_iou, stability_score, point, crop: rect })
+        Some(GeneratedMask { mask, area, bbox, predicted_iou, stability_score, point, crop: rect, part_of: None })
     }
 }
 

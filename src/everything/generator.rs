@@ -6,24 +6,28 @@ use std::sync::mpsc;
 use image::RgbImage;
 use thiserror::Error as ThisError;
 
-use super::crops::{Crop, crops};
+use super::crops::Crop;
 use super::filter::{Filter, GeneratedMask};
-use super::grid;
 use super::network::{Decoder, Encoder};
 use super::nms::box_nms;
+use super::plan::{Seed, plan};
 use super::regions::without_small_regions;
+use super::search::{Search, SearchError};
 use super::settings::{Settings, SettingsError};
-use crate::model::{self, Candidates, Embedding, LowResMasks};
+use super::unique;
+use crate::model::{self, Candidates, Embedding, LowResMasks, MEGABYTE};
 use crate::pixels::MaskUpscaler;
-use crate::prompt::Prompt;
+use crate::prompt::{LowResLogits, Prompt};
 
 /// Why there are no masks.
 #[derive(Debug, ThisError)]
 pub enum Error {
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error("the image has no pixels: {width} x {height}")]
-    NoPixels { width: u32, height: u32 },
+    #[error("the image has {width} x {height} pixels; expected at least 2 pixels")]
+    TooSmall { width: u32, height: u32 },
+    #[error(transparent)]
+    Search(#[from] SearchError),
     #[error(transparent)]
     Model(#[from] model::Error),
     #[error("the generation was cancelled")]
@@ -35,7 +39,7 @@ pub enum Error {
 pub struct Progress {
     /// Clicks that were decoded.
     pub decoded: u64,
-    /// All clicks of the image.
+    /// All clicks of the image. A search from coarse to fine subtracts the clicks that are not needed.
     pub points: u64,
     /// Masks that were kept so far; duplicates are removed later.
     pub masks: usize,
@@ -61,8 +65,9 @@ impl AutomaticMaskGenerator {
     /// ends the generation with [`ControlFlow::Break`].
     ///
     /// # Errors
-    /// [`Error::NoPixels`] for an image without pixels, [`Error::Cancelled`] when `progress` ended it, [`Error::Model`] when
-    /// a session fails.
+    /// [`Error::TooSmall`] for an image of one pixel or none, [`Error::Search`] if the region or a box lies outside the image,
+    /// [`Error::Cancelled`] when `progress` ended it, [`Error::Model`] if the model does not take the prompts or a session
+    /// fails.
     pub fn generate(
         &self,
         encoder: &mut dyn Encoder,
@@ -70,22 +75,22 @@ impl AutomaticMaskGenerator {
         image: &RgbImage,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Vec<GeneratedMask>, Error> {
-        let (width, height) = image.dimensions();
-        if width == 0 || height == 0 {
-            return Err(Error::NoPixels { width, height });
-        }
-        let crops = crops(width, height, self.settings.crop_n_layers, self.settings.crop_overlap_ratio);
-        let points = crops.iter().map(|crop| u64::from(self.settings.points_per_side_of(crop.layer)).pow(2)).sum();
-        let mut run = Run { settings: &self.settings, decoder, image: (width, height), progress, decoded: 0, points };
+        let (width, height) = check_size(image)?;
+        self.check_prompts(decoder)?;
+        let plan = plan(&self.settings, width, height)?;
+        let points = plan.iter().map(|(_, seeds)| seeds.len() as u64).sum();
+        let batch = batch_size(self.settings.points_per_batch, self.settings.batch_megabytes, decoder);
+        let settings = &self.settings;
+        let mut run = Run { settings, decoder, batch, image: (width, height), progress, decoded: 0, points };
         let mut masks = Vec::new();
-        match crops.as_slice() {
-            [whole] => masks = run.crop(*whole, &encoder.encode(image)?, 0)?,
+        match plan.as_slice() {
+            [(whole, seeds)] if whole.layer == 0 => masks = run.crop(*whole, seeds, &encoder.encode(image)?, 0)?,
             _ => std::thread::scope(|scope| {
                 // One crop waits encoded while another is decoded; the encoder stops when the receiver is gone.
                 let (sender, encoded) = mpsc::sync_channel(1);
-                let all = &crops;
+                let all = &plan;
                 scope.spawn(move || {
-                    for crop in all {
+                    for (crop, _) in all {
                         let embedding = encoder.encode(&cut(image, crop));
                         let is_over = embedding.is_err();
                         if sender.send(embedding).is_err() || is_over {
@@ -93,22 +98,41 @@ impl AutomaticMaskGenerator {
                         }
                     }
                 });
-                for (crop, embedding) in crops.iter().zip(encoded) {
-                    let of_crop = run.crop(*crop, &embedding?, masks.len())?;
+                for ((crop, seeds), embedding) in plan.iter().zip(encoded) {
+                    let of_crop = run.crop(*crop, seeds, &embedding?, masks.len())?;
                     masks.extend(of_crop);
                 }
                 Ok::<_, Error>(())
             })?,
         }
-        if crops.len() > 1 {
-            masks = without_duplicates(masks, self.settings.crop_nms_thresh, |mask| {
+        if settings.crop_n_layers > 0 {
+            masks = without_duplicates(masks, settings.crop_nms_thresh, |mask| {
                 1.0 / (mask.crop.width as f32 * mask.crop.height as f32)
             });
         }
-        if self.settings.min_mask_region_area > 0 {
+        if settings.min_mask_region_area > 0 {
             masks = self.without_small_regions(masks);
         }
+        if let Some(overlap) = settings.mask_nms {
+            masks = unique::without_duplicates(masks, overlap);
+            unique::link_parts(&mut masks, overlap);
+        }
+        if let Some(priority) = settings.disjoint {
+            masks = unique::disjoint(masks, priority);
+        }
         Ok(masks)
+    }
+
+    /// Checks that the model takes the prompts of this generator.
+    fn check_prompts(&self, decoder: &dyn Decoder) -> Result<(), Error> {
+        let mut prompt = match self.settings.search {
+            Search::Boxes(_) => Prompt::bbox(0.0, 0.0, 1.0, 1.0),
+            Search::Grid | Search::CoarseToFine => Prompt::point(0.0, 0.0),
+        };
+        if self.settings.use_m2m {
+            prompt.mask = Some(LowResLogits { side: 0, data: [].into() });
+        }
+        Ok(decoder.check_kinds(&prompt)?)
     }
 
     /// `postprocess_small_regions`: cleans every mask, and removes the duplicates that this makes. A mask that did not have
@@ -128,10 +152,25 @@ impl AutomaticMaskGenerator {
     }
 }
 
+/// Returns the size of an image that has more than one pixel.
+pub(super) fn check_size(image: &RgbImage) -> Result<(u32, u32), Error> {
+    let (width, height) = image.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > 1 { Ok((width, height)) } else { Err(Error::TooSmall { width, height }) }
+}
+
+/// Returns the number of prompts of one run of the decoder: at most `prompts`, and fewer if they need more memory.
+pub(super) fn batch_size(prompts: usize, megabytes: usize, decoder: &dyn Decoder) -> usize {
+    let fitting = megabytes.saturating_mul(MEGABYTE) / decoder.bytes_per_prompt().max(1);
+    prompts.min(fitting.max(1))
+}
+
 /// One generation.
 struct Run<'a> {
     settings: &'a Settings,
     decoder: &'a mut dyn Decoder,
+    /// Prompts of one run of the decoder.
+    batch: usize,
     image: (u32, u32),
     progress: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
     decoded: u64,
@@ -140,18 +179,42 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// The masks of one crop, without duplicates. `masks`: how many the crops before have.
-    fn crop(&mut self, crop: Crop, embedding: &Embedding, masks: usize) -> Result<Vec<GeneratedMask>, Error> {
+    fn crop(
+        &mut self,
+        crop: Crop,
+        seeds: &[Seed],
+        embedding: &Embedding,
+        masks: usize,
+    ) -> Result<Vec<GeneratedMask>, Error> {
         let upscaler = MaskUpscaler::new(self.decoder.low_res_side(), &embedding.geometry);
         let filter = Filter {
             settings: self.settings,
             upscaler: &upscaler,
-            mask_threshold: self.decoder.mask_threshold(),
+            mask_threshold: self.settings.mask_threshold.unwrap_or_else(|| self.decoder.mask_threshold()),
             crop,
             image: self.image,
         };
-        let points = grid::points(self.settings.points_per_side_of(crop.layer), crop.rect.width, crop.rect.height);
+        let (coarse, fine): (Vec<&Seed>, Vec<&Seed>) = seeds.iter().partition(|seed| seed.is_coarse);
         let mut kept = Vec::new();
-        for batch in points.chunks(self.settings.points_per_batch) {
+        self.batches(&coarse, embedding, &filter, masks, &mut kept)?;
+        if !fine.is_empty() {
+            let free = without_covered(&fine, crop, &kept, self.image);
+            self.points -= (fine.len() - free.len()) as u64;
+            self.batches(&free, embedding, &filter, masks, &mut kept)?;
+        }
+        Ok(without_duplicates(kept, self.settings.box_nms_thresh, |mask| mask.predicted_iou))
+    }
+
+    /// Adds the masks of all seeds to `kept`.
+    fn batches(
+        &mut self,
+        seeds: &[&Seed],
+        embedding: &Embedding,
+        filter: &Filter<'_>,
+        masks: usize,
+        kept: &mut Vec<GeneratedMask>,
+    ) -> Result<(), Error> {
+        for batch in seeds.chunks(self.batch) {
             for (point, low_res) in self.decode(embedding, batch)? {
                 for (iou, logits) in low_res.iter() {
                     kept.extend(filter.keep(logits, iou, point));
@@ -163,30 +226,45 @@ impl Run<'_> {
                 return Err(Error::Cancelled);
             }
         }
-        Ok(without_duplicates(kept, self.settings.box_nms_thresh, |mask| mask.predicted_iou))
+        Ok(())
     }
 
-    /// The masks of a batch of clicks, each with its click.
-    fn decode(&mut self, embedding: &Embedding, points: &[[f64; 2]]) -> Result<Vec<([f64; 2], LowResMasks)>, Error> {
-        let candidates = if self.settings.multimask_output { Candidates::Multi } else { Candidates::Single };
-        let prompts: Vec<Prompt> = points.iter().map(|point| grid::click(*point)).collect();
+    /// The masks of a batch of seeds, each with the position of its seed.
+    fn decode(&mut self, embedding: &Embedding, seeds: &[&Seed]) -> Result<Vec<([f64; 2], LowResMasks)>, Error> {
+        let is_ambiguous = self.settings.multimask_output && !matches!(self.settings.search, Search::Boxes(_));
+        let candidates = if is_ambiguous { Candidates::Multi } else { Candidates::Single };
+        let prompts: Vec<Prompt> = seeds.iter().map(|seed| seed.prompt.clone()).collect();
         let answers = self.decoder.low_res_masks(embedding, &prompts, candidates)?;
         if !self.settings.use_m2m {
-            return Ok(points.iter().copied().zip(answers).collect());
+            return Ok(seeds.iter().map(|seed| seed.point).zip(answers).collect());
         }
         let mut refined = Vec::new();
-        for (point, answer) in points.iter().zip(&answers) {
-            let prompts: Vec<Prompt> = answer.as_prompts().map(|mask| grid::click(*point).with_mask(mask)).collect();
-            refined.extend(prompts.into_iter().map(|prompt| (*point, prompt)));
+        for (seed, answer) in seeds.iter().zip(&answers) {
+            refined.extend(answer.as_prompts().map(|mask| (seed.point, seed.prompt.clone().with_mask(mask))));
         }
         let mut answers = Vec::with_capacity(refined.len());
-        for batch in refined.chunks(self.settings.points_per_batch) {
+        for batch in refined.chunks(self.batch) {
             let prompts: Vec<Prompt> = batch.iter().map(|(_, prompt)| prompt.clone()).collect();
             let masks = self.decoder.low_res_masks(embedding, &prompts, Candidates::Single)?;
             answers.extend(batch.iter().map(|(point, _)| *point).zip(masks));
         }
         Ok(answers)
     }
+}
+
+/// Returns the seeds of a crop that no mask covers. `image`: width and height in pixels.
+fn without_covered<'a>(seeds: &[&'a Seed], crop: Crop, masks: &[GeneratedMask], image: (u32, u32)) -> Vec<&'a Seed> {
+    let (width, height) = (image.0 as usize, image.1 as usize);
+    // Column by column, as the run lengths.
+    let mut is_covered = vec![false; width * height];
+    for run in masks.iter().flat_map(|mask| mask.mask.inside()) {
+        is_covered[run].fill(true);
+    }
+    let is_free = |seed: &&Seed| {
+        let (x, y) = (crop.rect.x as usize + seed.point[0] as usize, crop.rect.y as usize + seed.point[1] as usize);
+        !is_covered[x.min(width - 1) * height + y.min(height - 1)]
+    };
+    seeds.iter().copied().filter(is_free).collect()
 }
 
 fn cut(image: &RgbImage, crop: &Crop) -> RgbImage {

@@ -8,12 +8,13 @@
 //! ```
 //!
 //! * [`settings`]: the parameters, with the names and defaults of the reference.
-//! * [`crops`], [`grid`]: where the generator looks.
+//! * [`search`]: quick modes and parts of the image, beyond the reference.
+//! * [`crops`], [`grid`], `plan`: where the generator looks.
 //! * [`filter`]: which masks of the decoder are kept.
 //! * [`nms`]: which boxes are duplicates.
 //! * [`regions`]: small holes and islands of a mask.
 //! * [`generator`]: the loop.
-//! * [`unique`]: masks without duplicates, parts and wholes, beyond the reference.
+//! * [`overlap`], [`unique`]: masks without duplicates, parts and wholes, beyond the reference.
 //! * [`proposals`]: boxes that may hold an object.
 //! * [`edges`]: an image of edges.
 
@@ -24,8 +25,11 @@ pub mod generator;
 pub mod grid;
 pub mod network;
 pub mod nms;
+pub mod overlap;
+mod plan;
 pub mod proposals;
 pub mod regions;
+pub mod search;
 pub mod settings;
 mod thinning;
 pub mod unique;
@@ -33,4 +37,6 @@ pub mod unique;
 pub use filter::{CornerBox, GeneratedMask};
 pub use generator::{AutomaticMaskGenerator, Error, Progress};
 pub use network::{Decoder, Encoder};
+pub use overlap::{Overlap, Parts, Priority};
+pub use search::{Search, SearchError, Within};
 pub use settings::{Settings, SettingsError};

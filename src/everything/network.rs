@@ -25,6 +25,19 @@ pub trait Decoder {
         candidates: Candidates,
     ) -> Result<Vec<LowResMasks>, model::Error>;
 
+    /// Checks that the model takes prompts of the kinds of `prompt`: points, a box, a mask.
+    ///
+    /// # Errors
+    /// [`model::Error::PromptKind`] with the kind that the model does not take.
+    fn check_kinds(&self, _prompt: &Prompt) -> Result<(), model::Error> {
+        Ok(())
+    }
+
+    /// Returns the memory in bytes that each prompt of a run takes; 0 if it is not known.
+    fn bytes_per_prompt(&self) -> usize {
+        0
+    }
+
     /// Side of the square of low-resolution logits, in cells.
     fn low_res_side(&self) -> usize;
 
@@ -46,6 +59,14 @@ impl Decoder for MaskDecoder {
         candidates: Candidates,
     ) -> Result<Vec<LowResMasks>, model::Error> {
         MaskDecoder::low_res_masks(self, embedding, prompts, candidates)
+    }
+
+    fn check_kinds(&self, prompt: &Prompt) -> Result<(), model::Error> {
+        MaskDecoder::check_kinds(self, prompt)
+    }
+
+    fn bytes_per_prompt(&self) -> usize {
+        MaskDecoder::bytes_per_prompt(self)
     }
 
     fn low_res_side(&self) -> usize {

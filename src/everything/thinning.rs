@@ -1,5 +1,5 @@
-//! Edge thinning: non-maximum suppression across edges, as in `edgesNms` of Dollár's Structured Edge Detection toolbox,
-//! which the paper uses.
+//! Edge thinning: non-maximum suppression across edges, as in `edgesDetect.m` and `edgesNmsMex.cpp` of Dollár's Structured
+//! Edge Detection toolbox, with which edges are commonly thinned for BSDS500.
 
 /// Radius of the triangle filter that the strength is smoothed with.
 const SMOOTH: usize = 1;
@@ -18,6 +18,7 @@ pub(super) fn thin(strength: &[f32], width: usize) -> Vec<f32> {
     }
     let smooth = triangle(strength, width, height, SMOOTH);
     let orientation = orientations(&triangle(&smooth, width, height, SMOOTH_ORIENTATION), width, height);
+    let margin = BORDER.min(width / 2).min(height / 2);
     let mut thinned = vec![0.0; strength.len()];
     for y in 0..height {
         for x in 0..width {
@@ -26,13 +27,17 @@ pub(super) fn thin(strength: &[f32], width: usize) -> Vec<f32> {
             let (sin, cos) = orientation[at].sin_cos();
             let neighbour = |d: f32| sample(&smooth, width, height, x as f32 + d * cos, y as f32 + d * sin);
             if smooth[at] > 0.0 && value >= neighbour(-1.0) && value >= neighbour(1.0) {
-                let distance = x.min(width - 1 - x).min(y.min(height - 1 - y));
-                let weight = if distance < BORDER { distance as f32 / BORDER as f32 } else { 1.0 };
-                thinned[at] = smooth[at] * weight;
+                thinned[at] = smooth[at] * border_weight(x, width, margin) * border_weight(y, height, margin);
             }
         }
     }
     thinned
+}
+
+/// Weight of a position along one axis: less than 1 within `margin` pixels of either end.
+fn border_weight(position: usize, length: usize, margin: usize) -> f32 {
+    let distance = position.min(length - 1 - position);
+    if distance < margin { distance as f32 / margin as f32 } else { 1.0 }
 }
 
 /// Smooths with a triangle filter of radius `r` along both axes; the border repeats mirrored.

@@ -1,32 +1,8 @@
 //! Masks without duplicates, beyond what the boxes of the reference tell apart.
 
 use super::filter::{CornerBox, GeneratedMask};
+pub use super::overlap::{Overlap, Parts, Priority};
 use crate::pixels::{Mask, RunLengths};
-
-/// How masks that share pixels are told apart.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Overlap {
-    /// Two masks with an IoU above this are the same object: the one with the lower score is dropped.
-    pub iou: f32,
-    /// A mask is a part of a larger mask if more than this part of its pixels lies inside the larger mask.
-    pub part: f32,
-}
-
-impl Default for Overlap {
-    fn default() -> Self {
-        Overlap { iou: 0.8, part: 0.9 }
-    }
-}
-
-/// Which mask gets a pixel that several masks claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Priority {
-    /// The mask with the higher predicted IoU times stability score.
-    #[default]
-    Certain,
-    /// The larger mask.
-    Large,
-}
 
 fn score(mask: &GeneratedMask) -> f32 {
     mask.predicted_iou * mask.stability_score
@@ -54,7 +30,8 @@ pub fn shared_area(a: &RunLengths, b: &RunLengths) -> u64 {
     shared
 }
 
-/// Drops masks that are the same object as a mask with a higher score. The order of the others stays.
+/// Drops masks that are the same object as a mask with a higher score, and with [`Parts::Drop`] masks that are a part or
+/// the whole of a mask with a higher score. The order of the others stays.
 pub fn without_duplicates(masks: Vec<GeneratedMask>, overlap: Overlap) -> Vec<GeneratedMask> {
     let mut kept: Vec<usize> = Vec::new();
     for index in by_score(&masks) {
@@ -63,7 +40,10 @@ pub fn without_duplicates(masks: Vec<GeneratedMask>, overlap: Overlap) -> Vec<Ge
             let other = &masks[*other];
             boxes_touch(mask.bbox, other.bbox) && {
                 let shared = shared_area(&mask.mask, &other.mask) as f32;
-                shared / (mask.area as f32 + other.area as f32 - shared).max(1.0) > overlap.iou
+                let (union, smaller) =
+                    (mask.area as f32 + other.area as f32 - shared, mask.area.min(other.area) as f32);
+                let is_part = shared > overlap.part * smaller;
+                shared / union.max(1.0) > overlap.iou || (overlap.parts == Parts::Drop && is_part)
             }
         };
         if !kept.iter().any(is_same) {
@@ -89,7 +69,15 @@ pub fn wholes(masks: &[GeneratedMask], overlap: Overlap) -> Vec<Option<usize>> {
     masks.iter().map(whole_of).collect()
 }
 
+/// Sets [`GeneratedMask::part_of`] of each mask.
+pub fn link_parts(masks: &mut [GeneratedMask], overlap: Overlap) {
+    for (part_of, index) in wholes(masks, overlap).into_iter().zip(0..) {
+        masks[index].part_of = part_of;
+    }
+}
+
 /// Gives each pixel to one mask. Masks that lose all of their pixels are dropped; the order of the others stays.
+/// [`GeneratedMask::part_of`] follows the new order, and is `None` if the whole was dropped.
 pub fn disjoint(masks: Vec<GeneratedMask>, priority: Priority) -> Vec<GeneratedMask> {
     let Some(first) = masks.first() else { return masks };
     let (width, height) = (first.mask.width, first.mask.height);
@@ -113,7 +101,17 @@ pub fn disjoint(masks: Vec<GeneratedMask>, priority: Priority) -> Vec<GeneratedM
             _ => masks[index] = None,
         }
     }
-    masks.into_iter().flatten().collect()
+    let kept = masks.iter().scan(0, |kept, mask| {
+        let place = mask.is_some().then_some(*kept);
+        *kept += usize::from(mask.is_some());
+        Some(place)
+    });
+    let places: Vec<Option<usize>> = kept.collect();
+    let mut masks: Vec<GeneratedMask> = masks.into_iter().flatten().collect();
+    for mask in &mut masks {
+        mask.part_of = mask.part_of.and_then(|whole| places.get(whole).copied().flatten());
+    }
+    masks
 }
 
 fn boxes_touch(a: CornerBox, b: CornerBox) -> bool {
@@ -137,6 +135,7 @@ mod tests {
             stability_score: 1.0,
             point: [0.0, 0.0],
             crop: PixelRect { x: 0, y: 0, width: 10, height: 4 },
+            part_of: None,
         }
     }
 
@@ -154,6 +153,18 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_dropped_on_request() {
+        let masks = || vec![columns(0, 10, 0.9), columns(0, 6, 0.95), columns(1, 3, 0.8), columns(5, 10, 0.7)];
+        let areas = |parts: Parts| {
+            let kept = without_duplicates(masks(), Overlap { parts, ..Overlap::default() });
+            kept.iter().map(|m| m.area).collect::<Vec<_>>()
+        };
+        assert_eq!(areas(Parts::Keep), [40, 24, 8, 20]);
+        // The second mask has the highest score. The last mask shares a fifth of its pixels with it.
+        assert_eq!(areas(Parts::Drop), [24, 20]);
+    }
+
+    #[test]
     fn a_part_names_the_smallest_whole() {
         let masks = [columns(0, 10, 0.9), columns(0, 6, 0.9), columns(1, 3, 0.9), columns(5, 10, 0.9)];
         assert_eq!(wholes(&masks, Overlap::default()), [None, Some(0), Some(1), Some(0)]);
@@ -165,5 +176,15 @@ mod tests {
         let areas = |masks: Vec<GeneratedMask>| masks.iter().map(|m| m.area).collect::<Vec<_>>();
         assert_eq!(areas(disjoint(masks(), Priority::Certain)), [28, 12]);
         assert_eq!(areas(disjoint(masks(), Priority::Large)), [40]);
+    }
+
+    #[test]
+    fn indices_of_wholes_follow_the_masks_that_remain() {
+        // The first mask loses all pixels to the second.
+        let mut masks = vec![columns(2, 5, 0.6), columns(2, 6, 0.9), columns(0, 10, 0.7), columns(0, 1, 0.8)];
+        link_parts(&mut masks, Overlap::default());
+        let part_of = |masks: &[GeneratedMask]| masks.iter().map(|m| m.part_of).collect::<Vec<_>>();
+        assert_eq!(part_of(&masks), [Some(1), Some(2), None, Some(2)]);
+        assert_eq!(part_of(&disjoint(masks, Priority::Certain)), [Some(1), None, Some(1)]);
     }
 }

@@ -9,6 +9,10 @@ use crate::model::embedding::Embedding;
 use crate::model::error::Error;
 use crate::prompt::{LowResLogits, Prompt};
 
+/// Bytes that a prompt of a run takes for each value of the image embedding: the copies of the image in the decoder's
+/// attention and up-sampling.
+const BYTES_PER_VALUE: usize = 32;
+
 /// The low-resolution masks of one prompt.
 pub struct LowResMasks {
     raw: RawOutput,
@@ -53,6 +57,23 @@ impl LowResMasks {
 }
 
 impl MaskDecoder {
+    /// Checks that the model takes prompts of the kinds of `prompt`: points, a box, a mask.
+    ///
+    /// # Errors
+    /// [`Error::PromptKind`] with the kind that the model does not take.
+    pub fn check_kinds(&self, prompt: &Prompt) -> Result<(), Error> {
+        let info = &self.info;
+        match info.refusal(prompt) {
+            Some(kind) => Err(Error::PromptKind { model: info.name.clone(), kind, takes: info.takes() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the memory in bytes that each prompt of a run takes, as [`BYTES_PER_VALUE`] estimates it.
+    pub fn bytes_per_prompt(&self) -> usize {
+        self.info.embedding_shape.iter().product::<usize>() * BYTES_PER_VALUE
+    }
+
     /// Decodes the low-resolution masks of each prompt. The masks are those that [`MaskDecoder::decode`] considers; with
     /// [`Candidates::Single`] one mask for each prompt.
     ///

@@ -256,9 +256,7 @@ impl MaskDecoder {
             return Err(Error::ForeignEmbedding { reason });
         }
         for prompt in prompts {
-            if let Some(kind) = info.refusal(prompt) {
-                return Err(Error::PromptKind { model: info.name.clone(), kind, takes: info.takes() });
-            }
+            self.check_kinds(prompt)?;
             if let Some(mask) = &prompt.mask {
                 let (found, expected) = (mask.side, info.low_res_size);
                 if found != expected || mask.data.len() != expected * expected {
