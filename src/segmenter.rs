@@ -1,4 +1,25 @@
 //! The counterpart of Python's `SamPredictor`: sets an image, then predicts masks on the image any number of times.
+//!
+//! ```
+//! use image::{Rgb, RgbImage};
+//! use promptseg::model::{DecodeOptions, Model, SessionOptions};
+//! use promptseg::prompt::Prompt;
+//! use promptseg::segmenter::Segmenter;
+//!
+//! // A red square on a grey table.
+//! let mut picture = RgbImage::from_pixel(320, 240, Rgb([120, 120, 120]));
+//! for (x, y) in (100..180).flat_map(|x| (60..140).map(move |y| (x, y))) {
+//!     picture.put_pixel(x, y, Rgb([200, 30, 30]));
+//! }
+//!
+//! let mut segmenter = Segmenter::new(Model::open("models/tiny".as_ref(), None, &SessionOptions::cpu(2))?);
+//! segmenter.set_image(&picture)?; // slow: once for each image
+//! let clicked = segmenter.predict(&Prompt::point(140.0, 100.0), &DecodeOptions::default())?; // quick: once for each click
+//!
+//! assert!(clicked.best.iou > 0.8);
+//! assert!(clicked.best.mask.contains(140, 100) && !clicked.best.mask.contains(20, 20));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use image::RgbImage;
 use thiserror::Error as ThisError;
