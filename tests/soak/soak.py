@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from promptseg_msgs.msg import MaskArray  # noqa: E402
 from promptseg_msgs.srv import Segment  # noqa: E402
 from rclpy.serialization import deserialize_message  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
@@ -41,8 +41,9 @@ from harness import NodeProcess, Peer, free_domain, parameter_args  # noqa: E402
 from messages import detection, detections, pixel, prompt  # noqa: E402
 
 WARM_UP = 60.0
-# Queue depth for some seconds of answers, so that none is lost if this program pauses.
-ANSWERS = 100
+# Queue depth of the detections, which are small: none is lost if this program pauses for some seconds. A queue of a hundred
+# masks would hold 100 MB and more of the node's memory.
+DETECTIONS = 100
 FLAT = 0.02
 # Share of the camera's images that reach the node.
 ARRIVED = 0.99
@@ -89,10 +90,8 @@ class Soak:
         self.answered: dict[int, list[list[int]]] = {}  # stamp: the objects of each answer
         self.diagnostics: dict[str, str] = {}
         node = peer.node
-        node.create_subscription(MaskArray, "/promptseg/masks", self.on_masks, ANSWERS, raw=True)
-        node.create_subscription(Detection2DArray, "/promptseg/detections", self.on_detections, ANSWERS)
-        node.create_subscription(Image, "/promptseg/mask", lambda m: self.on_picture("masks", m), 5, raw=True)
-        node.create_subscription(Image, "/promptseg/overlay", lambda m: self.on_picture("overlays", m), 5, raw=True)
+        node.create_subscription(MaskArray, "/promptseg/masks", self.on_masks, 20, raw=True)
+        node.create_subscription(Detection2DArray, "/promptseg/detections", self.on_detections, DETECTIONS)
         node.create_subscription(DiagnosticArray, "/diagnostics", self.on_diagnostics, 5)
 
     def fail(self, error: str) -> None:
@@ -145,11 +144,9 @@ class Soak:
                 if request := self.waiting.pop(d.id, None):
                     self.detector_ms.append((time.monotonic() - request[1]) * 1e3)
 
-    def on_picture(self, name: str, cdr: bytes) -> None:
-        sec, nanosec = struct.unpack_from("<iI", cdr, 4)
-        self.counts[name] += 1
-        ns = sec * 10**9 + nanosec
-        if self.check_stamp(ns) and name == "overlays" and (not self.encoded or ns > self.encoded[-1]):
+    def on_picture(self, topic: str, ns: int) -> None:
+        self.counts[f"{topic}s"] += 1
+        if self.check_stamp(ns) and topic == "overlay" and (not self.encoded or ns > self.encoded[-1]):
             self.encoded.append(ns)
 
     def on_diagnostics(self, m: DiagnosticArray) -> None:
@@ -224,24 +221,39 @@ def every(stop: threading.Event, seconds: float, action: Any, soak: Soak) -> thr
     return thread
 
 
+def start_peer(program: str, domain: int, on_line: Callable[[str], None]) -> subprocess.Popen[str]:
+    """Starts a program of this folder, waits until it is ready, and passes each further line of its output to `on_line`."""
+    process = subprocess.Popen([sys.executable, str(HERE / program)], stdout=subprocess.PIPE, text=True,
+                               env=os.environ | {"ROS_DOMAIN_ID": str(domain)})  # fmt: skip
+    output = process.stdout
+    assert output is not None and output.readline().strip() == "ready"
+
+    def read() -> None:
+        for line in output:
+            on_line(line)
+
+    threading.Thread(target=read, daemon=True).start()
+    return process
+
+
 def main() -> int:
     arguments = options.parser().parse_args()
     domain = free_domain()
     settings = {"model": arguments.model, "keep_frames": 30, "persistence": "hold"}
-    settings["qos_overrides./promptseg/masks.publisher.depth"] = ANSWERS
+    settings["qos_overrides./promptseg/detections.publisher.depth"] = DETECTIONS
     process = NodeProcess(domain, *parameter_args(settings))
     process.wait_ready()
-    camera = subprocess.Popen([sys.executable, str(HERE / "camera.py")], stdout=subprocess.PIPE, text=True,
-                              env=os.environ | {"ROS_DOMAIN_ID": str(domain)})  # fmt: skip
-    assert camera.stdout is not None and camera.stdout.readline().strip() == "ready"
+    soak = Soak(Peer(domain, "soak"), process)
     sent = [0, 0]
 
-    def read_counts() -> None:
-        for line in camera.stdout or ():
-            sent[:] = map(int, line.split())
+    def count_sent(line: str) -> None:
+        sent[:] = map(int, line.split())
 
-    threading.Thread(target=read_counts, daemon=True).start()
-    soak = Soak(Peer(domain, "soak"), process)
+    def read_picture(line: str) -> None:
+        topic, ns = line.split()
+        soak.on_picture(topic, int(ns))
+
+    peers = [start_peer("pictures.py", domain, read_picture), start_peer("camera.py", domain, count_sent)]
     rng, stop = random.Random(1), threading.Event()
     turns = iter(range(10**9))
 
@@ -277,7 +289,8 @@ def main() -> int:
         stop.set()
         for thread in threads:
             thread.join(30)
-        camera.terminate()
+        for peer in peers:
+            peer.terminate()
         time.sleep(1.5)
         log = process.log()
         diagnostics = dict(soak.diagnostics)
