@@ -17,6 +17,8 @@ pub enum RefusalKind {
     OutsideImage,
     QueueFull,
     TooManyObjects,
+    TooManyClasses,
+    UnknownClass,
     ModelFailed,
     InternalError,
 }
@@ -39,6 +41,8 @@ impl RefusalKind {
             RefusalKind::OutsideImage => "outside_image",
             RefusalKind::QueueFull => "queue_full",
             RefusalKind::TooManyObjects => "too_many_objects",
+            RefusalKind::TooManyClasses => "too_many_classes",
+            RefusalKind::UnknownClass => "unknown_class",
             RefusalKind::ModelFailed => "model_failed",
             RefusalKind::InternalError => "internal_error",
         }

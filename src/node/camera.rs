@@ -11,14 +11,14 @@ use tracing::{debug_span, info, warn};
 use super::config::{ImageTransport, Parameters};
 use super::error::NodeError;
 use super::lock::lock;
-use super::outputs::{ImagePlaneOutput, Outputs, Picture};
+use super::outputs::{ClassOutputs, ImagePlaneOutput, Outputs, Picture, has_masks};
 use super::process::is_finished_within;
 use super::refusal_log::RefusalLog;
 use super::ros::topics::Topics;
 use super::slot::{ActiveCamera, CameraSlot, Publishers, SharedModel};
 use super::{inputs, services};
 use crate::camera::Transforms;
-use crate::engine::{Engine, Event};
+use crate::engine::{Engine, Event, Refusal};
 use crate::native::received;
 use crate::pointing::Pointing;
 
@@ -32,7 +32,11 @@ const RESULT_QUEUE: usize = 4;
 /// The middleware refuses a topic or a service.
 pub fn create(topics: &mut Topics, name: &str, autostart: bool) -> Result<Arc<CameraSlot>, NodeError> {
     topics.set_camera(name);
-    let publishers = Publishers { outputs: Outputs::new(topics)?, image_plane: ImagePlaneOutput::new(topics)? };
+    let publishers = Publishers {
+        outputs: Outputs::new(topics)?,
+        image_plane: ImagePlaneOutput::new(topics)?,
+        classes: ClassOutputs::new(topics)?,
+    };
     let image_topics = [topics.resolve("image"), topics.resolve(&topics.derived("image", "/compressed"))];
     image_topics.iter().for_each(|topic| received::watch(topic));
     let info_topic = topics.resolve("camera_info");
@@ -98,6 +102,9 @@ pub fn start(
         image_topic: image_topic.clone(),
         parameters: Arc::clone(parameters),
     });
+    if let Err(e) = lock(&slot.publishers).classes.announce(&active.config().classes) {
+        warn!("{log_prefix}{e}");
+    }
     let (camera, publishers) = (Arc::clone(&active), Arc::clone(&slot.publishers));
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         let thread = format!("{log_prefix}the publisher");
@@ -118,13 +125,24 @@ fn publish(camera: &ActiveCamera, log_prefix: &str, publishers: &mut Publishers,
             let rectified = config.is_rectified(&camera.image_topic);
             let mut picture = Picture::default();
             let outputs = publishers.outputs.publish(&result, &camera.model.name, config.outputs, &mut picture);
+            let refuse = |refusal: Refusal| {
+                camera.engine.count_refusal(refusal.kind);
+                camera.refusals.warn("~/classes", &refusal);
+            };
+            let classes = match has_masks(&result, config.outputs) {
+                true => {
+                    let score = config.outputs.detections_score;
+                    publishers.classes.publish(&result, (&config.classes, score), refuse)
+                }
+                false => Ok(()),
+            };
             let image_plane = publishers.image_plane.publish(
                 &camera.pointing,
                 (config.image_plane, rectified),
                 &result,
                 &mut picture,
             );
-            for e in [outputs, image_plane].into_iter().filter_map(Result::err) {
+            for e in [outputs, classes, image_plane].into_iter().filter_map(Result::err) {
                 warn!("{log_prefix}{e}");
             }
             camera.engine.record_publish(since.elapsed().as_secs_f32() * 1e3);

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::config::{Config, Parameters};
 use super::lock::lock;
-use super::outputs::{ImagePlaneOutput, Outputs};
+use super::outputs::{ClassOutputs, ImagePlaneOutput, Outputs};
 use super::refusal_log::RefusalLog;
 use super::ros::topics::Offer;
 use crate::engine::{Decode, Encode, Engine, Session, Turns};
@@ -80,11 +80,13 @@ enum Activity {
 pub struct Publishers {
     pub outputs: Outputs,
     pub image_plane: ImagePlaneOutput,
+    pub classes: ClassOutputs,
 }
 
 impl Publishers {
     fn for_each<E>(&mut self, mut apply: impl FnMut(&mut dyn Offer) -> Result<(), E>) -> Result<(), E> {
         self.outputs.all().into_iter().try_for_each(&mut apply)?;
+        self.classes.all().into_iter().try_for_each(&mut apply)?;
         apply(&mut self.image_plane.output)
     }
 }

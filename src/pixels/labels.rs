@@ -8,25 +8,39 @@ use super::mask::Mask;
 /// The image is empty without masks. Masks of another image size than the first mask are left out. An id above 65535 is
 /// reduced to its low 16 bits, or to 65535 if these are 0.
 pub fn label_image(masks: &[(u32, &Mask)]) -> Vec<u16> {
+    let value = |id: u32| match id as u16 {
+        0 if id != 0 => u16::MAX,
+        low => low,
+    };
+    let mut masks: Vec<(u16, &Mask)> = masks.iter().map(|(id, mask)| (value(*id), *mask)).collect();
+    sort_smaller_last(&mut masks);
+    paint(&masks)
+}
+
+/// Sorts masks for [`paint`], so that the smaller of two masks covers the larger; among masks of equal area the first covers
+/// the others.
+pub fn sort_smaller_last<T>(masks: &mut [(T, &Mask)]) {
+    masks.reverse();
+    masks.sort_by_key(|(_, mask)| std::cmp::Reverse(mask.area));
+}
+
+/// Returns an image with one value for each pixel, row by row: that of the last mask on the pixel, the default without a
+/// mask. Each pixel thus belongs to one mask.
+///
+/// The image is empty without masks. Masks of another image size than the first mask are left out.
+pub fn paint<T: Copy + Default>(masks: &[(T, &Mask)]) -> Vec<T> {
     let Some((_, first)) = masks.first() else { return Vec::new() };
-    let mut labels = vec![0u16; first.width as usize * first.height as usize];
-    let mut order: Vec<_> = masks.iter().filter(|(_, mask)| mask.same_size(first)).collect();
-    order.reverse();
-    order.sort_by_key(|(_, mask)| std::cmp::Reverse(mask.area));
-    for (id, mask) in order {
-        let value = match *id as u16 {
-            0 if *id != 0 => u16::MAX,
-            low => low,
-        };
+    let mut painted = vec![T::default(); first.width as usize * first.height as usize];
+    for (value, mask) in masks.iter().filter(|(_, mask)| mask.same_size(first)) {
         mask.for_each_row(|at, row| {
-            for (label, inside) in labels[at..at + row.len()].iter_mut().zip(row) {
+            for (pixel, inside) in painted[at..at + row.len()].iter_mut().zip(row) {
                 if *inside != 0 {
-                    *label = value;
+                    *pixel = *value;
                 }
             }
         });
     }
-    labels
+    painted
 }
 
 /// Returns the image of `~/mask`, row by row: 255 inside any mask. The image is empty without masks. Masks of another

@@ -38,7 +38,7 @@ pub(crate) use encoding::{check_rows, rows};
 pub use error::PixelError;
 pub(crate) use error::check_size;
 pub use jpeg::{encode_jpeg, jpeg_is_whole};
-pub use labels::{label_image, union_mask};
+pub use labels::{label_image, paint, sort_smaller_last, union_mask};
 pub use mask::{Mask, PixelRect};
 pub use mask_file::decode_mask_file;
 pub use overlay::{OverlayObject, draw_corner, draw_overlay, object_colour};

@@ -55,6 +55,9 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "image_plane_rate": 5.0,
     "image_plane_columns": 320,
     "image_plane_distance": 1.0,
+    "classes.names": [],
+    "classes.unnamed": "object",
+    "classes.on_top": "smaller",
     "log_level": "",
 }
 CAMERA_QOS = QoSProfile(depth=5)

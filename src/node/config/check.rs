@@ -4,6 +4,7 @@ use r2r::ParameterValue;
 
 use super::definition::{Definition, Items, Kind};
 use super::error::ParameterError;
+use super::groups::MAX_CLASSES;
 
 impl Definition {
     /// Checks a value, and returns it in the type of the parameter: an integer is accepted for a float, and an empty list of
@@ -53,6 +54,9 @@ impl Definition {
                 let (name, expected) = invalid_name(names)?;
                 Some((format!("'{name}'"), expected.to_owned()))
             }
+            (Kind::Texts { items: Items::Classes, .. }, ParameterValue::StringArray(names)) => {
+                violation_of_classes(names)
+            }
             _ => None,
         }
     }
@@ -76,6 +80,18 @@ fn invalid_name(names: &[String]) -> Option<(&str, &'static str)> {
         name if names[..i].contains(name) => Some((name.as_str(), "a different name for each camera")),
         _ => None,
     })
+}
+
+/// Returns what is wrong with a list of classes, and what is expected.
+fn violation_of_classes(names: &[String]) -> Option<(String, String)> {
+    if names.len() > MAX_CLASSES {
+        return Some((
+            format!("a list of {} names", names.len()),
+            format!("at most {MAX_CLASSES}: a pixel of mono8 has no more"),
+        ));
+    }
+    let twice = names.iter().enumerate().find(|(i, name)| name.is_empty() || names[..*i].contains(name));
+    twice.map(|(_, name)| (format!("'{name}'"), "different names, none of them empty".to_owned()))
 }
 
 /// Returns advice on how to write a value as text that YAML reads as a number or a flag; empty if there is none.

@@ -47,6 +47,8 @@ pub enum Items {
     OneOf(&'static [&'static str]),
     /// Distinct ROS names without a slash.
     Names,
+    /// At most 255 distinct names of classes.
+    Classes,
 }
 
 /// Time at which a changed value takes effect.

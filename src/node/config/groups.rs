@@ -24,6 +24,7 @@ pub struct Config {
     pub detections: DetectionFilter,
     pub outputs: OutputConfig,
     pub image_plane: ImagePlaneConfig,
+    pub classes: ClassConfig,
 }
 
 /// Start, clock and log of the process.
@@ -142,6 +143,29 @@ pub struct ImagePlaneConfig {
     pub distance: f64,
 }
 
+/// Most classes: a pixel of mono8 has 255 values beside the background's.
+pub const MAX_CLASSES: usize = 255;
+
+/// Which object gets a pixel of `~/classes` that several objects claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnTop {
+    /// The smaller object, as on `~/labels`.
+    #[default]
+    Smaller,
+    /// The object with the higher confidence.
+    Certain,
+}
+
+/// Numbers of the classes, for `~/classes`.
+#[derive(Debug, Clone, Default)]
+pub struct ClassConfig {
+    /// Classes with the numbers from 1; empty: in order of appearance.
+    pub names: Vec<String>,
+    /// Class of the objects without a class.
+    pub unnamed: String,
+    pub on_top: OnTop,
+}
+
 impl Config {
     /// Returns a configuration for the table to store its defaults in. Groups of the node are blank.
     pub(super) fn blank() -> Self {
@@ -155,6 +179,7 @@ impl Config {
             detections: DetectionFilter::default(),
             outputs: OutputConfig::default(),
             image_plane: ImagePlaneConfig::default(),
+            classes: ClassConfig::default(),
         }
     }
 

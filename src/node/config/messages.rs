@@ -7,6 +7,7 @@ use r2r::rcl_interfaces::msg::{
 
 use super::check::list_choices;
 use super::definition::{Items, Kind, TakesEffect};
+use super::groups::MAX_CLASSES;
 use super::values::{Parameters, definition};
 
 /// Returns what `ros2 param describe` shows. An unknown parameter has the type 0.
@@ -34,6 +35,9 @@ pub fn descriptor(parameters: &Parameters, name: &str) -> ParameterDescriptor {
         }
         Kind::Texts { items: Items::Names, .. } => "letters, digits and underscores, no digit first, none twice"
             .clone_into(&mut descriptor.additional_constraints),
+        Kind::Texts { items: Items::Classes, .. } => {
+            descriptor.additional_constraints = format!("at most {MAX_CLASSES} different names, none empty");
+        }
     }
     descriptor
 }

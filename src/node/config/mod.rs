@@ -14,7 +14,8 @@ mod values;
 pub use definition::TakesEffect;
 pub use error::ParameterError;
 pub use groups::{
-    Config, HypothesisScore, ImagePlaneConfig, ImageTransport, MaskEncoding, ModelConfig, OutputConfig, PromptInput,
+    ClassConfig, Config, HypothesisScore, ImagePlaneConfig, ImageTransport, MAX_CLASSES, MaskEncoding, ModelConfig,
+    OnTop, OutputConfig, PromptInput,
 };
 pub use messages::{descriptor, message_of, type_number, value_of};
 pub use values::{Declared, Parameters, QOS_OVERRIDES};

@@ -85,14 +85,24 @@ fn object_mask(object: &ObjectResult, header: RosHeader, encoding: MaskEncoding)
     }
 }
 
-/// Returns the bounding box of a mask as a detection; `None` for an empty mask.
-pub fn detection(object: &ObjectResult, header: RosHeader, score: HypothesisScore) -> Option<Detection2D> {
-    let b = object.mask.bbox?;
+/// Returns the score of an object that the parameter selects.
+pub fn score(object: &ObjectResult, source: HypothesisScore) -> f64 {
     let predicted_iou = f64::from(object.iou);
-    let score = match score {
+    match source {
         HypothesisScore::PredictedIou => predicted_iou,
         HypothesisScore::Detection => object.detection_score.unwrap_or(predicted_iou),
-    };
+    }
+}
+
+/// Returns the id of an object on `~/detections`: that of the detector, or that of the object.
+pub fn detection_id(object: &ObjectResult) -> String {
+    if object.tag.is_empty() { object.id.to_string() } else { object.tag.clone() }
+}
+
+/// Returns the bounding box of a mask as a detection; `None` for an empty mask.
+pub fn detection(object: &ObjectResult, header: RosHeader, source: HypothesisScore) -> Option<Detection2D> {
+    let b = object.mask.bbox?;
+    let score = score(object, source);
     let (width, height) = (f64::from(b.width), f64::from(b.height));
     let position = Point2D { x: f64::from(b.x) + width / 2.0, y: f64::from(b.y) + height / 2.0 };
     Some(Detection2D {
@@ -102,6 +112,6 @@ pub fn detection(object: &ObjectResult, header: RosHeader, score: HypothesisScor
             pose: PoseWithCovariance::default(),
         }],
         bbox: BoundingBox2D { center: Pose2D { position, theta: 0.0 }, size_x: width, size_y: height },
-        id: if object.tag.is_empty() { object.id.to_string() } else { object.tag.clone() },
+        id: detection_id(object),
     })
 }

@@ -1,5 +1,7 @@
 //! Topics that the node publishes: masks and overlays of each frame, the image plane for rviz2, and diagnostics.
 
+mod class_table;
+mod classes;
 pub mod diagnostics;
 mod error;
 mod image_plane;
@@ -7,7 +9,8 @@ mod messages;
 mod picture;
 mod publishers;
 
+pub use classes::ClassOutputs;
 pub use image_plane::ImagePlaneOutput;
 pub use messages::mask_array;
 pub use picture::Picture;
-pub use publishers::Outputs;
+pub use publishers::{Outputs, has_masks};

@@ -73,7 +73,7 @@ impl Outputs {
                 first_error = outcome;
             }
         };
-        if result.prompted || !result.objects.is_empty() || config.publish_empty {
+        if has_masks(result, config) {
             keep(publish("~/mask", &self.mask, || Ok(mask_image(result, header()))));
             keep(publish("~/labels", &self.labels, || Ok(label_image_message(result, header()))));
             keep(publish("~/masks", &self.masks, || Ok(mask_array(result, model, config.mask_encoding))));
@@ -95,6 +95,12 @@ impl Outputs {
         }
         first_error
     }
+}
+
+/// Whether the masks of a result are published: a frame without objects has none, unless the objects were just cleared or
+/// `publish_empty` is set.
+pub fn has_masks(result: &FrameResult, config: OutputConfig) -> bool {
+    result.prompted || !result.objects.is_empty() || config.publish_empty
 }
 
 fn publish<T: WrappedTypesupport + 'static>(

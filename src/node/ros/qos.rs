@@ -67,6 +67,9 @@ pub const STATIC_TRANSFORMS: Profile = Profile::fixed(QosProfile::default().keep
 /// Outputs: reliable and volatile, which suits every subscriber except one that requests transient local.
 pub const OUTPUTS: Profile = Profile::fixed(QosProfile::default());
 
+/// Outputs that are published when they change: a late subscriber receives the last message.
+pub const LATCHED: Profile = Profile::fixed(QosProfile::default().keep_last(1).transient_local());
+
 #[cfg(test)]
 mod tests {
     use super::*;
