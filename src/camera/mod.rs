@@ -11,6 +11,7 @@
 //! This module does not know ROS: the node fills [`CameraInfo`] and [`StampedTransform`] from its messages. No message
 //! makes the module panic, and its memory is bounded whatever is inserted.
 
+mod box_projection;
 mod distortion;
 mod edge;
 mod info;
@@ -20,6 +21,7 @@ mod project_error;
 mod transform_error;
 mod transforms;
 
+pub use box_projection::ProjectedBox;
 pub use info::{CameraInfo, RegionOfInterest};
 pub use model::CameraModel;
 pub use plane::ImagePlane;

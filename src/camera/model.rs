@@ -73,6 +73,20 @@ impl CameraModel {
     /// [`ProjectError::NotFinite`], [`ProjectError::BehindCamera`], [`ProjectError::BeyondDistortion`], or
     /// [`ProjectError::OutsideImage`] if the camera does not see the point.
     pub fn project(&self, point: &Point3<f64>) -> Result<(f64, f64), ProjectError> {
+        let (x, y) = self.project_unbounded(point)?;
+        let (width, height) = self.size;
+        let inside = |v: f64, side: u32| v >= -0.5 && v < f64::from(side) - 0.5;
+        if !inside(x, width) || !inside(y, height) {
+            return Err(ProjectError::OutsideImage { x, y, width, height });
+        }
+        Ok((x, y))
+    }
+
+    /// Projects a point as [`project`](CameraModel::project) does, whether or not the pixel is inside the image.
+    ///
+    /// # Errors
+    /// As [`project`](CameraModel::project), except [`ProjectError::OutsideImage`].
+    pub(super) fn project_unbounded(&self, point: &Point3<f64>) -> Result<(f64, f64), ProjectError> {
         let Point3 { coords } = point;
         let (x, y, z) = (coords.x, coords.y, coords.z);
         if ![x, y, z].iter().all(|v| v.is_finite()) {
@@ -82,13 +96,7 @@ impl CameraModel {
             return Err(ProjectError::BehindCamera { x, y, z });
         }
         let (u, v) = self.lens.project(point)?;
-        let (x, y) = ((u - self.offset.0) / self.binning.0, (v - self.offset.1) / self.binning.1);
-        let (width, height) = self.size;
-        let inside = |v: f64, side: u32| v >= -0.5 && v < f64::from(side) - 0.5;
-        if !inside(x, width) || !inside(y, height) {
-            return Err(ProjectError::OutsideImage { x, y, width, height });
-        }
-        Ok((x, y))
+        Ok(((u - self.offset.0) / self.binning.0, (v - self.offset.1) / self.binning.1))
     }
 
     /// Returns the point of the optical frame at `z = distance` metres that projects to a pixel of the published image:

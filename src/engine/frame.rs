@@ -20,6 +20,11 @@ impl Stamp {
     /// Stamp of ROS messages without a stamp.
     pub const NONE: Stamp = Stamp { sec: 0, nanosec: 0 };
 
+    /// Returns the time in nanoseconds.
+    pub fn nanoseconds(self) -> i64 {
+        i64::from(self.sec) * 1_000_000_000 + i64::from(self.nanosec)
+    }
+
     pub fn seconds(self) -> f64 {
         f64::from(self.sec) + f64::from(self.nanosec) * 1e-9
     }

@@ -56,6 +56,8 @@ pub struct ObjectPrompt {
     /// Id, 1 to 65535; 0 requests the next free id.
     pub id: u32,
     pub class_id: String,
+    /// The sender's id of the object, passed through. With id 0 it names the object that has this tag.
+    pub tag: String,
     pub prompt: Prompt,
     /// Mask prompt as received. It becomes `prompt.mask` once the frame is known.
     pub mask: Option<MaskInput>,

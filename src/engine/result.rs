@@ -14,7 +14,7 @@ use crate::prompt::{BoxPrompt, Point};
 pub struct ObjectResult {
     pub id: u32,
     pub class_id: String,
-    /// The detector's id of the object; empty for objects of other sources.
+    /// The sender's id of the object (that of a detector or a tracker); empty for objects of other sources.
     pub tag: String,
     /// The detector's score of the object; `None` for objects of other sources, and if the detector sent no score.
     pub detection_score: Option<f64>,

@@ -58,6 +58,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "classes.names": [],
     "classes.unnamed": "object",
     "classes.on_top": "smaller",
+    "persistence.prompts_3d": "once",
     "log_level": "",
 }
 CAMERA_QOS = QoSProfile(depth=5)

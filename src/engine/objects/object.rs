@@ -34,6 +34,8 @@ impl Corner {
 pub struct Object {
     pub id: u32,
     pub class_id: String,
+    /// The sender's id of the object; empty without one.
+    pub tag: String,
     /// Width and height of the image that the prompts refer to, in pixels.
     pub image_size: (u32, u32),
     /// All prompts so far, in pixels of the image.
@@ -61,6 +63,7 @@ impl Object {
         Object {
             id,
             class_id,
+            tag: String::new(),
             image_size,
             prompt: Prompt::default(),
             repeated_prompt: Prompt::default(),

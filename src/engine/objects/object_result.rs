@@ -25,7 +25,7 @@ pub fn lost_result(object: &Object, (width, height): (u32, u32), reason: String)
     ObjectResult {
         id: object.id,
         class_id: object.class_id.clone(),
-        tag: String::new(),
+        tag: object.tag.clone(),
         detection_score: None,
         iou: 0.0,
         object_score: None,
@@ -60,7 +60,8 @@ pub fn loss_reason(object: &Object, decoded: &Decoded, settings: &Settings) -> O
 
 /// Returns the result of a current object. `shown`: prompt that the overlay draws.
 pub fn object_result(object: &Object, shown: &Prompt, decoded: Decoded) -> ObjectResult {
-    ObjectResult { id: object.id, class_id: object.class_id.clone(), ..unnamed_result(shown, decoded) }
+    let (class_id, tag) = (object.class_id.clone(), object.tag.clone());
+    ObjectResult { id: object.id, class_id, tag, ..unnamed_result(shown, decoded) }
 }
 
 /// Returns a result whose id, class, tag and detection score the caller fills in.

@@ -87,6 +87,7 @@ pub struct PersistenceConfig {
     pub region: Option<Persistence>,
     pub mask_prompt: Option<Persistence>,
     pub prompts: Option<Persistence>,
+    pub prompts_3d: Option<Persistence>,
 }
 
 /// Input topic with a persistence of its own.
@@ -99,6 +100,7 @@ pub enum PromptInput {
     Region,
     MaskPrompt,
     Prompts,
+    Prompts3d,
 }
 
 /// Form of the masks in a MaskArray.
@@ -210,6 +212,7 @@ impl PersistenceConfig {
             PromptInput::Region => self.region,
             PromptInput::MaskPrompt => self.mask_prompt,
             PromptInput::Prompts => self.prompts,
+            PromptInput::Prompts3d => self.prompts_3d,
         };
         own.unwrap_or(self.default)
     }

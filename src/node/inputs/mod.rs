@@ -1,5 +1,6 @@
 //! Subscriptions of a camera: one file for each kind of input.
 
+mod boxes;
 mod clicks;
 mod detections;
 mod drain;
@@ -20,5 +21,6 @@ pub fn subscribe(topics: &mut Topics, slot: &Arc<CameraSlot>) -> Result<(), Node
     images::subscribe(topics, slot)?;
     clicks::subscribe(topics, slot)?;
     prompts::subscribe(topics, slot)?;
-    detections::subscribe(topics, slot)
+    detections::subscribe(topics, slot)?;
+    boxes::subscribe(topics, slot)
 }

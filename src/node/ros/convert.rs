@@ -137,6 +137,7 @@ fn object_prompt(object: ours::ObjectPrompt) -> Result<ObjectPrompt, Refusal> {
     Ok(ObjectPrompt {
         id,
         class_id: object.class_id,
+        tag: String::new(),
         prompt: Prompt { points, bbox, mask: None },
         mask,
         refine: object.refine,

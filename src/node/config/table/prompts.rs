@@ -101,6 +101,16 @@ pub const PROMPTS: &[Definition] = &[
         kind: Text { default: "", choices: PERSISTENCE_OF_INPUT, store: |c, v| c.persistence.prompts = v.parse().ok() },
     },
     Definition {
+        name: "persistence.prompts_3d",
+        description: "Persistence of objects of 'prompts_3d'; empty: as 'persistence'. A box in metres belongs to the image of its time, so that a tracker sends it again for a later image.",
+        takes_effect: Now,
+        kind: Text {
+            default: "once",
+            choices: &["", "once", "hold", "track"],
+            store: |c, v| c.persistence.prompts_3d = v.parse().ok(),
+        },
+    },
+    Definition {
         name: "click_label",
         description: "Label of clicks: 'foreground' (on the object) or 'background' (beside the object); '~/set_click_label' sets it too.",
         takes_effect: Now,

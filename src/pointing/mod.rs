@@ -3,16 +3,21 @@
 //! rviz2's Publish Point stamps a click with the time of the click, which is later than the clicked image. A click on
 //! `~/image_plane` identifies its image: the point lies on the plane of one image only. Any other point belongs to the scene
 //! and is projected into the newest encoded image that is not newer than the click. In both cases the pixel is computed with
-//! the transforms at the stamp of that image, so that the camera may move.
+//! the transforms at the stamp of that image, so that the camera may move. A box in metres becomes a box prompt on the image
+//! of its stamp in the same way.
+
+mod boxes;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nalgebra::Point3;
+use nalgebra::{Isometry3, Point3};
 
 use crate::camera::{CameraInfo, CameraModel, ProjectError, TransformError, Transforms};
 use crate::engine::kept::{KeptFrame, KeptFrames};
 use crate::engine::{DeferredPrompt, FrameRef, Header, Interaction, Refusal, RefusalKind, Stamp};
+
+pub use boxes::{Boxes, SpaceBox};
 
 /// Number of stored image planes: three seconds at the default rate.
 const MAX_SHOWN_PLANES: usize = 16;
@@ -153,6 +158,21 @@ impl Pointing {
         Ok(Interaction::Deferred(Some(Box::new(click))))
     }
 
+    /// Returns the name of the camera's optical frame; `None` before the first `camera_info`.
+    pub fn optical_frame(&self) -> Option<String> {
+        let state = lock(&self.state);
+        state.info.as_ref().map(|_| state.frame_id.clone())
+    }
+
+    /// Returns `target_from_source` at the time of a stamp; without a stamp by the latest transforms.
+    ///
+    /// # Errors
+    /// The transform is not known.
+    pub fn transform(&self, target: &str, source: &str, stamp: Stamp) -> Result<Isometry3<f64>, TransformError> {
+        let time = (stamp != Stamp::NONE).then(|| stamp.nanoseconds());
+        lock(&self.transforms).lookup(target, source, time)
+    }
+
     /// Transforms a point into the optical frame of an image, at the stamp of the image.
     fn in_optical_frame(
         &self,
@@ -160,8 +180,7 @@ impl Pointing {
         frame_id: &str,
         image: &Header,
     ) -> Result<Point3<f64>, TransformError> {
-        let time = (image.stamp != Stamp::NONE).then(|| nanoseconds(image.stamp));
-        Ok(lock(&self.transforms).lookup(&image.frame_id, frame_id, time)? * point)
+        Ok(self.transform(&image.frame_id, frame_id, image.stamp)? * point)
     }
 
     /// Transforms a point into the optical frame of an image, with the latest transforms.
@@ -305,10 +324,6 @@ pub fn is_rectified(projection: &str, image_topic: &str) -> bool {
             topic.rsplit('/').next().is_some_and(|name| name.contains("rect"))
         }
     }
-}
-
-fn nanoseconds(stamp: Stamp) -> i64 {
-    i64::from(stamp.sec) * 1_000_000_000 + i64::from(stamp.nanosec)
 }
 
 /// Locks a mutex. The content is usable after a panic of a thread that held the lock: every change is a plain move.
