@@ -12,7 +12,9 @@ pub fn label_image(masks: &[(u32, &Mask)]) -> Vec<u16> {
         0 if id != 0 => u16::MAX,
         low => low,
     };
-    let mut masks: Vec<(u16, &Mask)> = masks.iter().map(|(id, mask)| (value(*id), *mask)).collect();
+    let Some((_, first)) = masks.first() else { return Vec::new() };
+    let of_one_size = masks.iter().filter(|(_, mask)| mask.same_size(first));
+    let mut masks: Vec<(u16, &Mask)> = of_one_size.map(|(id, mask)| (value(*id), *mask)).collect();
     sort_smaller_last(&mut masks);
     paint(&masks)
 }
