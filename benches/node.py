@@ -4,7 +4,7 @@
   program that runs only the two sessions in the same way (`models bare` and `models lean`, see models/main.rs).
 - CPU: share of one core with a camera of 5 frames per second and a held object, and without frames.
 - Encode: share of one core with a camera of 10 frames per second, no object and no subscriber, and the time from the first
-  click after a pause to its masks, for each value of the parameter `encode`.
+  click after a pause to its masks, for each value of the parameter `encode.mode`.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def seconds_of_cpu(pid: int) -> float:
 class Rig:
     """A node process and a camera that sends it images."""
 
-    def __init__(self, photo: Path, listen: bool = True, **parameters: object) -> None:
+    def __init__(self, photo: Path, parameters: dict[str, object], listen: bool = True) -> None:
         domain = free_domain()
         self.process = NodeProcess(domain, *parameter_args(parameters))
         self.peer = Peer(domain)
@@ -83,7 +83,7 @@ class Rig:
 
 
 def node_memory(photo: Path, bundle: Path, precision: str) -> dict:
-    rig = Rig(photo, model=bundle, precision=precision, threads=2)
+    rig = Rig(photo, {"model": bundle, "precision": precision, "session.threads": 2})
     try:
         peaks = {"ready_mb": peak(rig.process.pid)}
         rig.hold()
@@ -129,7 +129,7 @@ def memory(args: argparse.Namespace, bundle: Path, precision: str) -> dict:
 
 def cpu(photo: Path, spinning: bool, seconds: float) -> dict:
     """CPU time of the node with the built-in model, idle and at 5 frames per second."""
-    rig = Rig(photo, spinning=spinning, threads=2)
+    rig = Rig(photo, {"session.spinning": spinning, "session.threads": 2})
     try:
         pid = rig.process.pid
         rig.hold()
@@ -158,7 +158,8 @@ def cpu(photo: Path, spinning: bool, seconds: float) -> dict:
 
 def encode(photo: Path, mode: str) -> dict:
     """CPU time without object and subscriber, and the time to the masks of clicks after a pause."""
-    rig = Rig(photo, listen=False, threads=2, encode=mode, encode_linger=LINGER, persistence="once")
+    parameters = {"session.threads": 2, "encode.mode": mode, "encode.linger": LINGER, "persistence.default": "once"}
+    rig = Rig(photo, parameters, listen=False)
     diagnostics = rig.peer.subscribe(DiagnosticArray, "/diagnostics")
 
     def values() -> dict[str, str]:

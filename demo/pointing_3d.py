@@ -123,7 +123,7 @@ def camera_at(since: float) -> np.ndarray:
 
 
 def main() -> None:
-    robot = Robot({"image_plane_columns": 160, "image_plane_rate": 100.0, "prompt_timeout": 10.0})
+    robot = Robot({"image_plane.columns": 160, "image_plane.rate": 100.0, "prompt_timeout": 10.0})
     try:
         robot.connect()
         scene = Scene()

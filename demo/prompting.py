@@ -127,7 +127,7 @@ def corrections(p: Photographer) -> None:
     (x0, y0, _, _), (_, _, x1, y1) = p.box("book"), p.box("ball")
     both = RegionOfInterest(x_offset=x0, y_offset=y0, width=x1 - x0, height=y1 - y0)
     first = p.overlay(p.publish("region", both))
-    p.robot.changed.add("click_label")
+    p.robot.changed.add("click.label")
     p.robot.peer.call(SetBool, "/promptseg/set_click_label", SetBool.Request(data=False))
     second = p.overlay(lambda: p.robot.send_click(*p.middle("ball"), p.stamp))
     third = p.overlay(lambda: p.robot.trigger("undo"))
@@ -136,7 +136,7 @@ def corrections(p: Photographer) -> None:
 
 def box_mode(p: Photographer) -> None:
     p.start()
-    p.robot.set(click_mode="box")
+    p.robot.set({"click.mode": "box"})
     x0, y0, x1, y1 = p.box("book")
     first = p.overlay(lambda: p.robot.send_click(x0, y0, p.stamp))
     strip("box_mode", [(first, "the first click"), (p.overlay(lambda: p.robot.send_click(x1, y1, p.stamp)), "the second")])
@@ -188,7 +188,7 @@ def segment(p: Photographer) -> None:
 
 def tracking(p: Photographer) -> None:
     p.start()
-    p.robot.set(persistence="track", track_min_iou=0.8)
+    p.robot.set({"persistence.default": "track", "track.min_iou": 0.8})
     panels = [(p.overlay(p.region("cup")), "a box around the cup")]
     for step in range(1, 25):
         p.show(step * 0.25)
@@ -227,7 +227,7 @@ def cameras() -> None:
 
 def main() -> None:
     cameras()
-    robot = Robot({"keep_frames": 100})
+    robot = Robot({"keep.frames": 100})
     try:
         robot.connect()
         for make in (clicks, mask_prompt, corrections, box_mode, detectors, prompts, segment, tracking):

@@ -90,13 +90,13 @@ class Demo:
         if path is None or not path.is_file():
             raise Failed(f"no node{f' at {path}' if path else ''}: build it with ./dev build, or set --node")
         parameters = {
-            "persistence": "track" if self.args.track else "hold",
+            "persistence.default": "track" if self.args.track else "hold",
             # The operator corrects answers that are seconds old.
-            "keep_frames": "100",
+            "keep.frames": "100",
             # The detector is slow, and the node may not encode every image.
-            "keep_images": "60",
+            "keep.images": "60",
             "image_transport": "compressed" if self._compressed() else "raw",
-            "overlay_quality": "92",
+            "output.overlay_quality": "92",
         }
         if self.args.model:
             model = Path(self.args.model)

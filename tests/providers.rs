@@ -192,7 +192,10 @@ fn a_provider_that_fails_at_its_first_run_is_refused_while_opening() {
     let machine = Machine::new("first-run", "cuda.run=CUDA failure 2: out of memory");
     let bench = machine.bench("sam", &["--providers", "cuda,cpu"]);
     assert_eq!(bench["provider"], "cpu");
-    assert_says(&refused(&bench), &["cuda: it opens and then fails", "out of memory on cuda", "fewer max_objects"]);
+    assert_says(
+        &refused(&bench),
+        &["cuda: it opens and then fails", "out of memory on cuda", "fewer session.max_objects"],
+    );
     // Without a trial run the first picture fails, with advice.
     let arguments = ["bench", golden("sam").to_str().unwrap(), "--providers", "cuda,cpu", "--self-check", "false"]
         .map(ToOwned::to_owned);
@@ -343,7 +346,10 @@ fn an_object_that_no_provider_can_run_is_refused_with_the_limit() {
     let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_says(
         &errors,
-        &["an object has 17 prompt tokens", "takes 1 to 16; raise max_tokens, or add cuda or cpu to providers"],
+        &[
+            "an object has 17 prompt tokens",
+            "takes 1 to 16; raise tensorrt.max_tokens, or add cuda or cpu to providers",
+        ],
     );
 }
 

@@ -96,7 +96,7 @@ impl FromStr for EncodeMode {
 }
 
 /// Reason why objects are tracked by their masks.
-pub const NO_MEMORY: &str = "the model has no memory, or track_memory is false";
+pub const NO_MEMORY: &str = "the model has no memory, or track.memory is false";
 
 /// Settings of tracking by a model with memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

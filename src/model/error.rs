@@ -90,8 +90,8 @@ pub enum Error {
 
     /// The memory of the GPU or of the machine is too small for this run.
     #[error(
-        "{file}: out of memory on {provider} ({reason}). What helps: precision fp16, fewer max_objects, a smaller \
-         keep_megabytes or model, a larger gpu_memory_mb if it is set, or providers: [cpu]"
+        "{file}: out of memory on {provider} ({reason}). What helps: precision fp16, fewer session.max_objects, a smaller \
+         keep.megabytes or model, a larger gpu.memory_mb if it is set, or providers: [cpu]"
     )]
     OutOfMemory { file: String, provider: Provider, reason: String },
 
@@ -100,7 +100,7 @@ pub enum Error {
 
     #[error(
         "an object has {found} prompt tokens (a click is 2, a box 2, each further click 1, a mask alone 0), the TensorRT \
-         engine of the model {model} takes {least} to {most}; raise max_tokens, or add cuda or cpu to providers, which \
+         engine of the model {model} takes {least} to {most}; raise tensorrt.max_tokens, or add cuda or cpu to providers, which \
          then decodes such objects"
     )]
     Tokens { model: String, found: usize, least: usize, most: usize },

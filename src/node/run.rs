@@ -322,9 +322,10 @@ fn set_log_level(logging: &Logging, config: &Config) {
 /// Reads the parameters of the command line and its files.
 fn read_parameters(names: &Names) -> Result<(Parameters, QosOverrides), NodeError> {
     let given: BTreeMap<String, ParameterValue> = names.overrides()?.into_iter().collect();
-    let (parameters, unknown) = Parameters::with_overrides(given.iter())?;
-    for error in unknown {
-        warn!("parameters: {error}");
+    let mut warnings = Vec::new();
+    let parameters = Parameters::with_overrides(given.iter(), &mut warnings);
+    for warning in warnings {
+        warn!("parameters: {warning}");
     }
-    Ok((parameters, QosOverrides::new(given.iter())))
+    Ok((parameters?, QosOverrides::new(given.iter())))
 }

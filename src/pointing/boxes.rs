@@ -65,7 +65,7 @@ impl Boxes {
         Some(kept.newest_until(stamp).ok_or_else(|| {
             let oldest = kept.stamps().map_or(stamp, |(oldest, _)| oldest);
             let message = format!(
-                "no image of the time {stamp} is kept, the oldest is {oldest}; a longer 'keep_frames' keeps it"
+                "no image of the time {stamp} is kept, the oldest is {oldest}; a larger 'keep.frames' keeps it"
             );
             Refusal::new(RefusalKind::FrameGone, message)
         }))

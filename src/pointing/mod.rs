@@ -250,7 +250,7 @@ impl Click {
                 // The point of the plane is another pixel on any other image.
                 None => {
                     let message = format!(
-                        "the click is on the image plane of {}, and that image is gone; a longer 'keep_frames' keeps it",
+                        "the click is on the image plane of {}, and that image is gone; a larger 'keep.frames' keeps it",
                         plane.header.stamp
                     );
                     return Some(Err(Refusal::new(RefusalKind::FrameGone, message)));

@@ -28,33 +28,33 @@ MATCHED = ("image", "image/compressed", "detections", "yolo_detections")
 BASE = {f"qos_overrides./{topic}.subscription.reliability": "reliable" for topic in MATCHED}
 # Defaults of the parameters that tests change; they are restored after each test.
 LIVE_DEFAULTS: dict[str, Any] = {
-    "persistence": "hold",
-    "persistence_pixel": "",
-    "persistence_region": "",
-    "persistence_prompts": "",
-    "click_label": "foreground",
-    "click_mode": "point",
-    "detection_min_score": 0.0,
-    "detection_classes": [],
-    "max_detections": 300,
-    "keep_frames": 30,
-    "keep_images": 30,
+    "persistence.default": "hold",
+    "persistence.pixel": "",
+    "persistence.region": "",
+    "persistence.prompts": "",
+    "click.label": "foreground",
+    "click.mode": "point",
+    "detections.min_score": 0.0,
+    "detections.classes": [],
+    "detections.max_count": 300,
+    "keep.frames": 30,
+    "keep.images": 30,
     "prompt_timeout": 1.0,
     "candidates": "auto",
-    "detections_score": "predicted_iou",
-    "mask_encoding": "raw",
-    "publish_empty": False,
-    "overlay_quality": 85,
-    "track_min_iou": 0.5,
-    "track_max_objects": 16,
-    "track_memories": 6,
-    "track_prompted_frames": 4,
-    "track_fill_holes": 8,
-    "track_no_overlap": False,
+    "output.detections_score": "predicted_iou",
+    "output.mask_encoding": "raw",
+    "output.publish_empty": False,
+    "output.overlay_quality": 85,
+    "track.min_iou": 0.5,
+    "track.max_objects": 16,
+    "track.memories": 6,
+    "track.prompted_frames": 4,
+    "track.fill_holes": 8,
+    "track.no_overlap": False,
     "projection": "auto",
-    "image_plane_rate": 5.0,
-    "image_plane_columns": 320,
-    "image_plane_distance": 1.0,
+    "image_plane.rate": 5.0,
+    "image_plane.columns": 320,
+    "image_plane.distance": 1.0,
     "classes.names": [],
     "classes.unnamed": "object",
     "classes.on_top": "smaller",
@@ -265,15 +265,16 @@ class Robot:
             self.changed.add(name)
         return result
 
-    def set(self, **values: Any) -> None:
-        for name, value in values.items():
+    def set(self, values: dict[str, Any] | None = None, /, **without_group: Any) -> None:
+        """Sets parameters: those of a group by a dictionary, others by keywords."""
+        for name, value in ((values or {}) | without_group).items():
             result = self.set_parameter(name, value)
             assert result.successful, result.reason
 
     def reset(self) -> None:
         """Restores the state of a node that has just started, except the kept frames."""
         for name in sorted(self.changed):
-            self.set(**{name: LIVE_DEFAULTS[name]})
+            self.set({name: LIVE_DEFAULTS[name]})
         self.changed.clear()
         # Shows an empty frame, because objects of a detector belong to earlier frames.
         self.show(np.full((48, 64, 3), 90, np.uint8))

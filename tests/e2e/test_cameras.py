@@ -86,7 +86,7 @@ class Rig:
 
     def __init__(self) -> None:
         domain = free_domain()
-        self.process = NodeProcess(domain, "-p", CAMERAS, "-p", "persistence:=once")
+        self.process = NodeProcess(domain, "-p", CAMERAS, "-p", "persistence.default:=once")
         self.peer = Peer(domain)
         self.views = {name: View(self.peer, name) for name in SCENES}
         self.diagnostics: Inbox = self.peer.subscribe(DiagnosticArray, "/diagnostics")

@@ -148,20 +148,20 @@ def set_click_label(robot: Robot, foreground: bool) -> SetBool.Response:
 
 
 def label_of(robot: Robot) -> object:
-    return get_parameters(robot.peer, "click_label")[0]
+    return get_parameters(robot.peer, "click.label")[0]
 
 
 def test_the_label_service_sets_the_parameter_and_announces_it(robot: Robot) -> None:
     events = robot.peer.subscribe(ParameterEvent, "/parameter_events")
     eventually("the publisher of /parameter_events", lambda: robot.peer.node.count_publishers("/parameter_events"))
-    robot.changed.add("click_label")
+    robot.changed.add("click.label")
 
     def announced(label: str) -> bool:
         # Discovery may not be complete.
         answer = set_click_label(robot, label == "foreground")
         assert answer.success and label in answer.message
         changes = [p for e in events.all() for p in e.changed_parameters if e.node == "/promptseg"]
-        return any((p.name, p.value.string_value) == ("click_label", label) for p in changes)
+        return any((p.name, p.value.string_value) == ("click.label", label) for p in changes)
 
     for label in ("background", "foreground"):
         eventually(f"the event that clicks are {label}", lambda: announced(label))
@@ -174,7 +174,7 @@ def test_a_negative_click_by_the_service(robot: Robot, scene: Scene) -> None:
     (x0, y0, _, _), (_, _, x1, y1) = scene.shapes[1].box, scene.shapes[2].box
     both = (min(x0, 170), y0, max(x1, 280), y1)
     first = only_mask(robot.ask(lambda: robot.peer.publish("region", region(both)), stamp))
-    robot.changed.add("click_label")
+    robot.changed.add("click.label")
     assert set_click_label(robot, False).success
     answer = robot.click(*scene.shapes[2].centre, stamp)
     assert ids(answer) == [1]
@@ -229,7 +229,7 @@ def overlay_after(robot: Robot, send: Callable[[], None], stamp: Time) -> np.nda
 
 
 def test_two_clicks_are_a_box_and_the_first_is_shown(robot: Robot, scene: Scene) -> None:
-    robot.set(click_mode="box")
+    robot.set({"click.mode": "box"})
     stamp = robot.show(scene.rgb)
     x0, y0, x1, y1 = scene.shapes[1].box
     marked = overlay_after(robot, lambda: robot.send_click(x1, y0, stamp), stamp)
@@ -243,7 +243,7 @@ def test_two_clicks_are_a_box_and_the_first_is_shown(robot: Robot, scene: Scene)
 
 
 def test_a_second_click_on_the_first_is_refused_and_the_first_still_waits(robot: Robot, scene: Scene) -> None:
-    robot.set(click_mode="box")
+    robot.set({"click.mode": "box"})
     stamp = robot.show(scene.rgb)
     x0, y0, x1, y1 = scene.shapes[0].box
     overlay_after(robot, lambda: robot.send_click(x0, y0, stamp), stamp)
@@ -253,7 +253,7 @@ def test_a_second_click_on_the_first_is_refused_and_the_first_still_waits(robot:
 
 
 def test_undo_and_new_object_between_two_corners(robot: Robot, scene: Scene) -> None:
-    robot.set(click_mode="box")
+    robot.set({"click.mode": "box"})
     stamp = robot.show(scene.rgb)
     x0, y0, x1, y1 = scene.shapes[0].box
     u0, v0, u1, v1 = scene.shapes[1].box
@@ -271,7 +271,7 @@ def test_undo_and_new_object_between_two_corners(robot: Robot, scene: Scene) -> 
     answer = robot.ask(lambda: robot.send_click(u1, v1, stamp), stamp, lambda m: len(m.masks) == 2)
     assert iou(masks_by_id(answer)[2], scene.truth[1]) >= GOOD
     # A background click corrects the existing box.
-    robot.set(click_label="background")
+    robot.set({"click.label": "background"})
     answer = robot.click(u0 - 4, v0 - 4, stamp)
     assert ids(answer) == [1, 2]
     assert "the background click" in robot.trigger("undo").message

@@ -45,7 +45,7 @@ def test_the_detectors_own_score_goes_through(robot: Robot, scene: Scene) -> Non
     silent = detection(scene.shapes[2].box, "", "c")
     silent.results = []
     for source in ("predicted_iou", "detection_score"):
-        robot.set(detections_score=source)
+        robot.set({"output.detections_score": source})
         before = robot.detections.mark()
         answer = robot.detect(stamp, *detected, silent)
         own = [m.detection_score for m in answer.masks]
@@ -122,7 +122,7 @@ def grid(count: int) -> list[Detection2D]:
 
 def test_a_score_threshold(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
-    robot.set(detection_min_score=0.5)
+    robot.set({"detections.min_score": 0.5})
     before = int(robot.diagnostic_values().get(NOT_TAKEN, 0))
     detected = [detection(s.box, name, name, score) for s, name, score in zip(scene.shapes, "abc", (0.5, 0.49, 0.9))]
     silent = detection(scene.shapes[0].box, "", "d")
@@ -137,21 +137,21 @@ def test_a_score_threshold(robot: Robot, scene: Scene) -> None:
 
 def test_a_class_filter(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
-    robot.set(detection_classes=["egg", "disk"])
+    robot.set({"detections.classes": ["egg", "disk"]})
     detected = [detection(s.box, name, name) for s, name in zip(scene.shapes, ("disk", "card", "egg"))]
     assert [m.class_id for m in robot.detect(stamp, *detected).masks] == ["disk", "egg"]
 
 
 def test_at_most_so_many_by_score(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
-    robot.set(max_detections=2)
+    robot.set({"detections.max_count": 2})
     detected = [detection(s.box, name, name, score) for s, name, score in zip(scene.shapes, "abc", (0.7, 0.2, 0.9))]
     assert [m.class_id for m in robot.detect(stamp, *detected).masks] == ["a", "c"]
 
 
 def test_an_image_that_was_passed_over_is_encoded_for_the_detector(robot: Robot) -> None:
     """The camera is faster than the encoder: every superseded image is still kept."""
-    robot.set(keep_images=100)
+    robot.set({"keep.images": 100})
 
     def counts() -> dict[str, int]:
         values = robot.diagnostic_values(robot.diagnostics.mark())
@@ -192,7 +192,7 @@ def test_many_boxes(robot: Robot, scene: Scene, count: int) -> None:
 
 
 def test_a_thousand_boxes_neither_hold_up_a_click_nor_fill_the_memory(robot: Robot, scene: Scene) -> None:
-    robot.set(max_detections=1000)
+    robot.set({"detections.max_count": 1000})
     stamp = robot.show(scene.rgb)
     # The runtime keeps memory for a chunk from the first chunk on.
     robot.detect(stamp, *grid(64))
@@ -247,7 +247,7 @@ def test_the_boxes_of_yolo_ros(robot: Robot, scene: Scene) -> None:
 
 def test_the_filters_are_for_yolo_ros_too(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
-    robot.set(detection_min_score=0.5, detection_classes=["disk", "46"])
+    robot.set({"detections.min_score": 0.5, "detections.classes": ["disk", "46"]})
     shapes = zip(scene.shapes, ("disk", "card", "egg"), (0, 1, 46), (0.4, 0.9, 0.9))
     detected = [yolo(shape.box, name, number, name, score) for shape, name, number, score in shapes]
     message = yolo_msgs.DetectionArray(header=header(stamp), detections=detected)

@@ -164,7 +164,7 @@ def test_a_wrong_metrics_address_ends_the_start(peer: Peer, start_node: Callable
 
 
 def test_no_frame_is_encoded_before_it_is_needed(start_robot: Callable[..., Robot], scene: Scene) -> None:
-    robot = start_robot({"encode": "on_demand"})
+    robot = start_robot({"encode.mode": "on_demand"})
     robot.process.wait_ready()
     for _ in range(20):
         robot.publish_image(image(scene.rgb, robot.stamp()))

@@ -1,4 +1,4 @@
-"""Which images are encoded: `encode` is `auto`, `always` or `on_demand`."""
+"""Which images are encoded: `encode.mode` is `auto`, `always` or `on_demand`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from scenes import Scene
 class Camera:
     """A node without subscribers, except to its diagnostics."""
 
-    def __init__(self, start: Callable[..., NodeProcess], peer: Peer, scene: Scene, **parameters: object) -> None:
+    def __init__(
+        self, start: Callable[..., NodeProcess], peer: Peer, scene: Scene, parameters: dict[str, object]
+    ) -> None:
         self.peer, self.rgb = peer, scene.rgb
         self.diagnostics: Inbox = peer.subscribe(DiagnosticArray, "/diagnostics")
         start(peer.domain, *parameter_args(BASE | parameters)).wait_ready()
@@ -51,7 +53,7 @@ class Camera:
 def test_auto_encodes_while_somebody_listens_or_pointed(
     start_node: Callable[..., NodeProcess], peer: Peer, scene: Scene
 ) -> None:
-    camera = Camera(start_node, peer, scene, encode_linger=2.0, persistence="once")
+    camera = Camera(start_node, peer, scene, {"encode.linger": 2.0, "persistence.default": "once"})
     camera.show()
     idle = camera.values()
     assert (idle["images encoded"], idle["encoder"]) == ("0", "idle: nobody needs the images")
@@ -73,7 +75,7 @@ def test_auto_encodes_while_somebody_listens_or_pointed(
 
 
 def test_auto_encodes_while_an_object_lives(start_node: Callable[..., NodeProcess], peer: Peer, scene: Scene) -> None:
-    camera = Camera(start_node, peer, scene, encode_linger=0.0, persistence="hold")
+    camera = Camera(start_node, peer, scene, {"encode.linger": 0.0, "persistence.default": "hold"})
     camera.show()
     camera.click()
     eventually("the answer", lambda: int(camera.values()["masks"]) > 0)
@@ -84,7 +86,7 @@ def test_auto_encodes_while_an_object_lives(start_node: Callable[..., NodeProces
 def test_the_other_two_ways(
     start_node: Callable[..., NodeProcess], peer: Peer, scene: Scene, encode: str, expected: bool
 ) -> None:
-    camera = Camera(start_node, peer, scene, encode=encode)
+    camera = Camera(start_node, peer, scene, {"encode.mode": encode})
     assert camera.encodes() is expected
     listener = peer.node.create_subscription(MaskArray, "/promptseg/masks", lambda _: None, 10)
     time.sleep(0.5)

@@ -142,7 +142,7 @@ def test_a_detector_that_floods(robot: Robot, scene: Scene) -> None:
     assert robot.process.resident_megabytes() - memory < 40, "what waits is bounded"
     assert took < 60
     # Waiting detections are decoded, or refused because their frame is no longer kept.
-    robot.set(keep_frames=1, prompt_timeout=0.1)
+    robot.set({"keep.frames": 1, "prompt_timeout": 0.1})
     robot.show(NOTHING)
     robot.show(NOTHING)
     robot.click_answered(scene)
@@ -171,8 +171,8 @@ def test_subscribers_come_and_go(robot: Robot, scene: Scene) -> None:
 
 def test_a_storm_of_parameters(robot: Robot, scene: Scene) -> None:
     """Four operators set valid and invalid parameters while the camera runs: each gets the answer to its own request."""
-    good = [("overlay_quality", [40, 60, 85]), ("persistence", ["once", "hold"]), ("max_detections", [10, 300])]
-    bad = [("overlay_quality", 1000), ("persistence", "always"), ("keep_frames", 0), ("nothing", 1)]
+    good = [("output.overlay_quality", [40, 60, 85]), ("persistence.default", ["once", "hold"]), ("detections.max_count", [10, 300])]
+    bad = [("output.overlay_quality", 1000), ("persistence.default", "always"), ("keep.frames", 0), ("nothing", 1)]
     robot.changed |= {name for name, _ in good}
     operators = [Peer(robot.domain, f"operator_{i}") for i in range(4)]
     wrong: list[Any] = []
@@ -202,7 +202,7 @@ def test_a_storm_of_parameters(robot: Robot, scene: Scene) -> None:
         operator.close()
     assert not wrong, wrong[:3]
     quality, persistence, most, frames = get_parameters(
-        robot.peer, "overlay_quality", "persistence", "max_detections", "keep_frames"
+        robot.peer, "output.overlay_quality", "persistence.default", "detections.max_count", "keep.frames"
     )
     assert quality in (40, 60, 85) and persistence in ("once", "hold") and most in (10, 300)
     assert frames == 30, "as it was"

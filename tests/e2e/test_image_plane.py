@@ -76,7 +76,7 @@ def test_every_point_lies_on_the_ray_of_its_pixel_and_has_its_colour(
     robot: Robot, planes: Inbox, scene: Scene, name: str
 ) -> None:
     lens = LENSES[name]
-    robot.set(projection="rectified" if lens.rectified else "raw", image_plane_rate=100.0, image_plane_columns=80)
+    robot.set({"projection": "rectified" if lens.rectified else "raw", "image_plane.rate": 100.0, "image_plane.columns": 80})
     cloud = plane_of(robot, planes, scene.rgb, lens)
     assert (cloud.header.frame_id, cloud.width, cloud.height) == (FRAME_ID, 80, 60)
     points, colours = points_of(cloud)
@@ -92,7 +92,7 @@ def test_every_point_lies_on_the_ray_of_its_pixel_and_has_its_colour(
 
 def test_size_and_distance_are_parameters(robot: Robot, planes: Inbox, scene: Scene) -> None:
     lens = Lens()
-    robot.set(projection="raw", image_plane_rate=100.0, image_plane_columns=4000, image_plane_distance=2.5)
+    robot.set({"projection": "raw", "image_plane.rate": 100.0, "image_plane.columns": 4000, "image_plane.distance": 2.5})
     cloud = plane_of(robot, planes, scene.rgb, lens)
     # There are no more points than pixels.
     assert (cloud.width, cloud.height) == (WIDTH, HEIGHT)
@@ -103,13 +103,13 @@ def test_size_and_distance_are_parameters(robot: Robot, planes: Inbox, scene: Sc
 
 def test_the_rate_is_a_limit(robot: Robot, planes: Inbox, scene: Scene) -> None:
     lens = Lens()
-    robot.set(projection="raw", image_plane_rate=100.0, image_plane_columns=80)
+    robot.set({"projection": "raw", "image_plane.rate": 100.0, "image_plane.columns": 80})
     plane_of(robot, planes, scene.rgb, lens)
-    robot.set(image_plane_rate=0.1)
+    robot.set({"image_plane.rate": 0.1})
     before = planes.mark()
     for _ in range(10):
         robot.show(scene.rgb)
-    robot.set(image_plane_rate=100.0)
+    robot.set({"image_plane.rate": 100.0})
     last = robot.show(scene.rgb)
     planes.wait("a plane", lambda m: m.header.stamp == last, before)
     # Ten images took less than ten seconds.
@@ -118,7 +118,7 @@ def test_the_rate_is_a_limit(robot: Robot, planes: Inbox, scene: Scene) -> None:
 
 def test_masks_are_seen_on_the_plane(robot: Robot, planes: Inbox, scene: Scene) -> None:
     lens = Lens()
-    robot.set(projection="raw", image_plane_rate=100.0, image_plane_columns=WIDTH)
+    robot.set({"projection": "raw", "image_plane.rate": 100.0, "image_plane.columns": WIDTH})
     stamp = plane_of(robot, planes, scene.rgb, lens).header.stamp
     before, overlays = planes.mark(), robot.overlay.mark()
     robot.click(*scene.shapes[0].centre, stamp)
@@ -136,7 +136,7 @@ def test_a_click_on_the_plane_lands_where_it_was_clicked_while_the_camera_moves(
     stamped when the image is long over."""
     lens, rig = Lens(), Rig(base="base_plane")
     columns = 64
-    robot.set(projection="raw", image_plane_rate=100.0, image_plane_columns=columns, prompt_timeout=20.0)
+    robot.set({"projection": "raw", "image_plane.rate": 100.0, "image_plane.columns": columns, "prompt_timeout": 20.0})
     plane_of(robot, planes, scene.rgb, lens)
     drive(robot, rig, Time(sec=robot.stamp().sec), steps=60)
     before = planes.mark()
@@ -165,9 +165,9 @@ def test_a_click_on_the_plane_lands_where_it_was_clicked_while_the_camera_moves(
 
 def test_a_click_off_the_plane_is_for_the_newest_image(robot: Robot, planes: Inbox, scene: Scene) -> None:
     lens = Lens()
-    robot.set(projection="raw", image_plane_rate=100.0, image_plane_columns=64)
+    robot.set({"projection": "raw", "image_plane.rate": 100.0, "image_plane.columns": 64})
     shown = plane_of(robot, planes, scene.rgb, lens).header.stamp
-    robot.set(image_plane_rate=0.1)
+    robot.set({"image_plane.rate": 0.1})
     newest = robot.show(scene.rgb)
     for depth, image in [(1.0, shown), (1.3, newest)]:
         point = lens.ray(scene.shapes[0].centre, depth)
@@ -176,7 +176,7 @@ def test_a_click_off_the_plane_is_for_the_newest_image(robot: Robot, planes: Inb
 
 def test_a_click_on_the_plane_of_an_image_that_is_gone_is_refused(robot: Robot, planes: Inbox, scene: Scene) -> None:
     lens, rig = Lens(), Rig(base="base_gone")
-    robot.set(projection="raw", image_plane_rate=100.0, image_plane_columns=320, prompt_timeout=20.0, keep_frames=2)
+    robot.set({"projection": "raw", "image_plane.rate": 100.0, "image_plane.columns": 320, "prompt_timeout": 20.0, "keep.frames": 2})
     cloud = plane_of(robot, planes, scene.rgb, lens)
     stamp = cloud.header.stamp
     drive(robot, rig, stamp, steps=20)

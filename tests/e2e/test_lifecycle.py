@@ -157,7 +157,7 @@ def test_while_the_model_loads_the_node_answers(
     for transition in (1, 5, 10, "transition_success", "shutdown"):
         assert not manager.change(transition), transition
     assert "must wait: the node is configuring" in node.log()
-    assert set_parameter(peer, "keep_frames", 7).successful
+    assert set_parameter(peer, "keep.frames", 7).successful
     refused = peer.call(Trigger, f"{NODE}/clear", Trigger.Request())
     assert not refused.success and "not active" in refused.message
     diagnostics.wait("the progress", lambda m: "loading model" in m.status[0].message)
@@ -311,7 +311,7 @@ def test_a_question_under_way_is_answered_when_the_node_is_deactivated(start_rob
 
 def test_many_rounds_leave_nothing_behind(start_robot: Callable[..., Robot]) -> None:
     """cleanup returns the memory, and neither subscriptions nor threads accumulate."""
-    robot = start_robot({"keep_frames": 40})
+    robot = start_robot({"keep.frames": 40})
     robot.connect()
     manager = Manager(robot.peer).connect(robot.process)
     rgb = np.full((720, 1280, 3), 90, np.uint8)
@@ -335,7 +335,7 @@ def test_many_rounds_leave_nothing_behind(start_robot: Callable[..., Robot]) -> 
 
 def test_cleanup_gives_back_what_the_largest_batch_took(start_robot: Callable[..., Robot], scene: Scene) -> None:
     """cleanup also returns the working memory of ONNX Runtime's sessions."""
-    robot = start_robot({"max_objects": 64})
+    robot = start_robot({"session.max_objects": 64})
     robot.connect()
     manager = Manager(robot.peer).connect(robot.process)
     stamp = robot.show(scene.rgb)

@@ -19,7 +19,7 @@ from robot import Robot
 from scenes import Scene, Shape
 
 # Few frames are kept, so that memory becomes level soon.
-PARAMETERS = {"qos_overrides./image.subscription.reliability": "best_effort", "keep_frames": 3, "keep_images": 3}
+PARAMETERS = {"qos_overrides./image.subscription.reliability": "best_effort", "keep.frames": 3, "keep.images": 3}
 SECONDS = 8.0
 BOX = (20, 20, 60, 60)
 

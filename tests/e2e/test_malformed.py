@@ -84,7 +84,7 @@ def refused(values: dict[str, str]) -> int:
 @pytest.mark.parametrize("transport", ["raw", "compressed"])
 def test_malformed_messages(start_robot: Callable[..., Robot], scene: Scene, transport: str) -> None:
     sent_at_once = MESSAGES // 2
-    robot = start_robot({"image_transport": transport, "prompt_timeout": 0.1, "keep_frames": 5, "keep_images": 2})
+    robot = start_robot({"image_transport": transport, "prompt_timeout": 0.1, "keep.frames": 5, "keep.images": 2})
     robot.process.wait_ready()
     good = small(robot)
     del good["image" if transport == "compressed" else "image/compressed"]

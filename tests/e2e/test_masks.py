@@ -155,7 +155,7 @@ def test_a_frame_without_objects_has_an_overlay_only(robot: Robot, scene: Scene)
 
 
 def test_a_frame_without_objects_is_published_empty_on_request(robot: Robot, scene: Scene) -> None:
-    robot.set(publish_empty=True)
+    robot.set({"output.publish_empty": True})
     before = {name: robot.outputs[name].mark() for name in ABOUT_OBJECTS}
     stamps = [robot.show(scene.rgb) for _ in range(3)]
     for stamp in stamps:
@@ -192,7 +192,7 @@ def test_masks_as_run_lengths_are_the_raw_ones(robot: Robot, scene: Scene) -> No
     objects = [prompt(object_id=n, box=shape.box) for n, shape in enumerate(scene.shapes, 1)]
     raw = robot.add(*objects, stamp=stamp)
     assert [m.rle_counts for m in raw.masks] == ["", "", ""]
-    robot.set(mask_encoding="rle")
+    robot.set({"output.mask_encoding": "rle"})
     packed = robot.add(*objects, stamp=stamp)
     assert all((m.mask.height, m.mask.width, len(m.mask.data)) == (0, 0, 0) for m in packed.masks)
     assert [m.mask.header for m in packed.masks] == [packed.header] * 3

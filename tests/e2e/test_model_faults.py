@@ -20,7 +20,7 @@ from robot import Robot
 from runtime import OUT_OF_MEMORY, Runtime
 from scenes import Scene
 
-FEW = {"max_objects": 4}  # the trial of a full batch is slow on a CPU
+FEW = {"session.max_objects": 4}  # the trial of a full batch is slow on a CPU
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_a_disk_without_room(
 ) -> None:
     """Neither TensorRT's engines nor the log nor the trace can be written: the node runs without them, and reports this."""
     cache, trace = tmp_path / "engines", tmp_path / "trace.json"
-    parameters = FEW | {"providers": ["tensorrt"], "engine_cache": cache}
+    parameters = FEW | {"providers": ["tensorrt"], "tensorrt.engine_cache": cache}
     robot = start_robot(parameters, env=runtime.env | {"PROMPTSEG_TRACE": str(trace)})
     robot.connect()
     manager = Manager(robot.peer).connect(robot.process)
@@ -232,5 +232,5 @@ def test_a_disk_without_room(
     start_again("none")
     assert engines() == 2
     # A folder that cannot be made.
-    assert robot.set_parameter("engine_cache", str(trace / "engines")).successful
+    assert robot.set_parameter("tensorrt.engine_cache", str(trace / "engines")).successful
     start_again("Not a directory")

@@ -69,7 +69,7 @@ def test_what_a_background_click_lies_on_is_not_in_the_mask(robot: Robot, scene:
 def test_clicks_can_be_made_background_by_a_parameter(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     first = robot.add(prompt(object_id=1, box=scene.shapes[1].box), stamp=stamp)
-    robot.set(click_label="background")
+    robot.set({"click.label": "background"})
     robot.expect_refusal("bad_prompt", "only background", lambda: robot.send_click(*scene.shapes[0].centre, stamp))
     assert ids(first) == [1]
 

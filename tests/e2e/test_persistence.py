@@ -29,7 +29,7 @@ def test_hold_prompts_every_frame_in_the_same_place(robot: Robot) -> None:
 
 
 def test_once_is_for_one_frame(robot: Robot, scene: Scene) -> None:
-    robot.set(persistence="once")
+    robot.set({"persistence.default": "once"})
     stamp = robot.show(scene.rgb)
     assert ids(robot.click(*scene.shapes[0].centre, stamp)) == [1]
     before = robot.masks.mark()
@@ -39,7 +39,7 @@ def test_once_is_for_one_frame(robot: Robot, scene: Scene) -> None:
 
 def test_once_starts_anew_on_every_frame(robot: Robot, scene: Scene) -> None:
     """A program that publishes one click for each frame gets an answer to that click alone."""
-    robot.set(persistence="once")
+    robot.set({"persistence.default": "once"})
     for i in (0, 1, 2, 1):
         stamp = robot.show(scene.rgb)
         answer = robot.click(*scene.shapes[i].centre, stamp)
@@ -48,7 +48,7 @@ def test_once_starts_anew_on_every_frame(robot: Robot, scene: Scene) -> None:
 
 
 def test_track_follows_a_thing_that_moves(robot: Robot) -> None:
-    robot.set(persistence="track")
+    robot.set({"persistence.default": "track"})
     scene = Scene(shapes=(DISK,))
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
@@ -64,12 +64,12 @@ def test_track_follows_a_thing_that_moves(robot: Robot) -> None:
 
 def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> None:
     """A parameter decides when an object is lost: with a limit that no mask reaches, every object is."""
-    robot.set(persistence="track")
+    robot.set({"persistence.default": "track"})
     stamp = robot.show(scene.rgb)
     first = robot.click(*scene.shapes[0].centre, stamp)
     assert (first.masks[0].state, first.masks[0].reason) == (ObjectMask.STATE_VISIBLE, "")
     log, boxes = robot.rosout.mark(), robot.detections.mark()
-    robot.set(track_min_iou=1.0)
+    robot.set({"track.min_iou": 1.0})
     for _ in range(2):
         answer = masks_on_next_frame(robot, scene)
         assert ids(answer) == [1]
@@ -81,7 +81,7 @@ def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> 
         assert detected.detections == [], "a lost object has no box"
         labels = robot.labels.wait("labels", lambda m: m.header.stamp == answer.header.stamp)
         assert not pixels(labels).any()
-    robot.set(track_min_iou=0.0)
+    robot.set({"track.min_iou": 0.0})
     answer = masks_on_next_frame(robot, scene)
     assert (answer.masks[0].state, answer.masks[0].reason) == (ObjectMask.STATE_VISIBLE, "")
     assert iou(whole_mask(answer, answer.masks[0]), scene.truth[0]) >= 0.6
@@ -91,13 +91,13 @@ def test_a_tracked_thing_is_lost_and_found_again(robot: Robot, scene: Scene) -> 
 
 
 def test_a_thing_that_leaves_the_picture_is_lost(robot: Robot) -> None:
-    robot.set(persistence="track")
+    robot.set({"persistence.default": "track"})
     scene = Scene(shapes=(DISK,))
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
     # The predicted IoU depends on the model, but is lower for an object that has disappeared.
     sure = masks_on_next_frame(robot, scene).masks[0].iou
-    robot.set(track_min_iou=round(sure - 0.02, 2))
+    robot.set({"track.min_iou": round(sure - 0.02, 2)})
     answer = masks_on_next_frame(robot, Scene(shapes=()))
     assert (ids(answer), answer.masks[0].state) == ([1], ObjectMask.STATE_LOST)
     assert answer.masks[0].reason.startswith("predicted IoU")
@@ -108,8 +108,8 @@ def test_a_thing_that_leaves_the_picture_is_lost(robot: Robot) -> None:
 
 
 def test_each_source_has_a_persistence_of_its_own(robot: Robot, scene: Scene) -> None:
-    """A region for one frame, clicks that are held, prompts that are tracked; empty means `persistence`."""
-    robot.set(persistence="once", persistence_pixel="hold", persistence_prompts="track")
+    """A region for one frame, clicks that are held, prompts that are tracked; empty means `persistence.default`."""
+    robot.set({"persistence.default": "once", "persistence.pixel": "hold", "persistence.prompts": "track"})
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
     assert robot.trigger("new_object").success
@@ -124,7 +124,7 @@ def test_each_source_has_a_persistence_of_its_own(robot: Robot, scene: Scene) ->
         answer = masks_on_next_frame(robot, moved)
         assert ids(answer) == [1, 9]
     assert answer.masks[1].state == ObjectMask.STATE_VISIBLE
-    robot.set(persistence_pixel="")
+    robot.set({"persistence.pixel": ""})
     robot.clear()
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
@@ -136,7 +136,7 @@ def test_each_source_has_a_persistence_of_its_own(robot: Robot, scene: Scene) ->
 def test_the_persistence_of_the_click_counts_not_of_the_frame(robot: Robot, scene: Scene) -> None:
     stamp = robot.show(scene.rgb)
     robot.click(*scene.shapes[0].centre, stamp)
-    robot.set(persistence="once")
+    robot.set({"persistence.default": "once"})
     assert robot.trigger("new_object").success
     robot.click(*scene.shapes[1].centre, stamp)
     assert ids(masks_on_next_frame(robot, scene)) == [1]

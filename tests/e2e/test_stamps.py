@@ -59,7 +59,7 @@ def test_a_frame_that_never_comes_is_not_waited_for_for_ever(robot: Robot) -> No
 
 
 def test_a_frame_that_is_gone_is_refused(robot: Robot) -> None:
-    robot.set(keep_frames=2, keep_images=0)
+    robot.set({"keep.frames": 2, "keep.images": 0})
     gone = robot.show(HERE.rgb)
     for _ in range(3):
         robot.show(HERE.rgb)
@@ -81,7 +81,7 @@ def test_every_frame_of_a_burst_answers_for_itself_or_is_refused(robot: Robot) -
     robot.set(prompt_timeout=0.3)
     burst = [Scene(shapes=(DISK.moved(20 * i, 10 * i),)) for i in range(6)]
     stamps = [robot.stamp() for _ in burst]
-    robot.set(persistence="once")
+    robot.set({"persistence.default": "once"})
     values = robot.diagnostic_values(robot.diagnostics.mark())
     before, refused = robot.masks.mark(), int(values.get("refused: frame_gone", 0))
     for frame, stamp in zip(burst, stamps):

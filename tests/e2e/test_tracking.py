@@ -19,14 +19,14 @@ from robot import Robot
 BUNDLE = Path(__file__).parents[1] / "golden" / "video"
 FRAMES = [np.array(Image.open(path).convert("RGB")) for path in sorted((BUNDLE / "frames").glob("*.png"))]
 # The reference was run without its CUDA extension, which fills holes.
-PARAMETERS = {"model": str(BUNDLE), "persistence": "track", "track_fill_holes": 0}
+PARAMETERS = {"model": str(BUNDLE), "persistence.default": "track", "track.fill_holes": 0}
 # Logits whose reference is the network in PyTorch.
 SCORE = 1e-3
 
 
 @pytest.fixture(autouse=True)
 def tracking(robot: Robot) -> None:
-    robot.set(persistence="track", track_fill_holes=0)
+    robot.set({"persistence.default": "track", "track.fill_holes": 0})
 
 
 def expected() -> dict[str, np.ndarray]:
@@ -119,7 +119,7 @@ def test_frames_that_come_too_fast_are_skipped_and_the_object_goes_on(robot: Rob
 
 
 def test_one_object_too_many_is_refused_and_the_others_go_on(robot: Robot) -> None:
-    robot.set(track_max_objects=1)
+    robot.set({"track.max_objects": 1})
     stamp = robot.show(FRAMES[0])
     robot.click(18, 42, stamp)
     assert robot.trigger("new_object").success
@@ -158,7 +158,7 @@ def test_a_clock_that_is_set_back_changes_nothing(robot: Robot) -> None:
 
 
 def test_a_click_on_a_frame_that_is_forgotten_is_refused(robot: Robot) -> None:
-    robot.set(keep_frames=2, keep_images=0)
+    robot.set({"keep.frames": 2, "keep.images": 0})
     stamp = robot.show(FRAMES[0])
     robot.click(18, 42, stamp)
     for rgb in FRAMES[1:5]:
@@ -174,10 +174,10 @@ def test_the_node_says_that_it_follows_by_memory(robot: Robot) -> None:
 
 
 def test_without_its_memory_a_model_follows_by_masks(start_robot: Callable[..., Robot]) -> None:
-    robot = start_robot({**PARAMETERS, "track_memory": False}).connect()
+    robot = start_robot({**PARAMETERS, "track.memory": False}).connect()
     robot.click(18, 42, robot.show(FRAMES[0]))
     assert ids(next_frame(robot, FRAMES[1])) == [1]
-    eventually("diagnostics", lambda: "track_memory is false" in robot.diagnostic_values().get("tracking", ""))
+    eventually("diagnostics", lambda: "track.memory is false" in robot.diagnostic_values().get("tracking", ""))
     assert "memory providers" not in robot.diagnostic_values()
-    result = robot.set_parameter("track_memory", True)
+    result = robot.set_parameter("track.memory", True)
     assert result.successful and "needs cleanup and configure" in result.reason

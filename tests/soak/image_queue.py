@@ -28,7 +28,7 @@ def measure(size: str, depth: int, compressed: bool, best_effort: bool, count: i
     topic = "/image/compressed" if compressed else "/image"
     settings = {
         "model": "tiny",
-        "encode": "always",
+        "encode.mode": "always",
         "image_transport": "compressed" if compressed else "raw",
         f"qos_overrides.{topic}.subscription.depth": depth,
     }

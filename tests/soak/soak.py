@@ -239,7 +239,7 @@ def start_peer(program: str, domain: int, on_line: Callable[[str], None]) -> sub
 def main() -> int:
     arguments = options.parser().parse_args()
     domain = free_domain()
-    settings = {"model": arguments.model, "keep_frames": 30, "persistence": "hold"}
+    settings = {"model": arguments.model, "keep.frames": 30, "persistence.default": "hold"}
     settings["qos_overrides./promptseg/detections.publisher.depth"] = DETECTIONS
     process = NodeProcess(domain, *parameter_args(settings))
     process.wait_ready()

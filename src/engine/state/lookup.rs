@@ -135,7 +135,7 @@ impl EngineState {
             }
             Some((oldest, newest)) => format!(
                 "the image of stamp {stamp} is gone (kept are {oldest} to {newest}); \
-                 a longer 'keep_frames' or 'keep_images' keeps it"
+                 a larger 'keep.frames' or 'keep.images' keeps it"
             ),
             None if self.newest_stamp.is_some() => format!("no image of stamp {stamp}: none has been encoded yet"),
             None => format!("no image of stamp {stamp}: none has come yet"),

@@ -44,7 +44,7 @@ impl<T> Queue<T> {
             let megabytes = |bytes: usize| bytes as f64 / 1e6;
             return full(format!(
                 "images and masks of {:.0} MB are waiting already; with this one they would be more than {:.0} MB \
-                 ('keep_megabytes')",
+                 ('keep.megabytes')",
                 megabytes(self.bytes),
                 megabytes(limit)
             ));
@@ -120,7 +120,7 @@ mod tests {
         let mut queue = Queue::default();
         assert!(queue.check_room(5000, 1000).is_ok(), "a single item may have any size");
         queue.push((), 5000, now);
-        assert!(queue.check_room(1, 1000).unwrap_err().message.contains("keep_megabytes"));
+        assert!(queue.check_room(1, 1000).unwrap_err().message.contains("keep.megabytes"));
         assert_eq!((queue.pop().map(|q| q.item), queue.bytes()), (Some(()), 0));
     }
 

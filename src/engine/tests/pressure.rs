@@ -270,7 +270,7 @@ fn queues_are_bounded_by_bytes_too() {
     let accepted = (0..10).take_while(|_| mask().is_ok()).count();
     assert_eq!((accepted, b.engine.usage().prompt_bytes), (3, 9000));
     let refusal = mask().unwrap_err();
-    assert!(refusal.kind == RefusalKind::QueueFull && refusal.message.contains("keep_megabytes"), "{refusal:?}");
+    assert!(refusal.kind == RefusalKind::QueueFull && refusal.message.contains("keep.megabytes"), "{refusal:?}");
     // The encoder holds one image of 2304 bytes; four more wait.
     let answers: Vec<_> = (0..10)
         .map(|i| {

@@ -67,7 +67,7 @@ impl Worker<'_> {
         };
         if object.memory.is_none() && others >= max_objects {
             let message = format!(
-                "object {id} would be more than the {max_objects} that are followed at a time (track_max_objects): remove some, or clear them"
+                "object {id} would be more than the {max_objects} that are followed at a time (track.max_objects): remove some, or clear them"
             );
             return Err(Refusal::new(RefusalKind::TooManyObjects, message));
         }

@@ -50,7 +50,7 @@ impl TokenLimit {
             tracing::warn!(
                 model,
                 "an object has {found} prompt tokens, the engine of TensorRT takes {least} to {most}: such objects are \
-                 decoded on {provider}, which is slower; max_tokens raises the limit"
+                 decoded on {provider}, which is slower; tensorrt.max_tokens raises the limit"
             );
         }
         Ok(runner)

@@ -187,7 +187,7 @@ fn open_fallback(
     match session::open(graphs, &SessionRequest { options: &options, ..*request }) {
         Ok(opened) => Some(opened),
         Err(e) => {
-            notes.push(format!("objects with more than max_tokens prompt tokens are refused: {e}"));
+            notes.push(format!("objects with more than tensorrt.max_tokens prompt tokens are refused: {e}"));
             None
         }
     }

@@ -38,7 +38,7 @@ pub fn with_advice(reason: String) -> String {
     }
     if out_of_memory(&reason) {
         return format!(
-            "{reason} (out of memory: precision fp16, a smaller tensorrt_workspace_mb or max_objects, or a smaller model)"
+            "{reason} (out of memory: precision fp16, a smaller tensorrt.workspace_mb or session.max_objects, or a smaller model)"
         );
     }
     reason

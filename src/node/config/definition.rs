@@ -63,7 +63,10 @@ pub enum TakesEffect {
 
 /// One parameter.
 pub struct Definition {
+    /// Name, with a dot after the name of its group: `track.max_objects`. Only names without a group have no dot.
     pub name: &'static str,
+    /// Name in the previous version, if it was another. This version reads the former name, with a warning.
+    pub formerly: Option<&'static str>,
     pub description: &'static str,
     pub takes_effect: TakesEffect,
     pub kind: Kind,

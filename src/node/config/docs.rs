@@ -6,6 +6,7 @@ use r2r::ParameterValue;
 
 use super::definition::{Definition, Kind, TakesEffect};
 use super::table::definitions;
+use super::table::removed::REMOVED;
 
 /// Returns the commented default parameter file.
 pub fn yaml() -> String {
@@ -13,7 +14,18 @@ pub fn yaml() -> String {
         "# All parameters of promptseg with their defaults. Made by `promptseg_node --parameters yaml`.\n\
          /**:\n  ros__parameters:\n",
     );
+    let mut group = "";
     for d in definitions() {
+        // A parameter of a group is below the name of the group, and further in.
+        let (group_of_parameter, key) = d.name.split_once('.').unwrap_or(("", d.name));
+        if group != group_of_parameter {
+            group = group_of_parameter;
+            if !group.is_empty() {
+                // Writing to a String cannot fail, here and below.
+                let _ = writeln!(out, "    {group}:");
+            }
+        }
+        let indent = if group.is_empty() { "    " } else { "      " };
         let bounds = bounds(d).map_or_else(String::new, |b| format!(" {b}."));
         let when = match d.takes_effect {
             TakesEffect::Now => "",
@@ -22,9 +34,8 @@ pub fn yaml() -> String {
         };
         // A launch file sets it for all of its nodes, and a parameter file would override that.
         let comment = if d.name == "use_sim_time" { "# " } else { "" };
-        // Writing to a String cannot fail, here and below.
-        let _ =
-            writeln!(out, "    # {}{bounds}{when}\n    {comment}{}: {}", d.description, d.name, value(&d.default()));
+        let _ = writeln!(out, "{indent}# {}{bounds}{when}", d.description);
+        let _ = writeln!(out, "{indent}{comment}{key}: {}", value(&d.default()));
     }
     out
 }
@@ -32,7 +43,9 @@ pub fn yaml() -> String {
 /// Returns `docs/parameters.md`.
 pub fn markdown() -> String {
     let mut out = String::from(
-        "# Parameters\n\nMade by `promptseg_node --parameters markdown`. A change by `ros2 param set` takes effect at once, or, \
+        "# Parameters\n\nMade by `promptseg_node --parameters markdown`. The part of a name before the dot is a group: \
+         `track.max_objects` is `max_objects` below `track` in a parameter file, and `track.max_objects` for `-p` and `ros2 param`. \
+         A change by `ros2 param set` takes effect at once, or, \
          where the table says *configure*, with the next cleanup and configure of the managed node \
          ([lifecycle.md](lifecycle.md)): the answer of the service names them. A parameter with *start* is read-only once \
          the node runs. A wrong value is refused with the reason, and the previous value stays.\n\n\
@@ -46,6 +59,24 @@ pub fn markdown() -> String {
             TakesEffect::ReadOnly => "start",
         };
         let _ = writeln!(out, "| `{}` | `{}` | {when} | {}{bounds} |", d.name, value(&d.default()), d.description);
+    }
+    out.push_str(
+        "\n## Renamed parameters\n\nThis version reads the former names everywhere: in a parameter file, on the command line, in a \
+         launch file, and in the services of parameters. Setting one logs a warning with the new name. If both names are given, the \
+         new name counts, also with the value of `config/promptseg.yaml`, and the log says so. The next version does not read the \
+         former names.\n\n\
+         | former name | name |\n|---|---|\n",
+    );
+    for d in definitions() {
+        if let Some(former) = d.formerly {
+            let _ = writeln!(out, "| `{former}` | `{}` |", d.name);
+        }
+    }
+    out.push_str(
+        "\n## Removed parameters\n\nThe node ignores these names with a warning.\n\n| parameter | reason |\n|---|---|\n",
+    );
+    for removed in REMOVED {
+        let _ = writeln!(out, "| `{}` | {} |", removed.name, removed.reason);
     }
     out
 }

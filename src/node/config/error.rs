@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParameterError {
     Unknown { name: String, nearest: &'static str },
+    Removed { name: &'static str, reason: &'static str },
     Type { name: String, found: &'static str, expected: &'static str, hint: String },
     Value { name: String, found: String, expected: String },
     ReadOnly { name: String },
@@ -16,6 +17,9 @@ impl fmt::Display for ParameterError {
         match self {
             ParameterError::Unknown { name, nearest } => {
                 write!(f, "there is no parameter '{name}'; did you mean '{nearest}'?")
+            }
+            ParameterError::Removed { name, reason } => {
+                write!(f, "the parameter '{name}' does not exist any more: {reason}")
             }
             ParameterError::Type { name, found, expected, hint } => {
                 write!(f, "'{name}' is {}, found {}{hint}", with_article(expected), with_article(found))

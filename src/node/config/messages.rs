@@ -20,7 +20,11 @@ pub fn descriptor(parameters: &Parameters, name: &str) -> ParameterDescriptor {
     }
     let Some(definition) = definition(name) else { return descriptor };
     descriptor.type_ = type_number(&definition.default());
-    definition.description.clone_into(&mut descriptor.description);
+    descriptor.description = if name == definition.name {
+        definition.description.to_owned()
+    } else {
+        format!("Former name of '{}'. {}", definition.name, definition.description)
+    };
     descriptor.read_only = definition.takes_effect == TakesEffect::ReadOnly;
     match definition.kind {
         Kind::Integer { min, max, .. } => {

@@ -7,8 +7,10 @@ use r2r::ParameterValue;
 
 use super::definition::{Definition, TakesEffect};
 use super::error::ParameterError;
+use super::former::{FormerName, Warning};
 use super::groups::Config;
 use super::table::definitions;
+use super::table::removed::removed;
 
 /// Prefix of the parameters that override the quality of service of topics.
 pub const QOS_OVERRIDES: &str = "qos_overrides.";
@@ -40,34 +42,43 @@ impl Default for Parameters {
     }
 }
 
-/// Returns the definition of a parameter of the table.
+/// Returns the definition of a parameter of the table, by its name or its former name.
 pub fn definition(name: &str) -> Option<&'static Definition> {
-    definitions().find(|d| d.name == name)
+    definitions().find(|d| d.name == name || d.formerly == Some(name))
 }
 
-/// Returns the parameter of the table whose name is most similar to `name`: by the share of common pairs of letters.
+/// Returns the parameter of the table whose name or former name is most similar to `name`: by the share of common pairs of
+/// letters.
 fn nearest(name: &str) -> &'static str {
     let pairs = |s: &str| s.as_bytes().windows(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let wanted = pairs(name);
-    let similarity = |d: &&Definition| {
-        let shared = pairs(d.name).iter().filter(|p| wanted.contains(p)).count();
-        1000 * shared / (d.name.len() + name.len()).max(1)
+    let similarity_to = |known: &str| {
+        let shared = pairs(known).iter().filter(|p| wanted.contains(p)).count();
+        1000 * shared / (known.len() + name.len()).max(1)
     };
+    let similarity = |d: &&Definition| similarity_to(d.name).max(d.formerly.map_or(0, similarity_to));
     definitions().max_by_key(similarity).map_or("model", |d| d.name)
 }
 
 impl Parameters {
-    /// Returns the defaults with the values of the parameter file and the command line, and an error for each name that is
-    /// no parameter: such a name does no harm.
+    /// Returns the defaults with the values of the parameter file and the command line. `warnings` receives each name that is
+    /// no parameter, or is a former name.
     ///
     /// # Errors
     /// A value is not accepted.
     pub fn with_overrides<'a>(
-        overrides: impl IntoIterator<Item = (&'a String, &'a ParameterValue)>,
-    ) -> Result<(Self, Vec<ParameterError>), ParameterError> {
+        overrides: impl Iterator<Item = (&'a String, &'a ParameterValue)> + Clone,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, ParameterError> {
         let mut parameters = Parameters::default();
-        let mut unknown = Vec::new();
-        for (name, value) in overrides {
+        for (name, value) in overrides.clone() {
+            if let Some(former) = FormerName::find(name, |current| overrides.clone().any(|(n, _)| n == current)) {
+                let is_superseded = former.is_superseded;
+                warnings.push(Warning::FormerName(former));
+                if is_superseded {
+                    continue;
+                }
+            }
             // rcl reads an empty list of a parameter file as no value.
             let empty = ParameterValue::StringArray(Vec::new());
             let value = if *value == ParameterValue::NotSet { &empty } else { value };
@@ -75,17 +86,19 @@ impl Parameters {
                 Ok((definition, value)) => parameters.store(definition, value),
                 // The topics take these when they are made.
                 Err(ParameterError::Unknown { .. }) if name.starts_with(QOS_OVERRIDES) => {}
-                Err(error @ ParameterError::Unknown { .. }) => unknown.push(error),
+                Err(error @ (ParameterError::Unknown { .. } | ParameterError::Removed { .. })) => {
+                    warnings.push(Warning::Ignored(error));
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok((parameters, unknown))
+        Ok(parameters)
     }
 
-    /// Sets a value while the node runs.
+    /// Sets a value while the node runs. `name` may be a former name.
     ///
     /// # Errors
-    /// The parameter is unknown or read-only, or the value is not accepted; the previous value stays.
+    /// The parameter is unknown, removed or read-only, or the value is not accepted; the previous value stays.
     pub fn set(&mut self, name: &str, value: &ParameterValue) -> Result<TakesEffect, ParameterError> {
         let read_only = || Err(ParameterError::ReadOnly { name: name.to_owned() });
         if let Some(declared) = self.declared.get(name) {
@@ -112,8 +125,10 @@ impl Parameters {
         Arc::clone(&self.config)
     }
 
+    /// Returns a value. `name` may be a former name.
     pub fn get(&self, name: &str) -> Option<&ParameterValue> {
-        self.values.get(name).or_else(|| self.declared.get(name).map(|d| &d.value))
+        let value = definition(name).and_then(|d| self.values.get(d.name));
+        value.or_else(|| self.declared.get(name).map(|d| &d.value))
     }
 
     /// Returns a parameter outside the table.
@@ -143,7 +158,10 @@ impl Parameters {
 
 /// Checks a value, and returns it with the definition of its parameter.
 fn check(name: &str, value: &ParameterValue) -> Result<(&'static Definition, ParameterValue), ParameterError> {
-    let unknown = || ParameterError::Unknown { name: name.to_owned(), nearest: nearest(name) };
+    let unknown = || match removed(name) {
+        Some(removed) => ParameterError::Removed { name: removed.name, reason: removed.reason },
+        None => ParameterError::Unknown { name: name.to_owned(), nearest: nearest(name) },
+    };
     let definition = definition(name).ok_or_else(unknown)?;
     Ok((definition, definition.check(value)?))
 }
@@ -159,6 +177,12 @@ mod tests {
 
     fn text(s: &str) -> ParameterValue {
         ParameterValue::String(s.to_owned())
+    }
+
+    fn read(file: &[(String, ParameterValue)]) -> (Result<Parameters, ParameterError>, Vec<Warning>) {
+        let mut warnings = Vec::new();
+        let parameters = Parameters::with_overrides(file.iter().map(|(n, v)| (n, v)), &mut warnings);
+        (parameters, warnings)
     }
 
     #[test]
@@ -208,7 +232,7 @@ mod tests {
     #[test]
     fn megabytes_are_a_million_bytes() {
         let mut parameters = Parameters::default();
-        for name in ["gpu_memory_mb", "tensorrt_workspace_mb", "keep_megabytes"] {
+        for name in ["gpu.memory_mb", "tensorrt.workspace_mb", "keep.megabytes"] {
             parameters.set(name, &ParameterValue::Integer(3)).unwrap();
         }
         let config = parameters.config();
@@ -219,8 +243,8 @@ mod tests {
     #[test]
     fn cameras_share_the_memory_of_kept_frames() {
         let names = ParameterValue::StringArray(["front", "rear"].map(str::to_owned).to_vec());
-        let file = [("cameras".to_owned(), names), ("keep_megabytes".to_owned(), ParameterValue::Integer(3))];
-        let (parameters, _) = Parameters::with_overrides(file.iter().map(|(n, v)| (n, v))).unwrap();
+        let file = [("cameras".to_owned(), names), ("keep.megabytes".to_owned(), ParameterValue::Integer(3))];
+        let parameters = read(&file).0.unwrap();
         assert_eq!(parameters.config().engine_settings("image").keep.bytes, 1_500_000);
     }
 
@@ -230,8 +254,8 @@ mod tests {
         use crate::node::config::groups::PromptInput;
 
         let mut parameters = Parameters::default();
-        parameters.set("persistence", &text("track")).unwrap();
-        parameters.set("persistence_region", &text("once")).unwrap();
+        parameters.set("persistence.default", &text("track")).unwrap();
+        parameters.set("persistence.region", &text("once")).unwrap();
         let persistence = &parameters.config().persistence;
         assert_eq!(persistence.of(PromptInput::Pixel), Persistence::Track);
         assert_eq!(persistence.of(PromptInput::Region), Persistence::Once);
@@ -244,13 +268,13 @@ mod tests {
             other => panic!("{name}: {other:?}"),
         };
         let sam_2 = MemorySpec { frames: 7, pointers: 16, ..MemorySpec::default() };
-        assert_eq!(most("track_prompted_frames") + most("track_memories"), sam_2.most_memories());
+        assert_eq!(most("track.prompted_frames") + most("track.memories"), sam_2.most_memories());
     }
 
     #[test]
     fn a_change_returns_when_it_takes_effect() {
         let mut parameters = Parameters::default();
-        assert_eq!(parameters.set("click_mode", &text("box")), Ok(TakesEffect::Now));
+        assert_eq!(parameters.set("click.mode", &text("box")), Ok(TakesEffect::Now));
         assert_eq!(parameters.set("model", &text("elsewhere")), Ok(TakesEffect::WithConfigure));
         assert_eq!(parameters.set("model", &text("elsewhere")), Ok(TakesEffect::Now), "no change");
     }
@@ -266,42 +290,44 @@ mod tests {
     #[test]
     fn an_empty_list_is_one_of_texts_whatever_its_type() {
         let mut parameters = Parameters::default();
-        parameters.set("detection_classes", &ParameterValue::StringArray(vec!["cup".into()])).unwrap();
+        parameters.set("detections.classes", &ParameterValue::StringArray(vec!["cup".into()])).unwrap();
         for empty in [ParameterValue::NotSet, ParameterValue::BoolArray(Vec::new())] {
-            parameters.set("detection_classes", &empty).unwrap();
+            parameters.set("detections.classes", &empty).unwrap();
             assert!(parameters.config().detections.classes.is_empty());
         }
-        assert!(parameters.set("detection_classes", &ParameterValue::BoolArray(vec![true])).is_err());
-        assert!(parameters.set("click_mode", &ParameterValue::NotSet).is_err());
+        assert!(parameters.set("detections.classes", &ParameterValue::BoolArray(vec![true])).is_err());
+        assert!(parameters.set("click.mode", &ParameterValue::NotSet).is_err());
     }
 
     #[test]
     fn a_wrong_value_is_rejected_with_the_reason_and_the_old_value_stays() {
         let mut parameters = Parameters::default();
         for (name, value, expected) in [
-            ("persistence", text("always"), "one of once, hold, track"),
-            ("keep_frames", ParameterValue::Integer(0), "1 to 10000"),
-            ("track_min_iou", ParameterValue::Double(f64::NAN), "0 to 1"),
-            ("keep_frames", text("many"), "is an integer, found a string"),
+            ("persistence.default", text("always"), "one of once, hold, track"),
+            ("keep.frames", ParameterValue::Integer(0), "1 to 10000"),
+            ("track.min_iou", ParameterValue::Double(f64::NAN), "0 to 1"),
+            ("keep.frames", text("many"), "is an integer, found a string"),
             ("metrics_address", ParameterValue::Integer(9090), "in a file metrics_address: '9090'"),
-            ("detection_classes", ParameterValue::IntegerArray(vec![0, 41]), "-p detection_classes:=\"['0', '41']\""),
-            ("detection_classes", text("cup"), "in a file detection_classes: ['cup']"),
+            ("detections.classes", ParameterValue::IntegerArray(vec![0, 41]), "-p detections.classes:=\"['0', '41']\""),
+            ("detections.classes", text("cup"), "in a file detections.classes: ['cup']"),
             ("autostart", ParameterValue::Bool(false), "start the node again"),
-            ("persistance", text("hold"), "did you mean 'persistence'"),
+            ("persistance", text("hold"), "did you mean 'persistence.default'"),
         ] {
             let message = parameters.set(name, &value).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
-        assert_eq!(parameters.get("persistence"), Some(&text("hold")));
+        assert_eq!(parameters.get("persistence.default"), Some(&text("hold")));
     }
 
     #[test]
     fn a_file_may_name_unknown_parameters_but_not_wrong_values() {
         let file = [("qos_overrides.x".to_owned(), text("y")), ("modell".to_owned(), text("x"))];
-        let (_, unknown) = Parameters::with_overrides(file.iter().map(|(n, v)| (n, v))).unwrap();
-        assert_eq!(unknown, [ParameterError::Unknown { name: "modell".into(), nearest: "model" }]);
+        let (parameters, warnings) = read(&file);
+        let unknown = ParameterError::Unknown { name: "modell".into(), nearest: "model" };
+        assert!(parameters.is_ok());
+        assert_eq!(warnings, [Warning::Ignored(unknown)]);
         let file = [("providers".to_owned(), ParameterValue::StringArray(vec!["rocm".into()]))];
-        assert!(Parameters::with_overrides(file.iter().map(|(n, v)| (n, v))).is_err());
+        assert!(read(&file).0.is_err());
     }
 
     #[test]
@@ -309,7 +335,7 @@ mod tests {
         let given = |names: &[&str]| {
             let names = ParameterValue::StringArray(names.iter().map(|n| (*n).to_owned()).collect());
             let file = [("cameras".to_owned(), names)];
-            Parameters::with_overrides(file.iter().map(|(n, v)| (n, v))).map(|(p, _)| p.config().cameras.names.len())
+            read(&file).0.map(|p| p.config().cameras.names.len())
         };
         assert_eq!((given(&[]), given(&["front", "rear_2", "_x"])), (Ok(0), Ok(3)));
         for (names, expected) in [
@@ -327,17 +353,17 @@ mod tests {
     #[test]
     fn an_empty_list_of_a_parameter_file_is_no_value_to_rcl() {
         let file = [("cameras".to_owned(), ParameterValue::NotSet)];
-        let (parameters, unknown) = Parameters::with_overrides(file.iter().map(|(n, v)| (n, v))).unwrap();
-        assert!(parameters.config().cameras.names.is_empty() && unknown.is_empty());
+        let (parameters, warnings) = read(&file);
+        assert!(parameters.unwrap().config().cameras.names.is_empty() && warnings.is_empty());
     }
 
     #[test]
     fn descriptors_carry_bounds_and_what_is_read_only() {
         let parameters = Parameters::default();
-        let d = descriptor(&parameters, "keep_frames");
+        let d = descriptor(&parameters, "keep.frames");
         assert_eq!((d.type_, d.read_only, d.integer_range[0].to_value), (2, false, 10_000));
         assert!(descriptor(&parameters, "cameras").read_only && !descriptor(&parameters, "model").read_only);
-        assert!(descriptor(&parameters, "persistence").additional_constraints.contains("track"));
+        assert!(descriptor(&parameters, "persistence.default").additional_constraints.contains("track"));
     }
 
     #[test]

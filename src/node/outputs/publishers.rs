@@ -54,7 +54,7 @@ impl Outputs {
     }
 
     /// Publishes the result of a frame. A frame without objects has only an overlay, unless the objects were just cleared
-    /// (the masks are empty then) or `publish_empty` is set.
+    /// (the masks are empty then) or `output.publish_empty` is set.
     ///
     /// # Errors
     /// The first topic that failed; the other topics are published nevertheless.
@@ -98,7 +98,7 @@ impl Outputs {
 }
 
 /// Whether the masks of a result are published: a frame without objects has none, unless the objects were just cleared or
-/// `publish_empty` is set.
+/// `output.publish_empty` is set.
 pub fn has_masks(result: &FrameResult, config: OutputConfig) -> bool {
     result.prompted || !result.objects.is_empty() || config.publish_empty
 }

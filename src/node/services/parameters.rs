@@ -13,7 +13,7 @@ use r2r::std_srvs::srv::SetBool;
 use r2r::{ParameterValue, QosProfile};
 
 use super::serve::serve;
-use crate::node::config::{self, Config, Parameters, TakesEffect, message_of, type_number, value_of};
+use crate::node::config::{self, Config, FormerName, Parameters, TakesEffect, message_of, type_number, value_of};
 use crate::node::error::NodeError;
 use crate::node::lock::lock;
 use crate::node::ros::clock::NodeClock;
@@ -54,7 +54,8 @@ struct Setter {
 }
 
 impl Setter {
-    /// Sets each parameter whose value is accepted. `atomically`: all parameters, or none.
+    /// Sets each parameter whose value is accepted. `atomically`: all parameters, or none. A former name sets the parameter
+    /// of its new name, unless the new name is requested too.
     fn set(&self, requested: &[Parameter], atomically: bool) -> Vec<SetParametersResult> {
         let mut current = lock(&self.parameters);
         let mut next = current.clone();
@@ -62,12 +63,23 @@ impl Setter {
         let mut event = ParameterEvent { stamp, node, ..ParameterEvent::default() };
         let mut results = Vec::with_capacity(requested.len());
         for Parameter { name, value } in requested {
+            let former = FormerName::find(name, |current| requested.iter().any(|p| p.name == current));
+            if let Some(former) = &former {
+                tracing::warn!("parameters: {former}");
+                if former.is_superseded {
+                    results.push(SetParametersResult { successful: true, reason: former.to_string() });
+                    continue;
+                }
+            }
+            let name = former.as_ref().map_or(name.as_str(), |former| former.current);
             results.push(match next.set(name, &value_of(value)) {
                 Ok(takes_effect) => {
                     // The stored value: an integer for a float has become a float.
                     let value = next.get(name).map(message_of).unwrap_or_default();
-                    event.changed_parameters.push(Parameter { name: name.clone(), value });
-                    SetParametersResult { successful: true, reason: advice(name, takes_effect) }
+                    event.changed_parameters.push(Parameter { name: name.to_owned(), value });
+                    let reasons = [former.map(|f| f.to_string()), advice(name, takes_effect)];
+                    let reason = reasons.into_iter().flatten().collect::<Vec<_>>().join("; ");
+                    SetParametersResult { successful: true, reason }
                 }
                 Err(error) => SetParametersResult { successful: false, reason: error.to_string() },
             });
@@ -84,11 +96,11 @@ impl Setter {
     }
 }
 
-/// Returns what must follow for a change to take effect; `ros2 param set` shows it.
-fn advice(name: &str, takes_effect: TakesEffect) -> String {
+/// Returns what must follow for a change to take effect, if anything; `ros2 param set` shows it.
+fn advice(name: &str, takes_effect: TakesEffect) -> Option<String> {
     match takes_effect {
-        TakesEffect::WithConfigure => format!("'{name}' needs cleanup and configure to take effect"),
-        TakesEffect::Now | TakesEffect::ReadOnly => String::new(),
+        TakesEffect::WithConfigure => Some(format!("'{name}' needs cleanup and configure to take effect")),
+        TakesEffect::Now | TakesEffect::ReadOnly => None,
     }
 }
 
@@ -97,7 +109,7 @@ fn serve_changes(topics: &mut Topics, setter: Arc<Setter>) -> Result<(), NodeErr
     serve::<SetBool::Service, _>(topics.service("~/set_click_label")?, move |request| {
         let label = if request.data { "foreground" } else { "background" };
         let value = message_of(&ParameterValue::String(label.into()));
-        let results = s.set(&[Parameter { name: "click_label".into(), value }], true);
+        let results = s.set(&[Parameter { name: "click.label".into(), value }], true);
         match results.into_iter().find(|r| !r.successful) {
             Some(rejected) => SetBool::Response { success: false, message: rejected.reason },
             None => SetBool::Response { success: true, message: format!("clicks are {label} from now on") },

@@ -1,0 +1,53 @@
+//! Group `gpu`: options of TensorRT and CUDA.
+
+use crate::model::{MEGABYTE, SessionOptions};
+use crate::node::config::definition::Definition;
+use crate::node::config::definition::Kind::{Flag, Integer};
+use crate::node::config::definition::TakesEffect::WithConfigure;
+
+/// Returns the defaults of the sessions, which the table repeats.
+fn session() -> SessionOptions {
+    SessionOptions::default()
+}
+
+/// Definitions, in the order of `config/promptseg.yaml`.
+pub const GPU: &[Definition] = &[
+    Definition {
+        name: "gpu.device_id",
+        formerly: Some("device_id"),
+        description: "Number of the GPU for TensorRT and CUDA.",
+        takes_effect: WithConfigure,
+        kind: Integer {
+            default: || session().gpu.device_id.into(),
+            min: 0,
+            max: 63,
+            store: |c, v| c.model.session.gpu.device_id = v as i32,
+        },
+    },
+    Definition {
+        name: "gpu.memory_mb",
+        formerly: Some("gpu_memory_mb"),
+        description: "Most memory of CUDA's arena, MB; 0: all of the GPU's.",
+        takes_effect: WithConfigure,
+        kind: Integer {
+            default: || (session().gpu.memory / MEGABYTE) as i64,
+            min: 0,
+            max: 1_000_000,
+            store: |c, v| c.model.session.gpu.memory = v as usize * MEGABYTE,
+        },
+    },
+    Definition {
+        name: "gpu.cuda_graphs",
+        formerly: Some("cuda_graphs"),
+        description: "Replay the image encoder's launches on the GPU as one CUDA graph.",
+        takes_effect: WithConfigure,
+        kind: Flag { default: || session().gpu.cuda_graphs, store: |c, v| c.model.session.gpu.cuda_graphs = v },
+    },
+    Definition {
+        name: "gpu.self_check",
+        formerly: Some("self_check"),
+        description: "Try a model on the GPU while it is loaded, also with a full batch, and compare fp16 with fp32: a provider or precision that fails is not used.",
+        takes_effect: WithConfigure,
+        kind: Flag { default: || session().gpu.self_check, store: |c, v| c.model.session.gpu.self_check = v },
+    },
+];
