@@ -111,8 +111,8 @@ fn refused(bench: &Value) -> String {
 fn every_option_reaches_the_providers() {
     let machine = Machine::new("options", "");
     let cache = machine.file("engines");
-    let options = "--device-id 1 --gpu-memory-mb 512 --fp16 --int8 --tensorrt-workspace-mb 256 --timing-cache true \
-                   --opt-objects 4 --max-objects 32 --opt-tokens 3 --max-tokens 8 --cuda-graphs --threads 3 --spinning \
+    let options = "--device-id 1 --gpu-memory-mb 512 --fp16 --int8 --tensorrt-workspace-mb 256 \
+                   --max-objects 32 --max-tokens 8 --cuda-graphs --threads 3 --spinning \
                    --providers tensorrt,cpu --precision fp32";
     let mut arguments: Vec<&str> = options.split_whitespace().collect();
     arguments.extend(["--engine-cache", &cache]);
@@ -132,8 +132,8 @@ fn every_option_reaches_the_providers() {
             "trt_cuda_graph_enable=false",
             "trt_profile_min_shapes=sparse_prompt_embeddings:1x1x32,dense_prompt_embeddings:1x32x32x32,\
              wanted_masks:1x1x5",
-            "trt_profile_opt_shapes=sparse_prompt_embeddings:4x3x32,dense_prompt_embeddings:1x32x32x32,\
-             wanted_masks:4x1x5",
+            "trt_profile_opt_shapes=sparse_prompt_embeddings:1x2x32,dense_prompt_embeddings:1x32x32x32,\
+             wanted_masks:1x1x5",
             "trt_profile_max_shapes=sparse_prompt_embeddings:32x8x32,dense_prompt_embeddings:32x32x32x32,\
              wanted_masks:32x4x5",
         ],

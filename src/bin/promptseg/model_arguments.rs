@@ -1,5 +1,5 @@
-//! Arguments for the model and its sessions. The node has parameters of the same names; docs/providers.md
-//! explains each.
+//! Arguments for the model and its sessions. The node has parameters of the same names in the groups `session`, `gpu` and
+//! `tensorrt`; docs/providers.md explains each.
 
 use std::path::PathBuf;
 
@@ -88,15 +88,6 @@ pub struct ModelOptions {
     /// Folder of TensorRT's engines; the default is ~/.cache/promptseg/engines, `none` builds the engines at each start.
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true, help_heading = GPU)]
     engine_cache: String,
-    /// Keep TensorRT's timings in the folder of the engines.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = GPU)]
-    timing_cache: bool,
-    /// Number of objects in one run for which TensorRT optimises the engine.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one, help_heading = GPU)]
-    opt_objects: usize,
-    /// Number of prompt tokens of an object for which TensorRT optimises the engine.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one, help_heading = GPU)]
-    opt_tokens: usize,
     /// Most prompt tokens of an object that TensorRT's engine accepts: a click is 2, a box 2, each further click 1.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = at_least_one, help_heading = GPU)]
     max_tokens: usize,
@@ -130,15 +121,12 @@ impl ModelOptions {
                 int8: self.int8,
                 workspace: self.tensorrt_workspace_mb.saturating_mul(MEGABYTE),
                 engine_cache: GpuOptions::engine_cache_of(&self.engine_cache),
-                timing_cache: self.timing_cache,
                 cuda_graphs: self.cuda_graphs,
                 self_check: self.self_check,
             },
             memory,
             max_objects: self.max_objects,
             max_tokens: self.max_tokens,
-            opt_objects: self.opt_objects,
-            opt_tokens: self.opt_tokens,
         })
     }
 }

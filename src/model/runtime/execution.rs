@@ -115,10 +115,11 @@ impl SessionPlan<'_> {
         }
         if let Some(engines) = engines {
             let path = engines.folder().display();
-            trt = trt.with_engine_cache(true).with_engine_cache_path(path);
-            if gpu.timing_cache {
-                trt = trt.with_timing_cache(true).with_timing_cache_path(engines.timings().display());
-            }
+            trt = trt
+                .with_engine_cache(true)
+                .with_engine_cache_path(path)
+                .with_timing_cache(true)
+                .with_timing_cache_path(engines.timings().display());
         }
         trt
     }

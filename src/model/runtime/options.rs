@@ -34,9 +34,6 @@ pub struct SessionOptions {
     pub max_objects: usize,
     /// Most sparse prompt tokens of an object on TensorRT. Upper end of TensorRT's shape profile.
     pub max_tokens: usize,
-    /// Number of objects and of tokens for which TensorRT's engine is fastest.
-    pub opt_objects: usize,
-    pub opt_tokens: usize,
 }
 
 /// Options of TensorRT and CUDA.
@@ -51,10 +48,9 @@ pub struct GpuOptions {
     pub int8: bool,
     /// Most bytes of scratch memory of TensorRT's operators. 0 leaves the choice to TensorRT.
     pub workspace: usize,
-    /// Folder for TensorRT's engines, which take minutes to build. Without a folder each start builds them.
+    /// Folder for TensorRT's engines, which take minutes to build, and for the timings of its operators, which make the next
+    /// build shorter. Without a folder each start builds the engines.
     pub engine_cache: Option<PathBuf>,
-    /// Keep the timings of TensorRT's operators in the same folder, so that the next engine is built sooner.
-    pub timing_cache: bool,
     /// Replay the encoder's kernel launches as one CUDA graph.
     pub cuda_graphs: bool,
     /// Compare fp16 on the GPU with fp32 when a model is opened, and refuse fp16 if the masks differ.
@@ -73,8 +69,6 @@ impl Default for SessionOptions {
             memory: true,
             max_objects: 64,
             max_tokens: 16,
-            opt_objects: 1,
-            opt_tokens: 2,
         }
     }
 }
@@ -88,7 +82,6 @@ impl Default for GpuOptions {
             int8: false,
             workspace: 0,
             engine_cache: None,
-            timing_cache: true,
             cuda_graphs: false,
             self_check: true,
         }

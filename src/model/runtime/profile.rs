@@ -7,18 +7,26 @@ use super::shape_profile::ShapeProfile;
 use crate::model::info::ModelInfo;
 use crate::model::layout::{DecoderLayout, TensorSpec, embedding_shape};
 
+/// Number of objects in one run for which TensorRT's engine is fastest. An operator waits for the mask of one click; a batch of
+/// detections arrives at the rate of the detector.
+const FASTEST_OBJECTS: usize = 1;
+
+/// Number of prompt tokens of an object for which TensorRT's engine is fastest. The first click on an object has two tokens
+/// (the second pads), and a box has two.
+const FASTEST_TOKENS: usize = 2;
+
 /// Returns the numbers of prompt tokens of an object that the decoder's engine is built for.
 pub fn token_range(options: &SessionOptions) -> RangeInclusive<usize> {
     1..=options.max_tokens.max(3)
 }
 
 /// Returns the shape profile of the decoder: 1 to `max_objects` objects and 1 to `max_tokens` tokens, fastest for
-/// `opt_objects` and `opt_tokens`.
+/// [`FASTEST_OBJECTS`] and [`FASTEST_TOKENS`].
 pub fn decoder_profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -> ShapeProfile {
     let mut profile = ShapeProfile::default();
     let most = if layout.batched { options.max_objects.max(1) } else { 1 };
     let tokens = *token_range(options).end();
-    let (opt, opt_tokens) = (options.opt_objects.clamp(1, most), options.opt_tokens.clamp(1, tokens));
+    let (opt, opt_tokens) = (FASTEST_OBJECTS.min(most), FASTEST_TOKENS.min(tokens));
     let channels = info.embedding_shape[1];
     let [h, w] = [info.embedding_shape[2], info.embedding_shape[3]];
     let is_dynamic = |t: &&TensorSpec| (0..t.shape.len()).any(|axis| t.dynamic(axis));
