@@ -20,6 +20,7 @@ mod plane;
 mod project_error;
 mod transform_error;
 mod transforms;
+mod yaml;
 
 pub use box_projection::ProjectedBox;
 pub use info::{CameraInfo, RegionOfInterest};
@@ -28,3 +29,4 @@ pub use plane::ImagePlane;
 pub use project_error::ProjectError;
 pub use transform_error::{Nanoseconds, TransformError};
 pub use transforms::{MAX_FRAMES, StampedTransform, Transforms};
+pub use yaml::CalibrationFileError;

@@ -12,6 +12,7 @@
 //! This module does not know ROS. No message and no mask makes it panic.
 
 mod cloud;
+mod compressed;
 mod core;
 mod error;
 mod image;

@@ -25,6 +25,21 @@ pub fn decode_compressed(data: &[u8], format: &str) -> Result<RgbImage, PixelErr
     Ok(decode_picture(data, format)?.image.into_rgb8())
 }
 
+/// Decodes a PNG file of one channel and 16 bits. Returns width, height, and the values row by row. `format` appears in
+/// errors alone.
+///
+/// # Errors
+/// As [`decode_compressed`], and [`PixelError::Compressed`] for a file with other channels or bits.
+pub(crate) fn decode_grey16(data: &[u8], format: &str) -> Result<(u32, u32, Vec<u16>), PixelError> {
+    match decode_picture(data, format)?.image {
+        DynamicImage::ImageLuma16(image) => Ok((image.width(), image.height(), image.into_raw())),
+        other => {
+            let reason = format!("its pixels are {:?}, expected one channel of 16 bits", other.color());
+            Err(PixelError::Compressed { format: format.to_owned(), reason })
+        }
+    }
+}
+
 /// A picture with the depth and the channels of its file.
 pub(super) struct Picture {
     pub image: DynamicImage,

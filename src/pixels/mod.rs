@@ -32,6 +32,7 @@ mod upscale;
 mod yuv;
 
 pub use compressed::decode_compressed;
+pub(crate) use compressed::decode_grey16;
 pub use contour::{Contour, contours};
 pub use encoding::{RawImage, SUPPORTED_ENCODINGS, decode_raw};
 pub(crate) use encoding::{check_rows, rows};

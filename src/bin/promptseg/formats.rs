@@ -1,5 +1,6 @@
-//! Formats of masks in files: PNG, numpy arrays, COCO's run lengths and polygons.
+//! Formats of masks in files: PNG, numpy arrays, COCO's run lengths and polygons; and of clouds: PLY.
 
+use promptseg::depth::Cloud;
 use promptseg::pixels::{Contour, Mask, coco_counts, coco_string, contours};
 use serde_json::{Value, json};
 
@@ -48,6 +49,28 @@ pub fn npy(masks: &[&Mask], (width, height): (u32, u32)) -> Result<Vec<u8>, Stri
         content.extend(mask.full().iter().map(|v| u8::from(*v != 0)));
     }
     Ok(content)
+}
+
+/// Encodes a cloud as a binary PLY file: x, y, z in metres, colour and label.
+pub fn ply(cloud: &Cloud) -> Vec<u8> {
+    let mut content = format!(
+        "ply\nformat binary_little_endian 1.0\ncomment metres in the optical frame: x right, y down, z forward\nelement \
+         vertex {}\nproperty float x\nproperty float y\nproperty float z\nproperty uchar red\nproperty uchar \
+         green\nproperty uchar blue\nproperty ushort label\nend_header\n",
+        cloud.points.len()
+    )
+    .into_bytes();
+    for point in &cloud.points {
+        point.position.iter().for_each(|v| content.extend(v.to_le_bytes()));
+        content.extend(point.rgb);
+        content.extend(point.label.to_le_bytes());
+    }
+    content
+}
+
+/// Rounds a length in metres for JSON.
+pub fn rounded_to_micrometres(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 /// Rounds a number for JSON, without the digits that appear when an f32 becomes an f64.

@@ -8,4 +8,4 @@ mod read;
 pub use find::{find, is_picture};
 pub use names::result_names;
 pub use natural_order::compare_paths;
-pub use read::{STDIN, display, read_image, read_mask};
+pub use read::{STDIN, display, read_file, read_image, read_mask};

@@ -43,7 +43,7 @@ fn reason(error: PixelError, content: &[u8]) -> String {
 }
 
 /// Reads a file of at most [`MAX_FILE_BYTES`].
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+pub fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let failed = |reason: String| format!("{}: {reason}", display(path));
     let mut content = Vec::new();
     let mut length = 0;

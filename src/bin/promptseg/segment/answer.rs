@@ -1,6 +1,7 @@
 //! The results of one picture, before they are written.
 
 use image::RgbImage;
+use promptseg::depth::{NoSurface, Object3d};
 use promptseg::model::{Candidate, DecodeTimings, Decoded, EncodeTimings, ProviderReport};
 use promptseg::prompt::Prompt;
 
@@ -13,6 +14,8 @@ pub struct Answer {
     pub objects: Vec<Decoded>,
     pub encode: EncodeTimings,
     pub decode: DecodeTimings,
+    /// The best mask of each object in metres, in the order of the prompts; empty without `--depth`.
+    pub in_depth: Vec<Result<Object3d, NoSurface>>,
 }
 
 /// Returns the candidates of an object in the decoder's order: all of them with `--all`, otherwise the best alone.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::in_depth::DepthArguments;
 use super::prompts::PromptArguments;
 use crate::model_arguments::ModelArguments;
 
@@ -11,8 +12,8 @@ Objects:
   Several --box are one object each. With --each, every --point is an object of its own.
 
 Destination of the masks:
-  png, npy                    files NAME_mask.png, NAME_mask.npy in the current folder or in --out
-  coco-rle, polygon, json     one line of JSON for each picture on standard output or in --out
+  png, npy, ply               files NAME_mask.png, NAME_mask.npy, NAME_cloud.ply in the current folder or in --out
+  coco-rle, polygon, json(3d) one line of JSON for each picture on standard output or in --out
 
 Examples:
   promptseg segment photo.jpg --point 320,240
@@ -21,6 +22,7 @@ Examples:
   promptseg segment photo.jpg --point 320,240 --out mask.png
   promptseg segment shots/ 'more/*.png' --box 10,20,200,180 --format json --out masks.jsonl
   promptseg segment photo.jpg --point 320,240 --format json | jq '.masks[0].iou'
+  promptseg segment photo.png --point 320,240 --depth depth.png --camera-info camera.yaml --format ply
 
 Exit codes: 0 done, 1 failure (the other pictures are done), 2 wrong usage.";
 
@@ -32,6 +34,8 @@ pub struct Arguments {
     pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub prompts: PromptArguments,
+    #[command(flatten)]
+    pub depth: DepthArguments,
     /// Write every candidate of the decoder instead of the best.
     #[arg(long)]
     pub all: bool,
@@ -63,6 +67,10 @@ pub enum Format {
     Json,
     /// A numpy array of booleans, [masks, height, width].
     Npy,
+    /// The points of all objects in metres, with their colours and the number of their object; needs --depth.
+    Ply,
+    /// Position, box and accuracy of each object in metres; needs --depth.
+    Json3d,
 }
 
 impl Format {
@@ -71,12 +79,18 @@ impl Format {
         match self {
             Format::Png => &["png"],
             Format::Npy => &["npy"],
+            Format::Ply => &["ply"],
             _ => &["json", "jsonl"],
         }
     }
 
     /// Returns whether the format is one line of text for each picture.
     pub fn is_text(self) -> bool {
-        !matches!(self, Format::Png | Format::Npy)
+        !matches!(self, Format::Png | Format::Npy | Format::Ply)
+    }
+
+    /// Returns whether the format describes objects in metres, which takes depth.
+    pub fn in_depth(self) -> bool {
+        matches!(self, Format::Ply | Format::Json3d)
     }
 }

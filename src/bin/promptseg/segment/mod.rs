@@ -2,6 +2,7 @@
 
 mod answer;
 mod arguments;
+mod in_depth;
 mod output;
 mod prompts;
 
@@ -15,12 +16,15 @@ use crate::pictures::{self, display, read_image};
 use crate::terminal;
 use answer::{Answer, Origin};
 pub use arguments::Arguments;
+use in_depth::Depth;
 use output::Output;
 use prompts::Prompts;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let prompts = Prompts::read(&arguments.prompts)?;
     let pictures = pictures::find(&arguments.images)?;
+    check_depth(arguments, pictures.len())?;
+    let depth = Depth::read(&arguments.depth)?;
     let mut output = Output::plan(arguments, &pictures, prompts.objects())?;
     let spinner = terminal::spinner("loading the model");
     let model = arguments.model.open(false)?;
@@ -41,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let written = output
             .check(i)
             .map_err(failed)
-            .and_then(|()| segment_picture(&mut segmenter, path, &prompts, &options))
+            .and_then(|()| segment_picture(&mut segmenter, path, &prompts, &options, depth.as_ref()))
             .and_then(|answer| output.write(i, path, &answer, &origin).map_err(failed));
         match written {
             Ok(lines) => beside_bar(&mut || lines.iter().for_each(terminal::print)),
@@ -65,19 +69,38 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
+/// Checks that depth is given for the formats that describe objects in metres, and for no other.
+fn check_depth(arguments: &Arguments, pictures: usize) -> Result<(), Failure> {
+    let wrong = match (&arguments.depth.depth, arguments.format.in_depth()) {
+        (None, true) => "objects in metres need the depth of the picture: give --depth and --camera-info",
+        (Some(_), false) => "--depth is for objects in metres: give --format ply or json3d",
+        (Some(_), true) if pictures > 1 => "--depth is the depth of one picture; give one picture",
+        (Some(_), true) if arguments.all => "the formats ply and json3d describe the best mask alone; leave out --all",
+        _ => return Ok(()),
+    };
+    Err(Failure::Usage(wrong.to_owned()))
+}
+
 /// Reads a picture and decodes all prompts on it.
 fn segment_picture(
     segmenter: &mut Segmenter,
     path: &Path,
     prompts: &Prompts,
     options: &DecodeOptions,
+    depth: Option<&Depth>,
 ) -> Result<Answer, String> {
     let image = read_image(path)?;
     let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", display(path));
     let side = segmenter.info().low_res_size;
     let embedding = segmenter.set_image(&image).map_err(|e| failed(&e))?;
     let encode = embedding.timings;
-    let prompts = prompts.on(&embedding.geometry, side).map_err(|e| failed(&e))?;
+    let geometry = embedding.geometry;
+    let prompts = prompts.on(&geometry, side).map_err(|e| failed(&e))?;
     let decodes = segmenter.predict_many(&prompts, options).map_err(|e| failed(&e))?;
-    Ok(Answer { image, prompts, objects: decodes.objects, encode, decode: decodes.timings })
+    let threshold = segmenter.info().mask_threshold;
+    let in_depth = depth.iter().flat_map(|depth| {
+        decodes.objects.iter().map(|object| depth.measure(&object.best, &geometry, threshold).map_err(|e| failed(&e)))
+    });
+    let in_depth = in_depth.collect::<Result<Vec<_>, String>>()?;
+    Ok(Answer { image, prompts, objects: decodes.objects, encode, decode: decodes.timings, in_depth })
 }

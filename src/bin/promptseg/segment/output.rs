@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Origin, candidates};
 use super::arguments::{Arguments, Format};
+use super::in_depth;
 use crate::failure::Failure;
 use crate::files::{Lines, Target, Writer, file_in, make_folder};
-use crate::formats::{mask_png, npy, png, polygons, rounded, run_lengths};
+use crate::formats::{mask_png, npy, ply, png, polygons, rounded, run_lengths};
 use crate::{pictures, terminal};
 
 /// Destination of the results.
@@ -39,7 +40,7 @@ impl Output {
         let target = Target::from_argument(format.extensions(), format.is_text(), out).map_err(Failure::Usage)?;
         let fits_one_file = match format {
             Format::Png => pictures.len() == 1 && objects == 1 && !arguments.all,
-            Format::Npy => pictures.len() == 1,
+            Format::Npy | Format::Ply => pictures.len() == 1,
             _ => true,
         };
         if !fits_one_file && !matches!(target, Target::Folder(_)) {
@@ -47,7 +48,10 @@ impl Output {
             return Err(Failure::Usage(format!("a single file holds {most}; give --out a folder")));
         }
         let folder = target.folder();
-        let writer = Writer::new(pictures.iter().chain(&arguments.prompts.mask), arguments.overwrite);
+        let writer = Writer::new(
+            pictures.iter().chain(&arguments.prompts.mask).chain(arguments.depth.files()),
+            arguments.overwrite,
+        );
         if let Target::File(file) = &target {
             writer.check(file)?;
         }
@@ -74,6 +78,7 @@ impl Output {
                 Format::Png if self.all => Vec::new(),
                 Format::Png => (1..=self.objects).map(|object| format!("{}.png", self.mask_suffix(object))).collect(),
                 Format::Npy => vec!["_mask.npy".to_owned()],
+                Format::Ply => vec!["_cloud.ply".to_owned()],
                 _ => vec![".json".to_owned()],
             };
             files.extend(suffixes.iter().map(|suffix| file_in(folder, &self.names[index], suffix)));
@@ -106,6 +111,10 @@ impl Output {
                 let masks: Vec<&Mask> = answer.objects.iter().flat_map(candidates).map(|c| &c.mask).collect();
                 let content = npy(&masks, answer.image.dimensions())?;
                 self.write_bytes(index, "_mask.npy", &content, &mut messages)?;
+            }
+            Format::Ply => {
+                let content = ply(&in_depth::cloud(&answer.in_depth, &answer.image)?);
+                self.write_bytes(index, "_cloud.ply", &content, &mut messages)?;
             }
             _ => {
                 let line = format!("{}\n", self.line(path, answer, origin));
@@ -176,7 +185,11 @@ impl Output {
         let mut masks = Vec::new();
         for (object, decoded) in answer.objects.iter().enumerate() {
             for candidate in candidates(decoded) {
-                masks.push(self.mask(object + 1, decoded, candidate));
+                let mut mask = self.mask(object + 1, decoded, candidate);
+                if let (Format::Json3d, Some(object)) = (self.format, answer.in_depth.get(object)) {
+                    mask["metres"] = in_depth::fields(object);
+                }
+                masks.push(mask);
             }
         }
         let mut line = json!({
