@@ -124,6 +124,7 @@ fn objects(u: &mut Unstructured) -> Result<Vec<ObjectPrompt>> {
         Ok(ObjectPrompt {
             id: if u.ratio(7, 8)? { u.int_in_range(0..=4)? } else { u.arbitrary()? },
             class_id: if u.arbitrary()? { "cup".into() } else { String::new() },
+            tag: if u.ratio(1, 4)? { "7".into() } else { String::new() },
             prompt: Prompt { points, bbox: if u.arbitrary()? { Some(bbox(u)?) } else { None }, mask: None },
             mask: if u.ratio(1, 4)? { Some(mask(u)?) } else { None },
             refine: u.arbitrary()?,
