@@ -11,6 +11,7 @@
 //!
 //! This module does not know ROS. No message and no mask makes it panic.
 
+mod by_stamp;
 mod cloud;
 mod compressed;
 mod core;
@@ -26,6 +27,7 @@ mod surface;
 mod view;
 mod window;
 
+pub use by_stamp::{ByStamp, Miss, Nearest};
 pub use cloud::{Cloud, CloudLayout, CloudPoint, LabelledSurface};
 pub use error::{DepthError, NoSurface};
 pub use image::DepthImage;
