@@ -19,7 +19,8 @@ ARGUMENTS = [
     ('model', '', 'Folder of a model bundle. Empty: the model of params_file.'),
     ('image', 'image', "Topic of the camera (sensor_msgs/Image). <image>/compressed is used with image_transport:=compressed."),
     ('image_transport', '', "'raw' or 'compressed'. Empty: the value of params_file."),
-    ('camera_info', 'camera_info', 'Topic of the calibration (sensor_msgs/CameraInfo), for 3-D clicks only.'),
+    ('camera_info', 'camera_info', 'Topic of the calibration (sensor_msgs/CameraInfo), for clicks, boxes and objects in metres.'),
+    ('depth', 'depth', 'Depth images that are registered to the image (sensor_msgs/Image), for objects in metres.'),
     ('point', 'point', "Clicks in pixels (geometry_msgs/Point), in addition to clicks in rqt_image_view on the camera's image and on the overlay."),
     ('detections', 'detections', "Boxes of an upstream detector (vision_msgs/Detection2DArray)."),
     ('yolo_detections', 'yolo_detections', "Boxes of yolo_ros (yolo_msgs/DetectionArray): /yolo/detections or /yolo/tracking."),
@@ -32,7 +33,7 @@ ARGUMENTS = [
     ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
 ]
 # Inputs whose topics are arguments.
-TOPICS = ('image', 'camera_info', 'point', 'detections', 'yolo_detections')
+TOPICS = ('image', 'camera_info', 'depth', 'point', 'detections', 'yolo_detections')
 
 
 def start(context):
@@ -147,6 +148,7 @@ def rviz(value):
             ('/clicked_point', inputs + '/clicked_point'),
             ('/promptseg/overlay', outputs + '/overlay'),
             ('/promptseg/image_plane', outputs + '/image_plane'),
+            ('/promptseg/cloud', outputs + '/cloud'),
         ],
     )
 

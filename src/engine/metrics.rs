@@ -31,6 +31,8 @@ pub enum Stage {
     Postprocess,
     /// Conversion of masks to messages, and their publication.
     Publish,
+    /// Measurement of the objects of a result with a depth image, and publication in metres.
+    Depth,
     /// From the arrival of an image to the masks of its objects.
     ImageToMasks,
     /// From the arrival of a prompt to its masks.
@@ -38,7 +40,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Stage; 10] = [
+    pub const ALL: [Stage; 11] = [
         Stage::ImageWait,
         Stage::Convert,
         Stage::Preprocess,
@@ -47,6 +49,7 @@ impl Stage {
         Stage::Decode,
         Stage::Postprocess,
         Stage::Publish,
+        Stage::Depth,
         Stage::ImageToMasks,
         Stage::PromptToMasks,
     ];
@@ -62,6 +65,7 @@ impl Stage {
             Stage::Decode => "decode",
             Stage::Postprocess => "postprocess",
             Stage::Publish => "publish",
+            Stage::Depth => "depth",
             Stage::ImageToMasks => "image to masks",
             Stage::PromptToMasks => "prompt to masks",
         }

@@ -206,9 +206,9 @@ impl Engine {
         caught.inspect_err(|message| tracing::error!("{message}; this input is lost, the node continues")).ok()
     }
 
-    /// Measures the publication of a result, in milliseconds.
-    pub fn record_publish(&self, ms: f32) {
-        self.shared.lock().metrics.record(Stage::Publish, ms);
+    /// Records the duration of a stage that the engine's owner runs, in milliseconds.
+    pub fn record(&self, stage: Stage, ms: f32) {
+        self.shared.lock().metrics.record(stage, ms);
     }
 
     /// Returns the counters and latencies.

@@ -19,6 +19,8 @@ pub enum RefusalKind {
     TooManyObjects,
     TooManyClasses,
     UnknownClass,
+    NoDepth,
+    BadDepth,
     ModelFailed,
     InternalError,
 }
@@ -43,6 +45,8 @@ impl RefusalKind {
             RefusalKind::TooManyObjects => "too_many_objects",
             RefusalKind::TooManyClasses => "too_many_classes",
             RefusalKind::UnknownClass => "unknown_class",
+            RefusalKind::NoDepth => "no_depth",
+            RefusalKind::BadDepth => "bad_depth",
             RefusalKind::ModelFailed => "model_failed",
             RefusalKind::InternalError => "internal_error",
         }

@@ -80,6 +80,8 @@ pub struct FrameResult {
     pub objects: Vec<Arc<ObjectResult>>,
     /// First corner of a box that waits for the second.
     pub corner: Option<Point>,
+    /// Id of the object that clicks belong to.
+    pub current: Option<u32>,
     /// The objects changed since the last result. A result without objects is meaningful then (after `clear`).
     pub prompted: bool,
     pub ms: StageMs,

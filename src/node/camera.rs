@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug_span, info, warn};
 
-use super::config::{ImageTransport, Parameters};
+use super::config::{Config, ImageTransport, Parameters};
+use super::depth::{self, DepthOutputs, DepthQueue};
 use super::error::NodeError;
 use super::lock::lock;
 use super::outputs::{ClassOutputs, ImagePlaneOutput, Outputs, Picture, has_masks};
@@ -18,7 +19,7 @@ use super::ros::topics::Topics;
 use super::slot::{ActiveCamera, CameraSlot, Publishers, SharedModel};
 use super::{inputs, services};
 use crate::camera::Transforms;
-use crate::engine::{Engine, Event, Refusal};
+use crate::engine::{Engine, Event, FrameResult, Refusal, RefusalKind, Stage};
 use crate::native::received;
 use crate::pointing::Pointing;
 
@@ -40,8 +41,11 @@ pub fn create(topics: &mut Topics, name: &str, autostart: bool) -> Result<Arc<Ca
     let image_topics = [topics.resolve("image"), topics.resolve(&topics.derived("image", "/compressed"))];
     image_topics.iter().for_each(|topic| received::watch(topic));
     let info_topic = topics.resolve("camera_info");
-    let slot = Arc::new(CameraSlot::new(name, image_topics, info_topic, publishers, autostart));
+    let topics_of_camera = (info_topic, topics.resolve("depth"));
+    let publishers = (publishers, DepthOutputs::new(topics)?);
+    let slot = Arc::new(CameraSlot::new(name, image_topics, topics_of_camera, publishers, autostart));
     services::serve_prompts(topics, &slot)?;
+    services::serve_clouds(topics, &slot)?;
     inputs::subscribe(topics, &slot)?;
     Ok(slot)
 }
@@ -50,18 +54,23 @@ pub fn create(topics: &mut Topics, name: &str, autostart: bool) -> Result<Arc<Ca
 pub struct RunningCamera {
     pub active: Arc<ActiveCamera>,
     publisher: JoinHandle<()>,
+    depth: JoinHandle<()>,
 }
 
 impl RunningCamera {
     /// Waits at most `limit` for the threads of an engine that was asked to stop, and returns whether they ended.
     pub fn is_finished_within(&self, limit: Duration) -> bool {
+        let since = Instant::now();
         is_finished_within(&self.publisher, limit)
+            && is_finished_within(&self.depth, limit.saturating_sub(since.elapsed()))
     }
 
     /// Waits for the threads of an engine that was asked to stop.
     pub fn finish(self) {
         // The threads of the engine end first, because they hold the sender of the results. A panic is in the log already.
         let _ = self.publisher.join();
+        // The publisher stopped it.
+        let _ = self.depth.join();
     }
 }
 
@@ -98,6 +107,7 @@ pub fn start(
         engine,
         refusals: RefusalLog::new(log_prefix.clone()),
         pointing: Arc::new(Pointing::new(Arc::clone(transforms), &slot.info_topic)),
+        depth: DepthQueue::new(&slot.depth_topic),
         model: Arc::clone(model),
         image_topic: image_topic.clone(),
         parameters: Arc::clone(parameters),
@@ -105,14 +115,18 @@ pub fn start(
     if let Err(e) = lock(&slot.publishers).classes.announce(&active.config().classes) {
         warn!("{log_prefix}{e}");
     }
+    let (camera, outputs, prefix) = (Arc::clone(&active), Arc::clone(&slot.depth_outputs), log_prefix.clone());
+    let depth =
+        std::thread::Builder::new().name("depth".into()).spawn(move || depth::run(&camera, &outputs, &prefix))?;
     let (camera, publishers) = (Arc::clone(&active), Arc::clone(&slot.publishers));
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         let thread = format!("{log_prefix}the publisher");
         while let Ok(event) = results.recv() {
             camera.engine.guard(&thread, || publish(&camera, &log_prefix, &mut lock(&publishers), event));
         }
+        camera.depth.stop();
     })?;
-    Ok(RunningCamera { active, publisher })
+    Ok(RunningCamera { active, publisher, depth })
 }
 
 /// Publishes a result, or logs another event.
@@ -131,6 +145,7 @@ fn publish(camera: &ActiveCamera, log_prefix: &str, publishers: &mut Publishers,
             };
             let classes = match has_masks(&result, config.outputs) {
                 true => {
+                    push_to_depth(camera, &result, &config);
                     let score = config.outputs.detections_score;
                     publishers.classes.publish(&result, (&config.classes, score), refuse)
                 }
@@ -145,12 +160,22 @@ fn publish(camera: &ActiveCamera, log_prefix: &str, publishers: &mut Publishers,
             for e in [outputs, classes, image_plane].into_iter().filter_map(Result::err) {
                 warn!("{log_prefix}{e}");
             }
-            camera.engine.record_publish(since.elapsed().as_secs_f32() * 1e3);
+            camera.engine.record(Stage::Publish, since.elapsed().as_secs_f32() * 1e3);
         }
         Event::Refused(refusal) => camera.refusals.warn("input", &refusal),
         Event::Tracking { id, lost: true, reason } => warn!("{log_prefix}object {id} is lost: {reason}"),
         Event::Tracking { id, lost: false, .. } => info!("{log_prefix}object {id} is found again"),
         Event::Note(note) => info!("{log_prefix}{note}"),
+    }
+}
+
+/// Leaves a result for the depth thread.
+fn push_to_depth(camera: &ActiveCamera, result: &FrameResult, config: &Config) {
+    if !camera.depth.push_result(result, config.depth.timeout) {
+        let message = "the depth thread is behind: an older result was dropped, its objects have no position in metres";
+        let refusal = Refusal::new(RefusalKind::QueueFull, message);
+        camera.engine.count_refusal(refusal.kind);
+        camera.refusals.warn("depth", &refusal);
     }
 }
 

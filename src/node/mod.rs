@@ -2,10 +2,12 @@
 //!
 //! The node is a managed node: it makes topics and services at the start, and its transitions start and stop the engines
 //! behind them. One thread spins r2r, tasks drain its streams, and one thread for each camera publishes results.
+//! Another thread for each camera measures objects with depth images.
 //! `image` in, prompts in, `~/masks` out: docs/interfaces.md has the whole list.
 
 mod camera;
 mod config;
+mod depth;
 mod error;
 mod inputs;
 mod lifecycle;

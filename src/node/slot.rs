@@ -1,12 +1,14 @@
 //! Data that the inputs, services and outputs of one camera share.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use r2r::Node;
+use r2r::promptseg_msgs::srv::GetCloud;
 use tokio::sync::watch;
 
 use super::config::{Config, Parameters};
+use super::depth::{DepthDemand, DepthOutputs, DepthQueue};
 use super::lock::lock;
 use super::outputs::{ClassOutputs, ImagePlaneOutput, Outputs};
 use super::refusal_log::RefusalLog;
@@ -43,6 +45,8 @@ pub struct ActiveCamera {
     pub engine: Engine,
     pub refusals: RefusalLog,
     pub pointing: Arc<Pointing>,
+    /// Work of the depth thread.
+    pub depth: DepthQueue<GetCloud::Response>,
     pub model: Arc<SharedModel>,
     /// Full name, after remapping.
     pub image_topic: String,
@@ -64,7 +68,12 @@ pub struct CameraSlot {
     pub image_topics: [String; 2],
     /// Full name, after remapping, of the calibration.
     pub info_topic: String,
+    /// Full name, after remapping, of the depth images.
+    pub depth_topic: String,
+    pub depth_demand: DepthDemand,
     pub publishers: Arc<Mutex<Publishers>>,
+    /// Of the depth thread: masks do not wait for it.
+    pub depth_outputs: Arc<Mutex<DepthOutputs>>,
     activity: watch::Sender<Activity>,
 }
 
@@ -96,15 +105,18 @@ impl CameraSlot {
     pub fn new(
         camera: &str,
         image_topics: [String; 2],
-        info_topic: String,
-        publishers: Publishers,
+        (info_topic, depth_topic): (String, String),
+        (publishers, depth_outputs): (Publishers, DepthOutputs),
         autostart: bool,
     ) -> Self {
         CameraSlot {
             camera: camera.to_owned(),
             image_topics,
             info_topic,
+            depth_topic,
+            depth_demand: DepthDemand::default(),
             publishers: Arc::new(Mutex::new(publishers)),
+            depth_outputs: Arc::new(Mutex::new(depth_outputs)),
             activity: watch::Sender::new(if autostart { Activity::Activating } else { Activity::Inactive }),
         }
     }
@@ -114,7 +126,8 @@ impl CameraSlot {
     /// # Errors
     /// The middleware refuses a topic.
     pub fn offer(&self, node: &mut Node) -> r2r::Result<()> {
-        lock(&self.publishers).for_each(|output| output.offer(node))
+        lock(&self.publishers).for_each(|output| output.offer(node))?;
+        lock(&self.depth_outputs).all().into_iter().try_for_each(|output| output.offer(node))
     }
 
     /// Withdraws the topics that the camera publishes.
@@ -124,27 +137,28 @@ impl CameraSlot {
             Ok(())
         };
         let Ok(()) = lock(&self.publishers).for_each(withdraw);
+        lock(&self.depth_outputs).all().into_iter().for_each(|output| output.withdraw(node));
     }
 
-    /// Reports to the engine whether somebody subscribes to an output. Called by the thread that spins the node.
+    /// Reports to the engine whether somebody subscribes to an output, and to the depth thread whether somebody subscribes to
+    /// an output in metres. Called by the thread that spins the node.
     pub fn report_listeners(&self) {
         let Some(camera) = self.get() else { return };
-        let has_listeners = {
-            let mut publishers = match self.publishers.try_lock() {
-                Ok(publishers) => publishers,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                // The camera publishes a result: the next call reports.
-                Err(TryLockError::WouldBlock) => return,
-            };
-            let mut has_listeners = false;
-            let look = |output: &mut dyn Offer| -> Result<(), Infallible> {
-                has_listeners |= output.has_listeners();
-                Ok(())
-            };
-            let Ok(()) = publishers.for_each(look);
-            has_listeners
+        // A camera publishes a result otherwise: the next call reports.
+        let Some(mut publishers) = try_lock(&self.publishers) else { return };
+        let Some(mut depth_outputs) = try_lock(&self.depth_outputs) else { return };
+        let mut has_listeners = false;
+        let look = |output: &mut dyn Offer| -> Result<(), Infallible> {
+            has_listeners |= output.has_listeners();
+            Ok(())
         };
-        camera.engine.set_listeners(has_listeners);
+        let Ok(()) = publishers.for_each(look);
+        let of_depth = depth_outputs.all().into_iter().any(|output| output.has_listeners());
+        drop((publishers, depth_outputs));
+        camera.engine.set_listeners(has_listeners || of_depth);
+        let config = &camera.config().depth;
+        let is_wanted = camera.depth.set_wanted(of_depth || config.always);
+        self.depth_demand.set(is_wanted, config.transport);
     }
 
     /// Returns the camera if the node is active. The caller drops it soon: `deactivate` waits for that.
@@ -166,5 +180,14 @@ impl CameraSlot {
     /// Sets the camera of a node that was activated; `None` when the node is deactivated.
     pub fn set(&self, camera: Option<Arc<ActiveCamera>>) {
         self.activity.send_replace(camera.map_or(Activity::Inactive, Activity::Active));
+    }
+}
+
+/// Locks a mutex unless another thread holds it.
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }

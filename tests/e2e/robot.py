@@ -58,6 +58,13 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "classes.names": [],
     "classes.unnamed": "object",
     "classes.on_top": "smaller",
+    "depth.transport": "raw",
+    "depth.tolerance": 0.02,
+    "depth.timeout": 0.2,
+    "depth.frame": "",
+    "depth.cloud": "dense",
+    "depth.voxel_size": 0.0,
+    "depth.pose": "centroid",
     "persistence.prompts_3d": "once",
     "log_level": "",
 }

@@ -144,7 +144,9 @@ def test_a_box_whose_transform_is_missing_does_not_delay_clicks(robot: Robot, sc
     rig = Rig(base="base_late_boxes", world="map_late_boxes")
     stamp = robot.show(scene.rgb)
     send(robot, boxes(rig.world, stamp, box(np.array([0, 0, 1.0]), (9.0, 9.0, 9.0), "5", "late")))
-    assert [m.class_id for m in robot.click(*scene.shapes[1].centre, stamp).masks] == [""]
+    # The first clicks may overtake the box on the way to the node.
+    for _ in range(5):
+        assert [m.class_id for m in robot.click(*scene.shapes[1].centre, stamp).masks] == [""]
     # The camera is inside the box, which covers the image.
     before = robot.masks.mark()
     drive(robot, rig, later(stamp, -100), steps=4)

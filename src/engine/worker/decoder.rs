@@ -122,7 +122,8 @@ impl<'a> Worker<'a> {
         self.count(source, ms, masks);
         let (header, image) = (frame.header.clone(), Arc::clone(&frame.image));
         let corner = self.objects.corner.and_then(|corner| corner.on(frame.embedding.image_size()));
-        (self.events)(Event::Result(FrameResult { header, source, image, objects, corner, prompted, ms }));
+        let current = self.objects.current;
+        (self.events)(Event::Result(FrameResult { header, source, image, objects, corner, current, prompted, ms }));
     }
 
     /// Counts a result and its durations.

@@ -68,6 +68,7 @@ impl Worker<'_> {
             image: Arc::clone(&frame.image),
             objects: results,
             corner: None,
+            current: None,
             prompted: true,
             ms: total,
         })

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::depth::DepthSettings;
 use crate::engine::detections::DetectionFilter;
 use crate::engine::{ClickMode, KeepLimits, Persistence, Settings};
 use crate::model::SessionOptions;
@@ -25,6 +26,7 @@ pub struct Config {
     pub outputs: OutputConfig,
     pub image_plane: ImagePlaneConfig,
     pub classes: ClassConfig,
+    pub depth: DepthConfig,
 }
 
 /// Start, clock and log of the process.
@@ -168,6 +170,57 @@ pub struct ClassConfig {
     pub on_top: OnTop,
 }
 
+/// Topic type that depth images arrive in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DepthTransport {
+    /// `sensor_msgs/Image` on `depth`.
+    #[default]
+    Raw,
+    /// `sensor_msgs/CompressedImage` on `depth/compressedDepth`.
+    CompressedDepth,
+}
+
+/// Form of `~/cloud`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CloudForm {
+    /// Points of the objects only.
+    #[default]
+    Dense,
+    /// One point for each pixel of the image; NaN outside the objects.
+    Organised,
+}
+
+/// Point of an object on `~/pose`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PosePoint {
+    /// Centroid of the visible surface.
+    #[default]
+    Centroid,
+    /// Highest point of the object.
+    Top,
+}
+
+/// Depth images, and the outputs in metres.
+#[derive(Debug, Clone, Default)]
+pub struct DepthConfig {
+    pub transport: DepthTransport,
+    /// Whether depth images are received without a subscriber of an output in metres.
+    pub always: bool,
+    /// Largest difference of the stamps of an image and its depth image.
+    pub tolerance: Duration,
+    /// Longest wait of a result for its depth image and its transform.
+    pub timeout: Duration,
+    /// Most bytes of depth images that wait for results.
+    pub keep_bytes: usize,
+    /// TF frame of the outputs; empty for the optical frame of the image.
+    pub frame: String,
+    pub cloud: CloudForm,
+    /// Edge of the cubes that a dense cloud has one point of, metres; 0 for all points.
+    pub voxel_size: f64,
+    pub pose: PosePoint,
+    pub measurement: DepthSettings,
+}
+
 impl Config {
     /// Returns a configuration for the table to store its defaults in. Groups of the node are blank.
     pub(super) fn blank() -> Self {
@@ -182,6 +235,7 @@ impl Config {
             outputs: OutputConfig::default(),
             image_plane: ImagePlaneConfig::default(),
             classes: ClassConfig::default(),
+            depth: DepthConfig::default(),
         }
     }
 

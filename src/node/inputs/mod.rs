@@ -2,6 +2,7 @@
 
 mod boxes;
 mod clicks;
+mod depth;
 mod detections;
 mod drain;
 mod images;
@@ -22,5 +23,6 @@ pub fn subscribe(topics: &mut Topics, slot: &Arc<CameraSlot>) -> Result<(), Node
     clicks::subscribe(topics, slot)?;
     prompts::subscribe(topics, slot)?;
     detections::subscribe(topics, slot)?;
-    boxes::subscribe(topics, slot)
+    boxes::subscribe(topics, slot)?;
+    depth::subscribe(topics, slot)
 }

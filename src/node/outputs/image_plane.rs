@@ -166,7 +166,7 @@ mod tests {
         let is_due = |source, prompted, sec, since| {
             let header = Header { stamp: Stamp { sec, nanosec: 0 }, ..Header::default() };
             let (image, objects, ms) = (Arc::new(RgbImage::new(1, 1)), Vec::new(), StageMs::default());
-            let result = FrameResult { header, source, image, objects, corner: None, prompted, ms };
+            let result = FrameResult { header, source, image, objects, corner: None, current: None, prompted, ms };
             let last = Some((Duration::from_millis(since), Stamp { sec: 5, nanosec: 0 }));
             assert!(is_due(None, period, &result), "nothing is shown yet");
             is_due(last, period, &result)

@@ -11,6 +11,6 @@ mod publishers;
 
 pub use classes::ClassOutputs;
 pub use image_plane::ImagePlaneOutput;
-pub use messages::mask_array;
+pub use messages::{detection_id, mask_array, score};
 pub use picture::Picture;
 pub use publishers::{Outputs, has_masks};

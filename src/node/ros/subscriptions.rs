@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -45,11 +46,16 @@ pub enum When {
     ActiveWith(ImageTransport),
 }
 
+/// Whether somebody needs the messages of a subscription.
+pub type Demand = Arc<AtomicBool>;
+
 /// Subscription that follows its publishers.
 struct Subscription {
     /// Full name.
     topic: String,
     when: When,
+    /// Only while this is set; `None`: always.
+    demand: Option<Demand>,
     gate: Arc<Mutex<Gate>>,
     profile: Profile,
     current: QosProfile,
@@ -62,6 +68,8 @@ struct Subscription {
 #[derive(Default)]
 pub struct Subscriptions {
     list: Vec<Subscription>,
+    /// Image transport of an active node; `None` while the node is not active.
+    active: Option<ImageTransport>,
     /// Time at which the publishers were last examined.
     examined: Option<Instant>,
 }
@@ -77,7 +85,7 @@ impl Subscriptions {
         name: String,
         topic: String,
         profile: Profile,
-        when: When,
+        (when, demand): (When, Option<Demand>),
     ) -> r2r::Result<Messages<T>>
     where
         T: WrappedTypesupport + Send + 'static,
@@ -92,7 +100,8 @@ impl Subscriptions {
         let current = profile.matched_to(&[]);
         let gate = Arc::new(Mutex::new(Gate { is_open: when == When::Always, is_subscribed: false }));
         let messages = FollowingStream { newer, current: None, replaced: Vec::new(), gate: Arc::clone(&gate) };
-        let mut subscription = Subscription { topic, when, gate, profile, current, subscribe, warned: HashSet::new() };
+        let warned = HashSet::new();
+        let mut subscription = Subscription { topic, when, demand, gate, profile, current, subscribe, warned };
         subscription.subscribe_if_open(node)?;
         self.list.push(subscription);
         Ok(Box::new(messages))
@@ -103,17 +112,9 @@ impl Subscriptions {
     /// # Errors
     /// The middleware refuses a topic.
     pub fn open(&mut self, node: &mut Node, image_transport: ImageTransport) -> r2r::Result<()> {
-        for subscription in &mut self.list {
-            if [When::Always, When::Active].contains(&subscription.when)
-                || matches!(subscription.when, When::ActiveWith(transport) if transport == image_transport)
-            {
-                let was_open = std::mem::replace(&mut lock(&subscription.gate).is_open, true);
-                if !was_open && subscription.current.durability == DurabilityPolicy::TransientLocal {
-                    // The publisher sends its last message once to each subscription: a new one is needed.
-                    lock(&subscription.gate).is_subscribed = false;
-                }
-                subscription.subscribe_if_open(node)?;
-            }
+        self.active = Some(image_transport);
+        for subscription in self.list.iter_mut().filter(|s| s.is_due(Some(image_transport))) {
+            subscription.open(node)?;
         }
         // Publishers may have been discovered in the meantime.
         self.examined = None;
@@ -123,17 +124,30 @@ impl Subscriptions {
 
     /// Closes all subscriptions, except those that always exist.
     pub fn close(&mut self) {
+        self.active = None;
         for subscription in self.list.iter().filter(|s| s.when != When::Always) {
             lock(&subscription.gate).is_open = false;
         }
     }
 
-    /// Examines the publishers, once in each period. Called by the thread that spins the node.
+    /// Examines the publishers and the demand, once in each period. Called by the thread that spins the node.
     pub fn follow(&mut self, node: &mut Node) {
         if self.examined.is_some_and(|at| at.elapsed() < PERIOD) {
             return;
         }
         self.examined = Some(Instant::now());
+        for subscription in self.list.iter_mut().filter(|s| s.demand.is_some()) {
+            let is_open = lock(&subscription.gate).is_open;
+            match subscription.is_due(self.active) {
+                true if !is_open => {
+                    if let Err(e) = subscription.open(node) {
+                        warn!("{} cannot be subscribed to: {e}", subscription.topic);
+                    }
+                }
+                false if is_open => lock(&subscription.gate).is_open = false,
+                _ => {}
+            }
+        }
         for subscription in self.list.iter_mut().filter(|s| lock(&s.gate).is_open) {
             if let Err(e) = subscription.follow(node) {
                 debug!("publishers of {}: {e}", subscription.topic);
@@ -143,6 +157,25 @@ impl Subscriptions {
 }
 
 impl Subscription {
+    /// Whether the messages are wanted now. `active`: image transport of an active node.
+    fn is_due(&self, active: Option<ImageTransport>) -> bool {
+        let is_time = match self.when {
+            When::Always => true,
+            When::Active => active.is_some(),
+            When::ActiveWith(transport) => active == Some(transport),
+        };
+        is_time && self.demand.as_ref().is_none_or(|demand| demand.load(Ordering::Relaxed))
+    }
+
+    fn open(&mut self, node: &mut Node) -> r2r::Result<()> {
+        let was_open = std::mem::replace(&mut lock(&self.gate).is_open, true);
+        if !was_open && self.current.durability == DurabilityPolicy::TransientLocal {
+            // The publisher sends its last message once to each subscription: a new one is needed.
+            lock(&self.gate).is_subscribed = false;
+        }
+        self.subscribe_if_open(node)
+    }
+
     fn subscribe_if_open(&mut self, node: &mut Node) -> r2r::Result<()> {
         let mut gate = lock(&self.gate);
         if gate.is_open && !gate.is_subscribed {

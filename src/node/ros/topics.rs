@@ -1,13 +1,14 @@
 //! Makes topics and services, with the name of their camera and their quality of service, and spins the node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::names::Names;
 use super::qos::Profile;
 use super::qos_overrides::{QosOverrides, Side};
-use super::subscriptions::{Messages, Subscriptions, When};
+use super::subscriptions::{Demand, Messages, Subscriptions, When};
 use crate::node::config::{Declared, ImageTransport};
 use crate::node::error::NodeError;
 use futures::Stream;
@@ -52,6 +53,18 @@ impl Topics {
         derived(&self.names, &self.camera, topic, suffix)
     }
 
+    /// Returns the name of the topic `name` in the namespace of `topic`, as image_transport has it for `camera_info`, unless
+    /// `own`, the node's name for it, is remapped.
+    pub fn beside(&self, topic: &str, name: &str, own: &str) -> String {
+        let full = name_of_camera(&self.camera, own);
+        if self.names.resolve(&full) != self.names.expand(&full) {
+            return own.to_owned();
+        }
+        let topic = self.resolve(topic);
+        let namespace = topic.rsplit_once('/').map_or("", |(namespace, _)| namespace);
+        format!("{namespace}/{name}")
+    }
+
     /// Subscribes while the node is active.
     ///
     /// # Errors
@@ -68,6 +81,34 @@ impl Topics {
     /// # Errors
     /// The middleware refuses the topic, or an override of its profile is wrong.
     pub fn subscribe_when<T>(&mut self, when: When, topic: &str, profile: Profile) -> Result<Messages<T>, NodeError>
+    where
+        T: WrappedTypesupport + Send + 'static,
+    {
+        self.subscription((when, None), topic, profile)
+    }
+
+    /// Subscribes while the node is active and `demand` is set.
+    ///
+    /// # Errors
+    /// The middleware refuses the topic, or an override of its profile is wrong.
+    pub fn subscribe_on_demand<T>(
+        &mut self,
+        demand: &Demand,
+        topic: &str,
+        profile: Profile,
+    ) -> Result<Messages<T>, NodeError>
+    where
+        T: WrappedTypesupport + Send + 'static,
+    {
+        self.subscription((When::Active, Some(Arc::clone(demand))), topic, profile)
+    }
+
+    fn subscription<T>(
+        &mut self,
+        when: (When, Option<Demand>),
+        topic: &str,
+        profile: Profile,
+    ) -> Result<Messages<T>, NodeError>
     where
         T: WrappedTypesupport + Send + 'static,
     {

@@ -69,14 +69,14 @@ where
 }
 
 /// Returns the camera of an active node, or the message for a node that is not active.
-async fn active(slot: &CameraSlot) -> Result<Arc<ActiveCamera>, String> {
+pub(super) async fn active(slot: &CameraSlot) -> Result<Arc<ActiveCamera>, String> {
     let inactive = || "the node is not active: configure and activate it (ros2 lifecycle set)".to_owned();
     slot.wait().await.ok_or_else(inactive)
 }
 
 /// Message for a request whose node was deactivated before the answer. A task that waits for an answer holds no reference to
 /// the camera: deactivation drops the request, which ends the waiting.
-const DEACTIVATED: &str = "the node was deactivated";
+pub(super) const DEACTIVATED: &str = "the node was deactivated";
 
 /// Takes the last prompt back. Returns what was taken back, or the reason that nothing was.
 async fn undo(slot: Arc<CameraSlot>) -> Result<String, String> {

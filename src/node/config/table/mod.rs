@@ -8,6 +8,7 @@
 mod cameras;
 mod classes;
 mod click;
+mod depth;
 mod detections;
 mod encode;
 mod gpu;
@@ -42,6 +43,7 @@ const FILES: &[&[Definition]] = &[
     image_plane::IMAGE_PLANE,
     output::OUTPUT,
     classes::CLASSES,
+    depth::DEPTH,
     process::PROCESS,
 ];
 

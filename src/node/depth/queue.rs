@@ -1,0 +1,381 @@
+//! Results that wait for their depth images, depth images, and requests for clouds: what the depth thread of a camera works on.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::message::DepthMessage;
+use crate::camera::CameraInfo;
+use crate::depth::{ByStamp, Miss, Nearest};
+use crate::engine::{FrameResult, Stamp};
+use crate::node::config::DepthConfig;
+use crate::node::lock::lock;
+
+/// Most results that wait. Another one replaces the oldest.
+const MAX_RESULTS: usize = 8;
+/// Most requests that wait.
+const MAX_REQUESTS: usize = 64;
+/// Longest wait of a request: for the subscription to depth images, and for the next image.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Period at which transforms are looked for.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A request for the cloud of an object; id 0: of all objects.
+pub struct CloudRequest<T> {
+    pub object_id: u32,
+    pub reply: oneshot::Sender<Result<T, String>>,
+    deadline: Instant,
+}
+
+impl<T> CloudRequest<T> {
+    pub fn is_expired(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+}
+
+/// Depth image of a result, or the reason that there is none.
+pub type Matched = Result<Arc<DepthMessage>, String>;
+
+/// Work of the depth thread.
+pub enum Job<T> {
+    /// A result, and its depth image.
+    Result(Box<FrameResult>, Matched),
+    Request(CloudRequest<T>),
+    /// Nothing arrived: requests may have expired.
+    Idle,
+}
+
+/// A result that waits for its depth image.
+struct Waiting {
+    result: FrameResult,
+    deadline: Instant,
+}
+
+/// Work that the camera's other threads leave for its depth thread. `T`: answer of a request.
+pub struct DepthQueue<T> {
+    /// Full name of the topic, after remapping.
+    topic: String,
+    state: Mutex<State<T>>,
+    changed: Condvar,
+    /// Whether depth images are received.
+    is_wanted: AtomicBool,
+}
+
+struct State<T> {
+    results: VecDeque<Waiting>,
+    /// The newest result, for requests that come while depth images are not wanted.
+    newest: Option<FrameResult>,
+    images: ByStamp<DepthMessage>,
+    /// Calibration of the depth images, with the frame of its header.
+    info: Option<(String, CameraInfo)>,
+    requests: VecDeque<CloudRequest<T>>,
+    /// End of the demand by requests.
+    requested_until: Option<Instant>,
+    stop: bool,
+}
+
+impl<T> DepthQueue<T> {
+    /// `topic`: full name of the depth images' topic.
+    pub fn new(topic: &str) -> Self {
+        let state = State {
+            results: VecDeque::new(),
+            newest: None,
+            images: ByStamp::default(),
+            info: None,
+            requests: VecDeque::new(),
+            requested_until: None,
+            stop: false,
+        };
+        DepthQueue {
+            topic: topic.to_owned(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            is_wanted: AtomicBool::new(false),
+        }
+    }
+
+    /// Sets whether an output has a subscriber. Returns whether depth images are wanted: requests want them too.
+    pub fn set_wanted(&self, has_subscriber: bool) -> bool {
+        let requested = lock(&self.state).requested_until.is_some_and(|until| Instant::now() < until);
+        let wanted = has_subscriber || requested;
+        if self.is_wanted.swap(wanted, Ordering::Relaxed) && !wanted {
+            let mut state = lock(&self.state);
+            state.images.clear();
+            state.results.clear();
+        }
+        wanted
+    }
+
+    /// Whether depth images are received.
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a result. Returns false if it replaced an older one, because the depth thread is behind.
+    pub fn push_result(&self, result: &FrameResult, timeout: Duration) -> bool {
+        let mut state = lock(&self.state);
+        state.newest = Some(result.clone());
+        if !self.is_wanted() {
+            return true;
+        }
+        let fits = state.results.len() < MAX_RESULTS;
+        if !fits {
+            state.results.pop_front();
+        }
+        state.results.push_back(Waiting { result: result.clone(), deadline: Instant::now() + timeout });
+        self.changed.notify_all();
+        fits
+    }
+
+    /// Leaves a depth image.
+    pub fn push_image(&self, stamp: Stamp, message: DepthMessage, limit: usize) {
+        let bytes = message.bytes();
+        lock(&self.state).images.insert(stamp.nanoseconds(), message, bytes, limit);
+        self.changed.notify_all();
+    }
+
+    /// Stores the calibration of the depth images.
+    pub fn set_info(&self, frame_id: String, info: CameraInfo) {
+        lock(&self.state).info = Some((frame_id, info));
+    }
+
+    /// Returns the calibration of the depth images, if they have one of their own.
+    pub fn info(&self) -> Option<(String, CameraInfo)> {
+        lock(&self.state).info.clone()
+    }
+
+    /// Leaves a request for a cloud.
+    ///
+    /// # Errors
+    /// There is no such object, or too many requests wait.
+    pub fn request(&self, object_id: u32) -> Result<oneshot::Receiver<Result<T, String>>, String> {
+        let mut state = lock(&self.state);
+        let newest = state.newest.as_ref().ok_or("no image has been segmented")?;
+        let ids: Vec<u32> = newest.objects.iter().filter(|o| o.mask.area > 0).map(|o| o.id).collect();
+        if ids.is_empty() || (object_id != 0 && !ids.contains(&object_id)) {
+            let stamp = newest.header.stamp;
+            return Err(format!(
+                "there is no object {object_id} on the newest image ({stamp}); its objects are {ids:?}"
+            ));
+        }
+        if state.requests.len() >= MAX_REQUESTS {
+            return Err(format!("{MAX_REQUESTS} requests are waiting already"));
+        }
+        let (reply, answer) = oneshot::channel();
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        if state.results.is_empty() && !self.is_wanted() {
+            let result = newest.clone();
+            state.results.push_back(Waiting { result, deadline });
+        }
+        state.requested_until = Some(deadline);
+        state.requests.push_back(CloudRequest { object_id, reply, deadline });
+        self.changed.notify_all();
+        Ok(answer)
+    }
+
+    /// Ends the depth thread.
+    pub fn stop(&self) {
+        lock(&self.state).stop = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for work. `has_transform`: whether the transform of a result is known. `None`: the thread ends.
+    pub fn next(
+        &self,
+        config: impl Fn() -> DepthConfig,
+        has_transform: impl Fn(&FrameResult, &DepthConfig) -> bool,
+    ) -> Option<Job<T>> {
+        let mut state = lock(&self.state);
+        let since = Instant::now();
+        loop {
+            if state.stop {
+                return None;
+            }
+            if let Some(request) = state.requests.pop_front() {
+                return Some(Job::Request(request));
+            }
+            if !state.results.is_empty() {
+                let config = config();
+                if let Some((result, matched)) = self.take_ready(&mut state, &config, &has_transform) {
+                    return Some(Job::Result(Box::new(result), matched));
+                }
+                state = self.wait(state, POLL);
+            } else if since.elapsed() < REQUEST_TIMEOUT / 10 {
+                state = self.wait(state, REQUEST_TIMEOUT / 10);
+            } else {
+                return Some(Job::Idle);
+            }
+        }
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State<T>>, timeout: Duration) -> MutexGuard<'a, State<T>> {
+        self.changed.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Takes the oldest result if its depth image and its transform are there, or if it has waited for its time.
+    fn take_ready(
+        &self,
+        state: &mut State<T>,
+        config: &DepthConfig,
+        has_transform: &impl Fn(&FrameResult, &DepthConfig) -> bool,
+    ) -> Option<(FrameResult, Matched)> {
+        let Waiting { result, deadline } = state.results.front()?;
+        let is_last = Instant::now() >= *deadline;
+        let tolerance = i64::try_from(config.tolerance.as_nanos()).unwrap_or(i64::MAX);
+        let matched = match state.images.nearest(result.header.stamp.nanoseconds(), tolerance, is_last) {
+            Nearest::NotYet => return None,
+            Nearest::Found(_) if !is_last && !has_transform(result, config) => return None,
+            Nearest::Found(image) => Ok(image),
+            Nearest::Missed(miss) => Err(self.reason(miss, config)),
+        };
+        state.results.pop_front().map(|waiting| (waiting.result, matched))
+    }
+
+    /// Returns why a result has no depth image.
+    fn reason(&self, miss: Option<Miss>, config: &DepthConfig) -> String {
+        let topic = &self.topic;
+        let Some(Miss { difference, is_before_all }) = miss else {
+            return format!("no depth image has arrived on '{topic}'");
+        };
+        let (seconds, side) = (difference.abs(), if difference < 0.0 { "earlier" } else { "later" });
+        let tolerance = config.tolerance.as_secs_f64();
+        let kept = match is_before_all {
+            true => "; earlier ones are not kept: depth.keep_megabytes may be too small",
+            false => "",
+        };
+        format!("the nearest depth image on '{topic}' is {seconds:.3} s {side}, depth.tolerance is {tolerance} s{kept}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+    use crate::engine::{Header, ObjectResult, ResultSource, StageMs};
+    use crate::pixels::Mask;
+
+    fn result(sec: i32) -> FrameResult {
+        let object = ObjectResult {
+            id: 7,
+            class_id: String::new(),
+            tag: String::new(),
+            detection_score: None,
+            iou: 0.9,
+            object_score: None,
+            candidate_ious: Vec::new(),
+            mask: Mask::from_data(1, 1, &[255]).unwrap(),
+            points: Vec::new(),
+            bbox: None,
+            lost: None,
+        };
+        FrameResult {
+            header: Header { stamp: Stamp { sec, nanosec: 0 }, ..Header::default() },
+            source: ResultSource::Camera,
+            image: Arc::new(RgbImage::new(1, 1)),
+            objects: vec![Arc::new(object)],
+            corner: None,
+            current: None,
+            prompted: false,
+            ms: StageMs::default(),
+        }
+    }
+
+    fn image(queue: &DepthQueue<()>, sec: i32) {
+        queue.push_image(Stamp { sec, nanosec: 0 }, DepthMessage::Raw(Default::default()), 1000);
+    }
+
+    fn config() -> DepthConfig {
+        DepthConfig { tolerance: Duration::from_millis(20), ..DepthConfig::default() }
+    }
+
+    fn next(queue: &DepthQueue<()>) -> (i32, Matched) {
+        match queue.next(config, |_, _| true) {
+            Some(Job::Result(result, matched)) => (result.header.stamp.sec, matched),
+            _ => panic!("no result"),
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn results_keep_their_order_and_wait_for_their_depth_images() {
+        let queue = DepthQueue::new("/depth");
+        assert!(queue.set_wanted(true));
+        queue.push_result(&result(1), LONG);
+        queue.push_result(&result(2), LONG);
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| next(&queue));
+            image(&queue, 1);
+            assert!(matches!(first.join().unwrap(), (1, Ok(_))));
+        });
+        image(&queue, 2);
+        assert!(matches!(next(&queue), (2, Ok(_))));
+    }
+
+    #[test]
+    fn without_a_depth_image_the_reason_is_given_after_the_timeout() {
+        let queue = DepthQueue::new("/depth");
+        queue.set_wanted(true);
+        queue.push_result(&result(1), Duration::ZERO);
+        assert_eq!(next(&queue).1.err(), Some("no depth image has arrived on '/depth'".into()));
+        image(&queue, 5);
+        queue.push_result(&result(3), Duration::ZERO);
+        let reason = next(&queue).1.err().unwrap();
+        assert!(
+            reason.starts_with(
+                "the nearest depth image on '/depth' is 2.000 s later, depth.tolerance is 0.02 s; earlier"
+            )
+        );
+    }
+
+    #[test]
+    fn the_oldest_result_makes_room() {
+        let queue = DepthQueue::new("/depth");
+        queue.set_wanted(true);
+        let fits: Vec<bool> = (0..10).map(|sec| queue.push_result(&result(sec), Duration::ZERO)).collect();
+        assert_eq!(fits, [[true; 8].as_slice(), &[false; 2]].concat());
+        assert_eq!(next(&queue).0, 2);
+    }
+
+    #[test]
+    fn nothing_is_kept_without_demand_and_a_request_is_demand() {
+        let queue = DepthQueue::new("/depth");
+        assert_eq!(queue.request(7).err(), Some("no image has been segmented".into()));
+        queue.push_result(&result(1), LONG);
+        assert!(lock(&queue.state).results.is_empty() && !queue.set_wanted(false));
+        assert!(
+            queue
+                .request(8)
+                .err()
+                .unwrap()
+                .contains("no object 8 on the newest image (1.000000000); its objects are [7]")
+        );
+        let _answer = queue.request(7).unwrap();
+        assert!(queue.set_wanted(false), "a request wants depth images");
+        assert!(matches!(queue.next(config, |_, _| true), Some(Job::Request(CloudRequest { object_id: 7, .. }))));
+        image(&queue, 1);
+        assert!(matches!(next(&queue), (1, Ok(_))));
+        queue.stop();
+        assert!(queue.next(config, |_, _| true).is_none());
+    }
+
+    #[test]
+    fn a_transform_is_waited_for_until_the_timeout() {
+        let queue = DepthQueue::<()>::new("/depth");
+        queue.set_wanted(true);
+        queue.push_result(&result(1), LONG);
+        image(&queue, 1);
+        let asked = std::cell::Cell::new(0);
+        let job = queue.next(config, |_, _| {
+            asked.set(asked.get() + 1);
+            asked.get() == 3
+        });
+        assert!(matches!(job, Some(Job::Result(_, Ok(_)))));
+        queue.push_result(&result(1), Duration::ZERO);
+        assert!(matches!(queue.next(config, |_, _| false), Some(Job::Result(_, Ok(_)))));
+    }
+}
