@@ -300,7 +300,7 @@ def test_a_question_under_way_is_answered_when_the_node_is_deactivated(start_rob
     request = Segment.Request(stamp=robot.stamp(), objects=[prompt(points=[(5, 5, 1)])])
     future = robot.peer.start_call(Segment, f"{NODE}/segment", request)
     waiting = "detections and questions waiting"
-    eventually("the question to wait", lambda: robot.diagnostic_values()[waiting] == "1")
+    eventually("the question to wait", lambda: robot.diagnostic_values().get(waiting) == "1")
     assert not future.done()
     assert manager.change("deactivate")
     eventually("the answer", future.done)
