@@ -44,7 +44,7 @@ pub fn yaml() -> String {
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Parameters\n\nMade by `promptseg_node --parameters markdown`. The part of a name before the dot is a group: \
-         `track.max_objects` is `max_objects` below `track` in a parameter file, and `track.max_objects` for `-p` and `ros2 param`. \
+         `track.max_objects` is `max_objects` below `track` in a parameter file, and `track.max_objects` for `-p` and `ros2 param set`. \
          A change by `ros2 param set` takes effect at once, or, \
          where the table says *configure*, with the next cleanup and configure of the managed node \
          ([lifecycle.md](lifecycle.md)): the answer of the service names them. A parameter with *start* is read-only once \
