@@ -4,6 +4,7 @@ use image::RgbImage;
 
 use super::draw::{self, Area, Rgb};
 use super::mask::Mask;
+use super::tint;
 use super::typeface::Typeface;
 use crate::prompt::{BoxPrompt, Label, Point};
 
@@ -22,8 +23,6 @@ pub struct OverlayObject<'a> {
     pub bbox: Option<BoxPrompt>,
 }
 
-/// Opacity of the colour inside a mask.
-const FILL: f32 = 0.42;
 /// Radius of a click, and of the ring around it, in an image with a short side of 480 pixels, in pixels.
 const CLICK: f32 = 7.0;
 const CLICK_RING: f32 = CLICK * 1.38;
@@ -48,7 +47,8 @@ pub fn draw_overlay(image: &RgbImage, objects: &[OverlayObject]) -> RgbImage {
     let unit = (short / 480.0).max(0.4);
     let has_size = |o: &&OverlayObject| (o.mask.width, o.mask.height) == (width, height);
     for object in objects.iter().filter(has_size) {
-        paint_mask(&mut out, object.mask, object_colour(object.id), (1.5 * unit).round().max(1.0) as usize);
+        let radius = (1.5 * unit).round().max(1.0) as usize;
+        tint::mask(&mut out, object.mask, object_colour(object.id), radius, |_| true);
     }
     for object in objects {
         if let Some(b) = &object.bbox {
@@ -81,66 +81,6 @@ pub fn object_colour(id: u32) -> Rgb {
         (255.0 * (1.0 - saturation * (1.0 - full))) as u8
     };
     [channel(0.0), channel(4.0), channel(2.0)]
-}
-
-/// Fills the mask and draws its contour, `2 * radius + 1` pixels wide with soft borders. No contour is drawn along the
-/// border of the image.
-fn paint_mask(image: &mut RgbImage, mask: &Mask, colour: Rgb, radius: usize) {
-    let Some(b) = mask.bbox else { return };
-    let (width, height) = (mask.width as usize, mask.height as usize);
-    let (left, right) = ((b.x as usize).saturating_sub(radius), (b.x as usize + b.width as usize + radius).min(width));
-    let (top, bottom) =
-        ((b.y as usize).saturating_sub(radius), (b.y as usize + b.height as usize + radius).min(height));
-    let columns = right - left;
-    // Count the pixels inside the mask around each pixel with sliding windows: along the rows, then over the rows.
-    let window = 2 * radius + 1;
-    let inside = |x: usize, y: usize| mask.contains(x as u32, y as u32);
-    let row_sums = |y: isize| -> Vec<u16> {
-        let y = y.clamp(0, height as isize - 1) as usize;
-        let at = |x: isize| u16::from(inside(x.clamp(0, width as isize - 1) as usize, y));
-        let (start, reach) = (left as isize, radius as isize);
-        let mut sum = (start - reach..=start + reach).map(at).sum::<u16>();
-        let mut sums = Vec::with_capacity(columns);
-        for x in start..right as isize {
-            sums.push(sum);
-            sum = sum + at(x + reach + 1) - at(x - reach);
-        }
-        sums
-    };
-    let (first, reach) = (top as isize, radius as isize);
-    let mut kept: std::collections::VecDeque<Vec<u16>> = (first - reach..=first + reach).map(row_sums).collect();
-    let mut counts = vec![0u32; columns];
-    for row in &kept {
-        add(&mut counts, row);
-    }
-    let full = (window * window) as f32;
-    for y in top..bottom {
-        let pixels = &mut image.as_flat_samples_mut().samples[(y * width + left) * 3..][..columns * 3];
-        for ((pixel, x), count) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(left..).zip(&counts) {
-            if inside(x, y) {
-                draw::blend(pixel, colour, FILL);
-            }
-            let share = *count as f32 / full;
-            let contour = ((1.0 - (2.0 * share - 1.0).abs()) * 1.8).min(1.0);
-            if contour > 0.0 {
-                draw::blend(pixel, colour, contour);
-            }
-        }
-        if let Some(oldest) = kept.pop_front() {
-            for (count, own) in counts.iter_mut().zip(&oldest) {
-                *count -= u32::from(*own);
-            }
-        }
-        let next = row_sums(y as isize + reach + 1);
-        add(&mut counts, &next);
-        kept.push_back(next);
-    }
-}
-
-fn add(counts: &mut [u32], row: &[u16]) {
-    for (count, own) in counts.iter_mut().zip(row) {
-        *count += u32::from(*own);
-    }
 }
 
 /// Draws the first corner of an unfinished box: a cross with a small square around the pixel.
@@ -270,6 +210,7 @@ fn label_text(object: &OverlayObject) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pixels::tint::FILL;
 
     fn square(width: u32, height: u32, x: u32, y: u32, side: u32) -> Mask {
         let inside = |px: u32, py: u32| (x..x + side).contains(&px) && (y..y + side).contains(&py);
@@ -324,7 +265,7 @@ mod tests {
             let points = [Point::foreground(x as f32 + 20.0, y as f32 + 20.0)];
             let labelled = draw_overlay(&image, &[OverlayObject { points: &points, ..object(&mask) }]);
             let mut plain = image.clone();
-            paint_mask(&mut plain, &mask, object_colour(1), 2);
+            tint::mask(&mut plain, &mask, object_colour(1), 2, |_| true);
             click(&mut plain, &points[0], CLICK);
             let covered = (x..x + 40).flat_map(|x| (y..y + 40).map(move |y| (x, y)));
             let hidden = covered.filter(|(x, y)| labelled.get_pixel(*x, *y) != plain.get_pixel(*x, *y)).count();
