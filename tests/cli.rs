@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use image::{GrayImage, RgbImage};
 use promptseg::pixels::encode_jpeg;
-use scratch::{Scratch, assert_says, golden, refused, succeeded, text};
+use scratch::{Scratch, assert_says, decode_run_lengths, golden, refused, succeeded, text};
 use serde_json::Value;
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
@@ -56,32 +56,6 @@ fn mask(path: &Path) -> GrayImage {
     let image::DynamicImage::ImageLuma8(image) = image else { panic!("the mask is not grey") };
     assert!(image.pixels().all(|p| [0, 255].contains(&p.0[0])));
     image
-}
-
-/// Decodes COCO's run lengths, as `rleFrString` and `rleDecode` of maskApi.c do.
-fn decode_run_lengths(rle: &Value) -> GrayImage {
-    let [height, width] = [0, 1].map(|i| rle["size"][i].as_u64().unwrap() as u32);
-    let mut counts: Vec<i64> = Vec::new();
-    let (mut value, mut shift) = (0_i64, 0);
-    for c in rle["counts"].as_str().unwrap().bytes() {
-        let group = i64::from(c - 48);
-        value |= (group & 0x1f) << shift;
-        shift += 5;
-        if group & 0x20 == 0 {
-            if group & 0x10 != 0 {
-                value |= -1 << shift;
-            }
-            let before = if counts.len() > 2 { counts[counts.len() - 2] } else { 0 };
-            counts.push(value + before);
-            (value, shift) = (0, 0);
-        }
-    }
-    assert_eq!(counts.iter().sum::<i64>(), i64::from(height) * i64::from(width));
-    let mut column_wise = Vec::new();
-    for (i, count) in counts.iter().enumerate() {
-        column_wise.extend(std::iter::repeat_n(if i % 2 == 1 { 255 } else { 0 }, *count as usize));
-    }
-    GrayImage::from_fn(width, height, |x, y| image::Luma([column_wise[(x * height + y) as usize]]))
 }
 
 /// Fills polygons along the borders of pixels by the even-odd rule.
@@ -154,6 +128,17 @@ fn every_format_holds_the_same_masks() {
     }
     assert_eq!((json["model"].as_str(), json["precision"].as_str()), (Some("sam_variants"), Some("int8")));
     assert!(json["ms"]["encode"].as_f64().unwrap() > 0.0);
+
+    let coco: Value = serde_json::from_str(&succeeded(&with(&["--format", "coco"]))).unwrap();
+    let image = serde_json::json!([{ "id": 1, "file_name": "cat.png", "width": 320, "height": 213 }]);
+    assert_eq!((&coco["images"], coco["annotations"].as_array().unwrap().len()), (&image, 2));
+    for (i, mask) in json["masks"].as_array().unwrap().iter().enumerate() {
+        let annotation = &coco["annotations"][i];
+        assert_eq!((&annotation["id"], &annotation["image_id"]), (&(i + 1).into(), &1.into()));
+        for (key, of_mask) in [("segmentation", "segmentation"), ("area", "area"), ("bbox", "box"), ("score", "iou")] {
+            assert_eq!(annotation[key], mask[of_mask], "{key}");
+        }
+    }
 
     assert_eq!(succeeded(&with(&["--format", "npy", "--out", "all.npy"])), "all.npy\n");
     let content = std::fs::read(scratch.file("all.npy")).unwrap();
@@ -444,7 +429,7 @@ fn wrong_usage_ends_with_exit_code_2_and_a_hint() {
         (&["cat.png", "--point", "1,1", "--box", "0,0,5,5", "--box", "6,6,9,9"], "several --box are an object each"),
         (&["cat.png", "--point", "1,1", "--out", "m.jpg"], "goes into a .png file, or a folder"),
         (&["cat.png", "--point", "1,1", "--all", "--out", "m.png"], "a single file holds one mask of one picture"),
-        (&["cat.png", "--point", "1,1", "--format", "gif"], "possible values: png, coco-rle, polygon, json, npy"),
+        (&["cat.png", "--point", "1,1", "--format", "gif"], "possible values: png, coco-rle, polygon, coco, json, npy"),
         (&["cat.png", "--point", "1,1", "--precision", "fp8"], "possible values: auto, fp32, fp16, int8"),
         (&["a/cat.png", "b/cat.png", "--point", "1,1"], "would have the same name"),
         (&["--point", "1,1"], "<IMAGE>..."),

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use image::GrayImage;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -99,4 +100,30 @@ pub fn refused(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{message}");
     assert!(!message.contains("panicked") && !message.contains('\x1b'), "{message}");
     message
+}
+
+/// Decodes COCO's run lengths, as `rleFrString` and `rleDecode` of maskApi.c do.
+pub fn decode_run_lengths(rle: &Value) -> GrayImage {
+    let [height, width] = [0, 1].map(|i| rle["size"][i].as_u64().unwrap() as u32);
+    let mut counts: Vec<i64> = Vec::new();
+    let (mut value, mut shift) = (0_i64, 0);
+    for c in rle["counts"].as_str().unwrap().bytes() {
+        let group = i64::from(c - 48);
+        value |= (group & 0x1f) << shift;
+        shift += 5;
+        if group & 0x20 == 0 {
+            if group & 0x10 != 0 {
+                value |= -1 << shift;
+            }
+            let before = if counts.len() > 2 { counts[counts.len() - 2] } else { 0 };
+            counts.push(value + before);
+            (value, shift) = (0, 0);
+        }
+    }
+    assert_eq!(counts.iter().sum::<i64>(), i64::from(height) * i64::from(width));
+    let mut column_wise = Vec::new();
+    for (i, count) in counts.iter().enumerate() {
+        column_wise.extend(std::iter::repeat_n(if i % 2 == 1 { 255 } else { 0 }, *count as usize));
+    }
+    GrayImage::from_fn(width, height, |x, y| image::Luma([column_wise[(x * height + y) as usize]]))
 }

@@ -67,7 +67,7 @@ pub fn make_folder(folder: &Path) -> Result<(), String> {
 }
 
 /// Returns whether a path is a device or a pipe, for instance `/dev/null`. Writing to it replaces no file.
-fn is_special(path: &Path) -> bool {
+pub fn is_special(path: &Path) -> bool {
     path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir())
 }
 

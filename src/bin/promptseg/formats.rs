@@ -1,7 +1,7 @@
 //! Formats of masks in files: PNG, numpy arrays, COCO's run lengths and polygons; and of clouds: PLY.
 
 use promptseg::depth::Cloud;
-use promptseg::pixels::{Contour, Mask, coco_counts, coco_string, contours};
+use promptseg::pixels::{Contour, Mask, RunLengths, coco_string, contours};
 use serde_json::{Value, json};
 
 /// Encodes a mask as a grey PNG file: 255 inside, 0 outside.
@@ -17,9 +17,9 @@ pub fn png(image: &image::DynamicImage) -> Result<Vec<u8>, String> {
     Ok(content.into_inner())
 }
 
-/// Encodes a mask as COCO's compressed run lengths.
-pub fn run_lengths(mask: &Mask) -> Value {
-    json!({ "size": [mask.height, mask.width], "counts": coco_string(&coco_counts(mask)) })
+/// Encodes run lengths in COCO's compressed form.
+pub fn run_lengths(mask: &RunLengths) -> Value {
+    json!({ "size": [mask.height, mask.width], "counts": coco_string(&mask.counts) })
 }
 
 /// Returns the outer contours of a mask and its holes as COCO's lists of `[x, y, x, y, ...]`.

@@ -4,13 +4,16 @@
 
 mod bench;
 mod build_engines;
+mod coco;
 mod eval;
 mod failure;
 mod files;
 mod formats;
 mod inspect;
 mod model_arguments;
+mod output_arguments;
 mod pictures;
+mod results;
 mod segment;
 mod terminal;
 mod track;

@@ -66,7 +66,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let (pictures, results): (Vec<_>, Vec<_>) = list.iter().cloned().partition(|path| !is_result(path, &list));
     if !results.is_empty() {
         terminal::note(format!(
-            "{}: left out {} masks and overlays of other pictures in the folder",
+            "{}: left out {} masks, labels, edges and overlays of other pictures in the folder",
             folder.display(),
             results.len()
         ));
@@ -78,12 +78,13 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 /// Returns whether a file has the name of an earlier run's result: `NAME_mask.png`, `NAME_mask_2_c1.png` or
-/// `NAME_overlay.png`, for a picture NAME in the same folder, whose files are `siblings`.
+/// `NAME_labels.png`, `NAME_edges.png` or `NAME_overlay.png`, for a picture NAME in the same folder, whose files are `siblings`.
 fn is_result(path: &Path, siblings: &[PathBuf]) -> bool {
     let lossy_stem = |path: &Path| stem(path).to_string_lossy().into_owned();
     let stem = lossy_stem(path);
     let of_mask = || stem.rsplit_once("_mask").filter(|(_, suffix)| is_mask_number(suffix)).map(|(name, _)| name);
-    let picture = stem.strip_suffix("_overlay").or_else(of_mask);
+    let of_image = || ["_overlay", "_labels", "_edges"].iter().find_map(|suffix| stem.strip_suffix(suffix));
+    let picture = of_image().or_else(of_mask);
     let has_name = |file: &PathBuf, name: &str| lossy_stem(file) == name || file.file_name().is_some_and(|n| n == name);
     path.extension().is_some_and(|e| e == "png")
         && picture.is_some_and(|name| siblings.iter().any(|sibling| has_name(sibling, name)))
@@ -129,9 +130,17 @@ mod tests {
 
     #[test]
     fn results_of_an_earlier_run_are_distinguished_from_pictures() {
-        let files = paths(&["a.jpg", "a_mask.png", "a_mask_2_c1.png", "a_overlay.png", "a.jpg_mask_1.png"]);
+        let files = paths(&[
+            "a.jpg",
+            "a_mask.png",
+            "a_mask_2_c1.png",
+            "a_overlay.png",
+            "a.jpg_mask_1.png",
+            "a_labels.png",
+            "a_edges.png",
+        ]);
         let results: Vec<bool> = files.iter().map(|path| is_result(path, &files)).collect();
-        assert_eq!(results, [false, true, true, true, true]);
+        assert_eq!(results, [false, true, true, true, true, true, true]);
         let pictures =
             paths(&["a.jpg", "b_mask.png", "a_masked.png", "a_mask_party.png", "a_mask.jpg", "a_mask_c.png"]);
         for path in &pictures {

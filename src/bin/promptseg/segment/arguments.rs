@@ -1,10 +1,10 @@
 //! Arguments of `promptseg segment`.
 
-use std::path::PathBuf;
-
 use super::in_depth::DepthArguments;
 use super::prompts::PromptArguments;
+use crate::coco::CocoArguments;
 use crate::model_arguments::ModelArguments;
+use crate::output_arguments::{Destination, PictureArguments};
 
 const EXAMPLES: &str = "\
 Objects:
@@ -14,6 +14,7 @@ Objects:
 Destination of the masks:
   png, npy, ply               files NAME_mask.png, NAME_mask.npy, NAME_cloud.ply in the current folder or in --out
   coco-rle, polygon, json(3d) one line of JSON for each picture on standard output or in --out
+  coco                        one JSON document for all pictures on standard output, in --out, or in --out/instances.json
 
 Examples:
   promptseg segment photo.jpg --point 320,240
@@ -29,9 +30,8 @@ Exit codes: 0 done, 1 failure (the other pictures are done), 2 wrong usage.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// JPEG or PNG files, folders with such files, patterns in quotes, or - for standard input.
-    #[arg(required = true, value_name = "IMAGE")]
-    pub images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub pictures: PictureArguments,
     #[command(flatten)]
     pub prompts: PromptArguments,
     #[command(flatten)]
@@ -45,12 +45,10 @@ pub struct Arguments {
     /// Also draw NAME_overlay.png: the picture with the best masks, prompts and scores.
     #[arg(long)]
     pub overlay: bool,
-    /// A folder; a file with the format's extension; or - for standard output.
-    #[arg(long, value_name = "PATH")]
-    pub out: Option<PathBuf>,
-    /// Replace existing files; the default keeps them. Input files are never replaced.
-    #[arg(long)]
-    pub overwrite: bool,
+    #[command(flatten)]
+    pub destination: Destination,
+    #[command(flatten)]
+    pub coco: CocoArguments,
     #[command(flatten)]
     pub model: ModelArguments,
 }
@@ -63,6 +61,8 @@ pub enum Format {
     CocoRle,
     /// Contours along the borders of pixels, as COCO writes them, with the holes in a separate list.
     Polygon,
+    /// A data set of COCO for all pictures, as pycocotools reads it.
+    Coco,
     /// Scores, boxes, areas, candidates, times and run lengths.
     Json,
     /// A numpy array of booleans, [masks, height, width].
@@ -80,11 +80,12 @@ impl Format {
             Format::Png => &["png"],
             Format::Npy => &["npy"],
             Format::Ply => &["ply"],
+            Format::Coco => &["json"],
             _ => &["json", "jsonl"],
         }
     }
 
-    /// Returns whether the format is one line of text for each picture.
+    /// Returns whether the format is text, which goes to standard output.
     pub fn is_text(self) -> bool {
         !matches!(self, Format::Png | Format::Npy | Format::Ply)
     }

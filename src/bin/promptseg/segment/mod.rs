@@ -8,6 +8,7 @@ mod prompts;
 
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use promptseg::model::{Candidates, DecodeOptions};
 use promptseg::segmenter::Segmenter;
 
@@ -22,7 +23,7 @@ use prompts::Prompts;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let prompts = Prompts::read(&arguments.prompts)?;
-    let pictures = pictures::find(&arguments.images)?;
+    let pictures = pictures::find(&arguments.pictures.images)?;
     check_depth(arguments, pictures.len())?;
     let depth = Depth::read(&arguments.depth)?;
     let mut output = Output::plan(arguments, &pictures, prompts.objects())?;
@@ -34,39 +35,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let candidates = if arguments.all { Candidates::Multi } else { Candidates::Auto };
     let options = DecodeOptions { candidates, all_masks: arguments.all, ..DecodeOptions::default() };
 
-    let bar = (pictures.len() > 1).then(|| terminal::progress(pictures.len(), "pictures"));
-    let beside_bar = |print: &mut dyn FnMut()| match &bar {
-        Some(bar) => bar.suspend(print),
-        None => print(),
+    let bar = match pictures.len() {
+        1 => ProgressBar::hidden(),
+        several => terminal::progress(several, "pictures"),
     };
-    let mut failures = 0;
-    for (i, path) in pictures.iter().enumerate() {
+    let done = pictures::for_each(&pictures, &bar, 1, |index, path| {
         let failed = |e: String| format!("{}: {e}", display(path));
-        let written = output
-            .check(i)
-            .map_err(failed)
-            .and_then(|()| segment_picture(&mut segmenter, path, &prompts, &options, depth.as_ref()))
-            .and_then(|answer| output.write(i, path, &answer, &origin).map_err(failed));
-        match written {
-            Ok(lines) => beside_bar(&mut || lines.iter().for_each(terminal::print)),
-            Err(reason) => {
-                failures += 1;
-                beside_bar(&mut || terminal::warn(&reason));
-            }
-        }
-        if let Some(bar) = &bar {
-            bar.inc(1);
-        }
-    }
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
-    output.finish();
-    match failures {
-        0 => Ok(()),
-        _ if pictures.len() == 1 => Err(Failure::Reported),
-        n => Err(Failure::Failed(format!("{n} of {} pictures failed; the others are done", pictures.len()).into())),
-    }
+        output.check(index).map_err(failed)?;
+        let answer = segment_picture(&mut segmenter, path, &prompts, &options, depth.as_ref())?;
+        output.write(index, path, &answer, &origin).map_err(failed)
+    });
+    let finished = output.finish();
+    done?;
+    Ok(finished?)
 }
 
 /// Checks that depth is given for the formats that describe objects in metres, and for no other.

@@ -1,43 +1,40 @@
 //! Writes the masks of each picture in the format that was chosen.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use promptseg::model::{Candidate, Decoded};
-use promptseg::pixels::{Mask, OverlayObject, draw_overlay};
+use promptseg::pixels::{Mask, OverlayObject, RunLengths, draw_overlay};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Origin, candidates};
 use super::arguments::{Arguments, Format};
 use super::in_depth;
+use crate::coco::{self, CocoFile};
 use crate::failure::Failure;
-use crate::files::{Lines, Target, Writer, file_in, make_folder};
-use crate::formats::{mask_png, npy, ply, png, polygons, rounded, run_lengths};
-use crate::{pictures, terminal};
+use crate::files::Target;
+use crate::formats::{mask_png, npy, ply, polygons, rounded, run_lengths};
+use crate::results::Results;
+use crate::terminal;
 
 /// Destination of the results.
 pub struct Output {
     format: Format,
     /// Whether every candidate is written.
     all: bool,
-    target: Target,
-    /// Folder of the overlays; none without `--overlay`.
-    overlay_folder: Option<PathBuf>,
-    /// Name of each picture's results; empty if no file is named after a picture.
-    names: Vec<OsString>,
     /// Number of objects in each picture.
     objects: usize,
-    writer: Writer,
-    /// The single file for all pictures.
-    lines: Lines,
+    results: Results,
+    /// Present for the format `coco`.
+    coco: Option<CocoFile>,
 }
 
 impl Output {
     /// Decides which files the run writes, and creates their folder.
     pub fn plan(arguments: &Arguments, pictures: &[PathBuf], objects: usize) -> Result<Output, Failure> {
         let format = arguments.format;
-        let out = arguments.out.as_deref();
-        let target = Target::from_argument(format.extensions(), format.is_text(), out).map_err(Failure::Usage)?;
+        let destination = &arguments.destination;
+        let target = Target::from_argument(format.extensions(), format.is_text(), destination.out.as_deref())
+            .map_err(Failure::Usage)?;
         let fits_one_file = match format {
             Format::Png => pictures.len() == 1 && objects == 1 && !arguments.all,
             Format::Npy | Format::Ply => pictures.len() == 1,
@@ -47,48 +44,30 @@ impl Output {
             let most = if format == Format::Png { "one mask of one picture" } else { "the masks of one picture" };
             return Err(Failure::Usage(format!("a single file holds {most}; give --out a folder")));
         }
-        let folder = target.folder();
-        let writer = Writer::new(
-            pictures.iter().chain(&arguments.prompts.mask).chain(arguments.depth.files()),
-            arguments.overwrite,
-        );
-        if let Target::File(file) = &target {
-            writer.check(file)?;
-        }
-        make_folder(&folder)?;
-        let uses_names = arguments.overlay || matches!(target, Target::Folder(_));
-        Ok(Output {
-            format,
-            all: arguments.all,
-            target,
-            overlay_folder: arguments.overlay.then_some(folder),
-            names: if uses_names { pictures::result_names(pictures)? } else { Vec::new() },
-            objects,
-            writer,
-            lines: Lines::default(),
-        })
+        let inputs = arguments.prompts.mask.iter().chain(arguments.depth.files()).chain(arguments.coco.files());
+        let results = Results::plan(target, destination, arguments.overlay, pictures, inputs)?;
+        let coco = match format {
+            Format::Coco => Some(CocoFile::plan(coco::Form::Dataset, &arguments.coco, &results, pictures)?),
+            _ => arguments.coco.refuse_unless_used().map(|()| None)?,
+        };
+        Ok(Output { format, all: arguments.all, objects, results, coco })
     }
 
     /// Refuses a picture whose files must not be written, before the picture is segmented. The files of `--all` are
     /// known only after the picture is segmented.
     pub fn check(&self, index: usize) -> Result<(), String> {
-        let mut files = Vec::new();
-        if let Target::Folder(folder) = &self.target {
-            let suffixes = match self.format {
-                Format::Png if self.all => Vec::new(),
-                Format::Png => (1..=self.objects).map(|object| format!("{}.png", self.mask_suffix(object))).collect(),
-                Format::Npy => vec!["_mask.npy".to_owned()],
-                Format::Ply => vec!["_cloud.ply".to_owned()],
-                _ => vec![".json".to_owned()],
-            };
-            files.extend(suffixes.iter().map(|suffix| file_in(folder, &self.names[index], suffix)));
+        if let Some(coco) = &self.coco {
+            coco.check(index)?;
         }
-        files.extend(self.overlay_file(index));
-        files.iter().try_for_each(|file| self.writer.check(file))
-    }
-
-    fn overlay_file(&self, index: usize) -> Option<PathBuf> {
-        self.overlay_folder.as_ref().map(|folder| file_in(folder, &self.names[index], "_overlay.png"))
+        let suffixes = match self.format {
+            Format::Png if self.all => Vec::new(),
+            Format::Png => (1..=self.objects).map(|object| format!("{}.png", self.mask_suffix(object))).collect(),
+            Format::Npy => vec!["_mask.npy".to_owned()],
+            Format::Ply => vec!["_cloud.ply".to_owned()],
+            Format::Coco => Vec::new(),
+            _ => vec![".json".to_owned()],
+        };
+        self.results.check(index, &suffixes)
     }
 
     /// Returns `_mask` for a single object, `_mask_2` for the second of several.
@@ -110,35 +89,26 @@ impl Output {
             Format::Npy => {
                 let masks: Vec<&Mask> = answer.objects.iter().flat_map(candidates).map(|c| &c.mask).collect();
                 let content = npy(&masks, answer.image.dimensions())?;
-                self.write_bytes(index, "_mask.npy", &content, &mut messages)?;
+                messages.extend(self.results.write(index, "_mask.npy", &content)?);
             }
             Format::Ply => {
                 let content = ply(&in_depth::cloud(&answer.in_depth, &answer.image)?);
-                self.write_bytes(index, "_cloud.ply", &content, &mut messages)?;
+                messages.extend(self.results.write(index, "_cloud.ply", &content)?);
             }
+            Format::Coco => self.write_coco(index, answer, origin)?,
             _ => {
                 let line = format!("{}\n", self.line(path, answer, origin));
-                match &self.target {
-                    Target::Stdout => terminal::write(line.as_bytes()),
-                    Target::File(file) => self.lines.push(file, &self.writer, &line)?,
-                    Target::Folder(_) => self.write_bytes(index, ".json", line.as_bytes(), &mut messages)?,
-                }
+                messages.extend(self.results.write_line(index, ".json", &line)?);
             }
         }
-        if let Some(file) = self.overlay_file(index) {
-            self.writer.save(&file, &png(&overlay(answer).into())?)?;
-            if !matches!(self.target, Target::Stdout) {
-                messages.push(file.display().to_string());
-            }
-        }
+        messages.extend(self.results.write_overlay(index, || overlay(answer))?);
         Ok(messages)
     }
 
-    /// Prints the name of the single file for all pictures.
-    pub fn finish(&self) {
-        if let (Target::File(file), false) = (&self.target, self.lines.is_empty()) {
-            terminal::print(file.display());
-        }
+    /// Completes the files and prints the name of a single file for all pictures.
+    pub fn finish(&mut self) -> Result<(), String> {
+        self.results.finish();
+        self.coco.as_mut().map_or(Ok(()), CocoFile::finish)
     }
 
     fn write_png(&self, index: usize, answer: &Answer, messages: &mut Vec<String>) -> Result<(), String> {
@@ -149,35 +119,28 @@ impl Output {
                     suffix.push_str(&format!("_c{}", candidate.index));
                 }
                 let content = mask_png(&candidate.mask)?;
-                let before = messages.len();
-                self.write_bytes(index, &format!("{suffix}.png"), &content, messages)?;
-                if terminal::interactive() {
-                    messages[before..].iter_mut().for_each(|line| line.push_str(&scores(candidate)));
-                }
+                let line = self.results.write(index, &format!("{suffix}.png"), &content)?;
+                let with_scores =
+                    |line: String| if terminal::interactive() { line + scores(candidate).as_str() } else { line };
+                messages.extend(line.map(with_scores));
             }
         }
         Ok(())
     }
 
-    /// Writes a file of one picture into the folder, the single file, or standard output.
-    fn write_bytes(
-        &self,
-        index: usize,
-        suffix: &str,
-        content: &[u8],
-        messages: &mut Vec<String>,
-    ) -> Result<(), String> {
-        let file = match &self.target {
-            Target::Stdout => {
-                terminal::write(content);
-                return Ok(());
+    fn write_coco(&mut self, index: usize, answer: &Answer, origin: &Origin) -> Result<(), String> {
+        let Some(coco) = &mut self.coco else { return Ok(()) };
+        let mut annotations = Vec::new();
+        for (object, decoded) in answer.objects.iter().enumerate() {
+            for candidate in candidates(decoded) {
+                let mask = &candidate.mask;
+                let mut annotation = coco::annotation(&RunLengths::of(mask), mask.bbox, candidate.iou);
+                annotation["object"] = json!(object + 1);
+                annotation["candidate"] = json!(candidate.index);
+                annotations.push(annotation);
             }
-            Target::File(file) => file.clone(),
-            Target::Folder(folder) => file_in(folder, &self.names[index], suffix),
-        };
-        self.writer.save(&file, content)?;
-        messages.push(file.display().to_string());
-        Ok(())
+        }
+        coco.add(index, answer.image.dimensions(), &origin.model, annotations, self.results.writer())
     }
 
     /// Returns the line of JSON for a picture.
@@ -227,7 +190,7 @@ impl Output {
             value["segmentation"] = outer;
             value["holes"] = holes;
         } else {
-            value["segmentation"] = run_lengths(mask);
+            value["segmentation"] = run_lengths(&RunLengths::of(mask));
         }
         if self.format == Format::Json {
             value["best"] = json!(candidate.index == decoded.best.index);

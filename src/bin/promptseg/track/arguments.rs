@@ -6,6 +6,7 @@ use promptseg::model::network::MAX_CONDITIONING;
 
 use super::prompts::PromptArguments;
 use crate::model_arguments::ModelArguments;
+use crate::output_arguments::Destination;
 
 const EXAMPLES: &str = "\
 Objects:
@@ -45,12 +46,8 @@ pub struct Arguments {
     /// Also draw the masks on the frames: overlay.mp4 if ffmpeg is installed, otherwise NAME_overlay.png.
     #[arg(long)]
     pub overlay: bool,
-    /// A folder; for coco-rle also a .json or .jsonl file, or - for standard output.
-    #[arg(long, value_name = "PATH")]
-    pub out: Option<PathBuf>,
-    /// Replace existing files; the default keeps them. Input files are never replaced.
-    #[arg(long)]
-    pub overwrite: bool,
+    #[command(flatten)]
+    pub destination: Destination,
     /// Earlier frames that condition each frame, besides the frames with prompts; fewer are faster and lose more objects.
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=6))]
     pub memories: u8,

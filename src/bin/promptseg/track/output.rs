@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use image::RgbImage;
-use promptseg::pixels::{Geometry, LastUpscaler, Mask, OverlayObject, Resize, draw_overlay};
+use promptseg::pixels::{Geometry, LastUpscaler, Mask, OverlayObject, Resize, RunLengths, draw_overlay};
 use promptseg::prompt::Prompt;
 use serde_json::{Value, json};
 
@@ -49,13 +49,14 @@ impl<'a> Output<'a> {
             Format::Png => (false, &[]),
             Format::CocoRle => (true, &["json", "jsonl"]),
         };
-        let target = Target::from_argument(extensions, is_text, arguments.out.as_deref()).map_err(Failure::Usage)?;
+        let target =
+            Target::from_argument(extensions, is_text, arguments.destination.out.as_deref()).map_err(Failure::Usage)?;
         if !is_text && !matches!(target, Target::Folder(_)) {
             return Err(Failure::Usage(
                 "many masks do not fit into one file or standard output; give --out a folder".to_owned(),
             ));
         }
-        let writer = Writer::new(clip.files().iter().chain(arguments.prompts.files()), arguments.overwrite);
+        let writer = Writer::new(clip.files().iter().chain(arguments.prompts.files()), arguments.destination.overwrite);
         if let Target::File(file) = &target {
             writer.check(file)?;
         }
@@ -128,7 +129,7 @@ fn line(number: usize, name: &OsStr, image: &RgbImage, objects: &[ObjectOnFrame]
             "object_score": rounded(object.object_score),
             "area": mask.area,
             "box": mask.bbox.map(|b| [b.x, b.y, b.width, b.height]),
-            "segmentation": run_lengths(mask),
+            "segmentation": run_lengths(&RunLengths::of(mask)),
         })
     };
     let masks: Vec<_> = objects.iter().zip(masks).map(object_with_mask).collect();
