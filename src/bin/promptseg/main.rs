@@ -1,18 +1,23 @@
-//! The command line tool: segments pictures, follows objects through clips, describes and measures models. Needs no ROS.
+//! The command line tool: segments pictures, finds everything in them, follows objects through clips, describes and measures models. Needs no ROS.
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod build_engines;
 mod coco;
+mod edges;
 mod eval;
+mod everything;
 mod failure;
 mod files;
 mod formats;
+mod generation;
+mod generator_arguments;
 mod inspect;
 mod model_arguments;
 mod output_arguments;
 mod pictures;
+mod proposals;
 mod results;
 mod segment;
 mod terminal;
@@ -39,6 +44,12 @@ struct Arguments {
 enum Command {
     /// Compute masks of objects in pictures.
     Segment(segment::Arguments),
+    /// Compute the masks of everything in pictures, without a click.
+    Everything(everything::Arguments),
+    /// Compute boxes that may hold an object, ranked, for COCO's evaluation.
+    Proposals(proposals::Arguments),
+    /// Compute images of edges from the masks of everything.
+    Edges(edges::Arguments),
     /// Follow objects through a video or a folder of pictures.
     Track(track::Arguments),
     /// Describe a bundle or a pair of ONNX files, and try it on each execution provider.
@@ -60,6 +71,9 @@ fn main() -> ExitCode {
     logging::finish_trace_on_interrupt();
     let (name, outcome) = match arguments.command {
         Command::Segment(arguments) => ("segment", segment::run(&arguments)),
+        Command::Everything(arguments) => ("everything", everything::run(&arguments)),
+        Command::Proposals(arguments) => ("proposals", proposals::run(&arguments)),
+        Command::Edges(arguments) => ("edges", edges::run(&arguments)),
         Command::Track(arguments) => ("track", track::run(&arguments)),
         Command::Inspect(arguments) => ("inspect", inspect::run(&arguments)),
         Command::Bench(arguments) => ("bench", bench::run(&arguments)),
