@@ -5,6 +5,7 @@ mod drawn;
 #[path = "support/records.rs"]
 mod records;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -53,7 +54,7 @@ fn generate(
 #[test]
 fn masks_of_drawn_logits_are_those_of_the_reference() {
     let drawn = read();
-    assert_eq!(drawn.cases.len(), 7);
+    assert_eq!(drawn.cases.len(), 9);
     for case in &drawn.cases {
         let masks = generate(&drawn, case, &mut |_| ControlFlow::Continue(())).unwrap();
         compare(&case.case, &masks, &case.masks, 1.0);
@@ -64,7 +65,8 @@ fn masks_of_drawn_logits_are_those_of_the_reference() {
     let of = |name: &str| &drawn.cases.iter().find(|case| case.case == name).unwrap().masks;
     assert!(of("one_pixel").iter().filter(|mask| mask.area == 1).count() >= 10);
     assert!(of("loose").iter().any(|mask| mask.stability_score.is_none()));
-    assert!(of("two_crop_layers").iter().any(|mask| mask.crop_box != [0, 0, drawn.width, drawn.height]));
+    let crops: BTreeSet<[u32; 4]> = of("crops").iter().map(|mask| mask.crop_box).collect();
+    assert!(crops.len() == 5, "masks of the whole image and of each crop");
 }
 
 #[test]

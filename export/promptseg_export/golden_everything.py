@@ -18,6 +18,7 @@ from pycocotools import mask as coco
 from safetensors.numpy import save_file
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 from segment_anything.modeling import Sam
+from torchvision.ops import box_iou
 
 SIDE = 64
 """Side of the square of the drawn network, in pixels."""
@@ -121,11 +122,50 @@ DRAWN_CASES = {
     "defaults": {},
     "loose": {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0},
     "two_crop_layers": {"crop_n_layers": 2, "crop_n_points_downscale_factor": 2, "pred_iou_thresh": 0.75},
+    "crops": {"points_per_side": 4, "crop_n_layers": 1, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.3},
     "min_area": {"min_mask_region_area": 120, "pred_iou_thresh": 0.7, "stability_score_thresh": 0.5},
     "one_pixel": {"stability_score_offset": 0.0, "pred_iou_thresh": 0.0, "box_nms_thresh": 0.3},
     "nothing": {"pred_iou_thresh": 0.9999},
     "small_batches": {"points_per_batch": 5, "box_nms_thresh": 0.5, "pred_iou_thresh": 0.8},
 }
+
+
+def generate(logits: np.ndarray, ious: np.ndarray, settings: dict) -> list:
+    """The masks of drawn logits."""
+    network = SimpleNamespace(image_encoder=SimpleNamespace(img_size=SIDE), mask_threshold=0.0, device="cpu")
+    generator = SamAutomaticMaskGenerator(network, output_mode="coco_rle", **settings)
+    generator.predictor = DrawnPredictor(logits, ious)
+    return generator.generate(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+
+
+def exact_thresholds(logits: np.ndarray, ious: np.ndarray) -> dict:
+    """Thresholds that are equal to a predicted IoU, a stability score and an IoU of boxes, each of which decides about a mask."""
+    keep_all = {"points_per_side": 6, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 1.0}
+    masks = generate(logits, ious, keep_all)
+    boxes = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in (m["bbox"] for m in masks)]).float()
+    choices = {
+        "pred_iou_thresh": [m["predicted_iou"] for m in masks if 0.75 < m["predicted_iou"] < 0.85],
+        "stability_score_thresh": [m["stability_score"] for m in masks if 0.4 < m["stability_score"] < 0.7],
+        "box_nms_thresh": [float(v) for v in np.unique(box_iou(boxes, boxes)) if 0.4 < v < 0.8],
+    }
+    # A mask at the threshold of the predicted IoU or of the boxes is dropped, at that of the stability score it is kept.
+    next_to = {
+        "pred_iou_thresh": lambda v: float(np.nextafter(np.float32(v), np.float32(0))),
+        "stability_score_thresh": lambda v: float(np.nextafter(np.float32(v), np.float32(1))),
+        "box_nms_thresh": lambda v: float(np.nextafter(v, 0)),
+    }
+
+    def decides(settings: dict, name: str) -> bool:
+        """Whether the next number as a threshold changes the masks."""
+        beside = {**settings, name: next_to[name](settings[name])}
+        return records(generate(logits, ious, settings)) != records(generate(logits, ious, beside))
+
+    random = np.random.default_rng(1)
+    for _ in range(1000):
+        settings = {**keep_all, **{name: float(random.choice(values)) for name, values in choices.items()}}
+        if all(decides(settings, name) for name in choices):
+            return settings
+    raise SystemExit("no thresholds that each decide about a mask")
 
 
 def drawn(out: Path) -> None:
@@ -134,13 +174,11 @@ def drawn(out: Path) -> None:
     save_file(
         {"logits": logits.astype(np.float16), "one_pixel": pixels.astype(np.float16), "ious": ious}, out / "drawn.safetensors"
     )
+    (out / "drawn.safetensors").chmod(0o644)
     cases = []
-    for name, settings in DRAWN_CASES.items():
+    for name, settings in {**DRAWN_CASES, "exact_thresholds": exact_thresholds(logits, ious)}.items():
         settings = {"points_per_side": 6, **settings}
-        network = SimpleNamespace(image_encoder=SimpleNamespace(img_size=SIDE), mask_threshold=0.0, device="cpu")
-        generator = SamAutomaticMaskGenerator(network, output_mode="coco_rle", **settings)
-        generator.predictor = DrawnPredictor(pixels if name == "one_pixel" else logits, ious)
-        masks = generator.generate(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        masks = generate(pixels if name == "one_pixel" else logits, ious, settings)
         cases.append({"case": name, "settings": settings, "masks": records(masks)})
         print(f"{name}: {len(masks)} masks, {sum(m['area'] <= 1 for m in masks)} of one pixel or less")
     (out / "drawn.json").write_text(json.dumps({"width": WIDTH, "height": HEIGHT, "side": SIDE, "cases": cases}) + "\n")

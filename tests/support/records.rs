@@ -80,7 +80,10 @@ pub fn compare(case: &str, found: &[GeneratedMask], expected: &[Record], least_i
         let is_near = |a: f64, b: f64| (a - b).abs() <= SCORE;
         assert!(is_near(found.predicted_iou.into(), expected.predicted_iou.into()), "{name}: predicted IoU");
         let stability = expected.stability_score.unwrap_or_default();
-        assert!(is_near(found.stability_score.into(), stability.into()), "{name}: stability {}", found.stability_score);
+        // A mask of a few pixels may gain or lose one, unless every pixel must be equal.
+        let one_pixel = if least_iou < 1.0 { 1.0 / f64::from(expected.area.max(1)) } else { 0.0 };
+        let difference = (f64::from(found.stability_score) - f64::from(stability)).abs();
+        assert!(difference <= SCORE.max(one_pixel), "{name}: stability {}", found.stability_score);
         let [x, y] = found.point;
         assert!(is_near(x, expected.point[0]) && is_near(y, expected.point[1]), "{name}: click at {:?}", found.point);
         let crop = found.crop;
