@@ -98,79 +98,129 @@ impl BoxPoints<'_> {
         sample: &Points,
     ) -> OrientedBox {
         let box_from_optical = Rotation3::from(target_from_box.inverse() * target_from_optical.rotation);
+        // The axes of the box in the optical frame.
+        let axes: [Vector3<f64>; 3] = std::array::from_fn(|i| box_from_optical.matrix().row(i).transpose());
+        let extents = self.extents(&axes.map(|axis| axis.cast::<f32>().into()), sample);
         let (mut size, mut centre) = (Vector3::zeros(), Vector3::zeros());
-        for axis in 0..3 {
-            // The axis of the box in the optical frame.
-            let direction = box_from_optical.matrix().row(axis).transpose();
-            let (low, high) = self.extent(&direction.cast::<f32>().into(), sample);
-            let spread = 2.0 * NOISE_TAIL * direction.dot(&self.noise).abs();
-            size[axis] = (f64::from(high) - f64::from(low) - spread).max(0.0);
-            centre += direction * (f64::from(low) + f64::from(high)) / 2.0;
+        for (i, (axis, (low, high))) in axes.iter().zip(extents).enumerate() {
+            let spread = 2.0 * NOISE_TAIL * axis.dot(&self.noise).abs();
+            size[i] = (f64::from(high) - f64::from(low) - spread).max(0.0);
+            centre += axis * (f64::from(low) + f64::from(high)) / 2.0;
         }
         OrientedBox { centre: target_from_optical * Point3::from(centre), orientation: *target_from_box, size }
     }
 
-    /// Returns the robust extent along a direction of the optical frame, in metres from the camera.
+    /// Returns the robust extents along directions of the optical frame, in metres from the camera.
     ///
     /// The 2 % of the points in each tail are trimmed. They are replaced by the outermost point that lies beyond the trimmed
     /// range by at most the distance between the 2 % and the 10 % points.
-    fn extent(&self, direction: &[f32; 3], sample: &Points) -> (f32, f32) {
-        let mut values: Vec<f32> = (0..sample.len()).map(|i| dot(direction, sample.at(i))).collect();
-        let mut quantile = |part: f64| {
-            let rank = (part * (values.len() - 1) as f64 + 0.5) as usize;
-            *values.select_nth_unstable_by(rank, f32::total_cmp).1
-        };
-        let (low_scale, high_scale) = (quantile(TAIL_SCALE), quantile(1.0 - TAIL_SCALE));
-        let (low, high) = (quantile(TAIL), quantile(1.0 - TAIL));
-        let fence = (low - (low_scale - low), high + (high - high_scale));
-        let (surface, outline) = (range(self.surface, direction, fence), range(self.outline, direction, fence));
-        (surface.0.min(outline.0).min(low), surface.1.max(outline.1).max(high))
+    fn extents(&self, directions: &[[f32; 3]; 3], sample: &Points) -> [(f32, f32); 3] {
+        let tails = directions.map(|direction| {
+            let mut values = along(sample, &direction);
+            let mut quantile = |part: f64| {
+                let rank = (part * (values.len() - 1) as f64 + 0.5) as usize;
+                *values.select_nth_unstable_by(rank, f32::total_cmp).1
+            };
+            let (low_scale, high_scale) = (quantile(TAIL_SCALE), quantile(1.0 - TAIL_SCALE));
+            (quantile(TAIL), quantile(1.0 - TAIL), low_scale, high_scale)
+        });
+        let fences = tails.map(|(low, high, low_scale, high_scale)| (2.0 * low - low_scale, 2.0 * high - high_scale));
+        let (surface, outline) = (ranges(self.surface, directions, &fences), ranges(self.outline, directions, &fences));
+        std::array::from_fn(|i| {
+            let (low, high, ..) = tails[i];
+            (surface[i].0.min(outline[i].0).min(low), surface[i].1.max(outline[i].1).max(high))
+        })
     }
 }
 
-fn dot(direction: &[f32; 3], [x, y, z]: [f32; 3]) -> f32 {
-    direction[0] * x + direction[1] * y + direction[2] * z
+/// Returns the coordinates of points along a direction.
+fn along(points: &Points, direction: &[f32; 3]) -> Vec<f32> {
+    let points = points.x.iter().zip(&points.y).zip(&points.z);
+    points.map(|((x, y), z)| direction[0] * x + direction[1] * y + direction[2] * z).collect()
 }
 
-/// Returns the least and the largest coordinate along a direction of the points within the fence. Without such points the
-/// result is an empty range: (infinity, -infinity).
+type Lanes = [f32; LANES];
+
+/// Returns the least and the largest coordinate along each direction of the points within its fence. Without such points
+/// the result is an empty range: (infinity, -infinity).
 #[multiversion(targets("x86_64+avx2"))]
-fn range(points: &Points, direction: &[f32; 3], fence: (f32, f32)) -> (f32, f32) {
-    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-    let mut add = |lane: usize, x: f32, y: f32, z: f32| {
-        let value = direction[0] * x + direction[1] * y + direction[2] * z;
-        let below = if value >= fence.0 { value } else { f32::INFINITY };
-        let above = if value <= fence.1 { value } else { f32::NEG_INFINITY };
-        low[lane] = if below < low[lane] { below } else { low[lane] };
-        high[lane] = if above > high[lane] { above } else { high[lane] };
-    };
-    let (xs, ys, zs) = (points.x.as_chunks::<LANES>(), points.y.as_chunks::<LANES>(), points.z.as_chunks::<LANES>());
-    for ((x, y), z) in xs.0.iter().zip(ys.0).zip(zs.0) {
-        for lane in 0..LANES {
-            add(lane, x[lane], y[lane], z[lane]);
+fn ranges(points: &Points, directions: &[[f32; 3]; 3], fences: &[(f32, f32); 3]) -> [(f32, f32); 3] {
+    let (xs, x_rest) = points.x.as_chunks::<LANES>();
+    let (ys, y_rest) = points.y.as_chunks::<LANES>();
+    let (zs, z_rest) = points.z.as_chunks::<LANES>();
+    std::array::from_fn(|axis| {
+        let ([a, b, c], fence) = (directions[axis], fences[axis]);
+        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+        for ((x, y), z) in xs.iter().zip(ys).zip(zs) {
+            for i in 0..LANES {
+                let value = a * x[i] + b * y[i] + c * z[i];
+                let above = if value >= fence.0 { value } else { f32::INFINITY };
+                let below = if value <= fence.1 { value } else { f32::NEG_INFINITY };
+                low[i] = if above < low[i] { above } else { low[i] };
+                high[i] = if below > high[i] { below } else { high[i] };
+            }
+        }
+        let (mut low, mut high) = (least(&low), largest(&high));
+        for ((x, y), z) in x_rest.iter().zip(y_rest).zip(z_rest) {
+            let value = a * x + b * y + c * z;
+            low = if value >= fence.0 { low.min(value) } else { low };
+            high = if value <= fence.1 { high.max(value) } else { high };
+        }
+        (low, high)
+    })
+}
+
+fn least(lanes: &Lanes) -> f32 {
+    lanes.iter().fold(f32::INFINITY, |a, b| if *b < a { *b } else { a })
+}
+
+fn largest(lanes: &Lanes) -> f32 {
+    lanes.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
+}
+
+/// Points on the ground: x and y of the target frame without its origin, in metres.
+struct Ground {
+    x: Vec<Lanes>,
+    y: Vec<Lanes>,
+}
+
+impl Ground {
+    /// Projects points of the optical frame. The last lanes are filled with the last point.
+    fn new(points: &Points, target_from_optical: &Isometry3<f64>) -> Ground {
+        let rotation = target_from_optical.rotation.to_rotation_matrix();
+        let project = |row: usize| -> Vec<Lanes> {
+            let values = along(points, &rotation.matrix().row(row).transpose().cast::<f32>().into());
+            let last = values.last().copied().unwrap_or_default();
+            let lanes = |values: &[f32]| std::array::from_fn(|i| values.get(i).copied().unwrap_or(last));
+            values.chunks(LANES).map(lanes).collect()
+        };
+        Ground { x: project(0), y: project(1) }
+    }
+}
+
+/// Returns the sum of width and length of the box around points on the ground, turned by an angle of this cosine and sine.
+#[multiversion(targets("x86_64+avx2"))]
+fn sides(ground: &Ground, cos: f32, sin: f32) -> f32 {
+    let mut low = [[f32::INFINITY; LANES]; 2];
+    let mut high = [[f32::NEG_INFINITY; LANES]; 2];
+    for (x, y) in ground.x.iter().zip(&ground.y) {
+        for i in 0..LANES {
+            let (along, across) = (cos * x[i] + sin * y[i], cos * y[i] - sin * x[i]);
+            low[0][i] = if along < low[0][i] { along } else { low[0][i] };
+            high[0][i] = if along > high[0][i] { along } else { high[0][i] };
+            low[1][i] = if across < low[1][i] { across } else { low[1][i] };
+            high[1][i] = if across > high[1][i] { across } else { high[1][i] };
         }
     }
-    for ((x, y), z) in xs.1.iter().zip(ys.1).zip(zs.1) {
-        add(0, *x, *y, *z);
-    }
-    let least = low.into_iter().fold(f32::INFINITY, |a, b| if b < a { b } else { a });
-    let largest = high.into_iter().fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
-    (least, largest)
+    largest(&high[0]) - least(&low[0]) + largest(&high[1]) - least(&low[1])
 }
 
 /// Returns the yaw of the smallest upright box around the points, 0 to 90 degrees, in radians.
 fn yaw_of_smallest_box(points: &Points, target_from_optical: &Isometry3<f64>) -> f64 {
-    let rotation = target_from_optical.rotation.to_rotation_matrix();
-    let horizontal = |row: usize| -> [f32; 3] { rotation.matrix().row(row).transpose().cast::<f32>().into() };
-    let (x, y) = (horizontal(0), horizontal(1));
+    let ground = Ground::new(points, target_from_optical);
     let sides = |degrees: f64| {
         let (sin, cos) = degrees.to_radians().sin_cos();
-        let width = |a: f64, b: f64| {
-            let direction = std::array::from_fn(|i| (a * f64::from(x[i]) + b * f64::from(y[i])) as f32);
-            let (low, high) = range(points, &direction, (f32::NEG_INFINITY, f32::INFINITY));
-            high - low
-        };
-        width(cos, sin) + width(-sin, cos)
+        sides(&ground, cos as f32, sin as f32)
     };
     let smallest = |angles: &mut dyn Iterator<Item = f64>| {
         let least = angles.map(|angle| (angle, sides(angle))).reduce(|a, b| if b.1 < a.1 { b } else { a });

@@ -4,6 +4,7 @@
 //! between foreground and background. An object would be measured too small by these pixels. Along each row and each
 //! column of the mask, the measured surface is therefore continued to the border.
 
+use super::parts;
 use super::rays::Rays;
 use super::surface::Points;
 use super::window::{Tolerance, Window};
@@ -15,6 +16,8 @@ const BORDER: f32 = 0.25;
 const REACH: usize = 3;
 /// Measured pixels from which a surface is continued.
 const FIT: usize = 5;
+/// Pixels of two rows that are compared at once.
+const BLOCK: usize = 16;
 
 /// Returns the points where the surface meets the border of the mask. `measured`: 255 for each measured pixel of the
 /// window. The border lies [`BORDER`] pixels outside the centres of the outermost pixels.
@@ -30,34 +33,40 @@ pub(super) fn outline(window: &Window, rays: &Rays, measured: &[u8], tolerance: 
                 points.push(rays, left + x as f32 + if along { -BORDER } else { BORDER }, top + y as f32, z);
             }
         };
-        let mut end = 0;
-        while let Some(start) = inside[end..].iter().position(|p| *p != 0).map(|i| end + i) {
-            end = inside[start..].iter().position(|p| *p == 0).map_or(width, |i| start + i);
-            line(start, true);
-            line(end - 1, false);
+        for columns in parts::inside(inside) {
+            line(columns.start, true);
+            line(columns.end - 1, false);
         }
     }
-    let is_inside = |y: Option<usize>, x: usize| y.is_some_and(|y| y < height && window.inside[y * width + x] != 0);
+    let outside = vec![0; width];
+    let row = |y: usize| window.inside.get(y * width..(y + 1) * width).unwrap_or(&outside);
     for y in 0..height {
-        for x in 0..width {
-            if window.inside[y * width + x] == 0 {
-                continue;
+        let above = if y == 0 { &outside[..] } else { row(y - 1) };
+        for_each_border(row(y), above, |x| {
+            let at = |i: usize| Some((y + i, x)).filter(|(y, _)| *y < height);
+            if let Some(z) = depth_at_border(window, measured, tolerance, at) {
+                points.push(rays, left + x as f32, top + y as f32 - BORDER, z);
             }
-            if !is_inside(y.checked_sub(1), x) {
-                let at = |i: usize| Some((y + i, x)).filter(|(y, _)| *y < height);
-                if let Some(z) = depth_at_border(window, measured, tolerance, at) {
-                    points.push(rays, left + x as f32, top + y as f32 - BORDER, z);
-                }
+        });
+        for_each_border(row(y), row(y + 1), |x| {
+            let at = |i: usize| y.checked_sub(i).map(|y| (y, x));
+            if let Some(z) = depth_at_border(window, measured, tolerance, at) {
+                points.push(rays, left + x as f32, top + y as f32 + BORDER, z);
             }
-            if !is_inside(Some(y + 1), x) {
-                let at = |i: usize| y.checked_sub(i).map(|y| (y, x));
-                if let Some(z) = depth_at_border(window, measured, tolerance, at) {
-                    points.push(rays, left + x as f32, top + y as f32 + BORDER, z);
-                }
-            }
-        }
+        });
     }
     points
+}
+
+/// Calls `visit` with each column that is inside in a row and outside in a row next to it. Blocks in which the rows are equal
+/// are skipped.
+fn for_each_border(row: &[u8], neighbour: &[u8], mut visit: impl FnMut(usize)) {
+    for (block, (own, other)) in row.chunks(BLOCK).zip(neighbour.chunks(BLOCK)).enumerate() {
+        if own != other {
+            let columns = own.iter().zip(other).enumerate().filter(|(_, (own, other))| **own != 0 && **other == 0);
+            columns.for_each(|(x, _)| visit(block * BLOCK + x));
+        }
+    }
 }
 
 /// Returns the depth at the border of the mask of the surface that is measured near it. `at` returns row and column of

@@ -58,6 +58,13 @@ impl Rays {
         self.complete
     }
 
+    /// Returns the distance between the rays of neighbouring pixels of a row at the middle of the image, at a depth of 1 m.
+    pub(super) fn pixel(&self) -> f32 {
+        let (u, v) = (self.size.0 as f32 / 2.0, self.size.1 as f32 / 2.0);
+        let pixel = (self.at(u + 0.5, v)[0] - self.at(u - 0.5, v)[0]).abs();
+        if pixel.is_finite() { pixel } else { 0.0 }
+    }
+
     /// Returns the start of all rays: x and y in metres, in the optical frame.
     pub fn origin(&self) -> [f32; 2] {
         self.origin
@@ -82,21 +89,31 @@ impl Rays {
         (cell, (position - (cell * STEP) as f32) / STEP as f32)
     }
 
-    /// Writes the rays of the pixels `start..start + x.len()` of row `v`. `x` and `y` have the same length.
-    pub(super) fn row(&self, v: usize, start: usize, x: &mut [f32], y: &mut [f32]) {
-        let end = start + x.len().min(y.len());
-        let mut u = start;
-        while u < end {
-            let column = u / STEP;
-            let stop = ((column + 1) * STEP).min(end);
-            let (a, b) = (self.at((column * STEP) as f32, v as f32), self.at(((column + 1) * STEP) as f32, v as f32));
-            let slope = [(b[0] - a[0]) / STEP as f32, (b[1] - a[1]) / STEP as f32];
-            for i in u..stop {
-                let along = (i - column * STEP) as f32;
-                x[i - start] = a[0] + slope[0] * along;
-                y[i - start] = a[1] + slope[1] * along;
-            }
-            u = stop;
+    /// Writes the rays of the pixels from `start` on of row `v` into `row`, whole cells of the grid. Returns the index of the
+    /// pixel `start` in `row`.
+    pub(super) fn row(&self, v: usize, start: usize, pixels: usize, row: &mut RayRow) -> usize {
+        let (grid_row, down) = self.cell(v as f32, self.grid.len() / self.columns);
+        let (above, below) = self.grid[grid_row * self.columns..][..2 * self.columns].split_at(self.columns);
+        let first = start / STEP;
+        let nodes = first..(start + pixels).div_ceil(STEP).max(first + 1) + 1;
+        let between = |a: &[f32; 2], b: &[f32; 2]| [a[0] + (b[0] - a[0]) * down, a[1] + (b[1] - a[1]) * down];
+        let mut nodes = above[nodes.clone()].iter().zip(&below[nodes]).map(|(a, b)| between(a, b));
+        row.x.clear();
+        row.y.clear();
+        let Some(mut last) = nodes.next() else { return 0 };
+        for next in nodes {
+            let slope = [(next[0] - last[0]) / STEP as f32, (next[1] - last[1]) / STEP as f32];
+            row.x.extend_from_slice(&std::array::from_fn::<f32, STEP, _>(|i| last[0] + slope[0] * i as f32));
+            row.y.extend_from_slice(&std::array::from_fn::<f32, STEP, _>(|i| last[1] + slope[1] * i as f32));
+            last = next;
         }
+        start - first * STEP
     }
+}
+
+/// Rays of the pixels of a part of a row: x and y.
+#[derive(Debug, Default)]
+pub(super) struct RayRow {
+    pub x: Vec<f32>,
+    pub y: Vec<f32>,
 }

@@ -1,7 +1,7 @@
 //! Measured points of an object.
 
 use super::parts::Run;
-use super::rays::Rays;
+use super::rays::{RayRow, Rays};
 use super::window::Window;
 
 /// Points in the optical frame, in metres, one list for each coordinate.
@@ -62,14 +62,17 @@ impl Surface {
         let mut points = Points::with_capacity(runs.iter().map(|run| run.end - run.start).sum());
         let (left, top) = (window.rect.x as usize, window.rect.y as usize);
         let origin = rays.origin();
-        let (mut a, mut b) = (vec![0.0; window.width], vec![0.0; window.width]);
-        for run in runs {
-            let count = run.end - run.start;
-            rays.row(top + run.row, left + run.start, &mut a[..count], &mut b[..count]);
-            let z = &window.row(run.row)[run.start..run.end];
-            points.x.extend(a[..count].iter().zip(z).map(|(a, z)| origin[0] + a * z));
-            points.y.extend(b[..count].iter().zip(z).map(|(b, z)| origin[1] + b * z));
-            points.z.extend_from_slice(z);
+        let mut rays_of_row = RayRow::default();
+        for runs in runs.chunk_by(|a, b| a.row == b.row) {
+            let (row, start, end) = (runs[0].row, runs[0].start, runs[runs.len() - 1].end);
+            let first = rays.row(top + row, left + start, end - start, &mut rays_of_row);
+            for run in runs {
+                let z = &window.row(row)[run.start..run.end];
+                let pixels = first + run.start - start..first + run.end - start;
+                points.x.extend(rays_of_row.x[pixels.clone()].iter().zip(z).map(|(a, z)| origin[0] + a * z));
+                points.y.extend(rays_of_row.y[pixels].iter().zip(z).map(|(b, z)| origin[1] + b * z));
+                points.z.extend_from_slice(z);
+            }
         }
         let in_image = |run: &Run| ((top + run.row) as u32, (left + run.start) as u32, (left + run.end) as u32);
         Surface { rows: runs.iter().map(in_image).collect(), points }

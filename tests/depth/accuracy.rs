@@ -1,9 +1,10 @@
 //! Centroid, size and yaw of objects against analytic scenes.
 
 use nalgebra::{Isometry3, Point3, Vector3};
-use promptseg::depth::{DepthImage, DepthSettings, DepthView, Object3d, Rays, TargetFrame};
+use promptseg::depth::{DepthSettings, DepthView, Object3d, Rays, TargetFrame};
+use promptseg::pixels::Mask;
 
-use crate::scene::{Camera, Scene, Sensor, Solid};
+use crate::scene::{Camera, Rendering, Scene, Sensor, Solid};
 
 /// Accuracy of one object.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +12,9 @@ pub struct Errors {
     /// Distance of the centroid, in metres, and the allowed distance.
     centroid: f64,
     allowed: f64,
-    /// Largest difference of a side, as a fraction of the side.
+    /// Difference of each side of the box, as a fraction of the side, and the sides in metres.
     size: [f64; 3],
+    sides: [f64; 3],
     /// Degrees; none for round objects.
     yaw: Option<f64>,
 }
@@ -74,47 +76,167 @@ fn scenes() -> Vec<(String, Scene, Option<f64>)> {
     scenes
 }
 
-pub fn measure(scene: &Scene, sensor: Sensor, target: TargetFrame) -> Object3d {
-    let camera = &scene.camera;
-    let rendering = scene.render(sensor);
-    let depth = DepthImage::from_metres(camera.width, camera.height, &rendering.metres).unwrap();
-    let rays = Rays::new(&camera.model());
-    let view = DepthView::new(&depth, &rays, target, DepthSettings::default()).unwrap();
-    view.measure(&rendering.mask(camera, 0), None).unwrap()
+/// A rendered scene whose first solid is measured, with the true points of its visible surface.
+struct Stage {
+    name: String,
+    camera: Camera,
+    rays: Rays,
+    rendering: Rendering,
+    mask: Mask,
+    visible: Vec<Point3<f64>>,
+    yaw: Option<f64>,
 }
 
-fn errors(scene: &Scene, sensor: Sensor, yaw: Option<f64>) -> Errors {
-    let object = measure(scene, sensor, TargetFrame::upright(scene.camera.world_from_optical));
-    let visible = scene.visible_points(0, &scene.render(Sensor::default()).mask(&scene.camera, 0));
-    let mean = visible.iter().map(|p| p.coords).sum::<Vector3<f64>>() / visible.len() as f64;
-    let distance = (object.centroid.coords - scene.camera.world_from_optical.translation.vector).norm();
-    let mut size = [0.0; 3];
-    for (axis, error) in size.iter_mut().enumerate() {
-        let direction = object.bbox.orientation * Vector3::ith(axis, 1.0);
-        let along = visible.iter().map(|p| p.coords.dot(&direction));
-        let (low, high) = along.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
-        *error = (object.bbox.size[axis] - (high - low)) / (high - low);
+impl Stage {
+    fn new((name, scene, yaw): (String, Scene, Option<f64>)) -> Stage {
+        let rendering = scene.render();
+        let mask = rendering.mask(0);
+        let visible = scene.visible_points(0, &mask);
+        Stage { name, rays: Rays::new(&scene.camera.model()), rendering, mask, visible, yaw, camera: scene.camera }
     }
-    let measured_yaw = object.bbox.orientation.euler_angles().2.to_degrees();
-    let yaw = yaw.map(|yaw| ((measured_yaw - yaw + 270.0).rem_euclid(180.0) - 90.0).abs());
-    Errors { centroid: (object.centroid.coords - mean).norm(), allowed: 0.002 + 0.005 * distance, size, yaw }
+
+    /// Returns the frame of the world, whose z points up.
+    fn world(&self) -> TargetFrame {
+        TargetFrame::upright(self.camera.world_from_optical)
+    }
+
+    /// Measures the solid. Returns the point at which to grasp it too.
+    fn measure(&self, sensor: Sensor, target: TargetFrame) -> (Object3d, Point3<f64>) {
+        let depth = self.rendering.sensed(sensor);
+        let view = DepthView::new(&depth, &self.rays, target, DepthSettings::default()).unwrap();
+        let object = view.measure(&self.mask, None).unwrap();
+        let top = view.top_point(&object);
+        (object, top)
+    }
+
+    fn errors(&self, sensor: Sensor) -> Errors {
+        let (object, _) = self.measure(sensor, self.world());
+        let mean = self.visible.iter().map(|p| p.coords).sum::<Vector3<f64>>() / self.visible.len() as f64;
+        let distance = (object.centroid.coords - self.camera.world_from_optical.translation.vector).norm();
+        let (mut size, mut sides) = ([0.0; 3], [0.0; 3]);
+        for axis in 0..3 {
+            let direction = object.bbox.orientation * Vector3::ith(axis, 1.0);
+            let along = self.visible.iter().map(|p| p.coords.dot(&direction));
+            let (low, high) = along.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+            sides[axis] = high - low;
+            size[axis] = (object.bbox.size[axis] - sides[axis]) / sides[axis];
+        }
+        let measured_yaw = object.bbox.orientation.euler_angles().2.to_degrees();
+        let yaw = self.yaw.map(|yaw| ((measured_yaw - yaw + 270.0).rem_euclid(180.0) - 90.0).abs());
+        Errors { centroid: (object.centroid.coords - mean).norm(), allowed: 0.002 + 0.005 * distance, size, sides, yaw }
+    }
+}
+
+/// Largest difference of a side: 2 %, and 2 mm for small sides. A curved surface turns away from the camera at its limb,
+/// where a pixel spans up to a tenth of the radius in depth. A face that is seen at a grazing angle (here the side of the box
+/// at 10 degrees) looks like an edge, and the face in front of it is continued by up to three pixels.
+fn allowed_size(name: &str, side: f64) -> f64 {
+    match name {
+        _ if name.starts_with("sphere") => 0.12 * side,
+        _ if name.starts_with("box at 10") => 0.03 * side,
+        _ => (0.02 * side).max(0.002),
+    }
 }
 
 #[test]
-fn objects_are_measured_in_metres() {
-    for (name, scene, yaw) in scenes() {
+fn noise_free_objects_are_where_they_are() {
+    for stage in scenes().into_iter().map(Stage::new) {
+        let name = &stage.name;
         for (sensor_name, sensor) in [
             ("exact", Sensor::default()),
             ("millimetres", Sensor { step: 0.001, ..Sensor::default() }),
             ("flying pixels", Sensor { flying: true, seed: 1, ..Sensor::default() }),
             ("holes", Sensor { holes: 0.1, seed: 3, ..Sensor::default() }),
         ] {
-            let errors = errors(&scene, sensor, yaw);
+            let errors = stage.errors(sensor);
             println!("{name:32} {sensor_name:14} {errors}");
             assert!(errors.centroid < errors.allowed, "{name}, {sensor_name}: {errors}");
             assert!(errors.yaw.is_none_or(|yaw| yaw < 1.0), "{name}, {sensor_name}: {errors}");
-            let is_round = name.starts_with("sphere");
-            assert!(is_round || errors.size.iter().all(|e| e.abs() < 0.04), "{name}, {sensor_name}: {errors}");
+            let fits = |(error, side): (&f64, &f64)| error.abs() * side <= allowed_size(name, *side);
+            assert!(errors.size.iter().zip(&errors.sides).all(fits), "{name}, {sensor_name}: {errors}");
         }
+    }
+}
+
+/// Prints the table of docs/depth.md.
+#[test]
+fn errors_grow_slowly_with_noise() {
+    let boxes = scenes().into_iter().filter(|(name, _, yaw)| name.ends_with("640x480") && yaw.is_some());
+    let stages: Vec<Stage> = boxes.map(Stage::new).collect();
+    for noise in [0.0, 0.001, 0.002, 0.005, 0.010] {
+        let (mut centroid, mut size, mut yaw): (f64, f64, f64) = (0.0, 0.0, 0.0);
+        let (mut squares, mut count) = (0.0, 0.0);
+        for stage in &stages {
+            let name = &stage.name;
+            for seed in 0..3 {
+                let sensor = Sensor { noise, seed, step: 0.001, holes: 0.05, flying: true };
+                let errors = stage.errors(sensor);
+                assert!(errors.centroid < errors.allowed + noise, "{name} at {noise}: {errors}");
+                centroid = centroid.max(errors.centroid);
+                for (error, side) in errors.size.iter().zip(errors.sides) {
+                    // Steps, holes and flying pixels at the same time.
+                    let bound = allowed_size(name, side) + 0.003 + 3.0 * noise;
+                    assert!(error.abs() * side < bound, "{name} at {noise}: {errors}");
+                    size = size.max(error.abs() * side);
+                    (squares, count) = (squares + (error * side).powi(2), count + 1.0);
+                }
+                yaw = yaw.max(errors.yaw.unwrap_or(0.0));
+            }
+        }
+        let rms = f64::sqrt(squares / count) * 1e3;
+        let (noise, centroid, size) = (noise * 1e3, centroid * 1e3, size * 1e3);
+        println!("| {noise:.0} mm | {centroid:.1} mm | {rms:.1} mm | {size:.1} mm | {yaw:.1} |");
+        assert!(yaw < 1.0 + noise, "yaw {yaw} at {noise} mm");
+    }
+}
+
+#[test]
+fn a_plate_that_faces_the_camera_is_flat_in_the_optical_frame() {
+    for camera in cameras([-1.2, 0.0, 0.3], [0.0, 0.0, 0.3]) {
+        let solids =
+            vec![Solid::Cuboid { world_from_box: pose(0.0, 0.03, 0.25, 0.0), size: Vector3::new(0.01, 0.31, 0.23) }];
+        let stage = Stage::new(("plate".into(), Scene { camera, solids }, None));
+        let (object, _) = stage.measure(Sensor::default(), TargetFrame::optical());
+        let size = object.bbox.size;
+        assert!((size.x / 0.31 - 1.0).abs() < 0.02 && (size.y / 0.23 - 1.0).abs() < 0.02 && size.z < 1e-4, "{size}");
+        let expected = Point3::new(-0.03, 0.05, 1.195);
+        assert!((object.bbox.centre - expected).norm() < 0.003, "{}", object.bbox.centre);
+        assert!((object.centroid - expected).norm() < 0.003 && (object.median_depth - 1.195).abs() < 1e-5);
+        assert!(object.bbox.orientation.angle() < 1e-9);
+    }
+}
+
+#[test]
+fn an_object_stays_where_it_is_when_the_camera_moves() {
+    let solid = || cuboid(0.2, -0.1, 30.0, [0.30, 0.18, 0.20]);
+    for position in [[-0.8, 0.0, 0.7], [-0.7, -0.6, 0.9], [0.0, 1.0, 0.8], [1.1, 0.4, 0.7]] {
+        let camera = Camera::looking_at(640, 480, 525.0, position, [0.1, 0.0, 0.1]);
+        let stage = Stage::new(("box".into(), Scene { camera, solids: vec![solid(), table()] }, None));
+        let (object, top) = stage.measure(Sensor::default(), stage.world());
+        let centre = object.bbox.centre - Point3::new(0.2, -0.1, 0.1);
+        assert!(centre.norm() < 0.004, "{position:?}: {}", object.bbox.centre);
+        assert!((top.z - 0.2).abs() < 0.002, "{position:?}: {top}");
+        assert!((top - Point3::new(0.2, -0.1, 0.2)).norm() < 0.04, "{position:?}: {top}");
+    }
+}
+
+/// The covariance must not be smaller than the errors are: a filter that trusts it would diverge.
+#[test]
+fn the_covariance_covers_the_errors() {
+    let camera = Camera::looking_at(640, 480, 525.0, [-0.9, 0.0, 0.7], [0.0, 0.0, 0.05]);
+    let solids = vec![cuboid(0.0, 0.05, 35.0, [0.30, 0.18, 0.20]), table()];
+    let stage = Stage::new(("box".into(), Scene { camera, solids }, None));
+    let measured = |sensor: Sensor| stage.measure(sensor, stage.world()).0;
+    for noise in [0.0, 0.002, 0.010] {
+        let truth = measured(Sensor::default()).centroid;
+        let objects = (1..9).map(|seed| measured(Sensor { noise, seed, flying: true, ..Sensor::default() }));
+        let distances = objects.map(|object| {
+            let error = object.centroid - truth;
+            assert!(object.covariance.symmetric_eigenvalues().min() > 0.0);
+            error.dot(&(object.covariance.try_inverse().unwrap() * error))
+        });
+        let mean = distances.sum::<f64>() / 8.0;
+        println!("noise {noise}: mean squared Mahalanobis distance {mean:.2}");
+        assert!(mean < 3.0, "{mean}");
     }
 }

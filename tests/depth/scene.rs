@@ -2,6 +2,7 @@
 
 use nalgebra::{Isometry3, Point3, Vector3};
 use promptseg::camera::{CameraInfo, CameraModel};
+use promptseg::depth::DepthImage;
 use promptseg::pixels::Mask;
 
 /// A solid with its pose in the world, whose z points up. Lengths are in metres.
@@ -124,10 +125,11 @@ pub struct Scene {
     pub solids: Vec<Solid>,
 }
 
-/// Returned depth of a scene, and the number of the solid on each pixel.
+/// Exact depth of a scene, and the number of the solid on each pixel.
 pub struct Rendering {
-    pub metres: Vec<f32>,
-    pub solid: Vec<Option<usize>>,
+    width: usize,
+    height: usize,
+    hits: Vec<Option<(f64, usize)>>,
 }
 
 impl Scene {
@@ -142,48 +144,23 @@ impl Scene {
         hits.min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
-    pub fn render(&self, sensor: Sensor) -> Rendering {
+    pub fn render(&self) -> Rendering {
         let (width, height) = (self.camera.width as usize, self.camera.height as usize);
-        let pixels = (0..width * height).map(|i| self.at((i % width) as f64, (i / width) as f64));
-        let exact: Vec<Option<(f64, usize)>> = pixels.collect();
-        let depth = |x: usize, y: usize| exact[y * width + x].map_or(f64::NAN, |hit| hit.0);
-        let mut random = Random(sensor.seed.wrapping_mul(2) | 1);
-        let mut metres = Vec::with_capacity(exact.len());
-        for (i, hit) in exact.iter().enumerate() {
-            let (x, y) = (i % width, i / width);
-            let mut z = hit.map_or(f64::NAN, |hit| hit.0);
-            if sensor.flying {
-                let around = |reach: usize| {
-                    let columns = x.saturating_sub(reach)..=(x + reach).min(width - 1);
-                    let rows = y.saturating_sub(reach)..=(y + reach).min(height - 1);
-                    rows.flat_map(move |y| columns.clone().map(move |x| depth(x, y)))
-                };
-                let (near, far) = around(1).fold((f64::INFINITY, 0.0), |(a, b), z| (f64::min(a, z), f64::max(b, z)));
-                if far - near > 0.03 * near {
-                    z = near + random.uniform() * (far - near);
-                }
-            }
-            z += random.normal() * sensor.noise * z * z;
-            if sensor.step > 0.0 {
-                z = (z / sensor.step).round() * sensor.step;
-            }
-            if random.uniform() < sensor.holes {
-                z = f64::NAN;
-            }
-            metres.push(z as f32);
-        }
-        Rendering { metres, solid: exact.into_iter().map(|hit| hit.map(|hit| hit.1)).collect() }
+        let hits = (0..width * height).map(|i| self.at((i % width) as f64, (i / width) as f64)).collect();
+        Rendering { width, height, hits }
     }
 
-    /// Returns the points of the visible surface of a solid in the world, 5 x 5 for each pixel.
+    /// Returns the points of the visible surface of a solid in the world, 3 x 3 for each pixel.
     pub fn visible_points(&self, solid: usize, bounds: &Mask) -> Vec<Point3<f64>> {
         let (cx, cy) = self.camera.centre();
         let rect = bounds.bbox.unwrap();
         let mut points = Vec::new();
-        for row in 0..(rect.height + 2) * 5 {
-            for column in 0..(rect.width + 2) * 5 {
-                let (u, v) =
-                    (f64::from(rect.x) - 1.4 + f64::from(column) / 5.0, f64::from(rect.y) - 1.4 + f64::from(row) / 5.0);
+        for row in 0..(rect.height + 2) * 3 {
+            for column in 0..(rect.width + 2) * 3 {
+                let (u, v) = (
+                    f64::from(rect.x) - 4.0 / 3.0 + f64::from(column) / 3.0,
+                    f64::from(rect.y) - 4.0 / 3.0 + f64::from(row) / 3.0,
+                );
                 if let Some((z, hit)) = self.at(u, v)
                     && hit == solid
                 {
@@ -197,9 +174,47 @@ impl Scene {
 }
 
 impl Rendering {
-    pub fn mask(&self, camera: &Camera, solid: usize) -> Mask {
-        let data: Vec<u8> = self.solid.iter().map(|hit| u8::from(*hit == Some(solid))).collect();
-        Mask::from_data(camera.width, camera.height, &data).unwrap()
+    pub fn mask(&self, solid: usize) -> Mask {
+        let data: Vec<u8> = self.hits.iter().map(|hit| u8::from(hit.is_some_and(|hit| hit.1 == solid))).collect();
+        Mask::from_data(self.width as u32, self.height as u32, &data).unwrap()
+    }
+
+    /// Returns the depth as a sensor returns it, in metres.
+    pub fn sensed(&self, sensor: Sensor) -> DepthImage {
+        let mut random = Random(sensor.seed.wrapping_mul(2) | 1);
+        let metres = self.hits.iter().enumerate().map(|(i, hit)| {
+            let mut z = hit.map_or(f64::NAN, |hit| hit.0);
+            if sensor.flying {
+                let (near, far) = self.depths_around(i % self.width, i / self.width);
+                if far - near > 0.03 * near {
+                    z = near + random.uniform() * (far - near);
+                }
+            }
+            if sensor.noise > 0.0 {
+                z += random.normal() * sensor.noise * z * z;
+            }
+            if sensor.step > 0.0 {
+                z = (z / sensor.step).round() * sensor.step;
+            }
+            if sensor.holes > 0.0 && random.uniform() < sensor.holes {
+                z = f64::NAN;
+            }
+            z as f32
+        });
+        let metres: Vec<f32> = metres.collect();
+        DepthImage::from_metres(self.width as u32, self.height as u32, &metres).unwrap()
+    }
+
+    /// Returns the least and the largest depth of a pixel and its eight neighbours.
+    fn depths_around(&self, x: usize, y: usize) -> (f64, f64) {
+        let (mut near, mut far) = (f64::INFINITY, 0.0_f64);
+        for y in y.saturating_sub(1)..=(y + 1).min(self.height - 1) {
+            let row = &self.hits[y * self.width..][..self.width];
+            for (z, _) in row[x.saturating_sub(1)..=(x + 1).min(self.width - 1)].iter().flatten() {
+                (near, far) = (near.min(*z), far.max(*z));
+            }
+        }
+        (near, far)
     }
 }
 
