@@ -1,7 +1,7 @@
 //! An encoded image: everything that the mask decoder needs to decode any number of prompts on the image.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use half::f16;
 use ort::value::{DynValue, Tensor, TensorElementType};
@@ -21,9 +21,10 @@ pub struct EncodeTimings {
 }
 
 /// Outputs of the image encoder for one image, and the geometry that maps the image to the network's square. Made by
-/// [`ImageEncoder::encode`](crate::model::ImageEncoder::encode); shared between threads in an `Arc`.
+/// [`ImageEncoder::encode`](crate::model::ImageEncoder::encode). A clone shares the tensors.
+#[derive(Clone)]
 pub struct Embedding {
-    tensors: Vec<EmbeddedTensor>,
+    tensors: Arc<[EmbeddedTensor]>,
     /// Maps pixels of the image to the network's square and back.
     pub geometry: Geometry,
     pub timings: EncodeTimings,
