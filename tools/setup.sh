@@ -214,7 +214,7 @@ lacking_messages() {
     done
 }
 
-message_files() { find "$root/interfaces/$1" -name '*.msg' -o -name '*.srv' -o -name CMakeLists.txt -o -name package.xml | sort; }
+message_files() { find "$root/interfaces/$1" -name '*.msg' -o -name '*.srv' -o -name '*.action' -o -name CMakeLists.txt -o -name package.xml | sort; }
 
 build_messages() {
     local build=$dev/build/$1 interpreter=$ros_python
