@@ -1,6 +1,7 @@
 //! The encoder's thread: it encodes one image at a time, the camera's newest frame or an image that a request waits for.
 
 use std::pin::pin;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -13,10 +14,10 @@ use super::frame::{Frame, FramePixels, Header};
 use super::kept::KeptFrame;
 use super::metrics::Stage;
 use super::refusal::{Refusal, RefusalKind};
-use super::request::Segment;
 use super::result::{Event, EventSink};
 use super::session::{Encode, Session};
-use super::state::{EncodeJob, Query, SharedState};
+use super::state::{ClientRequest, EncodeJob, Query, SharedState};
+use crate::model::Embedding;
 
 /// Runs the loop of the encoder's thread. `runtime` waits for the session and for a newer frame at the same time.
 pub(super) fn run(shared: &SharedState, encoder: &Session<dyn Encode>, events: &EventSink, runtime: &Runtime) {
@@ -45,8 +46,10 @@ enum Destination {
     Newest,
     /// Frame that was passed over, for prompts that carry its stamp.
     Wanted,
-    /// Image of a `segment` request.
-    Segment(Box<Segment>),
+    /// Image of a request.
+    Request(ClientRequest),
+    /// Part of an image, for the generator's thread.
+    Crop(SyncSender<Result<Embedding, Refusal>>),
 }
 
 /// An image that is converted to RGB, or the reason why it cannot be.
@@ -112,9 +115,13 @@ fn take_job(shared: &SharedState) -> Option<PreparedImage> {
     let (destination, frame) = match job {
         EncodeJob::Newest(frame) => (Destination::Newest, frame),
         EncodeJob::Wanted(frame) => (Destination::Wanted, frame),
-        EncodeJob::RequestImage(frame, segment) => (Destination::Segment(segment), frame),
+        EncodeJob::RequestImage(frame, request) => (Destination::Request(request), frame),
+        EncodeJob::Crop(crop) => {
+            let frame = Frame { header: crop.header, pixels: FramePixels::Rgb(crop.image) };
+            (Destination::Crop(crop.reply), frame)
+        }
     };
-    if !matches!(destination, Destination::Segment(_)) {
+    if matches!(destination, Destination::Newest | Destination::Wanted) {
         state.encoding_stamp = Some(frame.header.stamp);
     }
     drop(state);
@@ -196,14 +203,17 @@ fn store(shared: &SharedState, events: &EventSink, prepared: PreparedImage, enco
                     state.metrics.frames_encoded += 1;
                     state.kept.insert_older(kept, &limits);
                 }
-                Destination::Segment(segment) => state.add_query(Query::EncodedImage(kept, segment), prepared.arrived),
+                Destination::Request(request) => state.add_query(Query::EncodedImage(kept, request), prepared.arrived),
+                // The generation may have been cancelled.
+                Destination::Crop(reply) => drop(reply.send(Ok(kept.embedding.clone()))),
             }
         }
-        (Err(refusal), Destination::Segment(segment)) => {
-            state.metrics.refuse(refusal.kind);
-            // The receiver may have been dropped.
-            let _ = segment.reply.send(Err(refusal));
+        (Err(refusal), Destination::Request(request)) => {
+            // Only requests of clients have images.
+            let _ = state.refuse_request(request, refusal);
         }
+        // The generation fails with this reason, which is counted then.
+        (Err(refusal), Destination::Crop(reply)) => drop(reply.send(Err(refusal))),
         (Err(refusal), destination) => {
             state.metrics.refuse(refusal.kind);
             state.store_refused_image(prepared.header.stamp, &refusal.message);

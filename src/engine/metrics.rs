@@ -37,10 +37,12 @@ pub enum Stage {
     ImageToMasks,
     /// From the arrival of a prompt to its masks.
     PromptToMasks,
+    /// Masks of everything: from the first batch of clicks to the masks.
+    Generation,
 }
 
 impl Stage {
-    pub const ALL: [Stage; 11] = [
+    pub const ALL: [Stage; 12] = [
         Stage::ImageWait,
         Stage::Convert,
         Stage::Preprocess,
@@ -52,6 +54,7 @@ impl Stage {
         Stage::Depth,
         Stage::ImageToMasks,
         Stage::PromptToMasks,
+        Stage::Generation,
     ];
 
     /// Returns the name in diagnostics.
@@ -68,6 +71,7 @@ impl Stage {
             Stage::Depth => "depth",
             Stage::ImageToMasks => "image to masks",
             Stage::PromptToMasks => "prompt to masks",
+            Stage::Generation => "generation",
         }
     }
 }
@@ -97,7 +101,24 @@ pub struct Metrics {
     /// Caught panics. Each lost one frame or one prompt.
     pub panics: u64,
     pub refused: BTreeMap<RefusalKind, u64>,
+    pub generations: GenerationCounts,
     latencies: [Window; Stage::ALL.len()],
+}
+
+/// Counters of generations: of requests for everything, and of the running mode. Every generation is counted once when it is
+/// requested, and once when it ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GenerationCounts {
+    pub requested: u64,
+    pub finished: u64,
+    /// Refused before or while they ran; the reasons are counted in [`Metrics::refused`].
+    pub refused: u64,
+    /// Ended because the client cancelled, or is gone.
+    pub cancelled: u64,
+    /// Ended because a newer request came.
+    pub superseded: u64,
+    /// Masks beyond the largest number or the memory for one result.
+    pub masks_left_out: u64,
 }
 
 /// The last measurements of a stage, in milliseconds.
@@ -172,6 +193,8 @@ pub struct Usage {
     /// Detections and `segment` requests that wait for their turn or their frame.
     pub queries: usize,
     pub query_bytes: usize,
+    /// Generations that run or wait.
+    pub generations: usize,
     /// Images that wait for the encoder on behalf of a prompt or a request.
     pub to_encode: usize,
     pub to_encode_bytes: usize,

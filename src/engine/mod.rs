@@ -1,7 +1,7 @@
 //! The threads between a camera and its masks: encode once, prompt many, by stamp.
 //!
 //! * Two threads, one for each ONNX session: a click on a kept frame does not wait for the frame on the encoder. A third
-//!   thread resolves clicks in metres.
+//!   thread resolves clicks in metres. A fourth one segments everything, in turns that prompts and frames leave it.
 //! * Several engines, one for each camera, share the two sessions and take turns, first come, first served ([`Session`]).
 //! * The newest frame wins: [`Engine::push_frame`] replaces a frame that the encoder has not started on.
 //! * Encoded frames are kept for a while by stamp ([`kept`]), and so are some images that were passed over: a prompt is
@@ -13,15 +13,16 @@
 //!
 //! ```text
 //! request ──> state ──> encoder ──> kept ──> worker ──> result
-//!                └────> resolver (clicks in metres)
+//!                ├────> resolver (clicks in metres)
+//!                └────> generator (everything)
 //! ```
 //!
-//! * `request`, `result`, `refusal`: input, output, and why an input is refused.
+//! * `request`, `generation`, `result`, `refusal`: input, output, and why an input is refused.
 //! * `frame`, [`kept`]: frames of the camera, before and after encoding.
 //! * `session`: the image encoder and the mask decoder, shared by several engines.
 //! * `state`: state that the threads share.
 //! * `objects`: the objects that prompts point at.
-//! * `encoder`, `resolver`, `worker`: the threads.
+//! * `encoder`, `resolver`, `worker`, `generator`: the threads.
 //! * `settings`, `metrics`, `clock`, `panics`: what all of them use.
 //! * [`detections`]: filters for boxes of detectors.
 
@@ -29,6 +30,8 @@ mod clock;
 pub mod detections;
 mod encoder;
 mod frame;
+mod generation;
+mod generator;
 pub mod kept;
 mod metrics;
 mod objects;
@@ -48,7 +51,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use frame::{Frame, FramePixels, Header, Stamp};
-pub use metrics::{Metrics, Percentiles, Stage, Usage};
+pub use generation::{GenerationClient, GenerationEnd, GenerationRequest, GenerationResult};
+pub use metrics::{GenerationCounts, Metrics, Percentiles, Stage, Usage};
 pub use panics::DEFECT;
 pub use refusal::{Refusal, RefusalKind};
 pub use request::{
@@ -57,10 +61,13 @@ pub use request::{
 };
 pub use result::{Event, EventSink, FrameResult, ObjectResult, ResultSource, StageMs};
 pub use session::{Decode, Encode, Session, Turns};
-pub use settings::{EncodeMode, KeepLimits, NO_MEMORY, Settings, TrackSettings};
+pub use settings::{
+    EncodeMode, EverythingSettings, GenerationSettings, KeepLimits, MaskNms, NO_MEMORY, Settings, TrackSettings,
+    WhenBusy,
+};
 
 use clock::Clock;
-use state::{Query, SharedState};
+use state::{ClientRequest, Query, SharedState};
 
 /// A running engine. Dropping it stops the threads and waits for them, including a running session.
 pub struct Engine {
@@ -99,6 +106,8 @@ impl Engine {
             |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
         engine.threads.push(spawn("encoder", Box::new(move || encoder::run(&s, &encoder, &e, &runtime)))?);
         engine.threads.push(spawn("resolver", Box::new(move || resolver::run(&resolving, &refusals)))?);
+        let (s, d, e) = (Arc::clone(&shared), Arc::clone(&decoder), Arc::clone(&events));
+        engine.threads.push(spawn("generator", Box::new(move || generator::run(&s, &d, &e)))?);
         engine.threads.push(spawn("decoder", Box::new(move || worker::run(&shared, &decoder, &events)))?);
         Ok(engine)
     }
@@ -145,26 +154,19 @@ impl Engine {
         let mut state = self.shared.lock();
         state.demand.last_prompt = Some(state.clock.now());
         let Segment { on, objects, all_candidates, reply } = segment;
-        let rejected = match on {
-            SegmentOn::Image(frame) => {
-                let on = SegmentOn::Frame(FrameRef::At(frame.header.stamp));
-                let segment = Box::new(Segment { on, objects, all_candidates, reply });
-                state.queue_request_image(frame, segment).err().map(|(segment, refusal)| (segment.reply, refusal))
-            }
-            on @ SegmentOn::Frame(_) => {
-                let segment = Box::new(Segment { on, objects, all_candidates, reply });
-                match state.queue_query(Query::Segment(segment)) {
-                    Err((Query::Segment(s), refusal)) => Some((s.reply, refusal)),
-                    _ => None,
-                }
-            }
+        let at = match &on {
+            SegmentOn::Image(frame) => FrameRef::At(frame.header.stamp),
+            SegmentOn::Frame(at) => *at,
         };
-        if let Some((reply, refusal)) = rejected {
-            state.metrics.refuse(refusal.kind);
-            // The receiver may have been dropped.
-            let _ = reply.send(Err(refusal));
-        }
+        let segment = Segment { on: SegmentOn::Frame(at), objects, all_candidates, reply };
+        state.queue_request(on, ClientRequest::Segment(Box::new(segment)));
         drop(state);
+        self.shared.wake_all();
+    }
+
+    /// Queues a request for the masks of everything. The result, or why there is none, is sent through `client.reply`.
+    pub fn segment_everything(&self, request: GenerationRequest) {
+        self.shared.lock().queue_generation(request);
         self.shared.wake_all();
     }
 

@@ -6,6 +6,7 @@ pub enum RefusalKind {
     BadImage,
     BadPrompt,
     BadMessage,
+    BadSettings,
     FrameGone,
     NoImage,
     UnknownObject,
@@ -21,6 +22,7 @@ pub enum RefusalKind {
     UnknownClass,
     NoDepth,
     BadDepth,
+    UnsupportedModel,
     ModelFailed,
     InternalError,
 }
@@ -32,6 +34,7 @@ impl RefusalKind {
             RefusalKind::BadImage => "bad_image",
             RefusalKind::BadPrompt => "bad_prompt",
             RefusalKind::BadMessage => "bad_message",
+            RefusalKind::BadSettings => "bad_settings",
             RefusalKind::FrameGone => "frame_gone",
             RefusalKind::NoImage => "no_image",
             RefusalKind::UnknownObject => "unknown_object",
@@ -47,6 +50,7 @@ impl RefusalKind {
             RefusalKind::UnknownClass => "unknown_class",
             RefusalKind::NoDepth => "no_depth",
             RefusalKind::BadDepth => "bad_depth",
+            RefusalKind::UnsupportedModel => "unsupported_model",
             RefusalKind::ModelFailed => "model_failed",
             RefusalKind::InternalError => "internal_error",
         }

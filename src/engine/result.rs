@@ -69,6 +69,8 @@ pub enum ResultSource {
     Detector(&'static str),
     /// `segment` request.
     Segment,
+    /// Masks of everything.
+    Everything,
 }
 
 /// All results on one frame so far.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use image::RgbImage;
 use tokio::sync::Mutex;
 
+use crate::everything;
 use crate::model::network::Network;
 use crate::model::{DecodeOptions, Decodes, Embedding, ImageEncoder, MaskDecoder};
 
@@ -59,6 +60,13 @@ pub trait Decode: Send {
     fn network(&mut self) -> Option<&mut dyn Network> {
         None
     }
+    /// Returns the decoder of a grid of clicks.
+    ///
+    /// # Errors
+    /// Why the model cannot decode a grid.
+    fn grid_decoder(&mut self) -> Result<&mut dyn everything::Decoder, String> {
+        Err("this decoder takes no grid of clicks".to_owned())
+    }
 }
 
 impl Encode for ImageEncoder {
@@ -87,5 +95,12 @@ impl Decode for MaskDecoder {
 
     fn network(&mut self) -> Option<&mut dyn Network> {
         MaskDecoder::network(self)
+    }
+
+    fn grid_decoder(&mut self) -> Result<&mut dyn everything::Decoder, String> {
+        match self.grid_refusal() {
+            Some(reason) => Err(reason),
+            None => Ok(self),
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::everything::{self, Overlap, Parts, Within};
 use crate::model::{Candidates, MEGABYTE};
+use crate::pixels::PixelRect;
 use crate::video::Limits;
 
 /// Settings of an engine.
@@ -29,6 +31,8 @@ pub struct Settings {
     pub track_max_area_jump: f32,
     /// Tracking by a model with memory.
     pub track: TrackSettings,
+    /// Masks of everything in an image.
+    pub everything: EverythingSettings,
 }
 
 impl Default for Settings {
@@ -44,6 +48,7 @@ impl Default for Settings {
             track_min_iou: 0.5,
             track_max_area_jump: 3.0,
             track: TrackSettings::default(),
+            everything: EverythingSettings::default(),
         }
     }
 }
@@ -124,4 +129,93 @@ impl TrackSettings {
     pub(super) fn limits(&self) -> Limits {
         Limits { recent: self.recent, keep: Some(self.conditioning.max(1)), ..Limits::default() }
     }
+}
+
+/// Settings of the generations of one camera.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EverythingSettings {
+    /// Period of the running mode, in which the newest frame is segmented again and again; `None`: no running mode.
+    pub period: Option<Duration>,
+    /// What a request does while a generation runs.
+    pub when_busy: WhenBusy,
+    /// Settings of the running mode, and of requests that have none of their own.
+    pub generation: GenerationSettings,
+}
+
+/// What a request for everything does while another one is running or waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenBusy {
+    /// It waits for the other one.
+    #[default]
+    Queue,
+    /// It ends the other one.
+    Supersede,
+}
+
+impl WhenBusy {
+    pub const CHOICES: [&'static str; 2] = ["queue", "supersede"];
+}
+
+impl FromStr for WhenBusy {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "queue" => Ok(WhenBusy::Queue),
+            "supersede" => Ok(WhenBusy::Supersede),
+            other => Err(format!("'{other}' is none of {}", WhenBusy::CHOICES.join(", "))),
+        }
+    }
+}
+
+/// Settings of one generation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationSettings {
+    /// Settings of the generator, except those that [`GenerationSettings::of_generator`] adds.
+    pub generator: everything::Settings,
+    /// Whether masks are compared by their pixels, beside their boxes.
+    pub mask_nms: MaskNms,
+    /// Overlaps above which masks are duplicates or parts.
+    pub overlap: Overlap,
+    /// Masks with fewer pixels are dropped.
+    pub min_area: u32,
+    /// Most masks of one generation: the most certain ones.
+    pub max_masks: usize,
+}
+
+impl Default for GenerationSettings {
+    fn default() -> Self {
+        GenerationSettings {
+            generator: everything::Settings::default(),
+            mask_nms: MaskNms::Off,
+            overlap: Overlap::default(),
+            min_area: 0,
+            max_masks: 1000,
+        }
+    }
+}
+
+impl GenerationSettings {
+    /// Returns the settings of the generator for a part of the image; `None`: the whole image.
+    pub(super) fn of_generator(&self, region: Option<PixelRect>) -> everything::Settings {
+        let overlap = |parts| Some(Overlap { parts, ..self.overlap });
+        let mask_nms = match self.mask_nms {
+            MaskNms::Off => None,
+            MaskNms::Duplicates => overlap(Parts::Keep),
+            MaskNms::Parts => overlap(Parts::Drop),
+        };
+        everything::Settings { mask_nms, within: region.map(Within::Rect), ..self.generator.clone() }
+    }
+}
+
+/// Which masks are dropped because of a mask with a higher score that shares their pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MaskNms {
+    /// None: box NMS alone, as in the reference.
+    #[default]
+    Off,
+    /// Masks of the same object.
+    Duplicates,
+    /// Also masks that are a part or the whole of a more certain mask.
+    Parts,
 }

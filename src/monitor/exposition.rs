@@ -48,6 +48,21 @@ impl Page<'_> {
             s.now.detections_filtered
         });
         self.counter("promptseg_objects_lost_total", "How often an object was lost.", |s| s.now.objects_lost);
+        let help = "Generations (masks of everything), by outcome; requested counts all.";
+        self.family("promptseg_generations_total", "counter", help, |s, line| {
+            let g = &s.now.generations;
+            for (outcome, count) in [
+                ("requested", g.requested),
+                ("finished", g.finished),
+                ("refused", g.refused),
+                ("cancelled", g.cancelled),
+                ("superseded", g.superseded),
+            ] {
+                line("", &[("outcome", outcome)], &count);
+            }
+        });
+        let help = "Masks beyond the largest number or the memory for one generation.";
+        self.counter("promptseg_generation_masks_left_out_total", help, |s| s.now.generations.masks_left_out);
         self.family("promptseg_refused_total", "counter", "Inputs that were refused, by reason.", |s, line| {
             for (kind, count) in &s.now.refused {
                 line("", &[("reason", kind.name())], count);
@@ -75,7 +90,12 @@ impl Page<'_> {
         let help = "Inputs that wait for their turn or their frame, by kind.";
         self.family("promptseg_waiting", "gauge", help, |s, line| {
             let u = &s.usage;
-            for (kind, count) in [("prompts", u.prompts), ("detections", u.queries), ("images", u.to_encode)] {
+            for (kind, count) in [
+                ("prompts", u.prompts),
+                ("detections", u.queries),
+                ("images", u.to_encode),
+                ("generations", u.generations),
+            ] {
                 line("", &[("kind", kind)], &count);
             }
         });

@@ -123,6 +123,13 @@ impl Snapshot {
         values.add("encoder", encoder);
         values.add("results", now.results);
         values.add("masks", now.masks);
+        let generations = &now.generations;
+        values.add("generations requested", generations.requested);
+        values.add("generations finished", generations.finished);
+        values.add("generations refused", generations.refused);
+        values.add("generations cancelled", generations.cancelled);
+        values.add("generations superseded", generations.superseded);
+        values.add("masks left out of generations", generations.masks_left_out);
     }
 
     fn add_usage(&self, values: &mut Values) {
@@ -130,6 +137,7 @@ impl Snapshot {
         values.add("prompts waiting", usage.prompts);
         values.add("detections and questions waiting", usage.queries);
         values.add("images to encode for prompts", usage.to_encode);
+        values.add("generations running or waiting", usage.generations);
         values.add("detections not taken (score, class, number)", now.detections_filtered);
         values.add("objects", usage.objects);
         values.add("objects lost", now.objects_lost);

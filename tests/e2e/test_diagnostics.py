@@ -26,11 +26,13 @@ KEYS = """model, model hash, encoder provider, decoder provider, better provider
 images lost by the middleware (1/s), images superseded by a newer one (1/s), results (1/s), masks (1/s), images in,
 images lost by the middleware, images encoded, images superseded by a newer one, images nobody needed,
 images late, encoder, results, masks,
-prompts waiting, detections and questions waiting, images to encode for prompts,
+prompts waiting, detections and questions waiting, images to encode for prompts, generations running or waiting,
+generations requested, generations finished, generations refused, generations cancelled, generations superseded,
+masks left out of generations,
 detections not taken (score, class, number), objects, objects lost, objects (MB), kept frames, kept frames (MB), most kept frames,
 most kept frames (MB),
 kept images, kept images (MB), resident memory (MB), panics"""
-STAGES = "image wait, convert, preprocess, encode, prompt wait, decode, postprocess, publish, depth, image to masks, prompt to masks"
+STAGES = "image wait, convert, preprocess, encode, prompt wait, decode, postprocess, publish, depth, image to masks, prompt to masks, generation"
 PARAMETERS = {"metrics_address": "127.0.0.1:0"}
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
+use super::client_request::ClientRequest;
 use super::engine_state::EngineState;
+use super::generations::CropJob;
 use super::query::Query;
 use crate::engine::frame::Frame;
-use crate::engine::request::Segment;
 
-/// Most encoded images of `segment` requests that may wait for the decoder. Each holds an embedding.
+/// Most encoded images of requests that may wait for the decoder. Each holds an embedding.
 const MAX_ENCODED_REQUEST_IMAGES: usize = 2;
 
 /// Kinds of jobs of the encoder.
-const JOB_KINDS: usize = 3;
+const JOB_KINDS: usize = 4;
 
 /// A job of the encoder.
 #[derive(Debug)]
@@ -20,8 +21,10 @@ pub enum EncodeJob {
     Newest(Frame),
     /// Frame that was passed over, for a prompt that carries its stamp.
     Wanted(Frame),
-    /// Image of a `segment` request.
-    RequestImage(Frame, Box<Segment>),
+    /// Image of a request.
+    RequestImage(Frame, ClientRequest),
+    /// Part of an image that a generation waits for.
+    Crop(CropJob),
 }
 
 impl EngineState {
@@ -41,11 +44,11 @@ impl EngineState {
 
     pub fn has_encode_job(&self) -> bool {
         let newest = self.incoming.is_some() && self.newest_is_needed();
-        newest || !self.wanted.is_empty() || self.request_image_may_be_encoded()
+        newest || !self.wanted.is_empty() || self.request_image_may_be_encoded() || self.generations.crop.is_some()
     }
 
     /// Takes the next job of the encoder, with the arrival of its image. The camera's newest frame, frames that a prompt
-    /// waits for, and images of `segment` requests take turns: each kind has at least every third turn.
+    /// waits for, images of requests and crops of a generation take turns: each kind has at least every fourth turn.
     pub fn next_encode_job(&mut self) -> Option<(EncodeJob, Instant)> {
         for step in 1..=JOB_KINDS {
             let kind = (self.last_job + step) % JOB_KINDS;
@@ -57,6 +60,10 @@ impl EngineState {
                 2 if self.request_image_may_be_encoded() => {
                     self.request_images.pop().map(|q| (EncodeJob::RequestImage(q.item.0, q.item.1), q.since))
                 }
+                3 => self.generations.crop.take().map(|crop| {
+                    let since = crop.since;
+                    (EncodeJob::Crop(crop), since)
+                }),
                 _ => None,
             };
             if job.is_some() {

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::client_request::ClientRequest;
 use super::demand::Demand;
+use super::generations::Generations;
 use super::query::Query;
 use super::queue::Queue;
 use super::recent_images::RecentImages;
@@ -13,7 +15,7 @@ use crate::engine::frame::{Frame, Stamp};
 use crate::engine::kept::{KeptFrame, KeptFrames};
 use crate::engine::metrics::{Metrics, Usage};
 use crate::engine::refusal::Refusal;
-use crate::engine::request::{Interaction, Segment};
+use crate::engine::request::Interaction;
 use crate::engine::settings::Settings;
 
 /// Largest age of a late image against the newest stamp, in seconds. An older stamp means that the clock was set back.
@@ -45,8 +47,8 @@ pub struct EngineState {
     /// Frames that were passed over, to be encoded for prompts that carry their stamps. The frame of the first prompt is the
     /// first.
     pub wanted: Queue<Frame>,
-    /// Images of `segment` requests.
-    pub request_images: Queue<(Frame, Box<Segment>)>,
+    /// Requests with images of their own.
+    pub request_images: Queue<(Frame, ClientRequest)>,
     /// Kind of the last job of the encoder. The kinds take turns, so that none starves.
     pub(super) last_job: usize,
     /// The encoder encodes an image or waits for its session.
@@ -74,6 +76,7 @@ pub struct EngineState {
     /// Prompts, processed strictly in order.
     pub interactions: Queue<Interaction>,
     pub queries: Queue<Query>,
+    pub generations: Generations,
     /// Number of prompts since the last turn of another kind.
     pub prompts_in_a_row: usize,
     /// The last turn of another kind was a query.
@@ -148,18 +151,22 @@ impl EngineState {
         self.queries.push(item, bytes, since);
     }
 
-    /// Queues a `segment` request with an image.
+    /// Queues a request with an image of its own.
     ///
     /// # Errors
-    /// The queue is full. The request is returned, so that its sender gets a reply.
-    pub fn queue_request_image(&mut self, frame: Frame, segment: Box<Segment>) -> Result<(), (Box<Segment>, Refusal)> {
-        let bytes = frame.bytes() + segment.bytes();
+    /// The queue is full. The request is returned, so that its client gets a reply.
+    pub fn queue_request_image(
+        &mut self,
+        frame: Frame,
+        request: ClientRequest,
+    ) -> Result<(), (ClientRequest, Refusal)> {
+        let bytes = frame.bytes() + request.bytes();
         match self.request_images.check_room(bytes, self.settings.keep.bytes) {
             Ok(()) => {
-                self.request_images.push((frame, segment), bytes, self.clock.now());
+                self.request_images.push((frame, request), bytes, self.clock.now());
                 Ok(())
             }
-            Err(refusal) => Err((segment, refusal)),
+            Err(refusal) => Err((request, refusal)),
         }
     }
 
@@ -186,6 +193,7 @@ impl EngineState {
             prompt_bytes: self.interactions.bytes(),
             queries: self.queries.len(),
             query_bytes: self.queries.bytes(),
+            generations: self.generations.count(),
             to_encode: self.wanted.len() + self.request_images.len(),
             to_encode_bytes: self.wanted.bytes() + self.request_images.bytes(),
             is_idle: !self.newest_is_needed(),

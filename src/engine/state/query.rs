@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
+use super::client_request::ClientRequest;
 use crate::engine::kept::KeptFrame;
-use crate::engine::request::{Detections, Segment};
+use crate::engine::request::Detections;
 
 /// A request that changes no object.
 #[derive(Debug)]
 pub enum Query {
     Detections(Detections),
-    Segment(Box<Segment>),
-    /// A `segment` request with an image of its own, which is encoded.
-    EncodedImage(Arc<KeptFrame>, Box<Segment>),
+    Request(ClientRequest),
+    /// A request with an image of its own, which is encoded.
+    EncodedImage(Arc<KeptFrame>, ClientRequest),
 }
 
 impl Query {
     pub fn bytes(&self) -> usize {
         match self {
             Query::Detections(detections) => detections.bytes(),
-            Query::Segment(segment) => segment.bytes(),
-            Query::EncodedImage(frame, segment) => frame.bytes() + segment.bytes(),
+            Query::Request(request) => request.bytes(),
+            Query::EncodedImage(frame, request) => frame.bytes() + request.bytes(),
         }
     }
 }

@@ -9,7 +9,6 @@ use crate::engine::refusal::{Refusal, RefusalKind};
 pub const MAX_QUEUE: usize = 256;
 
 /// An item that waits for its turn or its frame.
-/// A queue in order of arrival, limited by number and bytes.
 #[derive(Debug)]
 pub struct Queued<T> {
     pub item: T,
@@ -66,6 +65,15 @@ impl<T> Queue<T> {
 
     pub fn pop(&mut self) -> Option<Queued<T>> {
         self.remove(0)
+    }
+
+    /// Removes and returns the items for which `is_taken` is true.
+    pub fn take_where(&mut self, mut is_taken: impl FnMut(&T) -> bool) -> Vec<T> {
+        let items = std::mem::take(&mut self.items);
+        let (taken, items): (Vec<_>, Vec<_>) = items.into_iter().partition(|queued| is_taken(&queued.item));
+        self.items = items.into();
+        self.bytes -= taken.iter().map(|queued| queued.bytes).sum::<usize>();
+        taken.into_iter().map(|queued| queued.item).collect()
     }
 
     /// Moves an item to the front of the queue.

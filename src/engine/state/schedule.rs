@@ -6,16 +6,22 @@
 //! `2 * MAX_PROMPTS_IN_A_ROW + 1` turns (an unfinished frame twice that). A turn decodes up to 32 objects of each camera
 //! that shares the decoder. Queries are processed in order of arrival, except those that wait for their frame; detections
 //! of one source keep the order of their stamps.
+//!
+//! A batch of clicks of a generation takes a turn when no other work waits, and at the latest after
+//! [`MAX_TURNS_BEFORE_BATCH`](super::generations::MAX_TURNS_BEFORE_BATCH) turns: the generation delays a prompt by at most one
+//! batch.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::client_request::ClientRequest;
 use super::engine_state::EngineState;
+use super::generations::Turn;
 use super::lookup::{FrameLookup, Requester};
 use super::query::Query;
 use crate::engine::kept::KeptFrame;
 use crate::engine::refusal::Refusal;
-use crate::engine::request::{Detections, FrameRef, Interaction, Operation, Segment, SegmentOn};
+use crate::engine::request::{Detections, FrameRef, Interaction, Operation};
 
 /// Most prompts that are answered in a row while other work waits.
 pub const MAX_PROMPTS_IN_A_ROW: usize = 8;
@@ -24,19 +30,28 @@ pub const MAX_PROMPTS_IN_A_ROW: usize = 8;
 pub enum Work {
     Interaction(Interaction, Option<Arc<KeptFrame>>, Instant),
     Detections(Arc<KeptFrame>, Detections, Instant),
-    Segment(Arc<KeptFrame>, Box<Segment>, Instant),
+    Request(Arc<KeptFrame>, ClientRequest, Instant),
     /// Decode the current objects on a new frame.
     NewFrame(Arc<KeptFrame>),
     /// Decode the objects that an answer on this frame lacks.
     UnfinishedFrame(Arc<KeptFrame>),
-    /// Report a refusal, to the sender of a `segment` request or to the owner.
-    Refuse(Refusal, Option<Box<Segment>>),
+    /// Leave the decoder to the generator's thread for a batch of clicks.
+    Batch(Turn),
+    /// Report a refusal, to the client of a request or to the owner.
+    Refuse(Refusal, Option<ClientRequest>),
     Stop,
 }
 
 impl EngineState {
     /// Takes the next work whose frame is there.
     pub fn next_work(&mut self) -> Option<Work> {
+        if let Some(turn) = self.generations.take_overdue_turn() {
+            return Some(Work::Batch(turn));
+        }
+        self.next_prompt_or_frame().or_else(|| self.generations.take_turn().map(Work::Batch))
+    }
+
+    fn next_prompt_or_frame(&mut self) -> Option<Work> {
         if self.prompts_in_a_row < MAX_PROMPTS_IN_A_ROW
             && let Some(work) = self.next_interaction()
         {
@@ -97,6 +112,7 @@ impl EngineState {
     }
 
     fn next_query(&mut self) -> Option<Work> {
+        self.end_stale_generations();
         // Source and frame of the detections that wait for their frame.
         let mut waiting: Vec<(&'static str, FrameRef)> = Vec::new();
         for i in 0..self.queries.len() {
@@ -108,11 +124,8 @@ impl EngineState {
                     (source, requester) = (Some(d.source), Requester::Detector);
                     Some(d.at)
                 }
-                Query::Segment(s) => match s.on {
-                    SegmentOn::Frame(at) => Some(at),
-                    // A request with an image is queued as `EncodedImage`.
-                    SegmentOn::Image(_) => None,
-                },
+                // A request with an image is queued as `EncodedImage`.
+                Query::Request(request) => request.at(),
             };
             let lookup = at.map(|at| self.find_frame(at, since, requester));
             let is_older =
@@ -124,10 +137,14 @@ impl EngineState {
             }
             let queued = self.queries.remove(i)?;
             return match (queued.item, lookup) {
-                (Query::EncodedImage(frame, segment), _) => Some(Work::Segment(frame, segment, since)),
+                (Query::EncodedImage(frame, request), _) => Some(Work::Request(frame, request, since)),
                 (Query::Detections(d), Some(FrameLookup::Ready(frame))) => Some(Work::Detections(frame, d, since)),
-                (Query::Segment(s), Some(FrameLookup::Ready(frame))) => Some(Work::Segment(frame, s, since)),
-                (Query::Segment(s), Some(FrameLookup::Refused(refusal))) => Some(Work::Refuse(refusal, Some(s))),
+                (Query::Request(request), Some(FrameLookup::Ready(frame))) => {
+                    Some(Work::Request(frame, request, since))
+                }
+                (Query::Request(request), Some(FrameLookup::Refused(refusal))) => {
+                    Some(Work::Refuse(refusal, Some(request)))
+                }
                 (_, Some(FrameLookup::Refused(refusal))) => Some(Work::Refuse(refusal, None)),
                 (_, _) => None,
             };

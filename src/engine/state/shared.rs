@@ -19,6 +19,8 @@ pub struct SharedState {
     pub encode: Condvar,
     /// A deferred prompt may be resolved.
     pub resolve: Condvar,
+    /// The generator has a generation, or its turn.
+    pub generate: Condvar,
     /// The decoder has work: a prompt, or a frame that a prompt waits for.
     pub decode: Condvar,
     /// A newer frame of the camera arrived, for an encoder's thread that waits for its session.
@@ -52,6 +54,7 @@ impl SharedState {
         self.encode.notify_all();
         self.decode.notify_all();
         self.resolve.notify_all();
+        self.generate.notify_all();
     }
 
     /// Counts and reports a refusal, unless the engine stops.

@@ -3,6 +3,9 @@
 mod deferred;
 mod demand;
 mod follow;
+mod generation_refusals;
+mod generations;
+mod grid;
 mod interactions;
 mod objects;
 mod order;
@@ -10,6 +13,7 @@ mod panics;
 mod pressure;
 mod prompts;
 mod queries;
+mod running_mode;
 mod sharing;
 pub mod testing;
 mod tracker;

@@ -32,6 +32,8 @@ pub(super) struct Worker<'a> {
     pub objects: ObjectSet,
     pub history: History,
     pub results: RecentResults,
+    /// Why the model cannot decode a grid of clicks; `None` if it can.
+    pub grid_refusal: Option<String>,
     /// Specification of the model's memory; `None` for a model without memory.
     pub memory_spec: Option<MemorySpec>,
     pub positions: FramePositions,
@@ -44,9 +46,10 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub fn new(shared: &'a SharedState, decoder: &'a Session<dyn Decode>, events: &'a EventSink) -> Self {
         let settings = shared.lock().settings.clone();
-        let (low_res_side, mask_threshold, memory_spec) = {
+        let (low_res_side, mask_threshold, memory_spec, grid_refusal) = {
             let mut decoder = decoder.session.blocking_lock();
-            (decoder.low_res_side(), decoder.mask_threshold(), decoder.network().map(|n| n.spec()))
+            let (memory_spec, grid_refusal) = (decoder.network().map(|n| n.spec()), decoder.grid_decoder().err());
+            (decoder.low_res_side(), decoder.mask_threshold(), memory_spec, grid_refusal)
         };
         Worker {
             shared,
@@ -58,6 +61,7 @@ impl<'a> Worker<'a> {
             objects: ObjectSet::default(),
             history: History::default(),
             results: RecentResults::default(),
+            grid_refusal,
             memory_spec,
             positions: FramePositions::default(),
             upscaler: LastUpscaler::default(),

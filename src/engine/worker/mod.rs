@@ -7,11 +7,13 @@
 //! * `frame`: objects with persistence `hold` or `track` on a new frame.
 //! * `follow`: objects that a model with memory follows.
 //! * `detections`, `segment`: requests that change no object.
+//! * `generation`: requests for everything, and the turns of the generator's thread.
 
 mod decoder;
 mod detections;
 mod follow;
 mod frame;
+mod generation;
 mod interaction;
 mod prompt;
 mod run;

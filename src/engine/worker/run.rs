@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use tracing::debug_span;
 
 use super::decoder::Worker;
+use super::generation::leave_decoder;
 use crate::engine::metrics::Stage;
 use crate::engine::refusal::{Refusal, RefusalKind};
 use crate::engine::request::{Persistence, Segment};
 use crate::engine::result::EventSink;
 use crate::engine::session::{Decode, Session};
-use crate::engine::state::{MAX_PROMPTS_IN_A_ROW, SharedState, Work, WorkerUsage};
+use crate::engine::state::{ClientRequest, MAX_PROMPTS_IN_A_ROW, SharedState, Work, WorkerUsage};
 
 /// Time between two checks of the timeout of a request that waits for its frame.
 const TIMEOUT_CHECK_PERIOD: Duration = Duration::from_millis(20);
@@ -112,7 +113,7 @@ impl Worker<'_> {
                 let _span = debug_span!("detections", boxes = detections.boxes.len()).entered();
                 self.detect(&frame, detections, since);
             }
-            Work::Segment(frame, segment, since) => {
+            Work::Request(frame, ClientRequest::Segment(segment), since) => {
                 self.record_wait(since);
                 let _span = debug_span!("segment").entered();
                 let Segment { objects, all_candidates, reply, .. } = *segment;
@@ -130,6 +131,8 @@ impl Worker<'_> {
                 // The receiver may have been dropped.
                 let _ = reply.send(result);
             }
+            Work::Request(frame, ClientRequest::Generation(generation), _) => self.start_generation(frame, generation),
+            Work::Batch(turn) => leave_decoder(turn),
             Work::NewFrame(frame) => {
                 let _span = debug_span!("frame").entered();
                 self.decode_new_frame(&frame);
@@ -139,10 +142,7 @@ impl Worker<'_> {
                 self.finish_frame(&frame);
             }
             Work::Refuse(refusal, None) => self.refuse(refusal),
-            Work::Refuse(refusal, Some(segment)) => {
-                self.shared.lock().metrics.refuse(refusal.kind);
-                let _ = segment.reply.send(Err(refusal));
-            }
+            Work::Refuse(refusal, Some(request)) => self.refuse_request(request, refusal),
             Work::Stop => {}
         }
     }

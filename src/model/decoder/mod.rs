@@ -158,6 +158,11 @@ impl MaskDecoder {
         self.info.low_res_size
     }
 
+    /// Returns why the model cannot decode a grid of clicks; none if it can.
+    pub fn grid_refusal(&self) -> Option<String> {
+        self.info.grid_refusal()
+    }
+
     /// Returns the threshold of the masks: cells with logits above it are inside.
     pub fn mask_threshold(&self) -> f32 {
         self.info.mask_threshold

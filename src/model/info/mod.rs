@@ -96,6 +96,17 @@ impl ModelInfo {
         takes
     }
 
+    /// Returns why the model cannot decode a grid of clicks, in words; none if it can.
+    pub fn grid_refusal(&self) -> Option<String> {
+        let name = &self.name;
+        if !self.takes_points || self.points_need_box {
+            return Some(format!("the model {name} takes {}, and a grid needs points alone", self.takes()));
+        }
+        let alone =
+            "decodes one object at a time, and a grid needs many in one run; export it again with promptseg-export";
+        (!self.batched).then(|| format!("the model {name} {alone}"))
+    }
+
     /// Returns the part of a prompt that the model does not take, in words; none if the model takes the whole prompt.
     pub fn refusal(&self, prompt: &Prompt) -> Option<&'static str> {
         let tokens = prompt.points.len() + 2 * usize::from(prompt.bbox.is_some());
