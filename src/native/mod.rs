@@ -13,6 +13,8 @@ pub mod node_types;
 pub mod onnxruntime;
 #[cfg(feature = "ros")]
 pub mod process;
+#[cfg(type_description)]
+pub mod rcl_node;
 #[cfg(feature = "ros")]
 pub mod received;
 pub mod turbojpeg;

@@ -17,7 +17,7 @@ use super::process::is_finished_within;
 use super::refusal_log::RefusalLog;
 use super::ros::topics::Topics;
 use super::slot::{ActiveCamera, CameraSlot, Publishers, SharedModel};
-use super::{inputs, services};
+use super::{everything, inputs, services};
 use crate::camera::Transforms;
 use crate::engine::{Engine, Event, FrameResult, Refusal, RefusalKind, Stage};
 use crate::native::received;
@@ -46,6 +46,7 @@ pub fn create(topics: &mut Topics, name: &str, autostart: bool) -> Result<Arc<Ca
     let slot = Arc::new(CameraSlot::new(name, image_topics, topics_of_camera, publishers, autostart));
     services::serve_prompts(topics, &slot)?;
     services::serve_clouds(topics, &slot)?;
+    everything::serve(topics, &slot)?;
     inputs::subscribe(topics, &slot)?;
     Ok(slot)
 }

@@ -9,6 +9,7 @@ mod camera;
 mod config;
 mod depth;
 mod error;
+mod everything;
 mod inputs;
 mod lifecycle;
 mod lock;

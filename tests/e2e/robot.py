@@ -67,6 +67,11 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "depth.pose": "centroid",
     "persistence.prompts_3d": "once",
     "log_level": "",
+    "everything.rate": 0.0,
+    "everything.when_busy": "queue",
+    "everything.points_per_side": 32,
+    "everything.pred_iou_thresh": 0.88,
+    "everything.stability_score_thresh": 0.95,
 }
 CAMERA_QOS = QoSProfile(depth=5)
 # Lowest IoU with the true mask that the shipped model reaches on drawn scenes.

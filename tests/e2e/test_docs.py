@@ -32,6 +32,7 @@ from promptseg_msgs.msg import BoxPrompt, MaskArray, ObjectMask, ObjectPrompt, P
 from promptseg_msgs.srv import Segment
 from rcl_interfaces.msg import Parameter
 from rcl_interfaces.srv import SetParameters
+from rclpy.action import ActionClient
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -388,6 +389,14 @@ def check_ros2(verb: str, words: list[str], bench: Bench) -> str:
         case ["service", "call", service, name, *values]:
             request = fill(kind(name).Request(), yaml.safe_load(values[0]) if values else {})
             peer.call(kind(name), service, request)
+            return "run"
+        case ["action", "send_goal", "--feedback", action, name, values]:
+            client = ActionClient(peer.node, kind(name), action)
+            assert client.wait_for_server(START_TIMEOUT)
+            sent = client.send_goal_async(fill(kind(name).Goal(), yaml.safe_load(values)))
+            eventually("an answer to the goal", sent.done)
+            assert sent.result().accepted
+            client.destroy()
             return "run"
         case ["param", "set", node, name, value]:
             value = value.replace("$HOME", str(bench.folder))

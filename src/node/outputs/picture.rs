@@ -2,8 +2,8 @@
 
 use image::RgbImage;
 
-use crate::engine::{FrameResult, ObjectResult};
-use crate::pixels::{OverlayObject, draw_corner, draw_overlay};
+use crate::engine::{FrameResult, ObjectResult, ResultSource};
+use crate::pixels::{Mask, OverlayObject, draw_corner, draw_overlay, draw_segments};
 
 /// Overlay of one result: drawn once, when the first output needs it.
 #[derive(Default)]
@@ -28,6 +28,11 @@ impl Picture {
 
 /// Draws masks, contours, prompts and scores on the image.
 fn overlay(result: &FrameResult) -> RgbImage {
+    if result.source == ResultSource::Everything {
+        // The labels of a hundred masks would hide the image.
+        let masks: Vec<&Mask> = result.objects.iter().map(|o| &o.mask).collect();
+        return draw_segments(&result.image, &masks);
+    }
     // A lost object has a label without a score, at the box where it was last searched.
     let name = |o: &ObjectResult| match o.lost {
         Some(_) => (format!("{} lost", o.class_id).trim().to_owned(), f32::NAN),

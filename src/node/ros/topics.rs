@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use super::clock::NodeClock;
 use super::names::Names;
 use super::qos::Profile;
 use super::qos_overrides::{QosOverrides, Side};
@@ -128,6 +129,25 @@ impl Topics {
         let mut output = self.output(topic, profile)?;
         output.offer(&mut self.node)?;
         Ok(output)
+    }
+
+    /// Makes a topic with a fixed profile that is offered in every state of the node. `topic` is a full name: remapping and the
+    /// camera are applied already.
+    ///
+    /// # Errors
+    /// The middleware refuses the topic.
+    pub fn fixed_publisher<T>(&mut self, topic: String, qos: QosProfile) -> Result<Output<T>, NodeError>
+    where
+        T: WrappedTypesupport + 'static,
+    {
+        let mut output = Output { name: topic, qos, publisher: None };
+        output.offer(&mut self.node)?;
+        Ok(output)
+    }
+
+    /// Returns the node's clock.
+    pub fn clock(&self) -> NodeClock {
+        NodeClock::new(&self.node)
     }
 
     /// Makes a topic that is offered later.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use r2r::promptseg_msgs::srv::GetCloud;
 
-use super::prompts::{DEACTIVATED, active};
-use super::serve::{guarded, respond};
+use super::serve::{DEACTIVATED, active, guarded, respond};
 use crate::node::error::NodeError;
 use crate::node::ros::topics::{Requests, Topics};
 use crate::node::slot::CameraSlot;

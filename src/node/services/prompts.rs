@@ -10,7 +10,7 @@ use r2r::promptseg_msgs::srv::Segment as SegmentSrv;
 use r2r::std_srvs::srv::Trigger;
 use tokio::sync::oneshot;
 
-use super::serve::{guarded, respond};
+use super::serve::{DEACTIVATED, active, guarded, respond};
 use crate::engine::{FrameRef, FrameResult, Interaction, Refusal, RefusalKind, Segment, SegmentOn};
 use crate::node::config::MaskEncoding;
 use crate::node::error::NodeError;
@@ -67,16 +67,6 @@ where
     });
     Ok(())
 }
-
-/// Returns the camera of an active node, or the message for a node that is not active.
-pub(super) async fn active(slot: &CameraSlot) -> Result<Arc<ActiveCamera>, String> {
-    let inactive = || "the node is not active: configure and activate it (ros2 lifecycle set)".to_owned();
-    slot.wait().await.ok_or_else(inactive)
-}
-
-/// Message for a request whose node was deactivated before the answer. A task that waits for an answer holds no reference to
-/// the camera: deactivation drops the request, which ends the waiting.
-pub(super) const DEACTIVATED: &str = "the node was deactivated";
 
 /// Takes the last prompt back. Returns what was taken back, or the reason that nothing was.
 async fn undo(slot: Arc<CameraSlot>) -> Result<String, String> {

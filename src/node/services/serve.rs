@@ -1,13 +1,25 @@
-//! Tasks that answer the requests of a service.
+//! Tasks that answer the requests of a service, and what requests to an active node have in common.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use futures::StreamExt as _;
 use r2r::{ServiceRequest, WrappedServiceTypeSupport};
 
 use crate::engine::DEFECT;
 use crate::node::ros::topics::Requests;
+use crate::node::slot::{ActiveCamera, CameraSlot};
+
+/// Message for a request whose node was deactivated before the answer. A task that waits for an answer holds no reference to
+/// the camera: deactivation drops the request, which ends the waiting.
+pub const DEACTIVATED: &str = "the node was deactivated";
+
+/// Returns the camera of an active node, or the message for a node that is not active.
+pub async fn active(slot: &CameraSlot) -> Result<Arc<ActiveCamera>, String> {
+    let inactive = || "the node is not active: configure and activate it (ros2 lifecycle set)".to_owned();
+    slot.wait().await.ok_or_else(inactive)
+}
 
 /// Answers requests one after the other, on a task of its own. A request whose answer panics has no answer.
 pub fn serve<T, F>(mut requests: Requests<T>, mut answer: F)

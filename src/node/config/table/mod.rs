@@ -11,6 +11,7 @@ mod click;
 mod depth;
 mod detections;
 mod encode;
+mod everything;
 mod gpu;
 mod image_plane;
 mod keep;
@@ -40,6 +41,7 @@ const FILES: &[&[Definition]] = &[
     persistence::PERSISTENCE,
     detections::DETECTIONS,
     track::TRACK,
+    everything::EVERYTHING,
     image_plane::IMAGE_PLANE,
     output::OUTPUT,
     classes::CLASSES,
