@@ -382,6 +382,8 @@ def test_nothing_is_subscribed_to_without_a_subscriber(start_robot: Callable[...
         return count("/depth") == 0
 
     eventually("the end of the subscription to depth", ended)
+    robot.set(**{"depth.subscribe": "always"})
+    eventually("the subscription without a subscriber", lambda: count("/depth") == 1)
 
 
 def test_the_service_has_the_points_of_an_object(start_robot: Callable[..., Robot], scene: Scene) -> None:
