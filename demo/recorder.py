@@ -11,7 +11,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from promptseg_msgs.msg import MaskArray
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
+from vision_msgs.msg import Detection3DArray
 
 STAGES = {
     "preprocess": "preprocess",
@@ -26,7 +27,7 @@ MAX_KEPT = 2000
 Stamp = tuple[int, int]
 
 
-def _stamp(message: CameraInfo | MaskArray | CompressedImage) -> Stamp:
+def _stamp(message: CameraInfo | MaskArray | CompressedImage | PointCloud2 | Detection3DArray) -> Stamp:
     return message.header.stamp.sec, message.header.stamp.nanosec
 
 
@@ -47,6 +48,12 @@ class Recorder:
         node.create_subscription(CameraInfo, "camera_info", self._frame, QoSProfile(depth=20))
         node.create_subscription(MaskArray, "promptseg/masks", self._mask, QoSProfile(depth=20))
         node.create_subscription(CompressedImage, "promptseg/overlay/compressed", self._overlay, QoSProfile(depth=20))
+        # Clouds of few objects are not shown: the last cloud with the most boxes.
+        self._boxes: Detection3DArray | None = None
+        self._cloud: PointCloud2 | None = None
+        self._clouds: dict[Stamp, PointCloud2] = {}
+        node.create_subscription(PointCloud2, "promptseg/cloud", self._add_cloud, QoSProfile(depth=5))
+        node.create_subscription(Detection3DArray, "promptseg/detections_3d", self._add_boxes, QoSProfile(depth=5))
         node.create_subscription(DiagnosticArray, "/diagnostics", self._diagnostics, QoSProfile(depth=10))
 
     def _frame(self, _: CameraInfo) -> None:
@@ -69,6 +76,25 @@ class Recorder:
             for kept in (self._overlays, self._masks, self._received):
                 if len(kept) > MAX_KEPT:
                     del kept[next(iter(kept))]
+
+    def _add_cloud(self, cloud: PointCloud2) -> None:
+        with self._lock:
+            self._clouds[_stamp(cloud)] = cloud
+            if len(self._clouds) > 8:
+                del self._clouds[next(iter(self._clouds))]
+            if self._boxes and _stamp(self._boxes) == _stamp(cloud):
+                self._cloud = cloud
+
+    def _add_boxes(self, boxes: Detection3DArray) -> None:
+        with self._lock:
+            if self._boxes is None or len(boxes.detections) >= len(self._boxes.detections):
+                self._boxes = boxes
+                self._cloud = self._clouds.get(_stamp(boxes))
+
+    def cloud(self) -> tuple[PointCloud2, Detection3DArray] | None:
+        """The last cloud with the most objects, and the boxes of the same frame."""
+        with self._lock:
+            return (self._cloud, self._boxes) if self._cloud and self._boxes else None
 
     def _diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:

@@ -21,6 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 OPTICAL_FRAME = "camera_optical_frame"
+TABLE_FRAME = "table"
 
 
 def to_time(seconds: float) -> Time:
@@ -40,6 +41,18 @@ def image_message(picture: Picture.Image, stamp: Time) -> Image:
         encoding="rgb8",
         step=picture.width * 3,
         data=array.array("B", picture.tobytes()),
+    )
+
+
+def depth_message(millimetres: np.ndarray, stamp: Time) -> Image:
+    height, width = millimetres.shape
+    return Image(
+        header=Header(stamp=stamp, frame_id=OPTICAL_FRAME),
+        height=height,
+        width=width,
+        encoding="16UC1",
+        step=width * 2,
+        data=array.array("B", millimetres.astype("<u2").tobytes()),
     )
 
 

@@ -23,13 +23,14 @@ try:
 except ImportError as missing:
     sys.exit(f"demo: {missing}; use ./dev demo, which installs the required packages")
 
+from cloud import save_cloud
 from options import arguments
 from pictures import Moment, animation, contact_sheet, save_mask
 from pointing import FIRST_DETECTION_ID
 from processes import Process, ProcessGroup, find_node, unused_domain
 from recorder import Recorder
 from report import Terminal, answer_line
-from ros import Runner, Stopped, mask_in_picture
+from ros import TABLE_FRAME, Runner, Stopped, mask_in_picture
 
 NODE_START = 60.0
 LONGEST = 150.0
@@ -98,6 +99,8 @@ class Demo:
             "image_transport": "compressed" if self._compressed() else "raw",
             "output.overlay_quality": "92",
         }
+        if not self.args.image:
+            parameters["depth.frame"] = TABLE_FRAME
         if self.args.model:
             model = Path(self.args.model)
             parameters["model"] = str(model.resolve() if model.exists() else model)
@@ -219,6 +222,9 @@ class Demo:
             if overlays:
                 written.append(out / "demo.gif")
                 animation(overlays, written[-1])
+            if in_metres := recorder.cloud():
+                written.append(out / "cloud.png")
+                save_cloud(*in_metres, written[-1])
         elif array := recorder.newest_array():
             stamp = (array.header.stamp.sec, array.header.stamp.nanosec)
             if jpeg := recorder.overlay_at(stamp):

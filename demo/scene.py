@@ -13,6 +13,8 @@ import things
 
 WIDTH, HEIGHT = 640, 480
 HORIZON = 96
+# The camera: focal length in pixels, angle below the horizontal, and height above the table in metres.
+FOCAL, PITCH, CAMERA_HEIGHT = 560.0, math.radians(35), 0.7
 SHADOW_BLUR = 7
 SHADOW_SHIFT = (11, 9)
 
@@ -131,6 +133,38 @@ class Scene:
             labels.paste(number, corner, sprite.getchannel("A").point(lambda v: 255 if v > 127 else 0))
         visible = np.asarray(labels)
         return {thing.name: visible == number for number, thing in enumerate(self.things, 1)}
+
+    def depth(self, t: float) -> np.ndarray:
+        """The picture of a depth camera at time t: millimetres, uint16, [HEIGHT, WIDTH], with steps and holes.
+
+        Things stand on the table, with a surface that is round as that of a cylinder.
+        """
+        y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+        depth = np.minimum(_table_depth(y), _upright_depth(HORIZON, y))
+        for thing in self.things:
+            sprite, (left, top) = thing.placed(t)
+            rows, columns = np.nonzero(np.asarray(sprite.getchannel("A")) > 127)
+            depth_of_rows = _upright_depth(top + rows.max(), np.float32(rows + top))
+            middle, half = (columns.min() + columns.max()) / 2, (columns.max() - columns.min()) / 2 + 1
+            round_part = np.sqrt(1 - ((columns - middle) / half) ** 2) * half * depth_of_rows / FOCAL * 0.8
+            inside = (rows + top >= 0) & (rows + top < HEIGHT) & (columns + left >= 0) & (columns + left < WIDTH)
+            depth[rows[inside] + top, columns[inside] + left] = (depth_of_rows - round_part)[inside]
+        rng = np.random.default_rng(int(t * 1000) & 0xFFFF)
+        depth = depth + rng.normal(0, 0.0015, depth.shape) * depth**2
+        depth[rng.random(depth.shape) < 0.02] = 0
+        return np.round(depth * 1000).astype(np.uint16)
+
+
+def _table_depth(y: np.ndarray | np.float32) -> np.ndarray:
+    """Depth in metres of the table on rows of the picture; infinite above its horizon."""
+    slope = (y - HEIGHT / 2) / FOCAL * math.cos(PITCH) + math.sin(PITCH)
+    return CAMERA_HEIGHT / np.maximum(slope, 1e-3)
+
+
+def _upright_depth(foot: float, y: np.ndarray) -> np.ndarray:
+    """Depth in metres, on rows of the picture, of an upright surface that stands on the table at the row `foot`."""
+    ahead = lambda row: math.cos(PITCH) - (row - HEIGHT / 2) / FOCAL * math.sin(PITCH)  # noqa: E731
+    return float(_table_depth(np.float32(foot))) * ahead(foot) / ahead(y)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
