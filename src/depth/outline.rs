@@ -12,16 +12,17 @@ use super::window::{Tolerance, Window};
 /// Distance of the border from the centres of the outermost pixels, in pixels. The outermost pixel of a slanted border
 /// reaches up to the border, that of a border along a row or a column ends up to one pixel before it.
 const BORDER: f32 = 0.25;
-/// Most pixels across which a surface is continued.
-const REACH: usize = 3;
+/// Pixels beyond the unmeasured border of a mask across which a surface is continued: flying pixels and their neighbours.
+const REACH: usize = 2;
 /// Measured pixels from which a surface is continued.
 const FIT: usize = 5;
 /// Pixels of two rows that are compared at once.
 const BLOCK: usize = 16;
 
 /// Returns the points where the surface meets the border of the mask. `measured`: 255 for each measured pixel of the
-/// window. The border lies [`BORDER`] pixels outside the centres of the outermost pixels.
-pub(super) fn outline(window: &Window, rays: &Rays, measured: &[u8], tolerance: Tolerance) -> Points {
+/// window. `border`: width of the band along the border of the mask that is not measured, in pixels. The border lies [`BORDER`] pixels outside the centres of the outermost pixels.
+pub(super) fn outline(window: &Window, rays: &Rays, measured: &[u8], tolerance: Tolerance, border: u32) -> Points {
+    let reach = border as usize + REACH;
     let (width, height) = (window.width, window.height);
     let (left, top) = (window.rect.x as f32, window.rect.y as f32);
     let mut points = Points::with_capacity(2 * (width + height));
@@ -29,7 +30,7 @@ pub(super) fn outline(window: &Window, rays: &Rays, measured: &[u8], tolerance: 
         let mut line = |x: usize, along: bool| {
             let pixel = |i: usize| if along { Some(x + i).filter(|x| *x < width) } else { x.checked_sub(i) };
             let at = |i: usize| pixel(i).map(|x| (y, x));
-            if let Some(z) = depth_at_border(window, measured, tolerance, at) {
+            if let Some(z) = depth_at_border(window, measured, tolerance, reach, at) {
                 points.push(rays, left + x as f32 + if along { -BORDER } else { BORDER }, top + y as f32, z);
             }
         };
@@ -44,13 +45,13 @@ pub(super) fn outline(window: &Window, rays: &Rays, measured: &[u8], tolerance: 
         let above = if y == 0 { &outside[..] } else { row(y - 1) };
         for_each_border(row(y), above, |x| {
             let at = |i: usize| Some((y + i, x)).filter(|(y, _)| *y < height);
-            if let Some(z) = depth_at_border(window, measured, tolerance, at) {
+            if let Some(z) = depth_at_border(window, measured, tolerance, reach, at) {
                 points.push(rays, left + x as f32, top + y as f32 - BORDER, z);
             }
         });
         for_each_border(row(y), row(y + 1), |x| {
             let at = |i: usize| y.checked_sub(i).map(|y| (y, x));
-            if let Some(z) = depth_at_border(window, measured, tolerance, at) {
+            if let Some(z) = depth_at_border(window, measured, tolerance, reach, at) {
                 points.push(rays, left + x as f32, top + y as f32 + BORDER, z);
             }
         });
@@ -74,11 +75,12 @@ fn for_each_border(row: &[u8], neighbour: &[u8], mut visit: impl FnMut(usize)) {
 ///
 /// The inverse of the depth is linear in pixels on a plane. A line through the inverse depths of the [`FIT`] measured
 /// pixels nearest to the border continues it; with fewer pixels the nearest depth is taken as it is. `None` if more than
-/// [`REACH`] pixels lie between the border and the measured surface.
+/// `reach` pixels lie between the border and the measured surface.
 fn depth_at_border(
     window: &Window,
     measured: &[u8],
     tolerance: Tolerance,
+    reach: usize,
     at: impl Fn(usize) -> Option<(usize, usize)>,
 ) -> Option<f32> {
     let depth = |i: usize| {
@@ -86,7 +88,7 @@ fn depth_at_border(
         (measured[y * window.width + x] != 0).then(|| window.row(y)[x])
     };
     let inside = |i: &usize| at(*i).is_some_and(|(y, x)| window.inside[y * window.width + x] != 0);
-    let first = (0..=REACH).take_while(inside).find(|i| depth(*i).is_some())?;
+    let first = (0..=reach).take_while(inside).find(|i| depth(*i).is_some())?;
     let nearest = depth(first)?;
     let mut inverse = [0.0; FIT];
     for (i, inverse) in inverse.iter_mut().enumerate() {

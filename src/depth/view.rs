@@ -125,7 +125,7 @@ impl<'a> DepthView<'a> {
             return Err(NoSurface::TooFewPoints { found, valid, pixels: mask.area, expected });
         }
         let surface = Surface::new(&window, self.rays, &runs);
-        let outline = outline(&window, self.rays, &filled(&window, &runs), tolerance);
+        let outline = outline(&window, self.rays, &filled(&window, &runs), tolerance, self.settings.border);
         let centroid = mean(&surface);
         let noise_along_ray = centroid.coords.normalize() * f64::from(noise);
         let points = BoxPoints { surface: &surface.points, outline: &outline, noise: noise_along_ray };

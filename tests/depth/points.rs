@@ -113,6 +113,26 @@ fn the_certain_part_of_a_mask_is_measured_and_a_part_that_is_too_small_is_not() 
 }
 
 #[test]
+fn a_wider_border_changes_the_points_and_not_the_box() {
+    let rays = Rays::new(&CameraModel::new(&info(), true).unwrap());
+    let depth = DepthImage::from_metres(SIZE.0, SIZE.1, &vec![1.0; (SIZE.0 * SIZE.1) as usize]).unwrap();
+    let block = mask(|x, y| (20..120).contains(&x) && (10..80).contains(&y));
+    let boxes = [0, 1, 3].map(|border| {
+        let settings = DepthSettings { border, ..DepthSettings::default() };
+        let view = DepthView::new(&depth, &rays, TargetFrame::optical(), settings).unwrap();
+        let object = view.measure(&block, None).unwrap();
+        assert_eq!(object.surface.len() as u32, (100 - 2 * border) * (70 - 2 * border));
+        object.bbox
+    });
+    for other in &boxes[1..] {
+        assert!((other.size - boxes[0].size).abs().max() < 1e-5, "{} {}", other.size, boxes[0].size);
+        assert!((other.centre - boxes[0].centre).norm() < 1e-5);
+    }
+    // A quarter of a pixel beyond the outermost centres on each side.
+    assert!((boxes[0].size.x - 99.5 / 150.0).abs() < 1e-5 && (boxes[0].size.y - 69.5 / 148.5).abs() < 1e-5);
+}
+
+#[test]
 fn the_border_of_the_image_is_no_border_of_the_object() {
     let camera = CameraModel::new(&info(), true).unwrap();
     let object = measure(&camera, &depth(), &mask(|x, _| x < 50)).unwrap();
