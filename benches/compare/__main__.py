@@ -71,18 +71,20 @@ def main() -> int:
     names = [c.name for _, part in chosen for c in part]
     pixel_names = [name for name in cases.PIXELS if selected(name)]
     track_names = [name for name in cases.TRACKING if selected(name)]
+    everything_names = [name for name in cases.EVERYTHING if selected(name)]
     if args.peers:
         print("\n".join({peer for _, part in chosen for case in part for peer in case.peers}))
         return 0
-    if args.list or not (names or pixel_names or track_names):
-        print("\n".join((names + pixel_names + track_names) or [f"no name of a case contains {' or '.join(args.only)}; see --list"]))
+    listed = names + pixel_names + track_names + everything_names
+    if args.list or not listed:
+        print("\n".join(listed or [f"no name of a case contains {' or '.join(args.only)}; see --list"]))
         return 0 if args.list else 2
     if args.check:
         return 0
-    return measure_cases(args, chosen, pixel_names, track_names)
+    return measure_cases(args, chosen, pixel_names, track_names, everything_names)
 
 
-def measure_cases(args, chosen: list, pixel_names: list, track_names: list) -> int:
+def measure_cases(args, chosen: list, pixel_names: list, track_names: list, everything_names: list) -> int:
     """Measures the chosen cases. The imports are here because `--list` and `--help` need only Python."""
     import measure
     import models
@@ -122,7 +124,18 @@ def measure_cases(args, chosen: list, pixel_names: list, track_names: list) -> i
             tracking.measure_all(program, track_names, args.work, 1 if args.quick else tracking.TURNS, log, record)
         except Failed as e:
             failed.append(str(e))
+    if everything_names:
+        import everything
+
+        program, turns = [args.models, "everything"], 1 if args.quick else everything.TURNS
+        try:
+            everything.measure_all(program, everything_names, args.work, turns, log, record)
+        except Failed as e:
+            failed.append(str(e))
     if args.docs:
+        import everything
+
+        everything.write_docs(report.read(out))
         tracking.write_docs(report.read(out))
         report.write_docs(report.read(out))
     print(f"{out.relative_to(models.ROOT)}: {len(report.read(out))} rows")

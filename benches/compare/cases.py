@@ -123,3 +123,9 @@ TRACKING = (
     *(f"track/{TRACKED}/objects/{n}" for n in TRACKED_OBJECTS),
     *(f"track/{TRACKED}/memories/{n}" for n in MEMORIES),
 )
+
+# Cases of everything.py: automatic masks.
+EVERYTHING_BESIDE = ("everything/mobilesam/32", "everything/sam2.1_tiny/32")
+EVERYTHING_GRIDS = (8, 16, 32, 64)
+EVERYTHING_MODES, PROPOSALS = "everything/modes", "everything/proposals"
+EVERYTHING = (*EVERYTHING_BESIDE, *(f"everything/tiny/{n}" for n in EVERYTHING_GRIDS), EVERYTHING_MODES, PROPOSALS)

@@ -9,7 +9,7 @@ DOCUMENT, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = f"{'case':<36} {'ours':>12} {'peer':>38}   ratio (half of the turns)"
 CURVES = ("image_size/", "objects/", "cameras/")
-ELSEWHERE = ("track/",)
+ELSEWHERE = ("track/", "everything/")
 
 
 def read(path: Path) -> list:

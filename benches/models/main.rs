@@ -1,8 +1,9 @@
 //! Contenders of `./dev bench`: promptseg and the bare ONNX Runtime sessions. They answer the requests described in
-//! `benches/compare/contender.py`. `models ours|bare|lean|cameras|track BUNDLE PRECISION THREADS`.
+//! `benches/compare/contender.py`. `models ours|bare|lean|cameras|track|everything BUNDLE PRECISION THREADS`.
 
 mod bare;
 mod cameras;
+mod everything;
 mod ours;
 mod tracking;
 
@@ -64,7 +65,9 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let [kind, bundle, precision, threads] = arguments.as_slice() else {
         // `cargo bench` runs every benchmark without arguments.
-        println!("benches/models.rs is for ./dev bench: models ours|bare|lean|cameras|track BUNDLE PRECISION THREADS");
+        println!(
+            "benches/models.rs is for ./dev bench: models ours|bare|lean|cameras|track|everything BUNDLE PRECISION THREADS"
+        );
         return Ok(());
     };
     let bundle = Path::new(bundle);
@@ -72,22 +75,30 @@ fn main() -> Outcome<()> {
     if kind == "cameras" {
         return cameras::serve(bundle, &options);
     }
-    if kind == "track" {
-        let mut tracking = tracking::Tracking::new(bundle, &options)?;
-        println!("ready");
-        for line in std::io::stdin().lock().lines() {
-            println!("{}", tracking.answer(&line?)?);
+    match kind.as_str() {
+        "track" => {
+            let mut tracking = tracking::Tracking::new(bundle, &options)?;
+            return serve(|line| tracking.answer(line));
         }
-        return Ok(());
+        "everything" => {
+            let mut everything = everything::Everything::new(bundle, &options)?;
+            return serve(|line| everything.answer(line));
+        }
+        _ => {}
     }
     let mut contender: Box<dyn Contender> = match kind.as_str() {
         "ours" => Box::new(ours::Ours::new(bundle, &options)?),
         "bare" | "lean" => Box::new(bare::Bare::new(bundle, precision, options.threads, kind == "lean")?),
-        _ => return Err(format!("`{kind}` is not ours, bare, lean, cameras or track").into()),
+        _ => return Err(format!("`{kind}` is not ours, bare, lean, cameras, track or everything").into()),
     };
+    serve(|line| answer(contender.as_mut(), line))
+}
+
+/// Answers each line of standard input with a line.
+fn serve(mut answer: impl FnMut(&str) -> Outcome<String>) -> Outcome<()> {
     println!("ready");
     for line in std::io::stdin().lock().lines() {
-        println!("{}", answer(contender.as_mut(), &line?)?);
+        println!("{}", answer(&line?)?);
     }
     Ok(())
 }
