@@ -67,7 +67,8 @@ fn clicks_of(settings: &Settings, crop: Crop) -> Vec<Seed> {
         None => grid::points(per_side, width, height),
     };
     let (in_passes, per_side) = (settings.search == Search::CoarseToFine, per_side as usize);
-    let is_coarse = |index: usize| !in_passes || (index % per_side % 2 == 0 && index / per_side % 2 == 0);
+    let is_even = |position: usize| position.is_multiple_of(2);
+    let is_coarse = |index: usize| !in_passes || (is_even(index % per_side) && is_even(index / per_side));
     let seed = |(index, point)| Seed { prompt: grid::click(point), point, is_coarse: is_coarse(index) };
     points.into_iter().enumerate().map(seed).collect()
 }
