@@ -5,7 +5,7 @@ use nalgebra::{Isometry3, Point3, Vector3};
 use promptseg::camera::{CameraInfo, CameraModel};
 use promptseg::depth::{
     Cloud, CloudLayout, DepthImage, DepthSettings, DepthView, LabelledSurface, NoSurface, Object3d, OrientedBox, Rays,
-    TargetFrame, box_in_image,
+    TargetFrame,
 };
 use promptseg::pixels::Mask;
 
@@ -186,27 +186,27 @@ fn clouds_are_organised_or_dense_and_carry_labels_and_colours() {
 }
 
 #[test]
-fn a_box_in_metres_is_a_box_in_pixels() {
+fn a_measured_box_is_a_box_in_pixels() {
     let camera = CameraModel::new(&info(), true).unwrap();
-    let boxed = |x: f64, y: f64, z: f64, side: f64| OrientedBox {
-        centre: Point3::new(x, y, z),
-        orientation: nalgebra::UnitQuaternion::identity(),
-        size: Vector3::new(side, side, side),
+    let projected = |pose: Isometry3<f64>, side: f64| {
+        let bbox = OrientedBox {
+            centre: Point3::origin(),
+            orientation: nalgebra::UnitQuaternion::identity(),
+            size: Vector3::repeat(side),
+        };
+        let bbox = bbox.transformed(&pose);
+        camera.project_box(&Isometry3::from_parts(bbox.centre.coords.into(), bbox.orientation), &bbox.size)
     };
-    // The near face of a cube of 0.2 m at 1 m, straight ahead.
-    let prompt = box_in_image(&camera, &boxed(0.0, 0.0, 1.1, 0.2), &Isometry3::identity()).unwrap();
+    // The near face of a cube of 0.2 m at 1 m, straight ahead. Whole numbers are the centres of pixels.
+    let found = projected(Isometry3::translation(0.0, 0.0, 1.1), 0.2).unwrap();
     let expected = [81.25 - 15.0, 43.5 - 14.85, 81.25 + 15.0, 43.5 + 14.85];
-    for (found, expected) in [prompt.x_min, prompt.y_min, prompt.x_max, prompt.y_max].into_iter().zip(expected) {
-        assert!((f64::from(found) - expected).abs() < 1e-3, "{prompt:?}");
+    for (found, expected) in [found.x_min, found.y_min, found.x_max, found.y_max].into_iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-9, "{found} {expected}");
     }
-    // Given in a frame that is shifted against the optical frame.
-    let shift = Isometry3::translation(0.0, 0.0, 0.6);
-    assert_eq!(box_in_image(&camera, &boxed(0.0, 0.0, 0.5, 0.2), &shift).unwrap(), prompt);
     // A box that leads behind the camera fills the image; boxes beside and behind the camera are refused.
-    let around = box_in_image(&camera, &boxed(0.0, 0.0, 0.4, 1.0), &Isometry3::identity()).unwrap();
-    assert_eq!([around.x_min, around.y_min, around.x_max, around.y_max], [0.0, 0.0, 161.0, 90.0]);
-    for (x, z) in [(5.0, 1.0), (0.0, -2.0)] {
-        let error = box_in_image(&camera, &boxed(x, 0.0, z, 0.2), &Isometry3::identity()).unwrap_err();
-        assert!(error.to_string().contains("is outside the camera's view"), "{error}");
-    }
+    let around = projected(Isometry3::translation(0.0, 0.0, 0.4), 1.0).unwrap();
+    assert_eq!([around.x_min, around.y_min, around.x_max, around.y_max], [-0.5, -0.5, 160.5, 89.5]);
+    let refused = |x, z| projected(Isometry3::translation(x, 0.0, z), 0.2).unwrap_err().to_string();
+    assert!(refused(5.0, 1.0).contains("the camera does not see it"), "{}", refused(5.0, 1.0));
+    assert!(refused(0.0, -2.0).contains("not in front of the camera"), "{}", refused(0.0, -2.0));
 }
