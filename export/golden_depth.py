@@ -131,8 +131,15 @@ def outline(z, mask, part, limit, camera):
     return np.array(points).reshape(-1, 3)
 
 
+def sampled(points):
+    """At most SAMPLE points, evenly over the list: multiples of the golden ratio."""
+    if len(points) <= SAMPLE:
+        return points
+    return points[(np.arange(SAMPLE) * 0.6180339887498949 % 1 * len(points)).astype(int)]
+
+
 def extent(surface, border, direction, noise):
-    sample = np.sort(surface[:: -(-len(surface) // SAMPLE)] @ direction)
+    sample = np.sort(sampled(surface) @ direction)
     quantile = lambda p: sample[int(p * (len(sample) - 1) + 0.5)]
     low, high = quantile(TAIL), quantile(1 - TAIL)
     fence = 2 * low - quantile(TAIL_SCALE), 2 * high - quantile(1 - TAIL_SCALE)
@@ -168,7 +175,7 @@ def measure(z, mask, camera, rotation=None):
     target = np.eye(3) if rotation is None else rotation
     axes, yaw = target, 0.0
     if rotation is not None:
-        shape = np.concatenate([surface[:: -(-len(surface) // SAMPLE)], border]) @ rotation.T
+        shape = np.concatenate([sampled(surface), border]) @ rotation.T
         yaw = np.radians(yaw_of(shape[:, :2]))
         turn = np.array([[np.cos(yaw), np.sin(yaw), 0], [-np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
         axes = turn @ rotation

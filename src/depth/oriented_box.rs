@@ -88,7 +88,7 @@ impl BoxPoints<'_> {
     }
 
     fn sample(&self) -> Points {
-        self.surface.every(self.surface.len().div_ceil(SAMPLE).max(1))
+        self.surface.sample(SAMPLE)
     }
 
     fn around(

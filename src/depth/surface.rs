@@ -35,10 +35,17 @@ impl Points {
         [self.x[index], self.y[index], self.z[index]]
     }
 
-    /// Returns every `step`-th point.
-    pub fn every(&self, step: usize) -> Points {
-        let every = |values: &[f32]| values.iter().copied().step_by(step).collect();
-        Points { x: every(&self.x), y: every(&self.y), z: every(&self.z) }
+    /// Returns at most `most` points, evenly over the list. Multiples of the golden ratio select them, because equal steps
+    /// would fall on the same columns in each row of a rectangle.
+    pub fn sample(&self, most: usize) -> Points {
+        const GOLDEN_RATIO: f64 = 0.618_033_988_749_894_9;
+        if self.len() <= most {
+            return self.clone();
+        }
+        let points = self.len() as f64;
+        let indices: Vec<usize> = (0..most).map(|i| ((i as f64 * GOLDEN_RATIO).fract() * points) as usize).collect();
+        let sample = |values: &[f32]| indices.iter().map(|i| values[*i]).collect();
+        Points { x: sample(&self.x), y: sample(&self.y), z: sample(&self.z) }
     }
 
     pub fn extend(&mut self, others: &Points) {

@@ -132,7 +132,7 @@ impl Stage {
 /// at 10 degrees) looks like an edge, and the face in front of it is continued by up to three pixels.
 fn allowed_size(name: &str, side: f64) -> f64 {
     match name {
-        _ if name.starts_with("sphere") => 0.12 * side,
+        _ if name.starts_with("sphere") => 0.10 * side,
         _ if name.starts_with("box at 10") => 0.03 * side,
         _ => (0.02 * side).max(0.002),
     }
