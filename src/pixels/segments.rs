@@ -134,6 +134,7 @@ fn mean_colours(image: &RgbImage, masks: usize, labels: &[u16]) -> Vec<Option<Ok
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pixels::draw::blend;
 
     /// Squares of 10 pixels, in `columns` columns.
     fn squares(columns: u32, rows: u32) -> (RgbImage, Vec<Mask>) {
@@ -179,7 +180,14 @@ mod tests {
         for masks in [[&large, &small], [&small, &large]] {
             let out = draw_segments(&image, &masks);
             assert_ne!(out.get_pixel(20, 20), out.get_pixel(8, 8), "the fill of the large mask");
-            assert_ne!(out.get_pixel(8, 8).0, [100; 3]);
+            for (x, y) in [(20, 20), (8, 8)] {
+                let is_tinted_once = |choice: &Choice| {
+                    let mut pixel = [100; 3];
+                    blend(&mut pixel, choice.rgb, tint::FILL);
+                    pixel == out.get_pixel(x, y).0
+                };
+                assert!(PALETTE.iter().any(is_tinted_once), "({x}, {y}) is {:?}", out.get_pixel(x, y));
+            }
             assert_eq!(out.get_pixel(50, 20).0, [100; 3]);
         }
     }
