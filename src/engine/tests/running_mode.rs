@@ -64,7 +64,7 @@ fn a_frame_on_the_encoder_is_segmented_once_it_is_encoded() {
     let ((starts, _started), (permits, permitted)) = (channel(), channel());
     let decoder = GridDecoder { inner: FakeDecoder::default(), started: starts, permits: permitted };
     let mut settings = Settings { encode: EncodeMode::Auto, ..patient() };
-    settings.everything.period = Some(Duration::from_millis(1));
+    settings.everything.period = Some(Duration::from_nanos(1));
     settings.everything.generation = generation();
     let b = bench_of(decoder, Arc::default(), settings);
     (0..100).for_each(|_| permits.send(()).unwrap());
@@ -73,9 +73,8 @@ fn a_frame_on_the_encoder_is_segmented_once_it_is_encoded() {
     assert_eq!(published(&b.events).header, header(1));
     // The next frame stays on the encoder: the frame before it is not segmented again.
     b.engine.push_frame(frame(2));
-    until(|| b.engine.usage().in_flight == 1);
-    b.engine.interact(Interaction::Clear).unwrap();
-    b.result();
+    until(|| b.engine.usage().in_flight == 1 && b.engine.usage().generations == 0);
+    assert!(!b.engine.shared.lock().start_running_mode());
     assert_eq!(b.engine.metrics().generations.requested, 1);
     b.gate.open(1);
     assert_eq!(published(&b.events).header, header(2));
