@@ -8,7 +8,7 @@ use super::groups::MAX_CLASSES;
 
 impl Definition {
     /// Checks a value, and returns it in the type of the parameter: an integer is accepted for a float, and an empty list of
-    /// any type for a list of texts.
+    /// any type for a list of texts, and `false` for the choice `off`.
     ///
     /// # Errors
     /// The value has another type, is out of bounds, or is no choice.
@@ -18,6 +18,10 @@ impl Definition {
             (ParameterValue::Double(_), ParameterValue::Integer(i)) => ParameterValue::Double(*i as f64),
             // rcl gives an empty list no type in a parameter file, and any type on the command line.
             (ParameterValue::StringArray(_), list) if is_empty_list(list) => ParameterValue::StringArray(Vec::new()),
+            // YAML 1.1, and with it rcl, reads `off` without quotes as false.
+            (ParameterValue::String(_), ParameterValue::Bool(false)) if self.has_choice("off") => {
+                ParameterValue::String("off".to_owned())
+            }
             _ => value.clone(),
         };
         let name = || self.name.to_owned();
@@ -30,6 +34,10 @@ impl Definition {
             Some((found, expected)) => Err(ParameterError::Value { name: name(), found, expected }),
             None => Ok(value),
         }
+    }
+
+    fn has_choice(&self, choice: &str) -> bool {
+        matches!(self.kind, Kind::Text { choices, .. } if choices.contains(&choice))
     }
 
     /// Returns the value that is not accepted, and what is expected in its place.

@@ -98,6 +98,8 @@ fn value(value: &ParameterValue) -> String {
         ParameterValue::Double(v) => format!("{v:?}"),
         ParameterValue::StringArray(list) => format!("[{}]", list.join(", ")),
         ParameterValue::String(s) if s.is_empty() => "\"\"".to_owned(),
+        // YAML 1.1 reads these words as a boolean.
+        ParameterValue::String(s) if ["off", "on", "no", "yes"].contains(&s.as_str()) => format!("'{s}'"),
         ParameterValue::String(s) => s.clone(),
         // The table has no other type.
         other => format!("{other:?}"),

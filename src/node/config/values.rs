@@ -288,6 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn off_without_quotes_is_the_choice_off() {
+        let mut parameters = Parameters::default();
+        for name in ["session.arena", "everything.disjoint", "everything.mask_nms"] {
+            parameters.set(name, &ParameterValue::Bool(false)).unwrap();
+            assert_eq!(parameters.get(name), Some(&text("off")));
+            assert!(parameters.set(name, &ParameterValue::Bool(true)).is_err());
+        }
+        assert!(parameters.set("click.mode", &ParameterValue::Bool(false)).is_err());
+    }
+
+    #[test]
     fn an_empty_list_is_one_of_texts_whatever_its_type() {
         let mut parameters = Parameters::default();
         parameters.set("detections.classes", &ParameterValue::StringArray(vec!["cup".into()])).unwrap();
