@@ -4,7 +4,7 @@ mod scratch;
 
 use std::path::Path;
 
-use promptseg::model::{Bundle, Error, Model, Provider, SessionOptions};
+use promptseg::model::{Bundle, Error, GridDefaults, Model, Provider, SessionOptions};
 use scratch::{Scratch, assert_says, golden};
 use serde_json::json;
 
@@ -92,6 +92,8 @@ fn invalid_fields_are_refused() {
         ("dynamic_multimask", json!({"delta": 0.05, "threshold": 1.5}), &["dynamic_multimask", "1.5", "0 to 1"]),
         ("dynamic_multimask", json!({"delta": 0.05}), &["bundle.json", "threshold"]),
         ("low_res_limit", json!(0), &["low_res_limit", "0.0", "positive"]),
+        ("everything", json!({"points_per_side": 0}), &["everything.points_per_side", "0", "1 to 256"]),
+        ("everything", json!({"pred_iou_thresh": 1.5}), &["everything.pred_iou_thresh", "1.5", "0 to 1"]),
     ] {
         let copy = copy(field);
         copy.describe(|d| d[field] = value);
@@ -100,6 +102,16 @@ fn invalid_fields_are_refused() {
     let copy = copy("escape");
     copy.describe(|d| d["files"]["../secret"] = json!({"sha256": "", "bytes": 0}));
     assert_says(&refused(&copy), &["../secret", "plain file names"]);
+}
+
+#[test]
+fn defaults_of_the_mask_generator_come_from_the_bundle_or_the_family() {
+    let opened = |copy: &Scratch| Model::open(&copy.0, None, &SessionOptions::cpu(1)).unwrap().info.grid_defaults;
+    let plain = copy("grid");
+    assert_eq!(opened(&plain), GridDefaults::default());
+    plain.describe(|d| d["everything"] = json!({"points_per_side": 16}));
+    assert_eq!(opened(&plain), GridDefaults { points_per_side: 16, ..GridDefaults::default() });
+    assert_eq!(GridDefaults::of_family("sam2.1").pred_iou_thresh, 0.8);
 }
 
 #[test]

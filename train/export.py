@@ -265,6 +265,8 @@ def describe(folder, counters):
         "multimask_for_several_prompts": False,
         "prompts": ["point", "box", "mask"],
         "prompt_encoder": "fused",
+        # Found on photos (docs/everything.md): its masks are less certain and have softer borders than SAM's.
+        "everything": {"points_per_side": 16, "pred_iou_thresh": 0.7, "stability_score_thresh": 0.85},
         "files": files,
     }
     (folder / "bundle.json").write_text(json.dumps(bundle, indent=2) + "\n")

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::everything::{self, Overlap, Parts, Within};
-use crate::model::{Candidates, MEGABYTE};
+use crate::model::{Candidates, GridDefaults, MEGABYTE};
 use crate::pixels::PixelRect;
 use crate::video::Limits;
 
@@ -173,6 +173,10 @@ impl FromStr for WhenBusy {
 pub struct GenerationSettings {
     /// Settings of the generator, except those that [`GenerationSettings::of_generator`] adds.
     pub generator: everything::Settings,
+    /// Clicks along each side of the image; `None`: the model's own default, as for the two thresholds.
+    pub points_per_side: Option<u32>,
+    pub pred_iou_thresh: Option<f32>,
+    pub stability_score_thresh: Option<f32>,
     /// Whether masks are compared by their pixels, beside their boxes.
     pub mask_nms: MaskNms,
     /// Overlaps above which masks are duplicates or parts.
@@ -187,6 +191,9 @@ impl Default for GenerationSettings {
     fn default() -> Self {
         GenerationSettings {
             generator: everything::Settings::default(),
+            points_per_side: None,
+            pred_iou_thresh: None,
+            stability_score_thresh: None,
             mask_nms: MaskNms::Off,
             overlap: Overlap::default(),
             min_area: 0,
@@ -197,14 +204,21 @@ impl Default for GenerationSettings {
 
 impl GenerationSettings {
     /// Returns the settings of the generator for a part of the image; `None`: the whole image.
-    pub(super) fn of_generator(&self, region: Option<PixelRect>) -> everything::Settings {
+    pub(super) fn of_generator(&self, model: GridDefaults, region: Option<PixelRect>) -> everything::Settings {
         let overlap = |parts| Some(Overlap { parts, ..self.overlap });
         let mask_nms = match self.mask_nms {
             MaskNms::Off => None,
             MaskNms::Duplicates => overlap(Parts::Keep),
             MaskNms::Parts => overlap(Parts::Drop),
         };
-        everything::Settings { mask_nms, within: region.map(Within::Rect), ..self.generator.clone() }
+        everything::Settings {
+            points_per_side: self.points_per_side.unwrap_or(model.points_per_side),
+            pred_iou_thresh: self.pred_iou_thresh.unwrap_or(model.pred_iou_thresh),
+            stability_score_thresh: self.stability_score_thresh.unwrap_or(model.stability_score_thresh),
+            mask_nms,
+            within: region.map(Within::Rect),
+            ..self.generator.clone()
+        }
     }
 }
 

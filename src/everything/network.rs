@@ -2,7 +2,7 @@
 
 use image::RgbImage;
 
-use crate::model::{self, Candidates, Embedding, ImageEncoder, LowResMasks, MaskDecoder};
+use crate::model::{self, Candidates, Embedding, GridDefaults, ImageEncoder, LowResMasks, MaskDecoder};
 use crate::prompt::Prompt;
 
 /// Encodes crops.
@@ -38,6 +38,11 @@ pub trait Decoder {
         0
     }
 
+    /// Returns the defaults of the generator for this model.
+    fn grid_defaults(&self) -> GridDefaults {
+        GridDefaults::default()
+    }
+
     /// Side of the square of low-resolution logits, in cells.
     fn low_res_side(&self) -> usize;
 
@@ -67,6 +72,10 @@ impl Decoder for MaskDecoder {
 
     fn bytes_per_prompt(&self) -> usize {
         MaskDecoder::bytes_per_prompt(self)
+    }
+
+    fn grid_defaults(&self) -> GridDefaults {
+        MaskDecoder::grid_defaults(self)
     }
 
     fn low_res_side(&self) -> usize {

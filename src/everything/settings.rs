@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::overlap::{Overlap, Priority};
 use super::search::{Search, Within};
+use crate::model::GridDefaults;
 
 /// Largest number of clicks that one image may take, over all crops.
 pub const MAX_POINTS: u64 = 1 << 16;
@@ -96,13 +97,14 @@ pub enum SettingsError {
 impl Default for Settings {
     /// The defaults of `SamAutomaticMaskGenerator`.
     fn default() -> Self {
+        let GridDefaults { points_per_side, pred_iou_thresh, stability_score_thresh } = GridDefaults::default();
         Settings {
-            points_per_side: 32,
+            points_per_side,
             point_grids: None,
             points_per_batch: 64,
             batch_megabytes: 512,
-            pred_iou_thresh: 0.88,
-            stability_score_thresh: 0.95,
+            pred_iou_thresh,
+            stability_score_thresh,
             stability_score_offset: 1.0,
             mask_threshold: None,
             box_nms_thresh: 0.7,
@@ -122,9 +124,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The defaults of `SAM2AutomaticMaskGenerator`.
-    pub fn sam2() -> Self {
-        Settings { pred_iou_thresh: 0.8, ..Settings::default() }
+    /// The defaults for a model ([`ModelInfo::grid_defaults`](crate::model::ModelInfo::grid_defaults)): for SAM those of
+    /// `SamAutomaticMaskGenerator`, for SAM 2 those of `SAM2AutomaticMaskGenerator`.
+    pub fn for_model(defaults: GridDefaults) -> Self {
+        let GridDefaults { points_per_side, pred_iou_thresh, stability_score_thresh } = defaults;
+        Settings { points_per_side, pred_iou_thresh, stability_score_thresh, ..Settings::default() }
     }
 
     /// Clicks along each side of a crop of `layer`; layer 0 is the whole image.

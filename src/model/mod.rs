@@ -14,7 +14,7 @@
 //! * [`prompt_encoder`]: points, boxes and masks to prompt embeddings, in Rust.
 //! * `layout`: graphs of all exporters, recognised by their tensors.
 //! * [`bundle`]: the folder of a model, `bundle.json`, hashes, variants.
-//! * `candidates`, `decoded`, `embedding`, `error`, `provider`, `precision`: the values that pass between them.
+//! * `candidates`, `decoded`, `embedding`, `error`, `grid_defaults`, `provider`, `precision`: the values that pass between them.
 
 pub mod bundle;
 mod candidates;
@@ -23,6 +23,7 @@ mod decoder;
 mod embedding;
 mod encoder;
 mod error;
+mod grid_defaults;
 mod info;
 mod layout;
 mod loaded;
@@ -44,6 +45,7 @@ pub use decoder::{LowResMasks, MaskDecoder};
 pub use embedding::{Embedding, EncodeTimings};
 pub use encoder::ImageEncoder;
 pub use error::Error;
+pub use grid_defaults::GridDefaults;
 pub use info::ModelInfo;
 pub use layout::{DecoderLayout, EncoderLayout, Family, FusedInputs, PictureForm, PromptInput, Signature, TensorSpec};
 pub use loaded::Model;

@@ -271,7 +271,7 @@ def test_refusals_say_why_and_are_counted(robot: Robot, scene: Scene, start_clie
     pixel = image(scene.rgb[:1, :1], robot.stamp())
     for request, kind, words in [
         ({"stamp": stamp, "points_per_side": 1000}, "bad_settings", "1000000 clicks"),
-        ({"stamp": stamp, "parameters": [parameter("everything.points_per_side", 0)]}, "bad_settings", "1 to 256"),
+        ({"stamp": stamp, "parameters": [parameter("everything.points_per_side", 300)]}, "bad_settings", "0 to 256"),
         ({"stamp": stamp, "parameters": [parameter("everything.rate", 1.0)]}, "bad_settings", "for one request"),
         ({"stamp": stamp, "min_iou": 1.5}, "bad_settings", "pred_iou_thresh is 1.5"),
         ({"stamp": stamp, "min_stability": float("nan")}, "bad_settings", "stability_score_thresh is NaN"),

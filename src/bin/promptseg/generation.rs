@@ -82,15 +82,6 @@ pub fn show_progress(bar: &ProgressBar, index: usize, clicks: u64) -> impl FnMut
     }
 }
 
-/// Returns the defaults of the reference for the family of a model.
-pub fn defaults(info: &ModelInfo) -> Settings {
-    if info.family.starts_with("sam2") || ["edgetam", "sam3"].contains(&info.family.as_str()) {
-        Settings::sam2()
-    } else {
-        Settings::default()
-    }
-}
-
 /// Checks that a model can answer the prompts of the generator.
 ///
 /// # Errors

@@ -19,16 +19,16 @@ const SEARCH: &str = "Search";
 #[derive(clap::Args)]
 #[command(next_help_heading = GENERATOR)]
 pub struct GeneratorArguments {
-    /// Clicks along each side of the image [default: 32; proposals: 64].
+    /// Clicks along each side of the image [default: of the model, 32 or 16 for tiny; proposals: 64].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     points_per_side: Option<u32>,
     /// Clicks in one run of the decoder [default: 64].
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     points_per_batch: Option<usize>,
-    /// Keep masks with a predicted IoU above this, 0 to 1; 0 keeps all [default: 0.88; SAM 2: 0.8; proposals: 0].
+    /// Keep masks with a predicted IoU above this, 0 to 1; 0 keeps all [default: of the model, 0.88 for SAM, 0.8 for SAM 2, 0.7 for tiny; proposals: 0].
     #[arg(long, value_name = "IOU", allow_negative_numbers = true)]
     pred_iou_thresh: Option<f32>,
-    /// Keep masks with at least this stability score, 0 to 1; 0 keeps all [default: 0.95; proposals: 0].
+    /// Keep masks with at least this stability score, 0 to 1; 0 keeps all [default: of the model, 0.95 or 0.85 for tiny; proposals: 0].
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     stability_score_thresh: Option<f32>,
     /// Shift of the mask threshold for the stability score, in logits [default: 1].

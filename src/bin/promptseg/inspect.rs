@@ -2,8 +2,8 @@
 
 use promptseg::model::network::MemorySpec;
 use promptseg::model::{
-    Bundle, Error, GpuOptions, MemoryInfo, Model, ModelInfo, Precision, Provider, SessionOptions, Signature,
-    TensorSpec, Variant, runtime,
+    Bundle, Error, GpuOptions, GridDefaults, MemoryInfo, Model, ModelInfo, Precision, Provider, SessionOptions,
+    Signature, TensorSpec, Variant, runtime,
 };
 use promptseg::pixels::Resize;
 use serde_json::{Value, json};
@@ -211,6 +211,7 @@ fn print_description(info: &ModelInfo) -> Result<(), Failure> {
             info.dynamic_multimask.map_or_else(String::new, |rule| format!("the best candidate instead: {rule}")),
         ),
         ("prompts", prompts(info).join(", ")),
+        ("everything", grid_defaults(info)),
         ("objects", objects.to_owned()),
         ("memory", info.memory.as_ref().map_or_else(String::new, memory_size)),
         ("runtime", runtime::build_info()?.to_owned()),
@@ -293,6 +294,11 @@ fn model_as_json(info: &ModelInfo) -> Result<Value, Failure> {
         "dynamic_multimask": info.dynamic_multimask,
         "prompts": prompts(info),
         "batched": info.batched,
+        "everything": {
+            "points_per_side": info.grid_defaults.points_per_side,
+            "pred_iou_thresh": rounded(info.grid_defaults.pred_iou_thresh),
+            "stability_score_thresh": rounded(info.grid_defaults.stability_score_thresh),
+        },
         "variants": info.variants,
         "notes": info.notes,
         "encoder": signature(&info.encoder),
@@ -330,6 +336,13 @@ fn print_tensors(name: &str, graph: &Signature) {
 }
 
 /// Lists the kinds of prompts that the model takes.
+fn grid_defaults(info: &ModelInfo) -> String {
+    let GridDefaults { points_per_side, pred_iou_thresh, stability_score_thresh } = info.grid_defaults;
+    format!(
+        "{points_per_side} clicks a side, predicted IoU above {pred_iou_thresh}, stability from {stability_score_thresh}"
+    )
+}
+
 fn prompts(info: &ModelInfo) -> Vec<&'static str> {
     let takes = [("points", info.takes_points), ("boxes", info.takes_boxes), ("masks", info.takes_masks)];
     takes.iter().filter(|(_, takes)| *takes).map(|(kind, _)| *kind).collect()

@@ -15,16 +15,16 @@ use crate::engine::result::{Event, EventSink, FrameResult, ResultSource, StageMs
 use crate::engine::session::{Decode, Session};
 use crate::engine::state::{ClientRequest, ReadyGeneration, SharedState};
 use crate::everything::{AutomaticMaskGenerator, Error, Progress, SearchError};
-use crate::model;
+use crate::model::{self, GridDefaults};
 
 /// Time between two checks whether the running mode is due.
 const RUNNING_MODE_CHECK_PERIOD: Duration = Duration::from_millis(20);
 
 pub fn run(shared: &SharedState, decoder: &Session<dyn Decode>, events: &EventSink) {
-    let (low_res_side, mask_threshold, bytes_per_prompt) = {
+    let (low_res_side, mask_threshold, (bytes_per_prompt, defaults)) = {
         let mut decoder = decoder.session.blocking_lock();
-        let bytes_per_prompt = decoder.grid_decoder().map_or(0, |grid| grid.bytes_per_prompt());
-        (decoder.low_res_side(), decoder.mask_threshold(), bytes_per_prompt)
+        let grid = decoder.grid_decoder().map(|grid| (grid.bytes_per_prompt(), grid.grid_defaults()));
+        (decoder.low_res_side(), decoder.mask_threshold(), grid.unwrap_or_default())
     };
     while let Some(ready) = wait_for_generation(shared) {
         let ReadyGeneration { generation, frame } = ready;
@@ -33,7 +33,7 @@ pub fn run(shared: &SharedState, decoder: &Session<dyn Decode>, events: &EventSi
             let run = Run { shared, generation: &generation, frame: &frame, failure: Mutex::new(None) };
             let (run, decode_ms) = (&run, 0.0);
             let decoder = TurnDecoder { run, decoder, low_res_side, mask_threshold, bytes_per_prompt, decode_ms };
-            shared.catch("the generator's thread", || generate(run, decoder))
+            shared.catch("the generator's thread", || generate(run, decoder, defaults))
         };
         let outcome = outcome.unwrap_or_else(|e| Err(Some(Refusal::new(RefusalKind::InternalError, e))));
         shared.lock().generations.withdraw();
@@ -68,10 +68,14 @@ fn wait_for_generation(shared: &SharedState) -> Option<ReadyGeneration> {
 ///
 /// # Errors
 /// Why there are no masks; `None` if the generation was cancelled or superseded.
-fn generate(run: &Run<'_>, mut decoder: TurnDecoder<'_>) -> Result<GenerationResult, Option<Refusal>> {
+fn generate(
+    run: &Run<'_>,
+    mut decoder: TurnDecoder<'_>,
+    defaults: GridDefaults,
+) -> Result<GenerationResult, Option<Refusal>> {
     let Run { shared, generation, frame, .. } = *run;
     let since = shared.clock.now();
-    let settings = generation.settings.of_generator(generation.region);
+    let settings = generation.settings.of_generator(defaults, generation.region);
     let generator = AutomaticMaskGenerator::new(settings).map_err(|e| Some(refusal(&e.into())))?;
     let mut progress = |progress: Progress| {
         if let Some(client) = &generation.client {

@@ -14,6 +14,7 @@ use crate::engine::generation::{Generation, GenerationEnd, GenerationRequest};
 use crate::engine::refusal::{Refusal, RefusalKind};
 use crate::engine::request::{FrameRef, SegmentOn};
 use crate::engine::settings::{EncodeMode, WhenBusy};
+use crate::model::GridDefaults;
 
 impl EngineState {
     /// Queues a request for everything. It replaces a generation of the running mode, and with [`WhenBusy::Supersede`] all
@@ -23,8 +24,9 @@ impl EngineState {
         self.metrics.generations.requested += 1;
         let GenerationRequest { on, region, settings, client } = request;
         let number = self.generations.next_number();
-        let mut refusal =
-            settings.of_generator(region).check().err().map(|e| Refusal::new(RefusalKind::BadSettings, e.to_string()));
+        // The values of the model, which the generator's thread takes in place of these defaults, are valid.
+        let checked = settings.of_generator(GridDefaults::default(), region);
+        let mut refusal = checked.check().err().map(|e| Refusal::new(RefusalKind::BadSettings, e.to_string()));
         if refusal.is_none() {
             self.generations.running_mode_from = number;
             if self.settings.everything.when_busy == WhenBusy::Supersede {

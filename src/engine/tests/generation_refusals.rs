@@ -35,10 +35,10 @@ fn assert_refused(
 fn what_cannot_be_segmented_is_refused_with_the_reason() {
     let newest = || SegmentOn::Frame(FrameRef::Newest);
     let bad = RefusalKind::BadSettings;
-    assert_refused((bad, "points_per_side is 0"), newest(), None, |s| s.generator.points_per_side = 0);
-    assert_refused((bad, "pred_iou_thresh is 1.5"), newest(), None, |s| s.generator.pred_iou_thresh = 1.5);
-    assert_refused((bad, "NaN"), newest(), None, |s| s.generator.stability_score_thresh = f32::NAN);
-    assert_refused((bad, "1000000 clicks"), newest(), None, |s| s.generator.points_per_side = 1000);
+    assert_refused((bad, "points_per_side is 0"), newest(), None, |s| s.points_per_side = Some(0));
+    assert_refused((bad, "pred_iou_thresh is 1.5"), newest(), None, |s| s.pred_iou_thresh = Some(1.5));
+    assert_refused((bad, "NaN"), newest(), None, |s| s.stability_score_thresh = Some(f32::NAN));
+    assert_refused((bad, "1000000 clicks"), newest(), None, |s| s.points_per_side = Some(1000));
     let region = |x, y, width, height| Some(PixelRect { x, y, width, height });
     let outside = (RefusalKind::OutsideImage, "outside the image of 32 x 24");
     assert_refused(outside, newest(), region(32, 0, 4, 4), |_| {});

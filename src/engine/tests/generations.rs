@@ -35,6 +35,17 @@ fn masks_of_a_kept_frame_are_answered_and_published() {
 }
 
 #[test]
+fn settings_that_are_not_given_are_those_of_the_model() {
+    let g = Grid::new(patient());
+    g.b.encode(1);
+    g.permit(1);
+    let settings = GenerationSettings { points_per_side: None, ..generation() };
+    let mut waiting = g.ask_for(SegmentOn::Frame(FrameRef::Newest), None, settings);
+    wait_for(std::mem::replace(&mut waiting.answer, oneshot::channel().1)).unwrap();
+    assert_eq!(waiting.progress.borrow_and_update().points, 2 * 2);
+}
+
+#[test]
 fn a_click_waits_for_one_batch_and_frames_go_before_batches_too() {
     let g = Grid::new(patient());
     g.b.encode(1);
@@ -135,7 +146,7 @@ fn a_refused_request_supersedes_nothing() {
     let first = g.ask();
     assert_eq!(g.next_use(), Use::Batch(4));
     let mut bad = generation();
-    bad.generator.points_per_side = 0;
+    bad.points_per_side = Some(0);
     assert!(matches!(g.ask_for(SegmentOn::Frame(FrameRef::Newest), None, bad).end(), GenerationEnd::Refused(_)));
     g.permit(4);
     first.result();

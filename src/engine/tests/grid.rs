@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 use super::testing::FakeDecoder;
 use super::*;
 use crate::everything::{self, Progress};
-use crate::model::{self, Candidates, DecodeOptions, Decodes, Embedding, LowResMasks};
+use crate::model::{self, Candidates, DecodeOptions, Decodes, Embedding, GridDefaults, LowResMasks};
 use crate::pixels::PixelRect;
 
 const SIDE: usize = 8;
@@ -56,6 +56,10 @@ impl Decode for GridDecoder {
 }
 
 impl everything::Decoder for GridDecoder {
+    fn grid_defaults(&self) -> GridDefaults {
+        GridDefaults { points_per_side: 2, ..GridDefaults::default() }
+    }
+
     fn low_res_masks(
         &mut self,
         embedding: &Embedding,
@@ -150,9 +154,8 @@ impl Waiting {
 
 pub fn generation() -> GenerationSettings {
     let mut settings = GenerationSettings::default();
-    let generator = &mut settings.generator;
-    (generator.points_per_side, generator.points_per_batch) = (4, 4);
-    generator.stability_score_thresh = 0.0;
+    (settings.points_per_side, settings.generator.points_per_batch) = (Some(4), 4);
+    settings.stability_score_thresh = Some(0.0);
     settings
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::memory_section::MemorySection;
 use super::variant::Variant;
 use crate::model::candidates::DynamicMultimask;
+use crate::model::grid_defaults::GridDefaults;
 use crate::model::precision::Precision;
 use crate::pixels::Resize;
 
@@ -73,6 +74,9 @@ pub struct Manifest {
     /// Place of the prompt encoder: `external` (in Rust, weights in `prompt_encoder.safetensors`) or `fused` (in the
     /// decoder's graph).
     pub prompt_encoder: String,
+    /// Defaults of the automatic mask generator. Without them the reference's for the family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub everything: Option<GridDefaults>,
     /// SAM 2: sizes of the memory. A model without memory cannot follow objects through a video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemorySection>,

@@ -137,6 +137,9 @@ impl Manifest {
         if self.low_res_limit.is_some_and(|limit| !(limit.is_finite() && limit > 0.0)) {
             return fault("low_res_limit", format!("{:?}", self.low_res_limit), "a positive number");
         }
+        if let Some((field, found)) = self.everything.and_then(|defaults| defaults.fault()) {
+            return fault(field, found, "1 to 256 clicks along each side, thresholds from 0 to 1");
+        }
         if self.box_as_points && !self.external() {
             return fault("box_as_points", "with prompts fused into the decoder", "prompt_encoder external");
         }

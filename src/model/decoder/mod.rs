@@ -25,6 +25,7 @@ use super::candidates::{self, AvailableMasks, Candidates, DynamicMultimask, Want
 use super::decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, clamp_logits};
 use super::embedding::Embedding;
 use super::error::Error;
+use super::grid_defaults::GridDefaults;
 use super::info::ModelInfo;
 use super::layout::{DecoderLayout, FusedInputs, IMAGE_EMBEDDINGS};
 use super::memory::MemorySessions;
@@ -156,6 +157,11 @@ impl MaskDecoder {
     /// Returns the side of the square of low-resolution logits, in cells.
     pub fn low_res_side(&self) -> usize {
         self.info.low_res_size
+    }
+
+    /// Returns the defaults of the automatic mask generator for the model.
+    pub fn grid_defaults(&self) -> GridDefaults {
+        self.info.grid_defaults
     }
 
     /// Returns why the model cannot decode a grid of clicks; none if it can.

@@ -6,6 +6,7 @@ use super::ModelInfo;
 use super::rules::{SAM_LOGITS_PER_CELL, corners_first, prompt_side};
 use crate::model::bundle::{Bundle, DESCRIPTION, Manifest};
 use crate::model::error::Error;
+use crate::model::grid_defaults::GridDefaults;
 use crate::model::layout::{DecoderLayout, EncoderLayout, PromptInput, Signature};
 
 impl ModelInfo {
@@ -53,6 +54,7 @@ impl ModelInfo {
                 prompt_side(layout, m.image_size, m.embedding_shape[2])
             },
             batched: layout.batched,
+            grid_defaults: m.everything.unwrap_or_else(|| GridDefaults::of_family(&m.family)),
             memory: None,
             notes: Vec::new(),
             variants: m.variants.clone(),

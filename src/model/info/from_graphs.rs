@@ -5,6 +5,7 @@ use super::rules::{SAM_LOGITS_PER_CELL, SAM_STRIDE, corners_first, prompt_side};
 use crate::model::bundle::{MAX_CANDIDATES, MAX_CELLS, MAX_CHANNELS, MAX_LOW_RES};
 use crate::model::candidates::DynamicMultimask;
 use crate::model::error::Error;
+use crate::model::grid_defaults::GridDefaults;
 use crate::model::layout::{DecoderLayout, EncoderLayout, Family, PictureForm, Signature};
 use crate::pixels::Resize;
 
@@ -60,9 +61,10 @@ impl ModelInfo {
                 expected: format!("at most {} masks of at most {MAX_LOW_RES} a side", MAX_CANDIDATES + 1),
             });
         }
+        let family = if sam3 { "sam3" } else { layout.family.name() };
         Ok(ModelInfo {
             name,
-            family: if sam3 { "sam3" } else { layout.family.name() }.to_owned(),
+            family: family.to_owned(),
             source: encoder.file.clone(),
             licence: "unknown".to_owned(),
             layout: layout.name,
@@ -87,6 +89,7 @@ impl ModelInfo {
             max_tokens: layout.max_tokens,
             prompt_side: prompt_side(layout, image_size, cells),
             batched: layout.batched,
+            grid_defaults: GridDefaults::of_family(family),
             memory: None,
             notes: Vec::new(),
             variants: Vec::new(),

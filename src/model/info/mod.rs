@@ -7,6 +7,7 @@ mod rules;
 
 use super::bundle::Variant;
 use super::candidates::DynamicMultimask;
+use super::grid_defaults::GridDefaults;
 use super::layout::Signature;
 use super::memory::MemoryInfo;
 use crate::pixels::{InputSpec, Resize};
@@ -59,6 +60,8 @@ pub struct ModelInfo {
     pub prompt_side: usize,
     /// Whether several objects share one run of the decoder.
     pub batched: bool,
+    /// Defaults of the automatic mask generator.
+    pub grid_defaults: GridDefaults,
     /// Description of the memory, if the bundle has one.
     pub memory: Option<MemoryInfo>,
     /// Faults of the graphs that opening the model detected, as sentences for people.

@@ -139,14 +139,14 @@ fn settings(mut parameters: Parameters, request: &EverythingRequest) -> Result<G
     }
     let mut settings = parameters.config().engine.everything.generation.clone();
     if request.points_per_side > 0 {
-        settings.generator.points_per_side = request.points_per_side;
+        settings.points_per_side = Some(request.points_per_side);
     }
     // NaN is a value too, which the engine refuses.
     if request.min_iou != 0.0 {
-        settings.generator.pred_iou_thresh = request.min_iou;
+        settings.pred_iou_thresh = Some(request.min_iou);
     }
     if request.min_stability != 0.0 {
-        settings.generator.stability_score_thresh = request.min_stability;
+        settings.stability_score_thresh = Some(request.min_stability);
     }
     if request.min_area > 0 {
         settings.min_area = request.min_area;
@@ -184,7 +184,7 @@ mod tests {
         let mut parameters = Parameters::default();
         assert_eq!(settings(parameters.clone(), &request()), Ok(GenerationSettings::default()));
         parameters.set("everything.points_per_side", &ParameterValue::Integer(7)).unwrap();
-        assert_eq!(settings(parameters, &request()).unwrap().generator.points_per_side, 7);
+        assert_eq!(settings(parameters, &request()).unwrap().points_per_side, Some(7));
     }
 
     #[test]
@@ -193,9 +193,8 @@ mod tests {
         let fields =
             EverythingRequest { points_per_side: 5, min_iou: 0.5, min_stability: 0.25, min_area: 9, ..request() };
         let set = settings(parameters.clone(), &fields).unwrap();
-        let generator = &set.generator;
-        assert_eq!((generator.points_per_side, set.min_area), (5, 9));
-        assert_eq!((generator.pred_iou_thresh, generator.stability_score_thresh), (0.5, 0.25));
+        assert_eq!((set.points_per_side, set.min_area), (Some(5), 9));
+        assert_eq!((set.pred_iou_thresh, set.stability_score_thresh), (Some(0.5), Some(0.25)));
         let crops = with_parameter("everything.crop_n_layers", ParameterValue::Integer(2));
         assert_eq!(settings(parameters.clone(), &crops).unwrap().generator.crop_n_layers, 2);
         assert_eq!(parameters.config().engine.everything.generation, GenerationSettings::default());
@@ -207,7 +206,7 @@ mod tests {
         for (name, value, words) in [
             ("everything.rate", ParameterValue::Double(1.0), "for one request"),
             ("model", ParameterValue::String("x".into()), "begins with 'everything.'"),
-            ("everything.points_per_side", ParameterValue::Integer(0), "1 to 256"),
+            ("everything.points_per_side", ParameterValue::Integer(300), "0 to 256"),
             ("everything.box_nms_thresh", ParameterValue::Double(1.5), "0 to 1"),
             ("everything.box_nms_tresh", ParameterValue::Double(0.5), "everything.box_nms_thresh"),
         ] {

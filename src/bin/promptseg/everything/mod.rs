@@ -7,7 +7,7 @@ mod sa1b;
 use promptseg::everything::Settings;
 
 use crate::failure::Failure;
-use crate::generation::{Generation, defaults};
+use crate::generation::Generation;
 use crate::pictures::{self, display};
 use crate::terminal;
 pub use arguments::Arguments;
@@ -19,7 +19,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     settings(Settings::default())?;
     let pictures = pictures::find(&arguments.pictures.images)?;
     let mut output = Output::plan(arguments, &pictures)?;
-    let mut generation = Generation::open(&arguments.model, |info| settings(defaults(info)))?;
+    let mut generation = Generation::open(&arguments.model, |info| settings(Settings::for_model(info.grid_defaults)))?;
     let model = generation.model_name().to_owned();
     let clicks = generation.clicks();
     let bar = terminal::progress(pictures.len().saturating_mul(clicks as usize), "clicks");

@@ -49,13 +49,13 @@ pub const EVERYTHING: &[Definition] = &[
     Definition {
         name: "everything.points_per_side",
         formerly: None,
-        description: "Clicks along each side of the image: 32 are 1024 clicks.",
+        description: "Clicks along each side of the image: 32 are 1024 clicks. 0: as the model has it (32; 16 for 'tiny').",
         takes_effect: Now,
         kind: Integer {
-            default: || i64::from(engine().generator.points_per_side),
-            min: 1,
+            default: || 0,
+            min: 0,
             max: 256,
-            store: |c, v| c.engine.everything.generation.generator.points_per_side = v as u32,
+            store: |c, v| c.engine.everything.generation.points_per_side = (v > 0).then_some(v as u32),
         },
     },
     Definition {
@@ -99,25 +99,25 @@ pub const EVERYTHING: &[Definition] = &[
     Definition {
         name: "everything.pred_iou_thresh",
         formerly: None,
-        description: "Masks with a predicted IoU up to this are dropped; 0 keeps every mask. The reference has 0.88 for SAM and 0.8 for SAM 2.",
+        description: "Masks with a predicted IoU up to this are dropped; 0 keeps every mask. Negative: as the model has it (0.88 for SAM, 0.8 for SAM 2, 0.7 for 'tiny').",
         takes_effect: Now,
         kind: Float {
-            default: || decimal(engine().generator.pred_iou_thresh),
-            min: 0.0,
+            default: || -1.0,
+            min: -1.0,
             max: 1.0,
-            store: |c, v| c.engine.everything.generation.generator.pred_iou_thresh = v as f32,
+            store: |c, v| c.engine.everything.generation.pred_iou_thresh = (v >= 0.0).then_some(v as f32),
         },
     },
     Definition {
         name: "everything.stability_score_thresh",
         formerly: None,
-        description: "Masks with a stability score below this are dropped; 0 keeps every mask.",
+        description: "Masks with a stability score below this are dropped; 0 keeps every mask. Negative: as the model has it (0.95; 0.85 for 'tiny').",
         takes_effect: Now,
         kind: Float {
-            default: || decimal(engine().generator.stability_score_thresh),
-            min: 0.0,
+            default: || -1.0,
+            min: -1.0,
             max: 1.0,
-            store: |c, v| c.engine.everything.generation.generator.stability_score_thresh = v as f32,
+            store: |c, v| c.engine.everything.generation.stability_score_thresh = (v >= 0.0).then_some(v as f32),
         },
     },
     Definition {
