@@ -341,7 +341,8 @@ def check_cargo(words: list[str]) -> str:
     manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
     benches = {entry["name"] for entry in manifest["bench"]}
     accepted = {
-        "--test": {file.stem for file in (ROOT / "tests").glob("*.rs")},
+        "--test": {file.stem for file in (ROOT / "tests").glob("*.rs")}
+        | {file.parent.name for file in (ROOT / "tests").glob("*/main.rs")},
         "--bench": benches,
         "--bin": {"promptseg", "promptseg_node"},
         "--features": set(manifest["features"]),
