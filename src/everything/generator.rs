@@ -17,7 +17,7 @@ use super::settings::{Settings, SettingsError};
 use super::unique;
 use crate::model::{self, Candidates, Embedding, LowResMasks, MEGABYTE};
 use crate::pixels::MaskUpscaler;
-use crate::prompt::{LowResLogits, Prompt};
+use crate::prompt::Prompt;
 
 /// Why there are no masks.
 #[derive(Debug, ThisError)]
@@ -125,14 +125,7 @@ impl AutomaticMaskGenerator {
 
     /// Checks that the model takes the prompts of this generator.
     fn check_prompts(&self, decoder: &dyn Decoder) -> Result<(), Error> {
-        let mut prompt = match self.settings.search {
-            Search::Boxes(_) => Prompt::bbox(0.0, 0.0, 1.0, 1.0),
-            Search::Grid | Search::CoarseToFine => Prompt::point(0.0, 0.0),
-        };
-        if self.settings.use_m2m {
-            prompt.mask = Some(LowResLogits { side: 0, data: [].into() });
-        }
-        Ok(decoder.check_kinds(&prompt)?)
+        Ok(decoder.check_kinds(&self.settings.example_prompt())?)
     }
 
     /// `postprocess_small_regions`: cleans every mask, and removes the duplicates that this makes. A mask that did not have

@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::overlap::{Overlap, Priority};
 use super::search::{Search, Within};
 use crate::model::GridDefaults;
+use crate::prompt::{LowResLogits, Prompt};
 
 /// Largest number of clicks that one image may take, over all crops.
 pub const MAX_POINTS: u64 = 1 << 16;
@@ -129,6 +130,18 @@ impl Settings {
     pub fn for_model(defaults: GridDefaults) -> Self {
         let GridDefaults { points_per_side, pred_iou_thresh, stability_score_thresh } = defaults;
         Settings { points_per_side, pred_iou_thresh, stability_score_thresh, ..Settings::default() }
+    }
+
+    /// Returns a prompt of the kinds that the decoder is prompted with, to check whether a model takes them.
+    pub fn example_prompt(&self) -> Prompt {
+        let mut prompt = match self.search {
+            Search::Boxes(_) => Prompt::bbox(0.0, 0.0, 1.0, 1.0),
+            Search::Grid | Search::CoarseToFine => Prompt::point(0.0, 0.0),
+        };
+        if self.use_m2m {
+            prompt.mask = Some(LowResLogits { side: 0, data: [].into() });
+        }
+        prompt
     }
 
     /// Clicks along each side of a crop of `layer`; layer 0 is the whole image.

@@ -5,11 +5,9 @@ use std::path::Path;
 
 use image::RgbImage;
 use indicatif::ProgressBar;
-use promptseg::everything::search::Search;
 use promptseg::everything::{AutomaticMaskGenerator, GeneratedMask, Progress, Settings};
 use promptseg::model::{Model, ModelInfo};
 use promptseg::pixels::PixelRect;
-use promptseg::prompt::{LowResLogits, Prompt};
 
 use crate::failure::Failure;
 use crate::model_arguments::ModelArguments;
@@ -87,15 +85,8 @@ pub fn show_progress(bar: &ProgressBar, index: usize, clicks: u64) -> impl FnMut
 /// # Errors
 /// The model does not take the prompts, or takes one object in each run of the decoder.
 pub fn check_model(info: &ModelInfo, settings: &Settings) -> Result<(), String> {
-    let mut prompt = match settings.search {
-        Search::Boxes(_) => Prompt::bbox(0.0, 0.0, 1.0, 1.0),
-        Search::Grid | Search::CoarseToFine => Prompt::point(0.0, 0.0),
-    };
-    if settings.use_m2m {
-        prompt = prompt.with_mask(LowResLogits { side: 0, data: Default::default() });
-    }
     let name = &info.name;
-    if let Some(part) = info.refusal(&prompt) {
+    if let Some(part) = info.refusal(&settings.example_prompt()) {
         return Err(format!("{name} does not take {part}, which this command needs; it takes {}", info.takes()));
     }
     if !info.batched {
