@@ -3,7 +3,7 @@
 use r2r::sensor_msgs::msg::{CompressedImage, Image};
 
 use crate::depth::{DepthError, DepthImage};
-use crate::pixels::RawImage;
+use crate::node::ros::convert::raw_image;
 
 /// A depth image as received.
 pub enum DepthMessage {
@@ -33,14 +33,7 @@ impl DepthMessage {
     /// The message is malformed.
     pub fn decode(&self) -> Result<DepthImage, DepthError> {
         match self {
-            DepthMessage::Raw(image) => DepthImage::from_raw(&RawImage {
-                width: image.width,
-                height: image.height,
-                step: image.step,
-                encoding: &image.encoding,
-                big_endian: image.is_bigendian != 0,
-                data: &image.data,
-            }),
+            DepthMessage::Raw(image) => DepthImage::from_raw(&raw_image(image)),
             DepthMessage::Compressed(image) => DepthImage::from_compressed(&image.data, &image.format),
         }
     }

@@ -160,16 +160,20 @@ fn point(id: u32, p: &ours::PointPrompt) -> Result<Point, Refusal> {
     Ok(Point { x: p.x, y: p.y, label })
 }
 
-pub fn mask_input(image: &Image) -> Result<MaskInput, Refusal> {
-    let raw = RawImage {
+/// Returns the fields of an image message that its pixels are decoded by.
+pub fn raw_image(image: &Image) -> RawImage<'_> {
+    RawImage {
         width: image.width,
         height: image.height,
         step: image.step,
         encoding: &image.encoding,
         big_endian: image.is_bigendian != 0,
         data: &image.data,
-    };
-    decode_mask(&raw).map_err(|e| bad_message(format!("mask: {e}")))
+    }
+}
+
+pub fn mask_input(image: &Image) -> Result<MaskInput, Refusal> {
+    decode_mask(&raw_image(image)).map_err(|e| bad_message(format!("mask: {e}")))
 }
 
 fn bad_message(message: String) -> Refusal {
