@@ -95,7 +95,7 @@ pub const DEPTH: &[Definition] = &[
     Definition {
         name: "depth.voxel_size",
         formerly: None,
-        description: "Edge in metres of the cubes of which a dense '~/cloud' has one point for each object; 0: all points.",
+        description: "Side of the voxels of a dense '~/cloud', in metres: each object has at most one point in a voxel. 0: all points.",
         takes_effect: Now,
         kind: Float { default: || 0.0, min: 0.0, max: 10.0, store: |c, v| c.depth.voxel_size = v },
     },
