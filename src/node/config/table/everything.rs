@@ -8,8 +8,8 @@ use crate::node::config::definition::Definition;
 use crate::node::config::definition::Kind::{Flag, Float, Integer, Text};
 use crate::node::config::definition::TakesEffect::Now;
 
-/// Returns the defaults of the engine, which the table repeats.
-fn engine() -> GenerationSettings {
+/// Returns the defaults of a generation, which the table repeats.
+fn generation() -> GenerationSettings {
     GenerationSettings::default()
 }
 
@@ -64,7 +64,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Clicks that are decoded in one go. A click of a person waits for at most one batch: fewer make its answer quicker, and the generation slower.",
         takes_effect: Now,
         kind: Integer {
-            default: || engine().generator.points_per_batch as i64,
+            default: || generation().generator.points_per_batch as i64,
             min: 1,
             max: 1024,
             store: |c, v| c.engine.everything.generation.generator.points_per_batch = v as usize,
@@ -76,7 +76,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Most memory of one batch on the decoder, in MB: fewer clicks share a batch if they need more.",
         takes_effect: Now,
         kind: Integer {
-            default: || engine().generator.batch_megabytes as i64,
+            default: || generation().generator.batch_megabytes as i64,
             min: 1,
             max: 1_000_000,
             store: |c, v| c.engine.everything.generation.generator.batch_megabytes = v as usize,
@@ -126,7 +126,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Shift of the mask threshold for the stability score, in logits.",
         takes_effect: Now,
         kind: Float {
-            default: || decimal(engine().generator.stability_score_offset),
+            default: || decimal(generation().generator.stability_score_offset),
             min: 0.0,
             max: 100.0,
             store: |c, v| c.engine.everything.generation.generator.stability_score_offset = v as f32,
@@ -138,7 +138,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Of two masks whose boxes overlap with an IoU above this, the less certain one is dropped.",
         takes_effect: Now,
         kind: Float {
-            default: || engine().generator.box_nms_thresh,
+            default: || generation().generator.box_nms_thresh,
             min: 0.0,
             max: 1.0,
             store: |c, v| c.engine.everything.generation.generator.box_nms_thresh = v,
@@ -150,7 +150,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Layers of crops beside the whole image: layer i has 2^i by 2^i crops, each encoded on its own.",
         takes_effect: Now,
         kind: Integer {
-            default: || i64::from(engine().generator.crop_n_layers),
+            default: || i64::from(generation().generator.crop_n_layers),
             min: 0,
             max: 4,
             store: |c, v| c.engine.everything.generation.generator.crop_n_layers = v as u32,
@@ -162,7 +162,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "The same as everything.box_nms_thresh for masks of different crops; the mask of the smaller crop stays.",
         takes_effect: Now,
         kind: Float {
-            default: || engine().generator.crop_nms_thresh,
+            default: || generation().generator.crop_nms_thresh,
             min: 0.0,
             max: 1.0,
             store: |c, v| c.engine.everything.generation.generator.crop_nms_thresh = v,
@@ -174,7 +174,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Overlap of the crops of the first layer, as a part of the image's short side; later layers overlap less.",
         takes_effect: Now,
         kind: Float {
-            default: || engine().generator.crop_overlap_ratio,
+            default: || generation().generator.crop_overlap_ratio,
             min: 0.0,
             max: 0.9,
             store: |c, v| c.engine.everything.generation.generator.crop_overlap_ratio = v,
@@ -186,7 +186,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Layer i has everything.points_per_side divided by this to the power of i clicks along each side of a crop.",
         takes_effect: Now,
         kind: Integer {
-            default: || i64::from(engine().generator.crop_n_points_downscale_factor),
+            default: || i64::from(generation().generator.crop_n_points_downscale_factor),
             min: 1,
             max: 16,
             store: |c, v| c.engine.everything.generation.generator.crop_n_points_downscale_factor = v as u32,
@@ -198,7 +198,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Holes and islands of a mask with fewer pixels than this are filled and removed.",
         takes_effect: Now,
         kind: Integer {
-            default: || i64::from(engine().generator.min_mask_region_area),
+            default: || i64::from(generation().generator.min_mask_region_area),
             min: 0,
             max: 1_000_000,
             store: |c, v| c.engine.everything.generation.generator.min_mask_region_area = v as u32,
@@ -210,7 +210,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "SAM 2: decode every mask a second time, with the mask itself as a prompt beside its click.",
         takes_effect: Now,
         kind: Flag {
-            default: || engine().generator.use_m2m,
+            default: || generation().generator.use_m2m,
             store: |c, v| c.engine.everything.generation.generator.use_m2m = v,
         },
     },
@@ -220,7 +220,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Three masks for each click; false: the single mask that the decoder makes for clear prompts.",
         takes_effect: Now,
         kind: Flag {
-            default: || engine().generator.multimask_output,
+            default: || generation().generator.multimask_output,
             store: |c, v| c.engine.everything.generation.generator.multimask_output = v,
         },
     },
@@ -247,7 +247,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "IoU above which two masks are the same object.",
         takes_effect: Now,
         kind: Float {
-            default: || decimal(engine().overlap.iou),
+            default: || decimal(generation().overlap.iou),
             min: 0.0,
             max: 1.0,
             store: |c, v| c.engine.everything.generation.overlap.iou = v as f32,
@@ -259,7 +259,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "A mask is a part of a larger one if more than this share of its pixels lies inside the larger mask.",
         takes_effect: Now,
         kind: Float {
-            default: || decimal(engine().overlap.part),
+            default: || decimal(generation().overlap.part),
             min: 0.0,
             max: 1.0,
             store: |c, v| c.engine.everything.generation.overlap.part = v as f32,
@@ -288,7 +288,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Masks with fewer pixels are dropped.",
         takes_effect: Now,
         kind: Integer {
-            default: || i64::from(engine().min_area),
+            default: || i64::from(generation().min_area),
             min: 0,
             max: 1_000_000_000,
             store: |c, v| c.engine.everything.generation.min_area = v as u32,
@@ -300,7 +300,7 @@ pub const EVERYTHING: &[Definition] = &[
         description: "Most masks of one generation: those with the largest product of predicted IoU and stability score.",
         takes_effect: Now,
         kind: Integer {
-            default: || engine().max_masks as i64,
+            default: || generation().max_masks as i64,
             min: 1,
             max: 10_000,
             store: |c, v| c.engine.everything.generation.max_masks = v as usize,

@@ -1,14 +1,10 @@
 //! Group `gpu`: options of TensorRT and CUDA.
 
-use crate::model::{MEGABYTE, SessionOptions};
+use super::defaults::session;
+use crate::model::MEGABYTE;
 use crate::node::config::definition::Definition;
 use crate::node::config::definition::Kind::{Flag, Integer};
 use crate::node::config::definition::TakesEffect::WithConfigure;
-
-/// Returns the defaults of the sessions, which the table repeats.
-fn session() -> SessionOptions {
-    SessionOptions::default()
-}
 
 /// Definitions, in the order of `config/promptseg.yaml`.
 pub const GPU: &[Definition] = &[

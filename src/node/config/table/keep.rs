@@ -1,15 +1,10 @@
 //! Group `keep`: frames and images that are kept.
 
-use crate::engine::Settings;
+use super::defaults::engine;
 use crate::model::MEGABYTE;
 use crate::node::config::definition::Definition;
 use crate::node::config::definition::Kind::Integer;
 use crate::node::config::definition::TakesEffect::Now;
-
-/// Returns the defaults of the engine, which the table repeats.
-fn engine() -> Settings {
-    Settings::default()
-}
 
 /// Definitions, in the order of `config/promptseg.yaml`.
 pub const KEEP: &[Definition] = &[

@@ -8,6 +8,7 @@
 mod cameras;
 mod classes;
 mod click;
+mod defaults;
 mod depth;
 mod detections;
 mod encode;

@@ -2,16 +2,11 @@
 
 use std::time::Duration;
 
-use crate::engine::Settings;
+use super::defaults::engine;
 use crate::model::Candidates;
 use crate::node::config::definition::Definition;
 use crate::node::config::definition::Kind::{Float, Text};
 use crate::node::config::definition::TakesEffect::Now;
-
-/// Returns the defaults of the engine, which the table repeats.
-fn engine() -> Settings {
-    Settings::default()
-}
 
 /// Definitions, in the order of `config/promptseg.yaml`.
 pub const PROMPTS: &[Definition] = &[

@@ -1,14 +1,10 @@
 //! Group `session`: options of all ONNX Runtime sessions.
 
-use crate::model::{Arena, SessionOptions};
+use super::defaults::session;
+use crate::model::Arena;
 use crate::node::config::definition::Definition;
 use crate::node::config::definition::Kind::{Flag, Integer, Text};
 use crate::node::config::definition::TakesEffect::WithConfigure;
-
-/// Returns the defaults of the sessions, which the table repeats.
-fn session() -> SessionOptions {
-    SessionOptions::default()
-}
 
 /// Definitions, in the order of `config/promptseg.yaml`.
 pub const SESSION: &[Definition] = &[

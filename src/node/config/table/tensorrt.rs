@@ -1,14 +1,10 @@
 //! Group `tensorrt`: engines of TensorRT.
 
-use crate::model::{GpuOptions, MEGABYTE, SessionOptions};
+use super::defaults::session;
+use crate::model::{GpuOptions, MEGABYTE};
 use crate::node::config::definition::Definition;
 use crate::node::config::definition::Kind::{Flag, Integer, Text};
 use crate::node::config::definition::TakesEffect::WithConfigure;
-
-/// Returns the defaults of the sessions, which the table repeats.
-fn session() -> SessionOptions {
-    SessionOptions::default()
-}
 
 /// Definitions, in the order of `config/promptseg.yaml`.
 pub const TENSORRT: &[Definition] = &[

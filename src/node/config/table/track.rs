@@ -1,21 +1,10 @@
 //! Group `track`: how objects are followed.
 
-use crate::engine::Settings;
-use crate::model::SessionOptions;
+use super::defaults::{engine, session};
 use crate::model::network::MAX_CONDITIONING;
 use crate::node::config::definition::Definition;
 use crate::node::config::definition::Kind::{Flag, Float, Integer};
 use crate::node::config::definition::TakesEffect::{Now, WithConfigure};
-
-/// Returns the defaults of the sessions, which the table repeats.
-fn session() -> SessionOptions {
-    SessionOptions::default()
-}
-
-/// Returns the defaults of the engine, which the table repeats.
-fn engine() -> Settings {
-    Settings::default()
-}
 
 /// Definitions, in the order of `config/promptseg.yaml`.
 pub const TRACK: &[Definition] = &[
