@@ -68,6 +68,8 @@ struct State<T> {
     results: VecDeque<Waiting>,
     /// The newest result, for requests that come while depth images are not wanted.
     newest: Option<FrameResult>,
+    /// The newest result was handed out without a depth image, so that a request tries it again.
+    newest_missed: bool,
     images: ByStamp<DepthMessage>,
     /// Calibration of the depth images, with the frame of its header.
     info: Option<(String, CameraInfo)>,
@@ -83,6 +85,7 @@ impl<T> DepthQueue<T> {
         let state = State {
             results: VecDeque::new(),
             newest: None,
+            newest_missed: false,
             images: ByStamp::default(),
             info: None,
             requests: VecDeque::new(),
@@ -118,6 +121,7 @@ impl<T> DepthQueue<T> {
     pub fn push_result(&self, result: &FrameResult, timeout: Duration) -> bool {
         let mut state = lock(&self.state);
         state.newest = Some(result.clone());
+        state.newest_missed = false;
         if !self.is_wanted() {
             return true;
         }
@@ -166,9 +170,10 @@ impl<T> DepthQueue<T> {
         }
         let (reply, answer) = oneshot::channel();
         let deadline = Instant::now() + REQUEST_TIMEOUT;
-        if state.results.is_empty() && !self.is_wanted() {
+        if state.results.is_empty() && (state.newest_missed || !self.is_wanted()) {
             let result = newest.clone();
             state.results.push_back(Waiting { result, deadline });
+            state.newest_missed = false;
         }
         state.requested_until = Some(deadline);
         state.requests.push_back(CloudRequest { object_id, reply, deadline });
@@ -231,7 +236,10 @@ impl<T> DepthQueue<T> {
             Nearest::Found(image) => Ok(image),
             Nearest::Missed(miss) => Err(self.reason(miss, config)),
         };
-        state.results.pop_front().map(|waiting| (waiting.result, matched))
+        let Waiting { result, .. } = state.results.pop_front()?;
+        let is_newest = state.newest.as_ref().is_some_and(|newest| newest.header.stamp == result.header.stamp);
+        state.newest_missed |= is_newest && matched.is_err();
+        Some((result, matched))
     }
 
     /// Returns why a result has no depth image.
@@ -361,6 +369,18 @@ mod tests {
         assert!(matches!(next(&queue), (1, Ok(_))));
         queue.stop();
         assert!(queue.next(config, |_, _| true).is_none());
+    }
+
+    #[test]
+    fn a_request_tries_the_newest_result_again_if_its_depth_image_was_missing() {
+        let queue = DepthQueue::new("/depth");
+        queue.set_wanted(true);
+        queue.push_result(&result(1), Duration::ZERO);
+        assert!(matches!(next(&queue), (1, Err(_))));
+        let _answer = queue.request(7).unwrap();
+        image(&queue, 1);
+        assert!(matches!(queue.next(config, |_, _| true), Some(Job::Request(_))));
+        assert!(matches!(next(&queue), (1, Ok(_))));
     }
 
     #[test]
