@@ -333,6 +333,23 @@ fn an_object_outside_of_the_engines_shapes_runs_on_the_next_provider() {
 }
 
 #[test]
+fn a_box_by_an_input_of_its_own_is_no_token() {
+    let machine = Machine::new("box-input", "");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/transformersjs_sam2");
+    let (photo, model) = (golden("chelsea.png").display().to_string(), model.display().to_string());
+    let masks = |providers: &str| {
+        let boxed = ["segment", &photo, "--box", "90,40,330,260", "--format", "coco-rle", "--model", &model];
+        let output = machine.run(&[&boxed[..], &["--providers", providers]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["masks"].clone()
+    };
+    let expected = masks("cpu");
+    assert_eq!(masks("tensorrt"), expected);
+    assert!(machine.lines("run tensorrt ").iter().any(|line| line.contains("input_points@host[1x1x0x2]")));
+    assert_eq!(machine.lines("engine rebuilt"), Vec::<String>::new());
+}
+
+#[test]
 fn an_object_that_no_provider_can_run_is_refused_with_the_limit() {
     let machine = Machine::new("beyond-all", "");
     let asked = |prompts: &[String]| {

@@ -156,7 +156,7 @@ fn assemble(
     let (file, spec) = (info.encoder.file.clone(), info.input_spec());
     let mut decoder = MaskDecoder::new(decoder.session, decoder_layout, decoder.report, info, prompt_encoder, options)?;
     if let Some(fallback) = fallback {
-        decoder.limit_tokens(profile::token_range(options), fallback, options)?;
+        decoder.limit_tokens(profile::token_range(decoder.layout(), options), fallback, options)?;
     }
     if decoder.layout().fused.is_some() {
         probe(&mut decoder, &encoder_layout, matches!(description, Description::Bundle(_)))?;

@@ -15,17 +15,19 @@ const FASTEST_OBJECTS: usize = 1;
 /// (the second pads), and a box has two.
 const FASTEST_TOKENS: usize = 2;
 
-/// Returns the numbers of prompt tokens of an object that the decoder's engine is built for.
-pub fn token_range(options: &SessionOptions) -> RangeInclusive<usize> {
-    1..=options.max_tokens.max(3)
+/// Returns the numbers of prompt tokens of an object that the decoder's engine is built for. Zero tokens are an object with
+/// a box alone, in a graph that has an input of its own for boxes.
+pub fn token_range(layout: &DecoderLayout, options: &SessionOptions) -> RangeInclusive<usize> {
+    let boxes_apart = layout.fused.as_ref().is_some_and(|fused| fused.boxes.is_some());
+    usize::from(!boxes_apart)..=options.max_tokens.max(3)
 }
 
-/// Returns the shape profile of the decoder: 1 to `max_objects` objects and 1 to `max_tokens` tokens, fastest for
+/// Returns the shape profile of the decoder: 1 to `max_objects` objects and the tokens of [`token_range`], fastest for
 /// [`FASTEST_OBJECTS`] and [`FASTEST_TOKENS`].
 pub fn decoder_profile(layout: &DecoderLayout, info: &ModelInfo, options: &SessionOptions) -> ShapeProfile {
     let mut profile = ShapeProfile::default();
     let most = if layout.batched { options.max_objects.max(1) } else { 1 };
-    let tokens = *token_range(options).end();
+    let (fewest, tokens) = token_range(layout, options).into_inner();
     let (opt, opt_tokens) = (FASTEST_OBJECTS.min(most), FASTEST_TOKENS.min(tokens));
     let channels = info.embedding_shape[1];
     let [h, w] = [info.embedding_shape[2], info.embedding_shape[3]];
@@ -53,9 +55,9 @@ pub fn decoder_profile(layout: &DecoderLayout, info: &ModelInfo, options: &Sessi
     };
     let (points, labels) = (&fused.points, &fused.labels);
     let points_of = |objects: usize, tokens: usize| shape(points, 3, &[objects, tokens, 2]);
-    profile.add(&points.name, &points_of(1, 1), &points_of(opt, opt_tokens), &points_of(most, tokens));
+    profile.add(&points.name, &points_of(1, fewest), &points_of(opt, opt_tokens), &points_of(most, tokens));
     let labels_of = |objects: usize, tokens: usize| shape(labels, 2, &[objects, tokens]);
-    profile.add(&labels.name, &labels_of(1, 1), &labels_of(opt, opt_tokens), &labels_of(most, tokens));
+    profile.add(&labels.name, &labels_of(1, fewest), &labels_of(opt, opt_tokens), &labels_of(most, tokens));
     if let Some(boxes) = &fused.boxes {
         profile.add(&boxes.name, &[1, 0, 4], &[1, opt, 4], &[1, most, 4]);
     }
