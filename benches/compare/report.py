@@ -108,6 +108,8 @@ def plot(rows: list, path: Path) -> None:
 
 
 def write_docs(rows: list) -> None:
+    if table(rows) == table([]):
+        return
     text = DOCUMENT.read_text()
     if BEGIN not in text or END not in text:
         raise SystemExit(f"{DOCUMENT} does not contain {BEGIN} and {END}, between which the table is written")
