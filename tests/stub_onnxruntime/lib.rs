@@ -122,6 +122,7 @@ unsafe extern "system" fn get_api(version: u32) -> *const OrtApi {
         Run: run,
         RunWithBinding: run_with_binding,
         CreateIoBinding: create_binding,
+        BindInput: bind_input,
         BindOutputToDevice: bind_to_device,
         GetBoundOutputValues: bound_values,
         CreateAllocator: create_allocator,
@@ -422,6 +423,15 @@ unsafe extern "system" fn create_binding(session: *mut OrtSession, out: *mut *mu
         s.bound_to_gpu.remove(&(unsafe { *out } as usize));
     });
     status
+}
+
+unsafe extern "system" fn bind_input(
+    binding: *mut OrtIoBinding,
+    name: *const c_char,
+    value: *const OrtValue,
+) -> OrtStatusPtr {
+    log(&format!("bind-input {}{:?}", unsafe { text(name) }, unsafe { shape(value) }));
+    unsafe { (real().BindInput)(binding, name, value) }
 }
 
 unsafe extern "system" fn bind_to_device(
