@@ -1,0 +1,101 @@
+"""The graphs in this repository compile in TensorRT, with the shape profiles that the node asks for.
+
+    ./dev test --tensorrt
+
+The compiler is TensorRT for RTX, which needs no GPU. It is not the TensorRT of a Jetson, but reads ONNX in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engines import ROOT, compiled, plans, read_plans
+
+BUNDLES = sorted(f.parent for f in (ROOT / "tests/golden").glob("*/bundle.json")) + [ROOT / "models/tiny"]
+FIXTURES = ROOT / "tests/fixtures"
+
+
+def variants(bundle: Path) -> list[str]:
+    description = json.loads((bundle / "bundle.json").read_text())
+    return [v["precision"] for v in description.get("variants", [{"precision": "fp32"}])]
+
+
+VARIANTS = [(bundle, precision) for bundle in BUNDLES for precision in variants(bundle)]
+
+
+@pytest.mark.parametrize("bundle, precision", VARIANTS, ids=[f"{b.name}-{p}" for b, p in VARIANTS])
+def test_every_graph_of_a_bundle_compiles(bundle: Path, precision: str) -> None:
+    asked = plans(bundle, precision=precision)
+    assert len(asked) >= 2, "encoder and decoder"
+    for plan in asked:
+        engine = compiled(plan)
+        if ".int8." in plan.graph.name:
+            # Dynamic quantisation is for the CPU: the bundle lists this variant for no GPU.
+            assert any("DynamicQuantizeLinear" in error for error in engine.errors), engine.errors
+            continue
+        assert not engine.errors, f"{plan.graph.name}: {engine.errors}"
+        assert engine.bytes > 10_000 and engine.layers > 0
+        expected = 1.0 if ".fp16." in plan.graph.name else 0.0
+        assert engine.half == expected, f"{plan.graph.name}: {engine.half:.0%} of the products in 16 bits"
+
+
+# Encoder and decoder of another exporter; words of the compiler's error for encoder and decoder, "" if the graph compiles. What
+# does not compile runs on the next provider.
+FLOAT_SIZE = "Network input orig_im_size is a shape tensor and must have type Int32 or Int64. Type is Float"
+LAYOUTS = {
+    "edgesam": ("encoder.onnx", "decoder.onnx", "", ""),
+    "efficientsam": ("encoder.onnx", "decoder.onnx", "", ""),
+    "nanosam": ("encoder.onnx", "decoder.onnx", "", ""),
+    "onnxruntime_sam2": ("encoder.onnx", "decoder.onnx", "", ""),
+    "rectlabel_sam2": ("encoder.onnx", "decoder.onnx", "", ""),
+    "sam_hq": ("encoder.onnx", "decoder.onnx", "", FLOAT_SIZE),
+    "samexporter_sam": ("encoder.onnx", "decoder.onnx", "", FLOAT_SIZE),
+    "samexporter_sam2": ("encoder.onnx", "decoder.onnx", "", ""),
+    "transformers_sam": ("vision_encoder.onnx", "prompt_encoder_mask_decoder.onnx", "", ""),
+    "transformersjs_edgetam": ("vision_encoder.onnx", "prompt_encoder_mask_decoder.onnx", "", ""),
+    "transformersjs_sam2": ("vision_encoder.onnx", "prompt_encoder_mask_decoder.onnx", "", ""),
+    "transformersjs_sam3_tracker": ("vision_encoder.onnx", "prompt_encoder_mask_decoder.onnx", "", ""),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_which_graphs_of_other_exporters_compile(layout: str) -> None:
+    encoder, decoder, *expected = LAYOUTS[layout]
+    asked = plans(FIXTURES / layout / encoder, FIXTURES / layout / decoder)
+    assert len(asked) == 2
+    for plan, words in zip(asked, expected):
+        errors = " ".join(compiled(plan).errors)
+        assert (words in errors) if words else not errors, f"{plan.graph.name}: {errors or 'compiles'}"
+
+
+def test_a_graph_that_tensorrt_cannot_read_fails(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes((ROOT / "models/tiny/image_encoder.onnx").read_bytes()[:1000])
+    [plan, _] = plans(ROOT / "models/tiny")
+    plan.graph = damaged
+    assert compiled(plan).errors
+
+
+def test_a_profile_without_an_input_fails() -> None:
+    [_, plan] = plans(ROOT / "models/tiny")
+    plan.profile.pop("point_coords")
+    plan.first_run.clear()
+    assert compiled(plan).errors == ["the input point_coords has neither a shape profile nor a first run"]
+
+
+def test_the_log_of_the_stub_is_read() -> None:
+    [plan] = read_plans([
+        "append tensorrt device_id=0 trt_profile_min_shapes=a:1x1x2,b:1 trt_profile_opt_shapes=a:1x2x2,b:1 "
+        "trt_profile_max_shapes=a:64x16x2,b:64",
+        "session tensorrt a folder/decoder.onnx",
+        "bind-input image[1, 3, 8, 8]",
+        "run tensorrt a@host[1x2x2]",
+        "append cuda device_id=0",
+        "session cuda decoder.onnx",
+    ])  # fmt: skip
+    assert plan.graph == Path("a folder/decoder.onnx")
+    assert plan.profile == {"a": ((1, 1, 2), (1, 2, 2), (64, 16, 2)), "b": ((1,), (1,), (64,))}
+    assert plan.first_run["image"] == (1, 3, 8, 8)
