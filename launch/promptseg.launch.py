@@ -32,6 +32,8 @@ ARGUMENTS = [
     ('use_sim_time', 'false', 'true: take the time from /clock, for simulation and bags.'),
     ('log_level', 'info', 'error, warn, info, debug, trace, or a filter such as promptseg::engine=debug.'),
 ]
+# Variables that name a profile of Fast DDS; all distributions read the first.
+FAST_DDS_PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 # Inputs whose topics are arguments.
 TOPICS = ('image', 'camera_info', 'depth', 'point', 'detections', 'yolo_detections')
 
@@ -98,11 +100,19 @@ def node(value, managed):
             (below(camera, topic), below(camera, value[topic])) for camera in cameras or [''] for topic in TOPICS
         ],
         arguments=['--log-level', value['log_level']],
+        additional_env=dds_profile(),
         output='screen',
         emulate_tty=True,
         respawn=is_true(value['respawn']),
         respawn_delay=2.0,
     )
+
+
+def dds_profile():
+    """Makes Fast DDS reserve shared memory for images, if its transports are not chosen already."""
+    if any(os.environ.get(name) for name in (*FAST_DDS_PROFILES, 'FASTDDS_BUILTIN_TRANSPORTS')):
+        return {}
+    return {FAST_DDS_PROFILES[0]: str(SHARE / 'config' / 'fastdds.xml')}
 
 
 def below(camera, topic):

@@ -23,6 +23,7 @@ import yaml
 from geometry_msgs.msg import Point
 from lifecycle_msgs.srv import GetState
 from promptseg_msgs.msg import MaskArray
+from rclpy.node import NodeNameNonExistentError
 
 from harness import ROOT, START_TIMEOUT, Peer, eventually, find_node
 from lifecycle import Manager
@@ -212,12 +213,39 @@ def wait_for(peer: Peer, node: str, state: str = "active") -> Manager:
 
 
 def topics_of(peer: Peer, node: str) -> set[str]:
+    """Subscriptions of a node; none while the graph does not have its name, which may come after its topics."""
     namespace, name = node.rsplit("/", 1)
-    return {t for t, _ in peer.node.get_subscriber_names_and_types_by_node(name, namespace or "/")}
+    try:
+        return {t for t, _ in peer.node.get_subscriber_names_and_types_by_node(name, namespace or "/")}
+    except NodeNameNonExistentError:
+        return set()
 
 
 def wait_for_topics(peer: Peer, node: str, *topics: str) -> None:
     eventually(f"{topics} of {node}", lambda: set(topics) <= topics_of(peer, node))
+
+
+@starts
+@pytest.mark.parametrize("own", ["", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"])
+def test_fast_dds_gets_shared_memory_for_images(peer: Peer, start: Workspace, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS"):
+        monkeypatch.delenv(name, raising=False)
+    values = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "config/fastdds.xml"), "FASTDDS_BUILTIN_TRANSPORTS": "SHM"}
+    if own:
+        monkeypatch.setenv(own, values[own])
+    launched = start("promptseg.launch.py")
+    wait_for(peer, "/promptseg")
+    pid = launched.node()
+    assert pid is not None
+    variables = dict(v.split("=", 1) for v in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in v)
+    profile = variables.get("FASTRTPS_DEFAULT_PROFILES_FILE")
+    if own == "FASTDDS_BUILTIN_TRANSPORTS":
+        assert profile is None
+    else:
+        assert profile and Path(profile).samefile(ROOT / "config/fastdds.xml")
+    assert (profile == values["FASTRTPS_DEFAULT_PROFILES_FILE"]) == (own == "FASTRTPS_DEFAULT_PROFILES_FILE")
+    # Fast DDS reads its profile when the node is made, and reports errors there.
+    assert "XMLPARSER" not in launched.output()
 
 
 @starts

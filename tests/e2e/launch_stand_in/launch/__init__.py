@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import signal
+import os
 import subprocess
 import sys
 import time
@@ -38,12 +39,12 @@ def visit(entity: Any, context: LaunchContext) -> None:
 class Process:
     """A process; with `respawn`, it is started again `respawn_delay` seconds after its end."""
 
-    def __init__(self, command: list[str], respawn: bool, respawn_delay: float) -> None:
-        self.command, self.respawn, self.respawn_delay = command, respawn, respawn_delay
+    def __init__(self, command: list[str], environment: dict[str, str], respawn: bool, respawn_delay: float) -> None:
+        self.command, self.environment, self.respawn, self.respawn_delay = command, environment, respawn, respawn_delay
         self.start()
 
     def start(self) -> None:
-        self.running = subprocess.Popen(self.command)
+        self.running = subprocess.Popen(self.command, env=os.environ | self.environment)
         self.ended_at: float | None = None
 
     def is_over(self, shutting_down: bool) -> bool:

@@ -29,6 +29,7 @@ class Node:
         parameters: list[str | dict[str, Any]] | None = None,
         remappings: list[tuple[str, str]] | None = None,
         arguments: list[str] | None = None,
+        additional_env: dict[str, str] | None = None,
         output: str = "log",
         emulate_tty: bool = False,
         respawn: bool = False,
@@ -37,6 +38,7 @@ class Node:
         self.package, self.executable, self.name = package, executable, name
         self.namespace = namespace if namespace.startswith("/") else f"/{namespace}"
         self.parameters, self.remappings, self.arguments = parameters or [], remappings or [], arguments or []
+        self.additional_env = additional_env or {}
         self.respawn, self.respawn_delay = respawn, respawn_delay
 
     @property
@@ -52,7 +54,7 @@ class Node:
             command += ["--params-file", parameters if isinstance(parameters, str) else self._file_of(parameters)]
         for source, target in self.remappings:
             command += ["-r", f"{source}:={target}"]
-        context.processes.append(Process(command, self.respawn, self.respawn_delay))
+        context.processes.append(Process(command, self.additional_env, self.respawn, self.respawn_delay))
 
     def _file_of(self, parameters: dict[str, Any]) -> str:
         # Lists become `!!python/tuple`, as with launch_ros.
