@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="./dev soak", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--minutes", type=float, default=10.0)
     options.add_argument("--model", default="tiny")
+    options.add_argument("--small-memory", action="store_true", help="Fast DDS with its default shared memory, without config/fastdds.xml")
     options.add_argument("--out", type=Path, default=ROOT / "out/soak.csv")
     return options
 

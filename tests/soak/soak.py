@@ -238,8 +238,13 @@ def start_peer(program: str, domain: int, on_line: Callable[[str], None]) -> sub
 
 def main() -> int:
     arguments = options.parser().parse_args()
+    if not arguments.small_memory:
+        # For all processes, as docs/performance.md recommends.
+        os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config/fastdds.xml"))
     domain = free_domain()
     settings = {"model": arguments.model, "keep.frames": 30, "persistence.default": "hold"}
+    # Python falls behind on 20 raw masks of 100 kB and more in a second, and then loses answers; `pictures.py` receives raw images.
+    settings["output.mask_encoding"] = "rle"
     settings["qos_overrides./promptseg/detections.publisher.depth"] = DETECTIONS
     process = NodeProcess(domain, *parameter_args(settings))
     process.wait_ready()
