@@ -49,8 +49,9 @@ impl Snapshot {
             findings.push((
                 Level::Warn,
                 format!(
-                    "{lost} of {} images lost by the middleware: raise qos_overrides.{topic}.subscription.depth, or the \
-                     depth of the camera's publisher",
+                    "{lost} of {} images lost by the middleware: with Fast DDS set FASTRTPS_DEFAULT_PROFILES_FILE to promptseg's \
+                     config/fastdds.xml in the camera's environment; otherwise raise qos_overrides.{topic}.subscription.depth, or \
+                     the depth of the camera's publisher",
                     lost + arrived
                 ),
             ));
@@ -125,7 +126,7 @@ mod tests {
             (
                 |s| s.now.frames_lost = Some(4),
                 Level::Warn,
-                "4 of 34 images lost by the middleware: raise qos_overrides./image.subscription.depth",
+                "4 of 34 images lost by the middleware: with Fast DDS set FASTRTPS_DEFAULT_PROFILES_FILE",
             ),
             (|s| s.now.refuse(RefusalKind::ModelFailed), Level::Error, "the model fails: 1 times"),
             (|s| s.now.panics += 2, Level::Error, "2 panics"),
