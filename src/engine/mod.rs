@@ -21,7 +21,7 @@
 //! * `frame`, [`kept`]: frames of the camera, before and after encoding.
 //! * `session`: the image encoder and the mask decoder, shared by several engines.
 //! * `state`: state that the threads share.
-//! * `objects`: the objects that prompts point at.
+//! * `objects`: the objects that prompts point at; `persistence`: how long they live.
 //! * `encoder`, `resolver`, `worker`, `generator`: the threads.
 //! * `settings`, `metrics`, `clock`, `panics`: what all of them use.
 //! * [`detections`]: filters for boxes of detectors.
@@ -36,6 +36,7 @@ pub mod kept;
 mod metrics;
 mod objects;
 mod panics;
+mod persistence;
 mod refusal;
 mod request;
 mod resolver;
@@ -49,15 +50,17 @@ mod worker;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 pub use frame::{Frame, FramePixels, Header, Stamp};
 pub use generation::{GenerationClient, GenerationEnd, GenerationRequest, GenerationResult};
 pub use metrics::{GenerationCounts, Metrics, Percentiles, Stage, Usage};
 pub use panics::DEFECT;
+pub use persistence::Persistence;
 pub use refusal::{Refusal, RefusalKind};
 pub use request::{
-    ClickMode, DeferredPrompt, DetectedBox, Detections, FrameRef, Interaction, ObjectPrompt, Operation, Persistence,
-    Segment, SegmentOn,
+    Action, Answer, CandidateMask, ClickMode, DeferredPrompt, DetectedBox, Detections, FrameRef, Interaction,
+    ObjectPrompt, Operation, OperatorRequest, Segment, SegmentOn,
 };
 pub use result::{Event, EventSink, FrameResult, ObjectResult, ResultSource, StageMs};
 pub use session::{Decode, Encode, Session, Turns};
@@ -193,6 +196,11 @@ impl Engine {
         self.shared.wake_all();
     }
 
+    /// Returns the settings.
+    pub fn settings(&self) -> Settings {
+        self.shared.lock().settings.clone()
+    }
+
     /// Sets whether an output has a subscriber, for [`EncodeMode::Auto`].
     pub fn set_listeners(&self, has_subscribers: bool) {
         let mut state = self.shared.lock();
@@ -216,6 +224,11 @@ impl Engine {
     /// Returns the counters and latencies.
     pub fn metrics(&self) -> Metrics {
         self.shared.lock().metrics.clone()
+    }
+
+    /// Returns when the image of that stamp arrived, if the encoded frame is kept.
+    pub fn arrival(&self, stamp: Stamp) -> Option<Instant> {
+        self.shared.lock().kept.at(stamp).map(|frame| frame.arrived)
     }
 
     /// Returns the current memory and queues.

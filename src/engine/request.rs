@@ -4,9 +4,10 @@ use tokio::sync::oneshot;
 
 use super::frame::{Frame, Stamp};
 use super::kept::KeptFrames;
+use super::persistence::Persistence;
 use super::refusal::Refusal;
 use super::result::FrameResult;
-use crate::pixels::MaskInput;
+use crate::pixels::{Mask, MaskInput};
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
 /// Frame that a prompt refers to.
@@ -22,31 +23,6 @@ impl From<Stamp> for FrameRef {
     /// Converts a stamp; a message without a stamp refers to the newest frame.
     fn from(stamp: Stamp) -> Self {
         if stamp == Stamp::NONE { FrameRef::Newest } else { FrameRef::At(stamp) }
-    }
-}
-
-/// Lifetime of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Persistence {
-    /// The object exists on the prompted frame only.
-    Once,
-    /// Every further frame is decoded with the same prompts.
-    #[default]
-    Hold,
-    /// The object is followed: by memory, or by its mask on the frame before.
-    Track,
-}
-
-impl std::str::FromStr for Persistence {
-    type Err = String;
-
-    fn from_str(s: &str) -> Result<Self, String> {
-        match s {
-            "once" => Ok(Persistence::Once),
-            "hold" => Ok(Persistence::Hold),
-            "track" => Ok(Persistence::Track),
-            other => Err(format!("'{other}' is none of once, hold, track")),
-        }
     }
 }
 
@@ -138,6 +114,90 @@ pub enum Interaction {
     Clear,
     /// Undoes the last prompt. The reply describes the undone prompt, or why there is none.
     Undo { reply: oneshot::Sender<Result<String, String>> },
+    /// Request of an operator, which gets an answer.
+    Operator(OperatorRequest),
+}
+
+/// Request of an operator. Several operators share the objects, so that each request names its object.
+#[derive(Debug)]
+pub struct OperatorRequest {
+    pub action: Action,
+    /// Frame that the operator sees. It is published again after an action that changes its objects.
+    pub shown: Option<Stamp>,
+    pub reply: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+/// What an operator does.
+#[derive(Debug)]
+pub enum Action {
+    /// Adds prompts to the object of that id, or starts an object for id 0. `persistence`: `None` keeps that of the object.
+    Prompt { at: FrameRef, object: Box<ObjectPrompt>, persistence: Option<Persistence> },
+    /// Decodes every candidate mask of the object again, on the frame that was prompted last.
+    Candidates { id: u32 },
+    /// Replaces the mask of the object with the candidate of that index.
+    Choose { id: u32, index: usize },
+    /// Sets the class of the object.
+    Rename { id: u32, class_id: String },
+    /// Prompts the object again, with another persistence.
+    Persist { id: u32, persistence: Persistence },
+    /// Removes the object.
+    Remove { id: u32 },
+    /// Removes all objects.
+    Clear,
+    /// Undoes the last prompt of anybody.
+    Undo,
+    /// Repeats the last prompt that was undone.
+    Redo,
+}
+
+/// Answer to an operator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The request is done. The id is 0 if the request was about no single object.
+    Done { id: u32, description: String },
+    /// There was nothing to do, with the reason.
+    Nothing(String),
+    /// Candidate masks in the decoder's order.
+    Candidates(Vec<CandidateMask>),
+}
+
+/// One of the decoder's masks of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CandidateMask {
+    /// Index among the decoder's masks.
+    pub index: usize,
+    /// Predicted IoU.
+    pub iou: f32,
+    pub mask: Mask,
+    /// The candidate is the mask of the object.
+    pub is_current: bool,
+}
+
+impl Action {
+    /// Returns the frame that the action refers to; `None` for actions without a frame.
+    pub(super) fn frame(&self) -> Option<FrameRef> {
+        match self {
+            Action::Prompt { at, .. } => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the action changes objects on all frames, and not only on the frame of a prompt.
+    pub(super) fn changes_all_frames(&self) -> bool {
+        use Action::{Candidates, Choose, Clear, Persist, Prompt, Redo, Remove, Rename, Undo};
+        match self {
+            Rename { .. } | Remove { .. } | Clear | Undo | Redo => true,
+            Prompt { .. } | Candidates { .. } | Choose { .. } | Persist { .. } => false,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Action::Prompt { object, .. } => prompt_bytes(std::slice::from_ref(object)),
+            Action::Rename { class_id, .. } => class_id.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl Interaction {
@@ -146,6 +206,7 @@ impl Interaction {
         match self {
             Interaction::Mask { mask, .. } => mask.bytes(),
             Interaction::Prompts { objects, .. } => prompt_bytes(objects),
+            Interaction::Operator(request) => request.action.bytes(),
             _ => 0,
         }
     }

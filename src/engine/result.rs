@@ -5,6 +5,7 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::frame::Header;
+use super::persistence::Persistence;
 use super::refusal::Refusal;
 use crate::pixels::Mask;
 use crate::prompt::{BoxPrompt, Point};
@@ -18,6 +19,8 @@ pub struct ObjectResult {
     pub tag: String,
     /// The detector's score of the object; `None` for objects of other sources, and if the detector sent no score.
     pub detection_score: Option<f64>,
+    /// Lifetime of the object; `None` for boxes of a detector and masks of everything.
+    pub persistence: Option<Persistence>,
     /// Predicted IoU of `mask`.
     pub iou: f32,
     /// Object score, a logit: above 0 the object is visible. `None` for model families without this head.

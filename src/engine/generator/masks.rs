@@ -41,6 +41,7 @@ fn object_result(id: u32, generated: &GeneratedMask) -> ObjectResult {
         class_id: String::new(),
         tag: String::new(),
         detection_score: None,
+        persistence: None,
         iou: generated.predicted_iou,
         object_score: None,
         candidate_ious: vec![generated.predicted_iou],

@@ -19,7 +19,7 @@ mod set;
 
 pub use feedback::{mask_to_low_res, prompt_from_mask};
 pub use frame_prompt::FramePrompt;
-pub use history::History;
+pub use history::{History, Undone};
 pub use memory::{FramePositions, MemorySnapshot, ObjectMemory};
 pub use object::{Corner, Object};
 pub use object_result::{

@@ -2,7 +2,7 @@
 
 use super::memory::ObjectMemory;
 use crate::engine::frame::PromptedFrame;
-use crate::engine::request::Persistence;
+use crate::engine::persistence::Persistence;
 use crate::prompt::{LowResLogits, Point, Prompt};
 
 /// Largest relative difference of the aspect ratios of two images of the same view.

@@ -27,6 +27,7 @@ pub fn lost_result(object: &Object, (width, height): (u32, u32), reason: String)
         class_id: object.class_id.clone(),
         tag: object.tag.clone(),
         detection_score: None,
+        persistence: Some(object.persistence),
         iou: 0.0,
         object_score: None,
         candidate_ious: Vec::new(),
@@ -61,16 +62,18 @@ pub fn loss_reason(object: &Object, decoded: &Decoded, settings: &Settings) -> O
 /// Returns the result of a current object. `shown`: prompt that the overlay draws.
 pub fn object_result(object: &Object, shown: &Prompt, decoded: Decoded) -> ObjectResult {
     let (class_id, tag) = (object.class_id.clone(), object.tag.clone());
-    ObjectResult { id: object.id, class_id, tag, ..unnamed_result(shown, decoded) }
+    let persistence = Some(object.persistence);
+    ObjectResult { id: object.id, class_id, tag, persistence, ..unnamed_result(shown, decoded) }
 }
 
-/// Returns a result whose id, class, tag and detection score the caller fills in.
+/// Returns a result whose id, class, tag, detection score and persistence the caller fills in.
 pub fn unnamed_result(shown: &Prompt, decoded: Decoded) -> ObjectResult {
     ObjectResult {
         id: 0,
         class_id: String::new(),
         tag: String::new(),
         detection_score: None,
+        persistence: None,
         iou: decoded.best.iou,
         object_score: decoded.object_score,
         candidate_ious: decoded.candidate_ious,

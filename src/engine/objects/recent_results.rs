@@ -54,6 +54,16 @@ impl RecentResults {
         self.remove_except(id, &[Some(number), self.in_progress]);
     }
 
+    /// Sets the class of an object in its results on all frames. A detector's box of the same id keeps its class.
+    pub fn rename(&mut self, id: u32, class_id: &str) {
+        for frame in self.frames.iter_mut().filter(|frame| !frame.detections.contains_key(&id)) {
+            if let Some(result) = frame.objects.get_mut(&id) {
+                let renamed = ObjectResult { class_id: class_id.to_owned(), ..(**result).clone() };
+                *result = Arc::new(renamed);
+            }
+        }
+    }
+
     /// Removes an object from all frames except `kept`. A detector's box of the same id stays.
     fn remove_except(&mut self, id: u32, kept: &[Option<u64>]) {
         let is_affected = |f: &&mut FrameResults| !kept.contains(&Some(f.number)) && !f.detections.contains_key(&id);

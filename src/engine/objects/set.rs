@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::object::{Corner, Object};
 use crate::engine::frame::PromptedFrame;
+use crate::engine::persistence::Persistence;
 use crate::engine::refusal::{Refusal, RefusalKind};
-use crate::engine::request::{ObjectPrompt, Operation, Persistence};
+use crate::engine::request::{ObjectPrompt, Operation};
 use crate::prompt::{BoxPrompt, LowResLogits, MAX_POINTS, Point};
 
 /// Largest object id. The labels image has 16 bits per pixel.

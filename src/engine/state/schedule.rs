@@ -21,7 +21,7 @@ use super::lookup::{FrameLookup, Requester};
 use super::query::Query;
 use crate::engine::kept::KeptFrame;
 use crate::engine::refusal::Refusal;
-use crate::engine::request::{Detections, FrameRef, Interaction, Operation};
+use crate::engine::request::{Detections, FrameRef, Interaction, Operation, OperatorRequest};
 
 /// Most prompts that are answered in a row while other work waits.
 pub const MAX_PROMPTS_IN_A_ROW: usize = 8;
@@ -39,6 +39,8 @@ pub enum Work {
     Batch(Turn),
     /// Report a refusal, to the client of a request or to the owner.
     Refuse(Refusal, Option<ClientRequest>),
+    /// Report a refusal to an operator.
+    RefuseOperator(Refusal, OperatorRequest),
     Stop,
 }
 
@@ -85,28 +87,30 @@ impl EngineState {
     pub fn next_interaction(&mut self) -> Option<Work> {
         let front = self.interactions.front()?;
         let since = front.since;
-        let frame = match &front.item {
+        let at = match &front.item {
             Interaction::Deferred(_) => return self.refuse_overdue().map(|refusal| Work::Refuse(refusal, None)),
             Interaction::NewObject
             | Interaction::Clear
             | Interaction::Undo { .. }
-            | Interaction::Prompts { operation: Operation::Clear | Operation::Remove, .. } => {
-                self.kept.newest().cloned()
-            }
+            | Interaction::Prompts { operation: Operation::Clear | Operation::Remove, .. } => None,
             Interaction::Click { at, .. }
             | Interaction::Region { at, .. }
             | Interaction::Mask { at, .. }
-            | Interaction::Prompts { at, .. } => {
-                let at = *at;
-                match self.find_frame(at, since, Requester::Prompt) {
-                    FrameLookup::Ready(frame) => Some(frame),
-                    FrameLookup::Pending => return None,
-                    FrameLookup::Refused(refusal) => {
-                        self.interactions.pop();
-                        return Some(Work::Refuse(refusal, None));
-                    }
+            | Interaction::Prompts { at, .. } => Some(*at),
+            Interaction::Operator(request) => request.action.frame(),
+        };
+        let frame = match at {
+            None => self.kept.newest().cloned(),
+            Some(at) => match self.find_frame(at, since, Requester::Prompt) {
+                FrameLookup::Ready(frame) => Some(frame),
+                FrameLookup::Pending => return None,
+                FrameLookup::Refused(refusal) => {
+                    return Some(match self.interactions.pop()?.item {
+                        Interaction::Operator(request) => Work::RefuseOperator(refusal, request),
+                        _ => Work::Refuse(refusal, None),
+                    });
                 }
-            }
+            },
         };
         self.interactions.pop().map(|q| Work::Interaction(q.item, frame, q.since))
     }

@@ -8,6 +8,7 @@ mod generations;
 mod grid;
 mod interactions;
 mod objects;
+mod operator;
 mod order;
 mod panics;
 mod pressure;

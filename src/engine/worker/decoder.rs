@@ -13,7 +13,7 @@ use crate::engine::session::{Decode, Session};
 use crate::engine::settings::Settings;
 use crate::engine::state::SharedState;
 use crate::model::network::MemorySpec;
-use crate::model::{DecodeOptions, Decoded};
+use crate::model::{Candidates, DecodeOptions, Decoded};
 use crate::pixels::LastUpscaler;
 use crate::prompt::Prompt;
 
@@ -88,13 +88,20 @@ impl<'a> Worker<'a> {
         prompts: &[Prompt],
         all_candidates: bool,
     ) -> Result<(Vec<Decoded>, StageMs), Refusal> {
+        self.decode_among(self.settings.candidates, frame, prompts, all_candidates)
+    }
+
+    /// As [`Worker::decode`], with a choice among the candidate masks.
+    pub(super) fn decode_among(
+        &mut self,
+        candidates: Candidates,
+        frame: &KeptFrame,
+        prompts: &[Prompt],
+        all_candidates: bool,
+    ) -> Result<(Vec<Decoded>, StageMs), Refusal> {
         let mut ms = encoding_ms(frame);
-        let options = DecodeOptions {
-            candidates: self.settings.candidates,
-            all_masks: all_candidates,
-            logits: false,
-            stability_offset: self.settings.stability_offset,
-        };
+        let stability_offset = self.settings.stability_offset;
+        let options = DecodeOptions { candidates, all_masks: all_candidates, logits: false, stability_offset };
         let mut objects = Vec::with_capacity(prompts.len());
         for chunk in prompts.chunks(MAX_OBJECTS_PER_TURN) {
             self.check_running()?;

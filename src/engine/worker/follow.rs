@@ -11,8 +11,8 @@ use crate::engine::objects::{
     FramePrompt, MemorySnapshot, Object, ObjectMemory, ObjectSet, lost_result, object_result, prompt_from_mask,
     score_below_zero, update_previous_mask,
 };
+use crate::engine::persistence::Persistence;
 use crate::engine::refusal::{Refusal, RefusalKind};
-use crate::engine::request::Persistence;
 use crate::engine::result::{Event, ObjectResult, StageMs};
 use crate::engine::settings::NO_MEMORY;
 use crate::model::network::{Network, StepTimings};

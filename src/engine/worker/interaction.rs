@@ -1,12 +1,15 @@
 //! Interactions with the current objects that carry no prompt: start an object, clear, undo.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::decoder::{MAX_OBJECTS_PER_TURN, Worker};
 use crate::engine::kept::KeptFrame;
+use crate::engine::objects::{MemorySnapshot, Undone};
+use crate::engine::persistence::Persistence;
 use crate::engine::refusal::Refusal;
-use crate::engine::request::{Interaction, Operation, Persistence};
+use crate::engine::request::{Interaction, Operation, OperatorRequest};
 use crate::engine::result::{Event, ResultSource, StageMs};
 use crate::prompt::Point;
 
@@ -25,20 +28,32 @@ impl Worker<'_> {
             // Deferred prompts are resolved before their turn.
             Interaction::Deferred(_) => Ok(()),
             Interaction::NewObject => self.new_object(frame, since),
-            Interaction::Clear | Interaction::Prompts { operation: Operation::Clear, .. } => {
-                self.results.clear();
-                self.history.clear();
-                self.objects.clear();
-                self.publish_again(frame, true, since)
-            }
+            Interaction::Clear | Interaction::Prompts { operation: Operation::Clear, .. } => self.clear(frame, since),
             Interaction::Undo { reply } => {
                 let answer = self.undo(frame, since);
                 // The receiver may have been dropped.
                 let _ = reply.send(answer);
                 Ok(())
             }
-            prompt => self.prompt(prompt, frame, since),
+            Interaction::Operator(OperatorRequest { action, shown, reply }) => {
+                let shown = shown.filter(|_| action.changes_all_frames());
+                let answer = self.operate(action, frame, since);
+                if answer.is_ok() {
+                    self.publish_shown(shown, since);
+                }
+                self.answer_operator(reply, answer);
+                Ok(())
+            }
+            prompt => self.prompt(prompt, frame, since).map(|_| ()),
         }
+    }
+
+    /// Removes all objects and the steps of `undo`.
+    pub(super) fn clear(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
+        self.results.clear();
+        self.history.clear();
+        self.objects.clear();
+        self.publish_again(newest, true, since)
     }
 
     fn new_object(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<(), Refusal> {
@@ -52,7 +67,7 @@ impl Worker<'_> {
     }
 
     /// Undoes the last prompt. Returns a description of the prompt, or why there is none.
-    fn undo(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<String, String> {
+    pub(super) fn undo(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<String, String> {
         if let Some(corner) = self.objects.corner.take() {
             self.publish_again(newest, false, since).map_err(|refusal| refusal.message)?;
             let Point { x, y, .. } = corner.point;
@@ -60,6 +75,24 @@ impl Worker<'_> {
         }
         let memories = self.memory_snapshots();
         let undone = self.history.undo(&mut self.objects).ok_or("there is no prompt to take back")?;
+        Ok(self.publish_restored(undone, memories, newest, since))
+    }
+
+    /// Repeats the last prompt that was undone. Returns a description of the prompt, or why there is none.
+    pub(super) fn redo(&mut self, newest: Option<Arc<KeptFrame>>, since: Instant) -> Result<String, String> {
+        let memories = self.memory_snapshots();
+        let redone = self.history.redo(&mut self.objects).ok_or("there is no undone prompt to repeat")?;
+        Ok(self.publish_restored(redone, memories, newest, since))
+    }
+
+    /// Publishes the frames of objects that `undo` or `redo` restored. Returns the description of the step.
+    fn publish_restored(
+        &mut self,
+        undone: Undone,
+        memories: BTreeMap<u32, MemorySnapshot>,
+        newest: Option<Arc<KeptFrame>>,
+        since: Instant,
+    ) -> String {
         self.restore_memories(&undone.ids, memories);
         for id in &undone.ids {
             self.results.remove(*id);
@@ -72,11 +105,16 @@ impl Worker<'_> {
                 self.refuse(refusal);
             }
         }
-        Ok(undone.description)
+        undone.description
     }
 
     /// Publishes the results on a frame again after its objects changed.
-    fn publish_again(&mut self, frame: Option<Arc<KeptFrame>>, prompted: bool, since: Instant) -> Result<(), Refusal> {
+    pub(super) fn publish_again(
+        &mut self,
+        frame: Option<Arc<KeptFrame>>,
+        prompted: bool,
+        since: Instant,
+    ) -> Result<(), Refusal> {
         let Some(frame) = frame else { return Ok(()) };
         let tracking = self.is_newest(&frame);
         let (followed, mut due) = self.split_by_memory(&self.due(&frame, tracking));

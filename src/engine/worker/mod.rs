@@ -3,6 +3,7 @@
 //! * `run`: the loop, and the dispatch of work.
 //! * `decoder`: the worker, with what all work uses: decoding and publishing.
 //! * `interaction`: prompts that start, clear or undo objects.
+//! * `operator`: requests of operators, which get answers.
 //! * `prompt`: clicks, boxes, masks and PromptArrays, from validation to the published masks.
 //! * `frame`: objects with persistence `hold` or `track` on a new frame.
 //! * `follow`: objects that a model with memory follows.
@@ -15,6 +16,7 @@ mod follow;
 mod frame;
 mod generation;
 mod interaction;
+mod operator;
 mod prompt;
 mod run;
 mod segment;

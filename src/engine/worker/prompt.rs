@@ -8,8 +8,9 @@ use super::decoder::{MAX_OBJECTS_PER_TURN, Worker, bad_prompt, unknown_object};
 use super::frame::DueObjects;
 use crate::engine::kept::KeptFrame;
 use crate::engine::objects::{Corner, ObjectSet, check_count, mask_to_low_res, object_result, update_previous_mask};
+use crate::engine::persistence::Persistence;
 use crate::engine::refusal::Refusal;
-use crate::engine::request::{ClickMode, Interaction, ObjectPrompt, Operation, Persistence};
+use crate::engine::request::{ClickMode, Interaction, ObjectPrompt, Operation};
 use crate::engine::result::{Event, StageMs};
 use crate::model::Decoded;
 use crate::pixels::MaskInput;
@@ -65,7 +66,8 @@ struct DecodedPrompt {
 }
 
 impl Worker<'_> {
-    /// Answers a prompt. The objects change once the decoder accepted the prompt: a bad prompt changes nothing.
+    /// Answers a prompt. The objects change once the decoder accepted the prompt: a bad prompt changes nothing. Returns the ids
+    /// of the prompted objects.
     ///
     /// # Errors
     /// The prompt is not valid, or the model fails.
@@ -74,22 +76,23 @@ impl Worker<'_> {
         interaction: Interaction,
         frame: Option<Arc<KeptFrame>>,
         since: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<u32>, Refusal> {
         // If prompts answer every frame, `decode_new_frame` does not run.
         self.remove_expired();
         let Some(frame) = frame else {
             // Before the first image only `Remove` has a turn.
             return match interaction {
-                Interaction::Prompts { objects, .. } => self.objects.remove(&objects),
-                _ => Ok(()),
+                Interaction::Prompts { objects, .. } => self.objects.remove(&objects).map(|()| Vec::new()),
+                _ => Ok(Vec::new()),
             };
         };
         self.scale_prompts(&frame);
         let mut valid = self.validate(interaction, &frame)?;
         self.note_missing_memory(&valid.objects, &valid.changed_ids());
         let decoded = self.decode_prompt(&mut valid, &frame)?;
+        let ids = valid.changed_ids();
         self.commit(valid, decoded, &frame, since);
-        Ok(())
+        Ok(ids)
     }
 
     /// Applies a prompt to a copy of the objects and checks it against the image.
@@ -200,8 +203,7 @@ impl Worker<'_> {
                     self.note_dropped_corner(&corner.point);
                 }
                 let id = objects.click(point, persistence, &frame.prompted())?;
-                let label = if point.label == Label::Foreground { "foreground" } else { "background" };
-                ObjectChange::Prompted(vec![id], format!("the {label} click at ({}, {})", point.x, point.y))
+                ObjectChange::Prompted(vec![id], click_in_words(&point))
             }
             Interaction::Region { bbox, persistence, .. } => {
                 let id = objects.region(bbox, persistence, &frame.prompted())?;
@@ -217,14 +219,19 @@ impl Worker<'_> {
                 for prompt in &mut requested {
                     self.convert_mask(frame, prompt)?;
                 }
+                let description = match operation {
+                    Operation::Remove => "a removal".into(),
+                    _ => prompts_in_words(&requested),
+                };
                 let ids = objects.apply(operation, requested, persistence, &frame.prompted())?;
-                let description = if operation == Operation::Remove { "a removal" } else { "prompts" };
-                ObjectChange::Prompted(ids, description.into())
+                ObjectChange::Prompted(ids, description)
             }
             // `interact` answers these.
-            Interaction::Deferred(_) | Interaction::NewObject | Interaction::Clear | Interaction::Undo { .. } => {
-                ObjectChange::Prompted(Vec::new(), String::new())
-            }
+            Interaction::Deferred(_)
+            | Interaction::NewObject
+            | Interaction::Clear
+            | Interaction::Undo { .. }
+            | Interaction::Operator(_) => ObjectChange::Prompted(Vec::new(), String::new()),
         })
     }
 
@@ -278,6 +285,22 @@ impl Worker<'_> {
     fn low_res(&self, frame: &KeptFrame, mask: &MaskInput) -> Result<LowResLogits, Refusal> {
         mask_to_low_res(mask, &frame.embedding.geometry, self.low_res_side)
     }
+}
+
+/// Returns a description of the prompts of a message: the prompt itself if the message has a single one.
+fn prompts_in_words(requested: &[ObjectPrompt]) -> String {
+    let [ObjectPrompt { prompt, .. }] = requested else { return "prompts".into() };
+    match (&prompt.points[..], &prompt.bbox, &prompt.mask) {
+        ([point], None, None) => click_in_words(point),
+        ([], Some(bbox), None) => box_in_words(bbox),
+        ([], None, Some(_)) => "the mask".into(),
+        _ => "prompts".into(),
+    }
+}
+
+fn click_in_words(point: &Point) -> String {
+    let label = if point.label == Label::Foreground { "foreground" } else { "background" };
+    format!("the {label} click at ({}, {})", point.x, point.y)
 }
 
 fn box_in_words(b: &BoxPrompt) -> String {

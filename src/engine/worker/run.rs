@@ -8,8 +8,9 @@ use tracing::debug_span;
 use super::decoder::Worker;
 use super::generation::leave_decoder;
 use crate::engine::metrics::Stage;
+use crate::engine::persistence::Persistence;
 use crate::engine::refusal::{Refusal, RefusalKind};
-use crate::engine::request::{Persistence, Segment};
+use crate::engine::request::Segment;
 use crate::engine::result::EventSink;
 use crate::engine::session::{Decode, Session};
 use crate::engine::state::{ClientRequest, MAX_PROMPTS_IN_A_ROW, SharedState, Work, WorkerUsage};
@@ -143,6 +144,7 @@ impl Worker<'_> {
             }
             Work::Refuse(refusal, None) => self.refuse(refusal),
             Work::Refuse(refusal, Some(request)) => self.refuse_request(request, refusal),
+            Work::RefuseOperator(refusal, request) => self.answer_operator(request.reply, Err(refusal)),
             Work::Stop => {}
         }
     }

@@ -6,8 +6,9 @@ use std::time::Instant;
 use super::decoder::{MAX_OBJECTS_PER_TURN, Worker, bad_prompt, encoding_ms, unknown_object};
 use crate::engine::kept::KeptFrame;
 use crate::engine::objects::{ObjectSet, check_count, object_result};
+use crate::engine::persistence::Persistence;
 use crate::engine::refusal::Refusal;
-use crate::engine::request::{ObjectPrompt, Operation, Persistence};
+use crate::engine::request::{ObjectPrompt, Operation};
 use crate::engine::result::{FrameResult, ResultSource};
 use crate::model::Decoded;
 

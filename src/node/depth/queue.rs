@@ -272,6 +272,7 @@ mod tests {
             class_id: String::new(),
             tag: String::new(),
             detection_score: None,
+            persistence: None,
             iou: 0.9,
             object_score: None,
             candidate_ious: Vec::new(),
