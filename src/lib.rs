@@ -16,6 +16,7 @@
 //! * [`video`]: follows objects through a stream with the memory of SAM 2.
 //! * [`engine`]: threads of encoder and decoder, newest-frame slot, kept embeddings, objects, metrics.
 //! * [`monitor`]: health, diagnostics and the metrics endpoint, from the engine's metrics.
+//! * [`console`]: the operator's page, served to any browser.
 //! * [`logging`]: the log, and a trace of every stage.
 //! * [`camera`]: pinhole and fisheye projection, and a TF buffer.
 //! * [`depth`]: mask and depth to points, position and box of an object in metres.
@@ -29,6 +30,7 @@
 #![deny(unsafe_code)] // `native` allows it
 
 pub mod camera;
+pub mod console;
 pub mod depth;
 pub mod engine;
 pub mod everything;
