@@ -119,10 +119,12 @@ pub fn start(
     let (camera, outputs, prefix) = (Arc::clone(&active), Arc::clone(&slot.depth_outputs), log_prefix.clone());
     let depth =
         std::thread::Builder::new().name("depth".into()).spawn(move || depth::run(&camera, &outputs, &prefix))?;
-    let (camera, publishers) = (Arc::clone(&active), Arc::clone(&slot.publishers));
+    let (camera, publishers, console) = (Arc::clone(&active), Arc::clone(&slot.publishers), Arc::clone(&slot.console));
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         let thread = format!("{log_prefix}the publisher");
         while let Ok(event) = results.recv() {
+            // Before the topics: a person waits for the masks.
+            console.event(&event, &camera.engine);
             camera.engine.guard(&thread, || publish(&camera, &log_prefix, &mut lock(&publishers), event));
         }
         camera.depth.stop();

@@ -17,6 +17,8 @@ pub enum NodeError {
     Parameters(#[from] ParameterError),
     #[error("{0}")]
     Logging(String),
+    #[error("{0}")]
+    Console(String),
     #[error("metrics_address: {0}")]
     Metrics(String),
     #[error(transparent)]

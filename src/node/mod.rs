@@ -7,6 +7,8 @@
 
 mod camera;
 mod config;
+mod console;
+mod console_camera;
 mod depth;
 mod error;
 mod everything;

@@ -33,7 +33,7 @@ use super::ros::rosout::{self, NodeLog};
 use super::ros::topics::{Spinner, SpinningNode, Topics};
 use super::ros::transforms::TransformListener;
 use super::slot::CameraSlot;
-use super::{camera, services};
+use super::{camera, console, services};
 use crate::camera::Transforms;
 use crate::logging::{Logging, finish_trace};
 use crate::native::arguments::Arguments;
@@ -179,6 +179,8 @@ fn assemble(
     let sources = (slots.clone(), Arc::clone(&lifecycle), Arc::clone(&transitions.progress));
     let latest = diagnostics::Latest::default();
     diagnostics::serve(&config.process.metrics_address, &latest)?;
+    let progress = (Arc::clone(&lifecycle), Arc::clone(&transitions.progress));
+    console::start(&config.console, &slots, progress, Arc::clone(&latest))?;
     tokio::spawn(diagnostics::report(sources, latest, name.clone(), publisher, clock.clone()));
     let listener = TransformListener::new(&mut topics, transforms, clock)?;
     lock(&parameters).declare(topics.declared());

@@ -8,6 +8,7 @@ use r2r::promptseg_msgs::srv::GetCloud;
 use tokio::sync::watch;
 
 use super::config::{Config, Parameters};
+use super::console_camera::ConsoleCamera;
 use super::depth::{DepthDemand, DepthOutputs, DepthQueue};
 use super::lock::lock;
 use super::outputs::{ClassOutputs, ImagePlaneOutput, Outputs};
@@ -74,6 +75,7 @@ pub struct CameraSlot {
     pub publishers: Arc<Mutex<Publishers>>,
     /// Of the depth thread: masks do not wait for it.
     pub depth_outputs: Arc<Mutex<DepthOutputs>>,
+    pub console: Arc<ConsoleCamera>,
     activity: watch::Sender<Activity>,
 }
 
@@ -117,6 +119,7 @@ impl CameraSlot {
             depth_demand: DepthDemand::default(),
             publishers: Arc::new(Mutex::new(publishers)),
             depth_outputs: Arc::new(Mutex::new(depth_outputs)),
+            console: Arc::default(),
             activity: watch::Sender::new(if autostart { Activity::Activating } else { Activity::Inactive }),
         }
     }
@@ -159,6 +162,7 @@ impl CameraSlot {
         let config = &camera.config().depth;
         let is_wanted = camera.depth.set_wanted(of_depth || config.always);
         self.depth_demand.set(is_wanted, config.transport);
+        camera.engine.set_listeners(has_listeners || self.console.has_viewers());
     }
 
     /// Returns the camera if the node is active. The caller drops it soon: `deactivate` waits for that.
@@ -179,6 +183,9 @@ impl CameraSlot {
 
     /// Sets the camera of a node that was activated; `None` when the node is deactivated.
     pub fn set(&self, camera: Option<Arc<ActiveCamera>>) {
+        if camera.is_none() {
+            self.console.clear();
+        }
         self.activity.send_replace(camera.map_or(Activity::Inactive, Activity::Active));
     }
 }

@@ -27,7 +27,12 @@ impl Definition {
         let name = || self.name.to_owned();
         if std::mem::discriminant(&default) != std::mem::discriminant(&value) {
             let (found, expected) = (value.type_name(), default.type_name());
-            let hint = quoting_hint(self.name, &default, &value);
+            // A token must not appear in the log.
+            let hint = if self.name.ends_with("token") {
+                "; text needs quotes".to_owned()
+            } else {
+                quoting_hint(self.name, &default, &value)
+            };
             return Err(ParameterError::Type { name: name(), found, expected, hint });
         }
         match self.violation(&value) {

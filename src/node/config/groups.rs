@@ -1,13 +1,15 @@
 //! The parameters as typed values: one struct for each group. The table stores every value in its field, and the rest of
 //! the node reads fields.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::console::{self, TlsFiles};
 use crate::depth::DepthSettings;
 use crate::engine::detections::DetectionFilter;
 use crate::engine::{ClickMode, KeepLimits, Persistence, Settings};
 use crate::model::SessionOptions;
+use crate::monitor::parse_address;
 use crate::pointing::is_rectified;
 use crate::prompt::Label;
 
@@ -27,6 +29,7 @@ pub struct Config {
     pub image_plane: ImagePlaneConfig,
     pub classes: ClassConfig,
     pub depth: DepthConfig,
+    pub console: ConsoleConfig,
 }
 
 /// Start, clock and log of the process.
@@ -40,6 +43,50 @@ pub struct ProcessConfig {
     pub log_level: String,
     /// Address of the metrics endpoint; empty for none.
     pub metrics_address: String,
+}
+
+/// The operator's console.
+#[derive(Debug, Clone, Default)]
+pub struct ConsoleConfig {
+    pub enabled: bool,
+    /// Address as text; [`ConsoleConfig::settings`] parses it.
+    pub address: String,
+    /// File with the tokens; empty for none.
+    pub token_file: String,
+    /// Files of the certificate and its key; empty for none.
+    pub tls_certificate: String,
+    pub tls_key: String,
+    /// All other settings.
+    pub settings: console::Settings,
+}
+
+impl ConsoleConfig {
+    /// Returns the settings of the console. Reads the file of the tokens.
+    ///
+    /// # Errors
+    /// The address is no address, only one file of the certificate is set, or the tokens are set twice or cannot be read.
+    pub fn settings(&self) -> Result<console::Settings, String> {
+        let address = parse_address(&self.address).map_err(|e| format!("console.address: {e}"))?;
+        let (certificate, key) = (PathBuf::from(&self.tls_certificate), PathBuf::from(&self.tls_key));
+        let tls = match (self.tls_certificate.is_empty(), self.tls_key.is_empty()) {
+            (true, true) => None,
+            (false, false) => Some(TlsFiles { certificate, key }),
+            _ => {
+                return Err("console.tls_certificate and console.tls_key belong together: set both, or none".to_owned());
+            }
+        };
+        let mut settings = console::Settings { address, tls, ..self.settings.clone() };
+        if !self.token_file.is_empty() {
+            if !settings.token.is_empty() || !settings.spectator_token.is_empty() {
+                return Err(
+                    "console.token_file has both tokens: leave console.token and console.spectator_token empty".into(),
+                );
+            }
+            let tokens = console::settings::read_tokens(Path::new(&self.token_file)).map_err(|e| e.to_string())?;
+            (settings.token, settings.spectator_token) = (tokens.operator, tokens.spectator);
+        }
+        Ok(settings)
+    }
 }
 
 /// The model, and how it runs.
@@ -236,6 +283,7 @@ impl Config {
             image_plane: ImagePlaneConfig::default(),
             classes: ClassConfig::default(),
             depth: DepthConfig::default(),
+            console: ConsoleConfig::default(),
         }
     }
 

@@ -16,8 +16,8 @@ pub use definition::TakesEffect;
 pub use error::ParameterError;
 pub use former::FormerName;
 pub use groups::{
-    ClassConfig, CloudForm, Config, DepthConfig, DepthTransport, HypothesisScore, ImagePlaneConfig, ImageTransport,
-    MAX_CLASSES, MaskEncoding, ModelConfig, OnTop, OutputConfig, PosePoint, PromptInput,
+    ClassConfig, CloudForm, Config, ConsoleConfig, DepthConfig, DepthTransport, HypothesisScore, ImagePlaneConfig,
+    ImageTransport, MAX_CLASSES, MaskEncoding, ModelConfig, OnTop, OutputConfig, PosePoint, PromptInput,
 };
 pub use messages::{descriptor, message_of, type_number, value_of};
 pub use values::{Declared, Parameters, QOS_OVERRIDES};

@@ -8,6 +8,7 @@
 mod cameras;
 mod classes;
 mod click;
+mod console;
 mod defaults;
 mod depth;
 mod detections;
@@ -47,6 +48,7 @@ const FILES: &[&[Definition]] = &[
     output::OUTPUT,
     classes::CLASSES,
     depth::DEPTH,
+    console::CONSOLE,
     process::PROCESS,
 ];
 
