@@ -5,6 +5,7 @@
 mod bench;
 mod build_engines;
 mod coco;
+mod console;
 mod edges;
 mod eval;
 mod everything;
@@ -52,6 +53,8 @@ enum Command {
     Edges(edges::Arguments),
     /// Follow objects through a video or a folder of pictures.
     Track(track::Arguments),
+    /// Show pictures, a folder or a video in the operator's console: click in any browser, save masks.
+    Console(console::Arguments),
     /// Describe a bundle or a pair of ONNX files, and try it on each execution provider.
     Inspect(inspect::Arguments),
     /// Measure the time of each stage of a model, and the memory of the process.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Proposals(arguments) => ("proposals", proposals::run(&arguments)),
         Command::Edges(arguments) => ("edges", edges::run(&arguments)),
         Command::Track(arguments) => ("track", track::run(&arguments)),
+        Command::Console(arguments) => ("console", console::run(&arguments)),
         Command::Inspect(arguments) => ("inspect", inspect::run(&arguments)),
         Command::Bench(arguments) => ("bench", bench::run(&arguments)),
         Command::BuildEngines(arguments) => ("build-engines", build_engines::run(&arguments)),

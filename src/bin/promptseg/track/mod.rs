@@ -6,7 +6,7 @@ mod output;
 mod overlay;
 mod prompts;
 mod tracker;
-mod video;
+pub mod video;
 
 use std::path::PathBuf;
 

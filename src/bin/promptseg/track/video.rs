@@ -67,6 +67,11 @@ impl Video {
         }
     }
 
+    /// Returns the number of frames that were read.
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
     /// Waits for the end of ffmpeg.
     ///
     /// # Errors
@@ -131,6 +136,22 @@ fn read_ppm(from: &mut impl Read) -> Result<Option<RgbImage>, String> {
     let mut pixels = vec![0; width as usize * height as usize * 3];
     from.read_exact(&mut pixels).map_err(|_| "ffmpeg stopped in the middle of a picture".to_owned())?;
     Ok(RgbImage::from_raw(width, height, pixels))
+}
+
+/// Returns the number of frames of a video file, from its packets: nothing is decoded.
+///
+/// # Errors
+/// ffmpeg does not start, or the file has no video.
+pub fn frame_count(path: &Path) -> Result<usize, String> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-hide_banner", "-nostdin", "-i"]).arg(file_url(path));
+    command.args(["-map", "0:v:0", "-c", "copy", "-f", "null", "-"]).stdin(Stdio::null());
+    let failed = |reason: String| format!("{}: neither a picture nor a video: {reason}", display(path));
+    let output = command.output().map_err(|e| failed(format!("ffmpeg does not start: {e}")))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let count = text.rsplit("frame=").next().and_then(|rest| rest.split_whitespace().next());
+    let count = count.and_then(|count| count.parse::<usize>().ok()).filter(|count| *count > 0);
+    count.ok_or_else(|| failed(text.lines().last().unwrap_or("ffmpeg gave no reason").to_owned()))
 }
 
 /// Returns the frames a second of a video file, from ffmpeg's description: `..., 29.97 fps, ...`.

@@ -1,0 +1,48 @@
+//! `promptseg console`: the operator's console on files, without ROS.
+
+mod arguments;
+mod clip;
+mod owner;
+mod save;
+
+use std::sync::Arc;
+
+pub use arguments::Arguments;
+use clip::Clip;
+use owner::FileOwner;
+use promptseg::console::{Console, Owner, Settings};
+use promptseg::monitor::parse_address;
+use save::Saver;
+
+use crate::failure::Failure;
+use crate::terminal;
+
+/// Environment variable with the token of the page.
+const TOKEN: &str = "PROMPTSEG_CONSOLE_TOKEN";
+
+/// Serves the console until the process is interrupted.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = Settings {
+        address: parse_address(&arguments.address).map_err(|e| Failure::Usage(format!("--address: {e}")))?,
+        token: arguments.token.clone().or_else(|| std::env::var(TOKEN).ok()).unwrap_or_default(),
+        // A picture of a file does not grow old.
+        stale_after: None,
+        ..Settings::default()
+    };
+    settings.check().map_err(|e| Failure::Usage(e.to_string()))?;
+    let clip = Clip::find(&arguments.files)?;
+    let saver = Saver::new(arguments, clip.inputs());
+    let model = arguments.model.open(true).map_err(|e| Failure::Failed(e.into()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::Failed(e.into()))?;
+    let (owner, events) = FileOwner::start(model, clip, saver).map_err(|e| Failure::Failed(e.into()))?;
+    let console = Console::start(settings, Arc::clone(&owner) as Arc<dyn Owner>, runtime.handle());
+    let console = console.map_err(|e| Failure::Failed(e.into()))?;
+    owner.show(0)?;
+    terminal::print(format!("{}  (Ctrl+C ends it)", console.url()));
+    // Ends with the engine, which lives as long as the owner.
+    for event in events {
+        owner.with_engine(0, &mut |engine| console.event(0, &event, engine));
+    }
+    Ok(())
+}

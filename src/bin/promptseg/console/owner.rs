@@ -1,0 +1,163 @@
+//! The engine on files, as the console uses it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use promptseg::console::{Files, Owner, SavedMasks, Timeline};
+use promptseg::engine::{
+    EncodeMode, Engine, Event, Frame, FramePixels, FrameResult, Header, Metrics, Settings, Stamp, Turns,
+};
+use promptseg::model::Model;
+use promptseg::monitor::{ModelFacts, Snapshot, System};
+
+use super::clip::Clip;
+use super::save::Saver;
+
+/// The engine, and the pictures that it gets.
+pub struct FileOwner {
+    engine: Engine,
+    facts: ModelFacts,
+    started: Instant,
+    pictures: Arc<Pictures>,
+}
+
+/// The pictures of the timeline.
+struct Pictures {
+    /// Locked while a picture is read.
+    clip: Mutex<Clip>,
+    /// Locked for a moment only: every page asks for the timeline once a second.
+    shown: Mutex<Shown>,
+    saver: Saver,
+    /// The engine of the owner, which passes pictures on.
+    frames: Sender<Frame>,
+}
+
+/// The picture that is shown.
+struct Shown {
+    timeline: Timeline,
+    /// File of the picture, and the beginning of the names of its masks.
+    path: PathBuf,
+    name: OsString,
+    /// Number of pictures that were shown: their stamps differ.
+    count: i32,
+}
+
+impl FileOwner {
+    /// Starts the engine. Returns the owner and the events of the engine.
+    ///
+    /// # Errors
+    /// The system starts no thread.
+    pub fn start(model: Model, clip: Clip, saver: Saver) -> std::io::Result<(Arc<Self>, Receiver<Event>)> {
+        let facts = ModelFacts::from_model(&model);
+        let (sender, events) = channel();
+        let sink = Box::new(move |event| {
+            // Fails only when the process ends.
+            let _ = sender.send(event);
+        });
+        let image_topic = clip.path(0).display().to_string();
+        let settings = Settings { image_topic, encode: EncodeMode::Always, ..Settings::default() };
+        let engine = Engine::start(Turns::shared(model.encoder), Turns::shared(model.decoder), settings, sink)?;
+        let (frames, received) = channel();
+        let timeline = timeline(&clip, 0);
+        let shown = Shown { timeline, path: clip.path(0).to_owned(), name: clip.name(0), count: 0 };
+        let pictures = Arc::new(Pictures { clip: Mutex::new(clip), shown: Mutex::new(shown), saver, frames });
+        let owner = Arc::new(FileOwner { engine, facts, started: Instant::now(), pictures });
+        let pushing = Arc::clone(&owner);
+        std::thread::Builder::new().name("pictures".into()).spawn(move || {
+            received.into_iter().for_each(|frame| pushing.engine.push_frame(frame));
+        })?;
+        Ok((owner, events))
+    }
+
+    /// Shows a picture.
+    ///
+    /// # Errors
+    /// The picture cannot be read.
+    pub fn show(&self, index: usize) -> Result<(), String> {
+        self.pictures.show(index)
+    }
+}
+
+impl Owner for FileOwner {
+    fn cameras(&self) -> Vec<String> {
+        vec![String::new()]
+    }
+
+    fn with_engine(&self, _: usize, use_engine: &mut dyn FnMut(&Engine)) -> bool {
+        use_engine(&self.engine);
+        true
+    }
+
+    fn inactivity(&self, _: usize) -> String {
+        "the files are closed".to_owned()
+    }
+
+    fn snapshot(&self, _: usize) -> Option<Snapshot> {
+        let system = System::default();
+        Some(Snapshot {
+            camera: String::new(),
+            image_topic: self.pictures.timeline().name,
+            model: self.facts.clone(),
+            // Rates are those since the start.
+            before: Metrics::default(),
+            now: self.engine.metrics(),
+            seconds: self.started.elapsed().as_secs_f64(),
+            usage: self.engine.usage(),
+            keep: Settings::default().keep,
+            resident: system.resident(),
+            jetson: system.jetson(),
+        })
+    }
+
+    fn files(&self) -> Option<Arc<dyn Files>> {
+        Some(Arc::clone(&self.pictures) as Arc<dyn Files>)
+    }
+}
+
+fn timeline(clip: &Clip, index: usize) -> Timeline {
+    let name = clip.path(index).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Timeline { index, count: clip.count(), name, rate: clip.rate() }
+}
+
+impl Pictures {
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Files for Pictures {
+    fn timeline(&self) -> Timeline {
+        self.lock().timeline.clone()
+    }
+
+    fn show(&self, index: usize) -> Result<(), String> {
+        let mut clip = self.clip.lock().unwrap_or_else(PoisonError::into_inner);
+        let image = clip.read(index)?;
+        let mut shown = self.lock();
+        let count = shown.count + 1;
+        *shown = Shown {
+            timeline: timeline(&clip, index),
+            path: clip.path(index).to_owned(),
+            name: clip.name(index),
+            count,
+        };
+        let stamp = Stamp { sec: count, nanosec: 0 };
+        let header = Header { stamp, frame_id: "file".into() };
+        let frame = Frame { header, pixels: FramePixels::Rgb(image) };
+        self.frames.send(frame).map_err(|_| "the engine has ended".to_owned())
+    }
+
+    fn save(&self, result: &FrameResult) -> Result<SavedMasks, String> {
+        let (path, name) = {
+            let shown = self.lock();
+            if result.header.stamp.sec != shown.count {
+                return Err("another picture is being shown: save again when it is there".to_owned());
+            }
+            (shown.path.clone(), shown.name.clone())
+        };
+        self.saver.save(&path, &name, result)
+    }
+}
