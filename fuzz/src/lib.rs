@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod bundle;
 pub mod camera;
 pub mod compressed;
+pub mod console;
 pub mod detections;
 pub mod image;
 pub mod masks;
@@ -19,6 +20,7 @@ pub const TARGETS: &[Target] = &[
     ("bundle", bundle::run),
     ("camera", camera::run),
     ("compressed", compressed::run),
+    ("console", console::run),
     ("detections", detections::run),
     ("image", image::run),
     ("masks", masks::run),
