@@ -61,12 +61,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, help="stop after this number of camera images")
     parser.add_argument("--rate", type=float, help="camera images per second (default: 15; 5 with --image)")
     parser.add_argument("--track", action="store_true", help="masks follow moving objects (persistence 'track')")
+    parser.add_argument(
+        "--console",
+        nargs="?",
+        const="127.0.0.1:8060",
+        metavar="ADDRESS:PORT",
+        help="no operator: you click, in the console at http://127.0.0.1:8060/ or that address, until Ctrl+C",
+    )
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the pictures (default: out)")
     parser.add_argument("--node", type=Path, help="executable of the node (default: the newest build)")
     parser.add_argument("--model", help="bundle to use instead of the built-in model")
     args = parser.parse_args()
     if args.prompts and not args.image:
         parser.error("prompts need your own picture: add --image FILE")
+    if args.prompts and args.console:
+        parser.error("with --console you prompt in the browser: leave the prompts out")
     return args
 
 

@@ -65,7 +65,7 @@ class Demo:
                 size = ImageOps.exif_transpose(picture).size  # as published by the camera
         except (OSError, UnidentifiedImageError) as error:
             raise Failed(f"{path} cannot be read: {error}") from None
-        if not self.args.prompts:
+        if not self.args.prompts and not self.args.console:
             self.args.prompts = [("click", (size[0] // 2, size[1] // 2))]
             self.terminal.line("no prompt given: clicking in the middle (use --click X,Y for another point)")
         return size
@@ -101,6 +101,8 @@ class Demo:
         }
         if not self.args.image:
             parameters["depth.frame"] = TABLE_FRAME
+        if self.args.console:
+            parameters |= {"console.enabled": "true", "console.address": self.args.console}
         if self.args.model:
             model = Path(self.args.model)
             parameters["model"] = str(model.resolve() if model.exists() else model)
@@ -115,7 +117,8 @@ class Demo:
     def _compressed(self) -> bool:
         return self.size is not None and self.size[0] * self.size[1] > RAW_PIXELS
 
-    def start_others(self, processes: ProcessGroup) -> Process:
+    def start_others(self, processes: ProcessGroup) -> Process | None:
+        """Starts the camera, the detector and the operator; returns the operator, if there is one."""
         epoch = f"{time.time() + 0.5:.3f}"
         rate = self.args.rate or (5.0 if self.args.image else 15.0)
         camera: list[str | Path] = ["--rate", f"{rate:g}", "--epoch", epoch]
@@ -128,15 +131,18 @@ class Demo:
                 operator += [f"--{kind}={','.join(f'{v:g}' for v in values)}" if values else f"--{kind}"]
         else:
             operator += ["--scene", epoch]
-            processes.start_script("detector", "detector.py", "--epoch", epoch)
+            if not self.args.console:
+                processes.start_script("detector", "detector.py", "--epoch", epoch)
         if self._compressed():
             camera.append("--compressed")
         processes.start_script("camera", "camera.py", *camera)
+        if self.args.console:
+            return None
         return processes.start_script("operator", "clicker.py", *operator)
 
     # ------------------------------------------------------------------------ events
 
-    def watch(self, runner: Runner, recorder: Recorder, node: Process, operator: Process) -> None:
+    def watch(self, runner: Runner, recorder: Recorder, node: Process, operator: Process | None) -> None:
         """Shows the answers until the work is done or the limit of seconds or frames is reached."""
         args, started = self.args, time.monotonic()
         done_at: float | None = None
@@ -152,12 +158,12 @@ class Demo:
             )
             if node.exit_status() is not None:
                 raise Failed(f"the node ended with status {node.exit_status()}; see its output above for the reason")
-            if operator.exit_status():
+            if operator and operator.exit_status():
                 raise Failed(
                     f"the operator ended with status {operator.exit_status()} before its work was done; see its output "
                     "above for the reason, and the node's output for refused prompts"
                 )
-            if operator.exit_status() is not None and done_at is None:
+            if operator and operator.exit_status() is not None and done_at is None:
                 done_at = now
             if args.frames is not None and recorder.frames >= args.frames:
                 break
@@ -166,7 +172,7 @@ class Demo:
             # Continues for a second, to receive the last diagnostics and some frames with all objects.
             if args.frames is None and args.seconds is None and done_at and now > done_at + 1.3:
                 break
-            if seconds > max(LONGEST, args.seconds or 0):
+            if operator and seconds > max(LONGEST, args.seconds or 0):
                 if args.frames is None and done_at is None:
                     raise Failed(
                         f"the operator did not finish within {LONGEST:.0f} s; see its output above. --seconds allows more time"
@@ -267,8 +273,9 @@ def main() -> int:
                 terminal.status("writing the pictures")
         except Stopped:
             terminal.line("stopped")
-            status = 130
-        if recorder.masks:
+            status = 0 if args.console else 130
+        # With --console you have seen everything, and there were no prompts of the demo.
+        if recorder.masks and not args.console:
             pictures = demo.write_pictures(recorder)
     except Failed as error:
         terminal.line(f"{terminal.paint('failed', 'red')}: {error}")
@@ -284,7 +291,7 @@ def main() -> int:
         "ms": recorder.ms() if recorder else {},
         "pictures": pictures,
     }
-    if recorder and not recorder.masks and status == 0:
+    if recorder and not recorder.masks and status == 0 and not args.console:
         terminal.line(f"{terminal.paint('failed', 'red')}: {hint(recorder)}")
         status = 1
     print(json.dumps(result), flush=True)

@@ -101,6 +101,13 @@ pip_install() {
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@"
 }
 
+# The browser of the console's tests, which are skipped by name without it. Ubuntu has Chromium as a snap only.
+need_chromium() {
+    command -v chromium >/dev/null && return 0
+    ((EUID == 0)) && grep -qs '^ID=debian' /etc/os-release || return 0
+    need_debian chromium
+}
+
 # ---------------------------------------------------------------------------------------------- ROS 2
 
 ros_kind='' # sourced or wheels

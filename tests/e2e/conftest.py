@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from browser import CONSOLE, Tab, browser
 from harness import NodeProcess, Peer, free_domain
 from robot import Robot
 from scenes import Scene
@@ -77,6 +78,53 @@ def peer() -> Iterator[Peer]:
     peer = Peer(free_domain())
     yield peer
     peer.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture
+def open_tab(chromium: Any) -> Iterator[Callable[..., Tab]]:
+    """Opens pages, which are closed after the test. An error of a page fails the test."""
+    tabs: list[Tab] = []
+
+    def open_(url: str, script: str | None = None, **options: Any) -> Tab:
+        """`script`: runs before the scripts of the page."""
+        context = chromium.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
+        if script:
+            context.add_init_script(script)
+        tabs.append(Tab(context))
+        tabs[-1].page.goto(url)
+        return tabs[-1]
+
+    yield open_
+    for tab in tabs:
+        tab.context.close()
+    # A page without a token is answered with 401, which browsers report as an error.
+    errors = [error for tab in tabs for error in tab.errors if "401" not in error]
+    assert not errors, errors
+
+
+@pytest.fixture(scope="module")
+def shared_console() -> Iterator[Robot]:
+    """A node with a console without a token."""
+    robot = Robot(CONSOLE)
+    try:
+        yield robot.connect()
+        assert robot.process.is_running(), f"the node died:\n{robot.process.log()}"
+    finally:
+        robot.close()
+
+
+@pytest.fixture
+def console(shared_console: Robot, scene: Scene) -> Robot:
+    """The node with a console, without objects and with the scene as its newest frame."""
+    shared_console.show(scene.rgb)
+    shared_console.clear()
+    return shared_console
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

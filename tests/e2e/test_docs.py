@@ -59,6 +59,7 @@ EXEMPT = {
     "journalctl": "needs the service",
     "nvpmodel": "needs a Jetson",
     "pip install": "downloads gigabytes, or onnxruntime; the folder and its extras are checked",
+    "promptseg console": "serves until it is interrupted; tests/cli_console.rs",
     "python3 -m": "makes an environment in the reader's home",
     "rosdep init": "writes into /etc",
     "rosdep update": "needs the index of ROS; tests/package has a local one",
