@@ -94,6 +94,35 @@ fn objects_on_a_wall_are_described_in_metres_and_as_points() {
 }
 
 #[test]
+fn a_rectified_picture_is_projected_with_p() {
+    let scratch = with_wall("rectified", (320, 213), |_, _| 1500);
+    // A lens with distortion, and a projection that differs from the camera matrix.
+    let info = INFO.replace("cols: 5, data: [0, 0,", "cols: 5, data: [-0.2, 0.05,");
+    let p = "[250.0, 0, 150, 0, 0, 240.0, 100, 0, 0, 0, 1, 0]";
+    scratch.write("camera.yaml", info.replace("[300.0, 0, 160, 0, 0, 310.0, 106, 0, 0, 0, 1, 0]", p));
+    let points = |arguments: &[&str]| {
+        let ply = ["--format", "ply", "--overwrite"];
+        succeeded(&segment(&scratch.0, &[&BOXES, &DEPTH, &ply, arguments]));
+        vertices(&std::fs::read(scratch.file("cat_cloud.ply")).unwrap())
+    };
+    let picture = image::open(scratch.file("cat.png")).unwrap().into_rgb8();
+    // Returns the pixel of a point by P, and its distance from the middle of the pixel.
+    let pixel = |[x, y, z]: [f32; 3]| {
+        let (u, v) = (x / z * 250.0 + 150.0, y / z * 240.0 + 100.0);
+        (u.round() as u32, v.round() as u32, (u - u.round()).abs().max((v - v.round()).abs()))
+    };
+    let rectified = points(&["--rectified"]);
+    for (position, rgb, _) in &rectified {
+        let (u, v, distance) = pixel(*position);
+        assert!(distance < 1e-3, "{position:?}");
+        assert_eq!(picture.get_pixel(u, v).0, *rgb);
+    }
+    let raw = points(&[]);
+    assert_eq!(raw.len(), rectified.len());
+    assert!(raw.iter().any(|(position, ..)| pixel(*position).2 > 0.1), "K and D give the same points as P");
+}
+
+#[test]
 fn a_smaller_depth_image_gives_the_same_positions() {
     let full = json3d(&with_wall("full", (320, 213), |_, _| 2000), &BOXES[..2]);
     let small = with_wall("small", (160, 106), |_, _| 2000);
@@ -124,6 +153,7 @@ fn arguments_and_files_that_do_not_fit_are_refused() {
         (vec![&BOXES[..], &ply], 2, "give --depth and --camera-info"),
         (vec![&BOXES, &DEPTH], 2, "give --format ply or json3d"),
         (vec![&BOXES, &DEPTH[..2], &ply], 2, "--camera-info"),
+        (vec![&BOXES, &["--rectified"]], 2, "--depth"),
         (vec![&BOXES, &DEPTH, &ply, &["--all"]], 2, "leave out --all"),
         (vec![&BOXES, &DEPTH, &ply, &["other.png"]], 2, "give one picture"),
         (vec![&BOXES, &DEPTH[2..], &ply, &["--depth", "cat.png"]], 1, "one channel of 16 bits"),
