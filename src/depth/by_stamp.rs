@@ -69,6 +69,23 @@ impl<T> ByStamp<T> {
         self.bytes = 0;
     }
 
+    /// Returns the value of a stamp.
+    pub fn at(&self, stamp: i64) -> Option<&T> {
+        let entry = self.entries.get(self.entries.partition_point(|e| e.stamp < stamp))?;
+        (entry.stamp == stamp).then(|| &*entry.value)
+    }
+
+    /// Returns the newest value.
+    pub fn newest(&self) -> Option<&T> {
+        self.entries.back().map(|e| &*e.value)
+    }
+
+    /// Returns the stamps of the newest value and of the value before it.
+    pub fn newest_stamps(&self) -> (Option<i64>, Option<i64>) {
+        let mut stamps = self.entries.iter().rev().map(|e| e.stamp);
+        (stamps.next(), stamps.next())
+    }
+
     /// Returns the value whose stamp is nearest to `stamp`, at most `tolerance` nanoseconds away. A value before the stamp is
     /// the nearest once a later one has arrived. `is_last`: nothing is waited for.
     pub fn nearest(&self, stamp: i64, tolerance: i64, is_last: bool) -> Nearest<T> {
@@ -151,6 +168,15 @@ mod tests {
         // One that was late on the way drops nothing.
         kept.insert(900 * MS, 900, 10, 1000);
         assert_eq!((found(&kept, 900, false), kept.entries.len()), (Some(900), 2));
+    }
+
+    #[test]
+    fn values_are_known_by_their_stamps() {
+        let kept = kept(&[100, 166, 133]);
+        assert_eq!([99, 100, 133, 200].map(|at| kept.at(at * MS).copied()), [None, Some(100), Some(133), None]);
+        assert_eq!((kept.newest(), kept.newest_stamps()), (Some(&166), (Some(166 * MS), Some(133 * MS))));
+        let none = ByStamp::<i64>::default();
+        assert_eq!((none.newest(), none.newest_stamps()), (None, (None, None)));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use r2r::sensor_msgs::msg::{CompressedImage, Image};
 
 use crate::depth::{DepthError, DepthImage};
-use crate::node::ros::convert::raw_image;
+use crate::engine::Stamp;
+use crate::node::ros::convert::{raw_image, stamp};
 
 /// A depth image as received.
 pub enum DepthMessage {
@@ -17,6 +18,13 @@ impl DepthMessage {
         match self {
             DepthMessage::Raw(image) => &image.header.frame_id,
             DepthMessage::Compressed(image) => &image.header.frame_id,
+        }
+    }
+
+    pub fn stamp(&self) -> Stamp {
+        match self {
+            DepthMessage::Raw(image) => stamp(&image.header.stamp),
+            DepthMessage::Compressed(image) => stamp(&image.header.stamp),
         }
     }
 

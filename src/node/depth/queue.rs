@@ -18,6 +18,8 @@ use crate::node::lock::lock;
 const MAX_RESULTS: usize = 8;
 /// Most requests that wait.
 const MAX_REQUESTS: usize = 64;
+/// Most calibrations of depth images.
+const MAX_INFOS: usize = 256;
 /// Longest wait of a request: for the subscription to depth images, and for the next image.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Period at which transforms are looked for.
@@ -71,12 +73,22 @@ struct State<T> {
     /// The newest result was handed out without a depth image, so that a request tries it again.
     newest_missed: bool,
     images: ByStamp<DepthMessage>,
-    /// Calibration of the depth images, with the frame of its header.
-    info: Option<(String, CameraInfo)>,
+    /// Calibrations of the depth images, with the frames of their headers.
+    infos: ByStamp<(String, CameraInfo)>,
     requests: VecDeque<CloudRequest<T>>,
     /// End of the demand by requests.
     requested_until: Option<Instant>,
     stop: bool,
+}
+
+impl<T> State<T> {
+    /// Whether the calibration of a depth image is still expected: the camera sends one with each image, since that of the
+    /// image before is the newest one. A later image ends the wait.
+    fn awaits_info(&self, stamp: Stamp) -> bool {
+        let (newest, before) = self.images.newest_stamps();
+        let (newest_info, _) = self.infos.newest_stamps();
+        newest == Some(stamp.nanoseconds()) && before.is_some() && newest_info == before
+    }
 }
 
 impl<T> DepthQueue<T> {
@@ -87,7 +99,7 @@ impl<T> DepthQueue<T> {
             newest: None,
             newest_missed: false,
             images: ByStamp::default(),
-            info: None,
+            infos: ByStamp::default(),
             requests: VecDeque::new(),
             requested_until: None,
             stop: false,
@@ -135,20 +147,22 @@ impl<T> DepthQueue<T> {
     }
 
     /// Leaves a depth image.
-    pub fn push_image(&self, stamp: Stamp, message: DepthMessage, limit: usize) {
-        let bytes = message.bytes();
-        lock(&self.state).images.insert(stamp.nanoseconds(), message, bytes, limit);
+    pub fn push_image(&self, message: DepthMessage, limit: usize) {
+        let (stamp, bytes) = (message.stamp().nanoseconds(), message.bytes());
+        lock(&self.state).images.insert(stamp, message, bytes, limit);
         self.changed.notify_all();
     }
 
-    /// Stores the calibration of the depth images.
-    pub fn set_info(&self, frame_id: String, info: CameraInfo) {
-        lock(&self.state).info = Some((frame_id, info));
+    /// Leaves a calibration of the depth images.
+    pub fn push_info(&self, stamp: Stamp, frame_id: String, info: CameraInfo) {
+        lock(&self.state).infos.insert(stamp.nanoseconds(), (frame_id, info), 1, MAX_INFOS);
+        self.changed.notify_all();
     }
 
-    /// Returns the calibration of the depth images, if they have one of their own.
-    pub fn info(&self) -> Option<(String, CameraInfo)> {
-        lock(&self.state).info.clone()
+    /// Returns the calibration of a depth image, if depth images have one of their own: that of its stamp, or the newest one.
+    pub fn info(&self, stamp: Stamp) -> Option<(String, CameraInfo)> {
+        let infos = &lock(&self.state).infos;
+        infos.at(stamp.nanoseconds()).or_else(|| infos.newest()).cloned()
     }
 
     /// Leaves a request for a cloud.
@@ -232,6 +246,7 @@ impl<T> DepthQueue<T> {
         let tolerance = i64::try_from(config.tolerance.as_nanos()).unwrap_or(i64::MAX);
         let matched = match state.images.nearest(result.header.stamp.nanoseconds(), tolerance, is_last) {
             Nearest::NotYet => return None,
+            Nearest::Found(image) if !is_last && state.awaits_info(image.stamp()) => return None,
             Nearest::Found(_) if !is_last && !has_transform(result, config) => return None,
             Nearest::Found(image) => Ok(image),
             Nearest::Missed(miss) => Err(self.reason(miss, config)),
@@ -259,144 +274,5 @@ impl<T> DepthQueue<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use image::RgbImage;
-
-    use super::*;
-    use crate::engine::{Header, ObjectResult, ResultSource, StageMs};
-    use crate::pixels::Mask;
-
-    fn result(sec: i32) -> FrameResult {
-        let object = ObjectResult {
-            id: 7,
-            class_id: String::new(),
-            tag: String::new(),
-            detection_score: None,
-            persistence: None,
-            iou: 0.9,
-            object_score: None,
-            candidate_ious: Vec::new(),
-            mask: Mask::from_data(1, 1, &[255]).unwrap(),
-            points: Vec::new(),
-            bbox: None,
-            lost: None,
-        };
-        FrameResult {
-            header: Header { stamp: Stamp { sec, nanosec: 0 }, ..Header::default() },
-            source: ResultSource::Camera,
-            image: Arc::new(RgbImage::new(1, 1)),
-            objects: vec![Arc::new(object)],
-            corner: None,
-            current: None,
-            prompted: false,
-            ms: StageMs::default(),
-        }
-    }
-
-    fn image(queue: &DepthQueue<()>, sec: i32) {
-        queue.push_image(Stamp { sec, nanosec: 0 }, DepthMessage::Raw(Default::default()), 1000);
-    }
-
-    fn config() -> DepthConfig {
-        DepthConfig { tolerance: Duration::from_millis(20), ..DepthConfig::default() }
-    }
-
-    fn next(queue: &DepthQueue<()>) -> (i32, Matched) {
-        match queue.next(config, |_, _| true) {
-            Some(Job::Result(result, matched)) => (result.header.stamp.sec, matched),
-            _ => panic!("no result"),
-        }
-    }
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn results_keep_their_order_and_wait_for_their_depth_images() {
-        let queue = DepthQueue::new("/depth");
-        assert!(queue.set_wanted(true));
-        queue.push_result(&result(1), LONG);
-        queue.push_result(&result(2), LONG);
-        std::thread::scope(|scope| {
-            let first = scope.spawn(|| next(&queue));
-            image(&queue, 1);
-            assert!(matches!(first.join().unwrap(), (1, Ok(_))));
-        });
-        image(&queue, 2);
-        assert!(matches!(next(&queue), (2, Ok(_))));
-    }
-
-    #[test]
-    fn without_a_depth_image_the_reason_is_given_after_the_timeout() {
-        let queue = DepthQueue::new("/depth");
-        queue.set_wanted(true);
-        queue.push_result(&result(1), Duration::ZERO);
-        assert_eq!(next(&queue).1.err(), Some("no depth image has arrived on '/depth'".into()));
-        image(&queue, 5);
-        queue.push_result(&result(3), Duration::ZERO);
-        let reason = next(&queue).1.err().unwrap();
-        assert!(
-            reason.starts_with(
-                "the nearest depth image on '/depth' is 2.000 s later, depth.tolerance is 0.02 s; earlier"
-            )
-        );
-    }
-
-    #[test]
-    fn the_oldest_result_makes_room() {
-        let queue = DepthQueue::new("/depth");
-        queue.set_wanted(true);
-        let fits: Vec<bool> = (0..10).map(|sec| queue.push_result(&result(sec), Duration::ZERO)).collect();
-        assert_eq!(fits, [[true; 8].as_slice(), &[false; 2]].concat());
-        assert_eq!(next(&queue).0, 2);
-    }
-
-    #[test]
-    fn nothing_is_kept_without_demand_and_a_request_is_demand() {
-        let queue = DepthQueue::new("/depth");
-        assert_eq!(queue.request(7).err(), Some("no image has been segmented".into()));
-        queue.push_result(&result(1), LONG);
-        assert!(lock(&queue.state).results.is_empty() && !queue.set_wanted(false));
-        assert!(
-            queue
-                .request(8)
-                .err()
-                .unwrap()
-                .contains("no object 8 on the newest image (1.000000000); its objects are [7]")
-        );
-        let _answer = queue.request(7).unwrap();
-        assert!(queue.set_wanted(false), "a request wants depth images");
-        assert!(matches!(queue.next(config, |_, _| true), Some(Job::Request(CloudRequest { object_id: 7, .. }))));
-        image(&queue, 1);
-        assert!(matches!(next(&queue), (1, Ok(_))));
-        queue.stop();
-        assert!(queue.next(config, |_, _| true).is_none());
-    }
-
-    #[test]
-    fn a_request_tries_the_newest_result_again_if_its_depth_image_was_missing() {
-        let queue = DepthQueue::new("/depth");
-        queue.set_wanted(true);
-        queue.push_result(&result(1), Duration::ZERO);
-        assert!(matches!(next(&queue), (1, Err(_))));
-        let _answer = queue.request(7).unwrap();
-        image(&queue, 1);
-        assert!(matches!(queue.next(config, |_, _| true), Some(Job::Request(_))));
-        assert!(matches!(next(&queue), (1, Ok(_))));
-    }
-
-    #[test]
-    fn a_transform_is_waited_for_until_the_timeout() {
-        let queue = DepthQueue::<()>::new("/depth");
-        queue.set_wanted(true);
-        queue.push_result(&result(1), LONG);
-        image(&queue, 1);
-        let asked = std::cell::Cell::new(0);
-        let job = queue.next(config, |_, _| {
-            asked.set(asked.get() + 1);
-            asked.get() == 3
-        });
-        assert!(matches!(job, Some(Job::Result(_, Ok(_)))));
-        queue.push_result(&result(1), Duration::ZERO);
-        assert!(matches!(queue.next(config, |_, _| false), Some(Job::Result(_, Ok(_)))));
-    }
-}
+#[path = "queue_tests.rs"]
+mod tests;

@@ -94,7 +94,7 @@ impl Worker<'_> {
             }
         };
         let (calibration, rays) = &*self.rays.insert((calibration, rays));
-        let depth_info = self.camera.depth.info();
+        let depth_info = self.camera.depth.info(depth.stamp());
         let camera = SceneCamera { pointing, calibration, rays, depth_info: depth_info.as_ref(), rectified };
         let (scene, missing) = Scene::new(result.clone(), &depth, &camera, &config.depth)?;
         for (id, reason) in missing {

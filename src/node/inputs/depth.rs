@@ -19,13 +19,13 @@ pub fn subscribe(topics: &mut Topics, slot: &Arc<CameraSlot>) -> Result<(), Node
     let demand = &slot.depth_demand;
     let images = topics.subscribe_on_demand::<Image>(&demand.raw, "depth", qos::SENSOR)?;
     drain(images, slot, "depth", |camera, image| {
-        push(camera, convert::stamp(&image.header.stamp), DepthMessage::Raw(image));
+        push(camera, DepthMessage::Raw(image));
         Ok(())
     });
     let topic = topics.derived("depth", "/compressedDepth");
     let images = topics.subscribe_on_demand::<CompressedImage>(&demand.compressed_depth, &topic, qos::SENSOR)?;
     drain(images, slot, "depth/compressedDepth", |camera, image| {
-        push(camera, convert::stamp(&image.header.stamp), DepthMessage::Compressed(image));
+        push(camera, DepthMessage::Compressed(image));
         Ok(())
     });
     let topic = topics.beside("depth", "camera_info", "depth_camera_info");
@@ -35,12 +35,13 @@ pub fn subscribe(topics: &mut Topics, slot: &Arc<CameraSlot>) -> Result<(), Node
     }
     let infos = topics.subscribe_on_demand::<CameraInfo>(&demand.any, &topic, qos::SENSOR)?;
     drain(infos, slot, "depth_camera_info", |camera, info| {
-        camera.depth.set_info(info.header.frame_id.clone(), convert::camera_info(info));
+        let (stamp, frame_id) = (convert::stamp(&info.header.stamp), info.header.frame_id.clone());
+        camera.depth.push_info(stamp, frame_id, convert::camera_info(info));
         Ok(())
     });
     Ok(())
 }
 
-fn push(camera: &ActiveCamera, stamp: crate::engine::Stamp, message: DepthMessage) {
-    camera.depth.push_image(stamp, message, camera.config().depth.keep_bytes);
+fn push(camera: &ActiveCamera, message: DepthMessage) {
+    camera.depth.push_image(message, camera.config().depth.keep_bytes);
 }
