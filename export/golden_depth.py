@@ -7,6 +7,7 @@ measurement follows the definitions step by step on whole images in double preci
 samples of the tested code. `benches/compare` measures the same functions as "the NumPy way".
 """
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -16,8 +17,9 @@ import numpy as np
 WIDTH, HEIGHT, FOCAL = 160, 120, 140.0
 CENTRE = (79.2, 60.3)
 BORDER, EDGE_RATIO, EDGE_NOISE, STEEPEST = 1, 0.02, 6.0, 6.0
-GAP, REACH, FIT, BORDER_OFFSET = 4, BORDER + 2, 5, 0.25
-SAMPLE, TAIL, TAIL_SCALE, NOISE_TAIL = 1024, 0.02, 0.10, 2.5
+GAP, WIDEST_BAND, REACH, FIT, BORDER_OFFSET = 4, 8, 2, 5, 0.25
+LIMB_RESIDUALS, LIMB_DEVIATIONS, LEAST_DEVIATION = 0.1, 1.5, 2.5e-4
+SAMPLE, TAIL, TAIL_SCALE, FENCE, NOISE_TAIL = 1024, 0.02, 0.10, 2.0, 2.5
 NOISE_PIXELS = 4096
 
 
@@ -95,7 +97,24 @@ def point(u, v, z, camera):
     return np.stack([(u - cx) / fx * z, (v - cy) / fy * z, z], -1)
 
 
-def outline(z, mask, part, limit, camera):
+def depth_at_border(depths, first, noise):
+    """The depth at the border of the mask of the surface whose depths are given from pixel `first` on."""
+    inverse, t = 1 / depths, np.arange(first, first + len(depths)) + BORDER_OFFSET
+
+    def fit(x):
+        """Squared residuals of a line, its value at 0, and its slope."""
+        slope, offset = np.polyfit(x, inverse, 1)
+        return ((inverse - slope * x - offset) ** 2).sum(), offset, slope
+
+    line, root = fit(t), fit(np.sqrt(t))
+    deviation = max(noise, LEAST_DEVIATION * depths[0]) / depths[0] ** 2
+    is_bent = line[0] > (len(t) - 2) * (LIMB_DEVIATIONS * deviation) ** 2
+    is_limb = is_bent and root[2] > 0 and root[0] < LIMB_RESIDUALS * line[0]
+    inverse = (root if is_limb else line)[1]
+    return 1 / inverse if inverse > 0 else np.inf
+
+
+def outline(z, mask, core, part, limit, camera, noise, widest_band):
     """Points where the surface meets the border of the mask, along rows and columns."""
     points = []
     h, w = mask.shape
@@ -106,27 +125,20 @@ def outline(z, mask, part, limit, camera):
         src = mask[max(-dy, 0) : h - max(dy, 0), max(-dx, 0) : w - max(dx, 0)]
         before[max(dy, 0) : h - max(-dy, 0), max(dx, 0) : w - max(-dx, 0)] = src
         for y, x in zip(*np.nonzero(mask & ~before)):
-            line = [(y + dy * i, x + dx * i) for i in range(REACH + FIT + 1)]
+            line = [(y + dy * i, x + dx * i) for i in range(3 * (WIDEST_BAND + REACH))]
             line = [p for p in line if 0 <= p[0] < h and 0 <= p[1] < w]
-            first = None
-            for i, p in enumerate(line[: REACH + 1]):
-                if not mask[p]:
-                    break
-                if part[p]:
-                    first = i
-                    break
+            inside = list(itertools.takewhile(lambda p: mask[p], line))
+            band = next((i for i, p in enumerate(inside[:widest_band]) if core[p]), widest_band)
+            first = next((i for i, p in enumerate(inside[: band + REACH + 1]) if i >= band and part[p]), None)
             if first is None:
                 continue
-            fit = line[first : first + FIT]
-            nearest = z[line[first]]
-            if len(fit) == FIT and all(part[p] for p in fit):
-                slope, at_first = np.polyfit(np.arange(FIT), [1 / z[p] for p in fit], 1)
-                inverse = at_first - slope * (first + BORDER_OFFSET)
-                far = 1 / inverse if inverse > 0 else np.inf
+            count = max(FIT, first)
+            fit = line[first : first + count]
+            depth = nearest = z[line[first]]
+            if len(fit) == count and all(part[p] for p in fit):
                 most = limit[line[first]] * (first + 1)
+                far = depth_at_border(np.array([z[p] for p in fit]), first, noise)
                 depth = np.clip(far, nearest - most, nearest + most)
-            else:
-                depth = nearest
             points.append(point(x - dx * BORDER_OFFSET, y - dy * BORDER_OFFSET, depth, camera))
     return np.array(points).reshape(-1, 3)
 
@@ -142,8 +154,10 @@ def extent(surface, border, direction, noise):
     sample = np.sort(sampled(surface) @ direction)
     quantile = lambda p: sample[int(p * (len(sample) - 1) + 0.5)]
     low, high = quantile(TAIL), quantile(1 - TAIL)
-    fence = 2 * low - quantile(TAIL_SCALE), 2 * high - quantile(1 - TAIL_SCALE)
-    values = np.concatenate([surface, border]) @ direction
+    fence = low + FENCE * (low - quantile(TAIL_SCALE)), high + FENCE * (high - quantile(1 - TAIL_SCALE))
+    outer = np.sort(border @ direction)
+    trimmed = int(TAIL * len(outer))
+    values = np.concatenate([surface @ direction, outer[trimmed : len(outer) - trimmed]])
     values = np.append(values[(values >= fence[0]) & (values <= fence[1])], [low, high])
     size = values.max() - values.min() - 2 * NOISE_TAIL * abs(noise @ direction)
     return (values.min() + values.max()) / 2, max(size, 0.0)
@@ -161,15 +175,19 @@ def yaw_of(points):
     return min((coarse + i / 16 for i in range(-16, 17)), key=sides)
 
 
-def measure(z, mask, camera, rotation=None):
-    """An object; `rotation` takes the optical frame to a frame with z up, None measures in the optical frame."""
+def measure(z, mask, camera, rotation=None, certain=None):
+    """An object; `rotation` takes the optical frame to a frame with z up, None measures in the optical frame.
+
+    `certain`: the part of the mask that the model is certain of; without it the mask is eroded.
+    """
     z = np.where(missing(z), np.nan, z.astype(float))
     noise = noise_of(z, mask)
     limit = np.maximum(max(EDGE_RATIO, STEEPEST / camera[0][0]) * z, EDGE_NOISE * noise)
-    part = largest_part(z, smooth_pixels(z, eroded(mask, BORDER), limit), limit)
+    core = eroded(mask, BORDER) if certain is None else certain
+    part = largest_part(z, smooth_pixels(z, core, limit), limit)
     v, u = np.nonzero(part)
     surface = point(u, v, z[part], camera)
-    border = outline(z, mask, part, limit, camera)
+    border = outline(z, mask, core, part, limit, camera, noise, BORDER if certain is None else WIDEST_BAND)
     centroid = surface.mean(0)
     along_ray = centroid / np.linalg.norm(centroid) * noise
     target = np.eye(3) if rotation is None else rotation
@@ -256,6 +274,14 @@ def sensed(rng, depth, noise, step, holes, flying):
     return depth.astype(np.float32)
 
 
+def certain_part(mask):
+    """A mask without a band along its border that is 0 to 6 pixels wide."""
+    v, u = np.indices(mask.shape)
+    width = np.round(2 + 2 * np.sin(u / 7) + 2 * np.cos(v / 5))
+    distance = sum(eroded(mask, k) for k in range(8)) - 1
+    return mask & (distance >= np.clip(width, 0, 6))
+
+
 CASES = {
     "box": ("box", 0, 0, 0, False),
     "box_flying": ("box", 0, 0, 0, True),
@@ -263,6 +289,8 @@ CASES = {
     "box_holes": ("box", 0.001, 0, 0.4, False),
     "ball": ("ball", 0, 0.001, 0, True),
     "post": ("post", 0.002, 0.001, 0.05, True),
+    "box_certain": ("box", 0.001, 0, 0.02, True),
+    "ball_certain": ("ball", 0, 0, 0, False),
 }
 
 
@@ -274,11 +302,14 @@ def main():
         rng = np.random.default_rng(seed)
         depth, mask, rotation = scene(rng, kind)
         depth = sensed(rng, depth, *sensor)
-        upright = measure(depth, mask, camera, rotation) if kind != "ball" else None
-        cases.append({"name": name, "rotation": rotation.reshape(-1).tolist(), "optical": measure(depth, mask, camera), "upright": upright})
+        certain = certain_part(mask) if name.endswith("certain") else None
+        upright = measure(depth, mask, camera, rotation, certain) if kind != "ball" else None
+        optical = measure(depth, mask, camera, certain=certain)
+        rotation = rotation.reshape(-1).tolist()
+        cases.append({"name": name, "rotation": rotation, "optical": optical, "upright": upright})
         depths.append(np.nan_to_num(depth, nan=0.0))
-        masks.append(mask)
-    # Metres (float32, little-endian) of all cases, then masks (a byte a pixel).
+        masks.append(mask if certain is None else mask.astype(np.uint8) + certain)
+    # Metres (float32, little-endian) of all cases, then masks (a byte a pixel; 2 is the certain part).
     (out / "depth.f32").write_bytes(np.stack(depths).astype("<f4").tobytes())
     (out / "mask.u8").write_bytes(np.stack(masks).astype(np.uint8).tobytes())
     head = {"made_with": {"numpy": np.__version__}, "width": WIDTH, "height": HEIGHT, "focal": FOCAL, "centre": CENTRE}

@@ -15,6 +15,7 @@ mod by_stamp;
 mod cloud;
 mod compressed;
 mod core;
+mod edge_fit;
 mod error;
 mod image;
 mod oriented_box;

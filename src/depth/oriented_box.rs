@@ -10,6 +10,10 @@ const SAMPLE: usize = 1024;
 /// Part of the points in a tail that is trimmed, and the part that gives the tail its scale.
 const TAIL: f64 = 0.02;
 const TAIL_SCALE: f64 = 0.10;
+/// Reach of points beyond the trimmed range, in distances between the trimmed part and [`TAIL_SCALE`]. A quarter is enough for the
+/// end of a flat face, where points are evenly spread. Towards the limb of a sphere their density falls to 0, and the border of
+/// the mask is not measured.
+const FENCE: f32 = 2.0;
 /// Standard deviations of the noise by which the outermost points lie too far outside.
 const NOISE_TAIL: f64 = 2.5;
 /// Angles of the first search for the yaw, one degree apart: a box repeats itself after a quarter turn.
@@ -113,7 +117,8 @@ impl BoxPoints<'_> {
     /// Returns the robust extents along directions of the optical frame, in metres from the camera.
     ///
     /// The 2 % of the points in each tail are trimmed. They are replaced by the outermost point that lies beyond the trimmed
-    /// range by at most the distance between the 2 % and the 10 % points.
+    /// range by at most [`FENCE`] times the distance between the 2 % and the 10 % points. The outermost 2 % of the outline do not
+    /// count.
     fn extents(&self, directions: &[[f32; 3]; 3], sample: &Points) -> [(f32, f32); 3] {
         let tails = directions.map(|direction| {
             let mut values = along(sample, &direction);
@@ -124,12 +129,25 @@ impl BoxPoints<'_> {
             let (low_scale, high_scale) = (quantile(TAIL_SCALE), quantile(1.0 - TAIL_SCALE));
             (quantile(TAIL), quantile(1.0 - TAIL), low_scale, high_scale)
         });
-        let fences = tails.map(|(low, high, low_scale, high_scale)| (2.0 * low - low_scale, 2.0 * high - high_scale));
-        let (surface, outline) = (ranges(self.surface, directions, &fences), ranges(self.outline, directions, &fences));
+        let beyond = |tail: f32, scale: f32| tail + FENCE * (tail - scale);
+        let fences = tails.map(|(low, high, low_scale, high_scale)| (beyond(low, low_scale), beyond(high, high_scale)));
+        let outline_fences = std::array::from_fn(|i| self.outline_fence(&directions[i], fences[i]));
+        let surface = ranges(self.surface, directions, &fences);
+        let outline = ranges(self.outline, directions, &outline_fences);
         std::array::from_fn(|i| {
             let (low, high, ..) = tails[i];
             (surface[i].0.min(outline[i].0).min(low), surface[i].1.max(outline[i].1).max(high))
         })
+    }
+
+    /// Returns a fence without the outermost points of the outline. They are continued and not measured: a few of them may lie
+    /// anywhere.
+    fn outline_fence(&self, direction: &[f32; 3], fence: (f32, f32)) -> (f32, f32) {
+        let mut values = along(self.outline, direction);
+        let trimmed = (TAIL * values.len() as f64) as usize;
+        let Some(last) = values.len().checked_sub(1 + trimmed) else { return fence };
+        let mut ranked = |rank: usize| *values.select_nth_unstable_by(rank, f32::total_cmp).1;
+        (fence.0.max(ranked(trimmed)), fence.1.min(ranked(last)))
     }
 }
 

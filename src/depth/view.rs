@@ -7,7 +7,7 @@ use super::core::{certain_core, eroded_core};
 use super::error::{DepthError, NoSurface};
 use super::image::DepthImage;
 use super::oriented_box::{BoxPoints, OrientedBox};
-use super::outline::outline;
+use super::outline::Outline;
 use super::parts::{Run, largest_part};
 use super::rays::Rays;
 use super::settings::DepthSettings;
@@ -18,6 +18,8 @@ use crate::pixels::Mask;
 /// Least standard deviation of a measured depth, as a fraction of the depth: an error of the sensor's scale that does not
 /// show as noise.
 const SCALE_ERROR: f64 = 1e-3;
+/// Widest uncertain band of a mask across which the surface is continued to the border of the mask, in pixels.
+const WIDEST_BAND: u32 = 8;
 /// Most depths of a sample that brackets the median.
 const MEDIAN_SAMPLE: usize = 1024;
 
@@ -114,18 +116,30 @@ impl<'a> DepthView<'a> {
         }
         let noise = window.noise();
         let tolerance = Window::tolerance(&self.settings, self.rays, noise);
-        let measured = |core: &[u8]| largest_part(&window, &window.smooth_pixels(core, tolerance), tolerance);
-        let eroded = || measured(&eroded_core(&window, self.depth.size(), self.settings.border));
+        let measured = |core: Vec<u8>, widest_band| {
+            let runs = largest_part(&window, &window.smooth_pixels(&core, tolerance), tolerance);
+            (core, widest_band, runs)
+        };
+        let border = self.settings.border;
+        let eroded = || measured(eroded_core(&window, self.depth.size(), border), border);
         let expected = self.settings.min_points.max(1);
         let certain = certain.filter(|certain| certain.same_size(mask));
-        let certain = certain.map(|certain| measured(&certain_core(&window, certain)));
-        let runs = certain.filter(|runs| pixels(runs) >= expected).unwrap_or_else(eroded);
+        let certain = certain.map(|certain| measured(certain_core(&window, certain), WIDEST_BAND));
+        let (core, widest_band, runs) = certain.filter(|(.., runs)| pixels(runs) >= expected).unwrap_or_else(eroded);
         let found = pixels(&runs);
         if found < expected {
             return Err(NoSurface::TooFewPoints { found, valid, pixels: mask.area, expected });
         }
         let surface = Surface::new(&window, self.rays, &runs);
-        let outline = outline(&window, self.rays, &filled(&window, &runs), tolerance, self.settings.border);
+        let outline = Outline {
+            window: &window,
+            core: &core,
+            measured: &filled(&window, &runs),
+            tolerance,
+            deviation: noise.max(self.depth.quantum() / 12.0_f32.sqrt()),
+            widest_band,
+        };
+        let outline = outline.points(self.rays);
         let centroid = mean(&surface);
         let noise_along_ray = centroid.coords.normalize() * f64::from(noise);
         let points = BoxPoints { surface: &surface.points, outline: &outline, noise: noise_along_ray };
