@@ -154,7 +154,7 @@ fn one_object_alone_and_in_a_batch_are_the_same() {
 fn an_ambiguous_click_gets_the_best_candidate_and_a_box_the_single_mask() {
     let mut segmenter = external();
     segmenter.set_image(&photo("chelsea")).unwrap();
-    let options = DecodeOptions { all_masks: true, logits: true, ..DecodeOptions::default() };
+    let options = DecodeOptions { all_masks: true, logits: true, certain: true, ..DecodeOptions::default() };
     let click = segmenter.predict(&Prompt::point(100.0, 100.0), &options).unwrap();
     assert_eq!((click.candidate_ious.len(), click.others.len()), (3, 2));
     assert!(click.others.iter().all(|o| o.iou <= click.best.iou && o.index > 0));
@@ -162,6 +162,9 @@ fn an_ambiguous_click_gets_the_best_candidate_and_a_box_the_single_mask() {
     assert_eq!((boxed.best.index, boxed.candidate_ious.len(), boxed.others.len()), (0, 1, 0));
     let logits = boxed.best.logits.unwrap();
     let mask = &boxed.best.mask;
+    let certain = boxed.best.certain.unwrap();
+    assert!(logits.iter().zip(&certain.full()).all(|(l, m)| (*l > 1.0) == (*m == 255)), "the certain part");
+    assert!(0 < certain.area && certain.area < mask.area, "{} of {}", certain.area, mask.area);
     assert!(logits.iter().zip(&mask.full()).all(|(l, m)| (*l > 0.0) == (*m == 255)), "logits and mask disagree");
 }
 

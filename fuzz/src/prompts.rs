@@ -54,7 +54,7 @@ impl Decode for Decoder {
             let mask = mask_from_low_res(&data, SIDE, &embedding.geometry, 0.0, 1.0);
             let low_res = LowResLogits { side: SIDE, data };
             let iou = (place.cos() + 1.0) / 2.0;
-            let best = Candidate { index: 0, iou, mask, low_res, logits: None };
+            let best = Candidate { index: 0, iou, mask, certain: None, low_res, logits: None };
             Decoded { best, others: Vec::new(), candidate_ious: vec![iou], object_score: (iou < 0.2).then_some(-1.0) }
         };
         if prompts.iter().any(|p| p.points.first().is_some_and(|p| (p.x, p.y) == (3.0, 3.0))) {

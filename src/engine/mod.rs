@@ -210,6 +210,11 @@ impl Engine {
         }
     }
 
+    /// Sets whether the results of the next decodings have the certain parts of their masks ([`ObjectResult::certain`]).
+    pub fn set_certain_masks(&self, needed: bool) {
+        self.shared.lock().demand.needs_certain_masks = needed;
+    }
+
     /// Runs a closure of the owner that may panic. Returns `None` after a panic, which is logged and counted.
     pub fn guard<T>(&self, activity: &str, run: impl FnOnce() -> T) -> Option<T> {
         let caught = self.shared.catch(activity, run);

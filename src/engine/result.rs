@@ -27,6 +27,9 @@ pub struct ObjectResult {
     pub object_score: Option<f32>,
     pub candidate_ious: Vec<f32>,
     pub mask: Mask,
+    /// Part of `mask` that the model is certain of ([`crate::model::Candidate::certain`]). `None` unless it was needed when the
+    /// mask was decoded ([`super::Engine::set_certain_masks`]), and for masks of everything.
+    pub certain: Option<Mask>,
     /// Point prompts, for the overlay.
     pub points: Vec<Point>,
     /// Box prompt, for the overlay.

@@ -14,13 +14,21 @@ pub struct DecodeOptions {
     pub all_masks: bool,
     /// Return logits of the image's size too.
     pub logits: bool,
-    /// Shift of the threshold, in logits, for the stability score; SAM's automatic mask generator uses 1.
+    /// Return the certain part of each mask too.
+    pub certain: bool,
+    /// Shift of the threshold, in logits, for the stability score and the certain part; SAM's automatic mask generator uses 1.
     pub stability_offset: f32,
 }
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        DecodeOptions { candidates: Candidates::Auto, all_masks: false, logits: false, stability_offset: 1.0 }
+        DecodeOptions {
+            candidates: Candidates::Auto,
+            all_masks: false,
+            logits: false,
+            certain: false,
+            stability_offset: 1.0,
+        }
     }
 }
 
@@ -33,6 +41,9 @@ pub struct Candidate {
     pub iou: f32,
     /// Mask of the image's size.
     pub mask: Mask,
+    /// Part of `mask` that the model is certain of, if the options ask for it: the pixels whose logits exceed the threshold by
+    /// more than the offset of the stability score.
+    pub certain: Option<Mask>,
     /// Low-resolution logits, which can be a mask prompt on the same image.
     pub low_res: LowResLogits,
     /// `width * height` logits, row by row, if the options ask for them.

@@ -161,6 +161,7 @@ impl CameraSlot {
         camera.engine.set_listeners(has_listeners || of_depth);
         let config = &camera.config().depth;
         let is_wanted = camera.depth.set_wanted(of_depth || config.always);
+        camera.engine.set_certain_masks(is_wanted);
         self.depth_demand.set(is_wanted, config.transport);
         camera.engine.set_listeners(has_listeners || self.console.has_viewers());
     }

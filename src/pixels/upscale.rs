@@ -70,6 +70,15 @@ impl MaskUpscaler {
         self.stable_mask(low, threshold, stability_offset, 0.0).unwrap_or_else(|| Mask::empty(self.width, self.height))
     }
 
+    /// Returns the certain part of the mask of `low`: the pixels above `threshold + stability_offset`, which the stability score
+    /// counts.
+    ///
+    /// # Panics
+    /// If `low` is not `side * side` long. The caller checks the shape of the tensor.
+    pub fn certain_mask(&self, low: &[f32], threshold: f32, stability_offset: f32) -> Mask {
+        self.mask(low, threshold + stability_offset, 0.0)
+    }
+
     /// Returns the mask of `low` as [`Self::mask`] does, or `None` if its stability is below `least`. The cells bound the
     /// stability: if the bound is below `least`, no pixel is computed.
     ///

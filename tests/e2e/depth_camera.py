@@ -71,9 +71,15 @@ class Measured:
         return self.points.mean(0)
 
 
-def reference(mask: np.ndarray, depth: np.ndarray, lens: Lens = LENS, border: int = 1) -> Measured:
-    """Measures an object on a smooth surface: the pixels of its mask without a border, as far as they have a depth."""
-    core = mask.copy()
+def reference(
+    mask: np.ndarray, depth: np.ndarray, certain: np.ndarray | None = None, lens: Lens = LENS, border: int = 1
+) -> Measured:
+    """Measures an object on a smooth surface: the certain pixels of its mask, as far as they have a depth.
+
+    Without `certain` the mask is eroded by `border` pixels.
+    """
+    core = mask.copy() if certain is None else mask & certain
+    border = border if certain is None else 0
     padded = np.pad(mask, border, constant_values=True)
     for y in range(2 * border + 1):
         for x in range(2 * border + 1):

@@ -1,36 +1,28 @@
-"""Objects in metres: depth images of every kind against NumPy, what cannot be measured and why, TF, clouds, the service."""
+"""Objects in metres: depth images of every kind against NumPy, what cannot be measured and why, TF, demand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
-from promptseg_msgs.msg import MaskArray
-from promptseg_msgs.srv import GetCloud
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image, PointCloud2
-from vision_msgs.msg import Detection3D, Detection3DArray, LabelInfo
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection3D, Detection3DArray
 
 import depth_camera
+import terminal
 from cameras import Rig, apply, later
-from depth_camera import LENS, points_of, reference, slope
-from harness import LATCHED, Inbox, eventually
+from depth_camera import LENS, reference, slope
+from depth_robot import DEPTH_QOS, PARAMETERS, SLOPE, measured, of_click, position, send, subscribed
+from harness import Inbox, eventually
 from messages import FRAME_ID, detection, whole_mask
-from pointing import calibrate, drive
+from pointing import drive
 from robot import Robot
 from scenes import HEIGHT, WIDTH, Scene
-
-PARAMETERS = {
-    "projection": "raw",
-    "depth.timeout": 10.0,
-    **{f"qos_overrides./{t}.subscription.reliability": "reliable" for t in ("depth", "depth/compressedDepth")},
-}
-DEPTH_QOS = QoSProfile(depth=5)
-SLOPE = slope()
 
 
 @pytest.fixture
@@ -45,49 +37,10 @@ def detections(shared_robot: Robot) -> Inbox:
     return subscribed(shared_robot)
 
 
-def subscribed(robot: Robot) -> Inbox:
-    return robot.peer.subscribe(Detection3DArray, "/promptseg/detections_3d", 50)
-
-
-def send(robot: Robot, stamp: Time, depth: np.ndarray = SLOPE, encoding: str = "32FC1", **options: Any) -> None:
-    robot.peer.publish("depth", depth_camera.image(depth, stamp, encoding, **options), DEPTH_QOS)
-
-
-def measured(robot: Robot, inbox: Inbox, rgb: np.ndarray, at: tuple[float, float],
-             publish: Callable[[Time], None]) -> tuple[MaskArray, Detection3DArray]:  # fmt: skip
-    """Shows an image, clicks on it and publishes its depth; returns the masks and the objects in metres.
-
-    Again until the node has the calibration and the subscriptions of its depth camera, which no message confirms.
-    """
-
-    def tried() -> tuple[MaskArray, Detection3DArray] | None:
-        calibrate(robot, LENS)
-        before = inbox.mark()
-        stamp = robot.show(rgb)
-        robot.trigger("new_object")
-        publish(stamp)
-        masks = robot.click(*at, stamp)
-        answered = inbox.wait(f"objects in metres of {stamp}", lambda m: m.header.stamp == stamp, before)
-        found = [m for m in inbox.all(before) if m.header.stamp == stamp and m.detections]
-        if not found:
-            assert not answered.detections
-            robot.clear()
-            return None
-        return masks, found[0]
-
-    return eventually("an object in metres", tried, timeout=60)
-
-
-def position(d: Detection3D) -> np.ndarray:
-    p = d.results[0].pose.pose.position
-    return np.array([p.x, p.y, p.z])
-
-
-def of_click(robot: Robot, inbox: Inbox, scene: Scene, depth: np.ndarray = SLOPE, **options: Any) -> tuple[Any, Any]:
-    """The mask of a click on the card, and the object in metres."""
-    masks, found = measured(robot, inbox, scene.rgb, scene.shapes[1].centre, lambda s: send(robot, s, depth, **options))
-    assert len(found.detections) == len(masks.masks) == 1
-    return whole_mask(masks, masks.masks[0]), found
+@pytest.fixture(scope="module")
+def certain(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The certain part of the mask of a click on the card."""
+    return terminal.certain_part(tmp_path_factory.mktemp("terminal"), scene.rgb, scene.shapes[1].centre)
 
 
 WAYS: dict[str, tuple[str, float, Callable[[Robot, Time], None]]] = {
@@ -107,11 +60,13 @@ def squeezed(robot: Robot, stamp: Time, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_centroid_is_that_of_numpy(robot: Robot, detections: Inbox, scene: Scene, way: str) -> None:
+def test_the_centroid_is_that_of_numpy(
+    robot: Robot, detections: Inbox, scene: Scene, certain: np.ndarray, way: str
+) -> None:
     transport, tolerance, publish = WAYS[way]
     robot.set(**{"depth.transport": transport})
     masks, found = measured(robot, detections, scene.rgb, scene.shapes[1].centre, lambda s: publish(robot, s))
-    expected = reference(whole_mask(masks, masks.masks[0]), SLOPE)
+    expected = reference(whole_mask(masks, masks.masks[0]), SLOPE, certain)
     d = found.detections[0]
     assert found.header.frame_id == d.header.frame_id == FRAME_ID
     assert np.abs(position(d) - expected.centroid).max() < tolerance
@@ -121,6 +76,20 @@ def test_the_centroid_is_that_of_numpy(robot: Robot, detections: Inbox, scene: S
     assert d.bbox.center.orientation.w == pytest.approx(1.0)
     covariance = np.array(d.results[0].pose.covariance).reshape(6, 6)
     assert np.allclose(covariance, covariance.T) and (np.linalg.eigvalsh(covariance[:3, :3]) > 0).all()
+
+
+def test_objects_are_those_of_the_terminal(robot: Robot, detections: Inbox, scene: Scene, tmp_path: Path) -> None:
+    at = scene.shapes[1].centre
+    _, found = measured(robot, detections, scene.rgb, at, lambda s: send(robot, s, encoding="16UC1"))
+    expected = terminal.metres(tmp_path, scene.rgb, SLOPE, at)
+    d = found.detections[0]
+    centre, size = d.bbox.center.position, d.bbox.size
+    # The terminal rounds to micrometres.
+    assert position(d) == pytest.approx(expected["centroid"], abs=2e-6)
+    assert (centre.x, centre.y, centre.z) == pytest.approx(expected["centre"], abs=2e-6)
+    assert (size.x, size.y, size.z) == pytest.approx(expected["size"], abs=2e-6)
+    covariance = np.array(d.results[0].pose.covariance).reshape(6, 6)[:3, :3]
+    assert covariance == pytest.approx(np.array(expected["covariance"]), rel=1e-6)
 
 
 def test_ids_and_classes_of_a_detector_are_kept(robot: Robot, detections: Inbox, scene: Scene) -> None:
@@ -215,25 +184,27 @@ def test_an_object_without_depth_goes_out_in_2d_with_the_reason(
     of_click(hasty, detections, scene)
 
 
-def test_holes_are_left_out(robot: Robot, detections: Inbox, scene: Scene) -> None:
+def test_holes_are_left_out(robot: Robot, detections: Inbox, scene: Scene, certain: np.ndarray) -> None:
     depth = SLOPE.copy()
     depth[60:80:3, 200:260] = np.nan
     mask, found = of_click(robot, detections, scene, depth)
-    assert np.abs(position(found.detections[0]) - reference(mask, depth).centroid).max() < 1e-4
+    assert np.abs(position(found.detections[0]) - reference(mask, depth, certain).centroid).max() < 1e-4
 
 
-def test_stamps_that_jump(robot: Robot, detections: Inbox, scene: Scene) -> None:
+def test_stamps_that_jump(robot: Robot, detections: Inbox, scene: Scene, certain: np.ndarray) -> None:
     for jump in (0, -1, 1):
         robot._ticks += jump * 10_000
         mask, found = of_click(robot, detections, scene)
-        assert np.abs(position(found.detections[0]) - reference(mask, SLOPE).centroid).max() < 1e-5
+        assert np.abs(position(found.detections[0]) - reference(mask, SLOPE, certain).centroid).max() < 1e-5
         robot.clear()
 
 
-def test_the_current_object_and_its_nearest_point(robot: Robot, detections: Inbox, scene: Scene) -> None:
+def test_the_current_object_and_its_nearest_point(
+    robot: Robot, detections: Inbox, scene: Scene, certain: np.ndarray
+) -> None:
     poses = robot.peer.subscribe(PoseStamped, "/promptseg/pose", 50)
     mask, found = of_click(robot, detections, scene)
-    expected = reference(mask, SLOPE)
+    expected = reference(mask, SLOPE, certain)
 
     def pose() -> np.ndarray:
         before, stamp = poses.mark(), robot.show(scene.rgb)
@@ -249,7 +220,9 @@ def test_the_current_object_and_its_nearest_point(robot: Robot, detections: Inbo
     assert top[0] < expected.centroid[0] - 0.1
 
 
-def test_a_moving_camera_describes_the_world(robot: Robot, detections: Inbox, scene: Scene) -> None:
+def test_a_moving_camera_describes_the_world(
+    robot: Robot, detections: Inbox, scene: Scene, certain: np.ndarray
+) -> None:
     of_click(robot, detections, scene)
     rig = Rig(base="base_depth", world="map_depth")
     robot.set(**{"depth.frame": rig.world, "depth.timeout": 10.0})
@@ -262,7 +235,7 @@ def test_a_moving_camera_describes_the_world(robot: Robot, detections: Inbox, sc
         found = detections.wait("objects in the world", lambda m: m.header.stamp == stamp, before)
         assert found.header.frame_id == rig.world
         world = rig.camera_in_world(stamp)
-        optical = reference(whole_mask(masks, masks.masks[0]), SLOPE).centroid
+        optical = reference(whole_mask(masks, masks.masks[0]), SLOPE, certain).centroid
         assert np.abs(position(found.detections[0]) - apply(world, optical)).max() < 2e-3
         # The box stands upright.
         q = found.detections[0].bbox.center.orientation
@@ -291,85 +264,6 @@ def test_transforms_that_come_late_are_waited_for_and_missing_ones_are_named(
     )
 
 
-def test_the_cloud_has_the_points_of_depth_image_proc(robot: Robot, detections: Inbox, scene: Scene) -> None:
-    clouds = robot.peer.subscribe(PointCloud2, "/promptseg/cloud", 50)
-    of_click(robot, detections, scene)
-
-    def cloud() -> tuple[PointCloud2, dict[int, np.ndarray]]:
-        before, masks, stamp = clouds.mark(), robot.masks.mark(), robot.show(scene.rgb)
-        send(robot, stamp)
-        answer = robot.masks.wait("masks", lambda m: m.header.stamp == stamp, masks)
-        found = clouds.wait("a cloud", lambda m: m.header.stamp == stamp, before)
-        return found, {m.object_id: whole_mask(answer, m) for m in answer.masks}
-
-    dense, masks = cloud()
-    points, colours, labels = points_of(dense)
-    (object_id, mask), = masks.items()
-    expected = reference(mask, SLOPE)
-    assert (dense.height, dense.width, dense.is_dense) == (1, len(expected.points), True)
-    assert np.abs(points - expected.points).max() < 1e-5
-    assert np.array_equal(colours, scene.rgb[expected.v, expected.u]) and set(labels) == {object_id}
-
-    robot.set(**{"depth.cloud": "organised"})
-    organised, masks = cloud()
-    assert (organised.height, organised.width, organised.is_dense) == (HEIGHT, WIDTH, False)
-    points, colours, labels = points_of(organised)
-    there = np.zeros((HEIGHT, WIDTH), bool)
-    there[expected.v, expected.u] = True
-    assert np.array_equal(np.isfinite(points).all(1), there.ravel())
-    assert np.array_equal(labels, np.where(there, object_id, 0).ravel())
-    assert np.abs(points[there.ravel()] - expected.points).max() < 1e-5
-
-    robot.set(**{"depth.cloud": "dense", "depth.voxel_size": 0.02})
-    points = points_of(cloud()[0])[0]
-    cubes = {tuple(c) for c in np.floor(expected.points / 0.02).astype(int)}
-    assert 0.98 * len(cubes) <= len(points) <= 1.02 * len(cubes)
-
-
-def test_classes_and_cloud_are_what_the_costmap_layer_takes(robot: Robot, detections: Inbox, scene: Scene) -> None:
-    """The steps of SegmentationBuffer::bufferSegmentation in kiwicampus/semantic_segmentation_layer, in the optical frame."""
-    clouds = robot.peer.subscribe(PointCloud2, "/promptseg/cloud", 50)
-    classes = robot.peer.subscribe(Image, "/promptseg/classes", 50)
-    confidences = robot.peer.subscribe(Image, "/promptseg/confidence", 50)
-    labels = robot.peer.subscribe(LabelInfo, "/promptseg/label_info", LATCHED)
-    robot.set(**{"depth.cloud": "organised"})
-    of_click(robot, detections, scene)
-    robot.clear()
-
-    def synchronised() -> tuple[PointCloud2, Image, Image] | None:
-        marks = [i.mark() for i in (clouds, classes, confidences)]
-        stamp = robot.show(scene.rgb)
-        send(robot, stamp)
-        robot.detect(stamp, *(detection(s.box, s.kind, s.kind) for s in scene.shapes[:2]))
-        found = [
-            i.wait("a message of the stamp", lambda m: m.header.stamp == stamp, n)
-            for i, n in zip((clouds, classes, confidences), marks, strict=True)
-        ]
-        return (found[0], found[1], found[2]) if np.isfinite(points_of(found[0])[0]).any() else None
-
-    cloud, segmentation, confidence = eventually("a cloud with its classes", synchronised, timeout=60)
-    # What the layer checks first.
-    assert segmentation.width * segmentation.height == cloud.width * cloud.height
-    assert len(segmentation.data) == len(confidence.data) == cloud.width * cloud.height
-    kinds = {s.kind for s in scene.shapes[:2]}
-    # The table grows with the classes that appear; the layer takes each one.
-    table = labels.wait("the table", lambda m: kinds <= {c.class_name for c in m.class_map})
-    names = {c.class_id: c.class_name for c in table.class_map}
-    best: dict[tuple[int, int], int] = {}
-    for i, point in enumerate(points_of(cloud)[0]):
-        if np.isfinite(point[2]):
-            tile = (int(point[0] // 0.05), int(point[1] // 0.05))
-            if tile not in best or confidence.data[i] > confidence.data[best[tile]]:
-                best[tile] = i
-    marked = {tile: names.get(segmentation.data[i]) for tile, i in best.items()}
-    # Every cell with a point has a class of the table, and both objects have cells.
-    assert set(marked.values()) == kinds
-    for shape in scene.shapes[:2]:
-        u, v = map(round, shape.centre)
-        x, y = (u - LENS.cx) / LENS.fx * SLOPE[v, u], (v - LENS.cy) / LENS.fy * SLOPE[v, u]
-        assert marked[int(x // 0.05), int(y // 0.05)] == shape.kind
-
-
 def test_nothing_is_subscribed_to_without_a_subscriber(start_robot: Callable[..., Robot], scene: Scene) -> None:
     robot = start_robot(PARAMETERS).connect()
     stamp = robot.show(scene.rgb)
@@ -389,48 +283,6 @@ def test_nothing_is_subscribed_to_without_a_subscriber(start_robot: Callable[...
     eventually("the end of the subscription to depth", ended)
     robot.set(**{"depth.subscribe": "always"})
     eventually("the subscription without a subscriber", lambda: count("/depth") == 1)
-
-
-def test_the_service_has_the_points_of_an_object(start_robot: Callable[..., Robot], scene: Scene) -> None:
-    robot = start_robot(PARAMETERS).connect()
-
-    def call(object_id: int) -> Any:
-        return robot.peer.start_call(GetCloud, "/promptseg/get_cloud", GetCloud.Request(object_id=object_id))
-
-    def answer(object_id: int) -> GetCloud.Response:
-        future = call(object_id)
-        eventually("an answer of get_cloud", future.done)
-        return future.result()
-
-    stamp = robot.show(scene.rgb)
-    robot.click(*scene.shapes[0].centre, stamp)
-    robot.trigger("new_object")
-    masks = robot.click(*scene.shapes[1].centre, stamp)
-    refused = answer(7)
-    assert not refused.success and "there is no object 7 on the newest image" in refused.message
-    assert "its objects are [1, 2]" in refused.message
-    # Nobody subscribes: the request itself makes the node subscribe to depth.
-    late = answer(2)
-    assert not late.success and "object 2 not measured: no depth image has arrived on '/depth'" in late.message
-
-    def answered(object_id: int) -> GetCloud.Response | None:
-        calibrate(robot, LENS)
-        future = call(object_id)
-        send(robot, stamp)
-        eventually("an answer of get_cloud", future.done)
-        return future.result() if future.result().success else None
-
-    expected = {m.object_id: reference(whole_mask(masks, m), SLOPE) for m in masks.masks}
-    one = eventually("the cloud of the card", lambda: answered(2), timeout=60)
-    points, colours, labels = points_of(one.cloud)
-    assert np.abs(points - expected[2].points).max() < 1e-5 and set(labels) == {2}
-    assert np.array_equal(one.pixels, expected[2].v * WIDTH + expected[2].u) and (one.width, one.height) == (WIDTH, HEIGHT)
-    assert np.array_equal(colours, scene.rgb[expected[2].v, expected[2].u])
-    both = eventually("the cloud of both", lambda: answered(0))
-    points = points_of(both.cloud)[0]
-    assert [o.object_id for o in both.objects] == [1, 2]
-    for o in both.objects:
-        assert np.abs(points[np.array(o.indices)] - expected[o.object_id].points).max() < 1e-5
 
 
 def test_depth_of_other_intrinsics_is_refused(start_robot: Callable[..., Robot], scene: Scene) -> None:
@@ -465,4 +317,3 @@ def test_two_cameras_have_their_own_depth(start_node: Any, peer: Any) -> None:
     count = peer.node.count_subscribers
     eventually("the subscription of the rear camera", lambda: count("/rear/depth") == 1)
     assert count("/front/depth") == 0 and not inbox.all()
-

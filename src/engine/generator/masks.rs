@@ -46,6 +46,7 @@ fn object_result(id: u32, generated: &GeneratedMask) -> ObjectResult {
         object_score: None,
         candidate_ious: vec![generated.predicted_iou],
         mask: Mask { stability: generated.stability_score, ..generated.mask.to_mask() },
+        certain: None,
         points: Vec::new(),
         bbox: None,
         lost: None,

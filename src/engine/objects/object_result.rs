@@ -32,6 +32,7 @@ pub fn lost_result(object: &Object, (width, height): (u32, u32), reason: String)
         object_score: None,
         candidate_ious: Vec::new(),
         mask: Mask::empty(width, height),
+        certain: None,
         points: Vec::new(),
         bbox: None,
         lost: Some(reason),
@@ -81,5 +82,6 @@ pub fn unnamed_result(shown: &Prompt, decoded: Decoded) -> ObjectResult {
         bbox: shown.bbox,
         lost: None,
         mask: decoded.best.mask,
+        certain: decoded.best.certain,
     }
 }

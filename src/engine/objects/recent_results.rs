@@ -75,7 +75,10 @@ impl RecentResults {
     /// Returns the number of results and the bytes of their masks.
     pub fn usage(&self) -> (usize, usize) {
         let all = self.frames.iter().flat_map(|f| f.objects.values());
-        all.fold((0, 0), |(count, bytes), result| (count + 1, bytes + result.mask.cropped.len()))
+        let bytes = |result: &ObjectResult| {
+            result.mask.cropped.len() + result.certain.as_ref().map_or(0, |certain| certain.cropped.len())
+        };
+        all.fold((0, 0), |(count, sum), result| (count + 1, sum + bytes(result)))
     }
 
     /// Removes the oldest frames while the masks take more than `limit` bytes. The frame of that number and the frame that

@@ -1,10 +1,10 @@
-//! Demand for encoded frames of the camera.
+//! Demand for encoded frames of the camera, and for the certain parts of masks.
 
 use std::time::{Duration, Instant};
 
 use crate::engine::settings::EncodeMode;
 
-/// Demand for encoded frames of the camera.
+/// Demand for encoded frames of the camera, and for the certain parts of masks.
 #[derive(Debug, Default)]
 pub struct Demand {
     /// An output has a subscriber.
@@ -14,6 +14,8 @@ pub struct Demand {
     /// Images newer than the newest encoded frame arrived and were not needed. A prompt for the newest frame waits for one of
     /// them to be encoded.
     pub is_behind: bool,
+    /// Objects are measured in metres.
+    pub needs_certain_masks: bool,
 }
 
 impl Demand {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::pressure::boxes;
 use super::testing::{HEIGHT, OBJECT_SCORE_BELOW_ZERO, WIDTH, header, kept_frame, stamp};
 use super::tracker::{BREAKS, SIDE, Tracker, following, gated_tracker, tracker};
 use super::*;
@@ -24,6 +25,28 @@ fn a_clicked_object_is_followed_from_frame_to_frame_with_its_score() {
         assert_eq!(t.rows(sec).last(), Some(&(5.0, expected)), "frame {sec}");
     }
     assert!(t.b.decoded_prompts.lock().unwrap().is_empty(), "followed objects are not decoded from prompts");
+}
+
+#[test]
+fn certain_parts_of_masks_are_computed_while_they_are_needed() {
+    let mut settings = patient();
+    settings.track.separate = true;
+    let t = tracker(settings);
+    let certain = |r: &FrameResult| r.objects[0].certain.as_ref().map(|certain| certain.area);
+    let all = WIDTH * HEIGHT;
+    t.b.encode(1);
+    // The logits of the tracker are 0.5 everywhere, half the offset of the stability score.
+    let first = t.click(FrameRef::Newest, 0.5);
+    assert_eq!((first.objects[0].mask.area, certain(&first)), (all, None));
+    t.b.engine.set_certain_masks(true);
+    let second = t.frame(2, 1);
+    assert_eq!((second.objects[0].mask.area, certain(&second)), (all, Some(0)));
+    // Those of a detector's boxes are 5.
+    t.b.engine.detections(Detections { source: "detector", at: FrameRef::Newest, boxes: boxes(1) }).unwrap();
+    let detected = t.b.result().objects.last().unwrap().clone();
+    assert_eq!(detected.certain.as_ref().map(|certain| certain.area), Some(all));
+    t.b.engine.set_certain_masks(false);
+    assert_eq!(certain(&t.frame(3, 1)), None);
 }
 
 #[test]

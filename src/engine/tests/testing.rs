@@ -185,7 +185,12 @@ pub struct FakeDecoder {
 }
 
 impl Decode for FakeDecoder {
-    fn decode(&mut self, embedding: &Embedding, prompts: &[Prompt], _: &DecodeOptions) -> Result<Decodes, String> {
+    fn decode(
+        &mut self,
+        embedding: &Embedding,
+        prompts: &[Prompt],
+        options: &DecodeOptions,
+    ) -> Result<Decodes, String> {
         if !prompts.is_empty() {
             self.prompts.lock().unwrap().push(prompts.to_vec());
             if let Some((started, permits)) = &self.gate {
@@ -206,8 +211,9 @@ impl Decode for FakeDecoder {
             };
             let data: Arc<[f32]> = (0..SIDE * SIDE).map(cell).collect();
             let mask = mask_from_low_res(&data, SIDE, &embedding.geometry, 0.0, 1.0);
+            let certain = options.certain.then(|| mask_from_low_res(&data, SIDE, &embedding.geometry, 1.0, 0.0));
             let low_res = LowResLogits { side: SIDE, data };
-            let best = Candidate { index: 0, iou: second / 100.0, mask, low_res, logits: None };
+            let best = Candidate { index: 0, iou: second / 100.0, mask, certain, low_res, logits: None };
             let object_score = (second as i32 == OBJECT_SCORE_BELOW_ZERO).then_some(-3.0);
             Decoded { best, others: Vec::new(), candidate_ious: vec![second / 100.0], object_score }
         };

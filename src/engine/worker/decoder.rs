@@ -78,6 +78,11 @@ impl<'a> Worker<'a> {
         self.shared.refuse(self.events, refusal);
     }
 
+    /// Returns whether results need the certain parts of their masks.
+    pub(super) fn needs_certain_masks(&self) -> bool {
+        self.shared.lock().demand.needs_certain_masks
+    }
+
     /// Decodes the masks of prompts on a frame, one object for each prompt. Returns the outputs and the durations.
     ///
     /// # Errors
@@ -100,8 +105,14 @@ impl<'a> Worker<'a> {
         all_candidates: bool,
     ) -> Result<(Vec<Decoded>, StageMs), Refusal> {
         let mut ms = encoding_ms(frame);
-        let stability_offset = self.settings.stability_offset;
-        let options = DecodeOptions { candidates, all_masks: all_candidates, logits: false, stability_offset };
+        let options = DecodeOptions {
+            candidates,
+            all_masks: all_candidates,
+            logits: false,
+            // Results with several masks of an object are not measured.
+            certain: self.needs_certain_masks() && !all_candidates,
+            stability_offset: self.settings.stability_offset,
+        };
         let mut objects = Vec::with_capacity(prompts.len());
         for chunk in prompts.chunks(MAX_OBJECTS_PER_TURN) {
             self.check_running()?;

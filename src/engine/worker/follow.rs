@@ -238,17 +238,21 @@ impl Worker<'_> {
         separate(&mut masks.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>());
         for (FollowedObject { result, tracked }, mask) in followed.into_iter().zip(masks) {
             let decoded = self.upscale(&TrackedMask { mask: mask.into(), ..tracked }, &frame.embedding.geometry);
-            self.results.keep(frame.number, ObjectResult { mask: decoded.best.mask, ..(*result).clone() });
+            let Candidate { mask, certain, .. } = decoded.best;
+            self.results.keep(frame.number, ObjectResult { mask, certain, ..(*result).clone() });
         }
     }
 
     /// Converts the output of the tracker to an output of the decoder, with the mask at the size of the image.
     fn upscale(&mut self, tracked: &TrackedMask, geometry: &Geometry) -> Decoded {
         let side = self.low_res_side;
+        let needs_certain = self.needs_certain_masks();
         let upscaler = self.upscaler.get(side, geometry);
-        let mask = upscaler.mask(&tracked.mask, self.mask_threshold, self.settings.stability_offset);
+        let (threshold, offset) = (self.mask_threshold, self.settings.stability_offset);
+        let mask = upscaler.mask(&tracked.mask, threshold, offset);
+        let certain = needs_certain.then(|| upscaler.certain_mask(&tracked.mask, threshold, offset));
         let low_res = LowResLogits { side, data: tracked.mask.iter().map(|v| v.clamp(-32.0, 32.0)).collect() };
-        let best = Candidate { index: 0, iou: tracked.iou, mask, low_res, logits: None };
+        let best = Candidate { index: 0, iou: tracked.iou, mask, certain, low_res, logits: None };
         Decoded {
             best,
             others: Vec::new(),

@@ -119,7 +119,8 @@ impl Worker<'_> {
             let mut result = object_result(object, shown, decoded);
             if reason.is_some() {
                 let (width, height) = (result.mask.width, result.mask.height);
-                result = ObjectResult { mask: Mask::empty(width, height), lost: reason, points: Vec::new(), ..result };
+                let mask = Mask::empty(width, height);
+                result = ObjectResult { mask, certain: None, lost: reason, points: Vec::new(), ..result };
             }
             self.results.keep(frame.number, result);
         }

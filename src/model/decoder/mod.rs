@@ -369,10 +369,12 @@ impl MaskDecoder {
         let candidate = |index: usize| {
             let low_res = raw.mask(index);
             let mask = upscaler.mask(low_res, info.mask_threshold, options.stability_offset);
+            let certain =
+                options.certain.then(|| upscaler.certain_mask(low_res, info.mask_threshold, options.stability_offset));
             let logits = options.logits.then(|| upscaler.logits(low_res));
             // The mask comes from the logits without the limit; only the returned logits are clamped.
             let data = clamp_logits(low_res, info.low_res_limit);
-            Candidate { index, iou: raw.ious[index], mask, low_res: LowResLogits { side, data }, logits }
+            Candidate { index, iou: raw.ious[index], mask, certain, low_res: LowResLogits { side, data }, logits }
         };
         let others = match options.all_masks {
             true => considered.clone().filter(|&i| i != best).map(candidate).collect(),

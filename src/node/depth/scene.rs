@@ -64,7 +64,7 @@ impl Scene {
         let view = DepthView::new(&image, camera.rays, target, config.measurement).map_err(|e| bad(e.to_string()))?;
         let (mut objects, mut missing) = (Vec::new(), Vec::new());
         for object in result.objects.iter().filter(|o| o.mask.area > 0) {
-            match view.measure(&object.mask, None) {
+            match view.measure(&object.mask, object.certain.as_ref()) {
                 Ok(measured) => {
                     let top = view.top_point(&measured);
                     objects.push(MeasuredObject { object: Arc::clone(object), measured, top });

@@ -8,8 +8,7 @@ use promptseg::camera::{CameraInfo, CameraModel};
 use promptseg::depth::{
     Cloud, CloudLayout, DepthImage, DepthSettings, DepthView, LabelledSurface, NoSurface, Object3d, Rays, TargetFrame,
 };
-use promptseg::model::{Candidate, DecodeOptions};
-use promptseg::pixels::{Geometry, mask_from_low_res};
+use promptseg::model::Candidate;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -54,25 +53,17 @@ impl Depth {
         Ok(Some(Depth { image, rays: Rays::new(&camera) }))
     }
 
-    /// Measures an object in the optical frame. `threshold` is the model's mask threshold.
-    pub fn measure(
-        &self,
-        candidate: &Candidate,
-        geometry: &Geometry,
-        threshold: f32,
-    ) -> Result<Result<Object3d, NoSurface>, String> {
-        let (width, height) = geometry.image;
-        if self.rays.size() != geometry.image {
+    /// Measures an object in the optical frame.
+    pub fn measure(&self, candidate: &Candidate) -> Result<Result<Object3d, NoSurface>, String> {
+        let (width, height) = (candidate.mask.width, candidate.mask.height);
+        if self.rays.size() != (width, height) {
             let (w, h) = self.rays.size();
             return Err(format!("the calibration is for {w}x{h} pixels, the picture has {width}x{height}"));
         }
         let settings = DepthSettings::default();
         let depth = self.image.scaled_to(width, height, settings.edge_ratio).map_err(|e| e.to_string())?;
         let view = DepthView::new(&depth, &self.rays, TargetFrame::optical(), settings).map_err(|e| e.to_string())?;
-        let offset = DecodeOptions::default().stability_offset;
-        let low_res = &candidate.low_res;
-        let certain = mask_from_low_res(&low_res.data, low_res.side, geometry, threshold + offset, offset);
-        Ok(view.measure(&candidate.mask, Some(&certain)))
+        Ok(view.measure(&candidate.mask, candidate.certain.as_ref()))
     }
 }
 

@@ -33,7 +33,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let origin = Origin { model: model.info.name.clone(), encoder: model.encoder.providers().clone() };
     let mut segmenter = Segmenter::new(model);
     let candidates = if arguments.all { Candidates::Multi } else { Candidates::Auto };
-    let options = DecodeOptions { candidates, all_masks: arguments.all, ..DecodeOptions::default() };
+    let (all_masks, certain) = (arguments.all, depth.is_some());
+    let options = DecodeOptions { candidates, all_masks, certain, ..DecodeOptions::default() };
 
     let bar = match pictures.len() {
         1 => ProgressBar::hidden(),
@@ -78,10 +79,9 @@ fn segment_picture(
     let geometry = embedding.geometry;
     let prompts = prompts.on(&geometry, side).map_err(|e| failed(&e))?;
     let decodes = segmenter.predict_many(&prompts, options).map_err(|e| failed(&e))?;
-    let threshold = segmenter.info().mask_threshold;
-    let in_depth = depth.iter().flat_map(|depth| {
-        decodes.objects.iter().map(|object| depth.measure(&object.best, &geometry, threshold).map_err(|e| failed(&e)))
-    });
+    let in_depth = depth
+        .iter()
+        .flat_map(|depth| decodes.objects.iter().map(|object| depth.measure(&object.best).map_err(|e| failed(&e))));
     let in_depth = in_depth.collect::<Result<Vec<_>, String>>()?;
     Ok(Answer { image, prompts, objects: decodes.objects, encode, decode: decodes.timings, in_depth })
 }

@@ -113,7 +113,7 @@ pub const DEPTH: &[Definition] = &[
     Definition {
         name: "depth.border",
         formerly: None,
-        description: "Pixels along the border of a mask that are not measured, because their depth is often that of the background.",
+        description: "Pixels along the border of a mask that are not measured where the model's uncertainty is not known (masks of '~/get_cloud' from before the request) or leaves too few pixels; also the uncertainty of the position across the view, in pixels.",
         takes_effect: Now,
         kind: Integer {
             default: || measurement().border.into(),
