@@ -43,7 +43,7 @@ impl Decode for FakeDecoder {
             let data: Vec<u8> = (0..width * height).map(|i| u8::from(inside(i))).collect();
             let mask = Mask::from_data(width, height, &data).unwrap_or_else(|| Mask::empty(width, height));
             let low_res = LowResLogits { side: SIDE, data: vec![1.0; SIDE * SIDE].into() };
-            let best = Candidate { index: 0, iou: 0.9, mask, low_res, logits: None };
+            let best = Candidate { index: 0, iou: 0.9, mask, certain: None, low_res, logits: None };
             Decoded { best, others: Vec::new(), candidate_ious: vec![0.9], object_score: None }
         };
         Ok(Decodes { objects: prompts.iter().map(decoded).collect(), timings: DecodeTimings::default() })

@@ -56,7 +56,7 @@ impl Decode for ThreeMasks {
             let data: Vec<u8> = (0..WIDTH * HEIGHT).map(inside).collect();
             let mask = Mask::from_data(WIDTH, HEIGHT, &data).unwrap();
             let low_res = LowResLogits { side: 8, data: vec![index as f32; 64].into() };
-            Candidate { index, iou: index as f32 / 4.0, mask, low_res, logits: None }
+            Candidate { index, iou: index as f32 / 4.0, mask, certain: None, low_res, logits: None }
         };
         let decoded = |prompt: &Prompt| {
             let fed_back = prompt.mask.as_ref().map(|mask| mask.data[0] as usize);

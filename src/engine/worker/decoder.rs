@@ -109,8 +109,7 @@ impl<'a> Worker<'a> {
             candidates,
             all_masks: all_candidates,
             logits: false,
-            // Results with several masks of an object are not measured.
-            certain: self.needs_certain_masks() && !all_candidates,
+            certain: self.needs_certain_masks(),
             stability_offset: self.settings.stability_offset,
         };
         let mut objects = Vec::with_capacity(prompts.len());
