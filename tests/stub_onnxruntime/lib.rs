@@ -2,7 +2,7 @@
 //! everything on the CPU of the real library. It is built as an example, because examples may be shared libraries;
 //! tests/providers.rs sets ORT_DYLIB_PATH to it. The stub also replaces libnvinfer.so.10 and libcuda.so.1.
 //!
-//! `STUB_REAL` names the real library and `STUB_LOG` the log file. `STUB` lists the behaviour, separated by `;`:
+//! `STUB_REAL` names the real library and `STUB_LOG` the log file. Graphs in memory are written to the folder `STUB_GRAPHS`. `STUB` lists the behaviour, separated by `;`:
 //!
 //! - `without=cuda`: the provider is not compiled in.
 //! - `tensorrt.append=WHY`, `tensorrt.load=WHY`, `tensorrt.run=WHY`: fails with this message; also for `cuda` and `cpu`.
@@ -226,9 +226,13 @@ unsafe extern "system" fn create_session_from_array(
     options: *const OrtSessionOptions,
     out: *mut *mut OrtSession,
 ) -> OrtStatusPtr {
-    unsafe {
-        opened(format!("memory-{n}"), options, out, || (real().CreateSessionFromArray)(env, data, n, options, out))
+    let mut name = format!("memory-{n}");
+    if let Some(folder) = std::env::var_os("STUB_GRAPHS") {
+        let path = std::path::Path::new(&folder).join(format!("{name}.onnx"));
+        std::fs::write(&path, unsafe { std::slice::from_raw_parts(data.cast::<u8>(), n) }).unwrap();
+        name = path.display().to_string();
     }
+    unsafe { opened(name, options, out, || (real().CreateSessionFromArray)(env, data, n, options, out)) }
 }
 
 unsafe fn opened(

@@ -6,8 +6,10 @@ profiles that the node passes to TensorRT. `compiled` compiles one graph ahead o
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -50,19 +52,21 @@ class Engine:
 def plans(*model: Path, precision: str = "auto") -> list[Plan]:
     """The graphs of a model with the shape profiles of the node's default options. `model`: a bundle, or encoder and decoder."""
     program, stub, library = (Path(os.environ[name]) for name in ("PROMPTSEG_CLI", "PROMPTSEG_STUB", "ORT_DYLIB_PATH"))
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        for name in ("libnvinfer.so.10", "libcuda.so.1"):
-            (folder / name).symlink_to(stub)
-        paths = os.pathsep.join(filter(None, (scratch, os.environ.get("LD_LIBRARY_PATH"))))
-        variables = {"STUB_REAL": str(library), "ORT_DYLIB_PATH": str(stub), "STUB_LOG": str(folder / "log"), "STUB": "",
-                     "LD_LIBRARY_PATH": paths}  # fmt: skip
-        files = [model[0]] if len(model) == 1 else [model[0], "--decoder", model[1]]
-        command = [program, "build-engines", *files, "--precision", precision, "--engine-cache", folder / "engines"]
-        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise RuntimeError(f"promptseg build-engines {model[0]} --precision {precision}: {done.stderr.strip()}")
-        return read_plans((folder / "log").read_text().splitlines())
+    # Graphs that the node cuts are written to this folder, and compiled after this function.
+    folder = Path(tempfile.mkdtemp(prefix="promptseg-tensorrt-"))
+    atexit.register(shutil.rmtree, folder)
+    for name in ("libnvinfer.so.10", "libcuda.so.1"):
+        (folder / name).symlink_to(stub)
+    paths = os.pathsep.join(filter(None, (str(folder), os.environ.get("LD_LIBRARY_PATH"))))
+    variables = {"STUB_REAL": str(library), "ORT_DYLIB_PATH": str(stub), "STUB_LOG": str(folder / "log"), "STUB": "",
+                 "STUB_GRAPHS": str(folder),
+                 "LD_LIBRARY_PATH": paths}  # fmt: skip
+    files = [model[0]] if len(model) == 1 else [model[0], "--decoder", model[1]]
+    command = [program, "build-engines", *files, "--precision", precision, "--engine-cache", folder / "engines"]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"promptseg build-engines {model[0]} --precision {precision}: {done.stderr.strip()}")
+    return read_plans((folder / "log").read_text().splitlines())
 
 
 def read_plans(log: list[str]) -> list[Plan]:

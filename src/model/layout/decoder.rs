@@ -110,6 +110,12 @@ impl DecoderLayout {
         [EXTERNAL, FUSED].contains(&self.name)
     }
 
+    /// Returns the names of the outputs that are read.
+    pub fn outputs(&self) -> Vec<String> {
+        let optional = self.object_score.iter().chain(&self.pointers);
+        [&self.low_res, &self.iou].into_iter().chain(optional).cloned().collect()
+    }
+
     /// Matches the layout with the prompt encoder outside of the graph.
     fn external(graph: &Signature) -> Option<DecoderLayout> {
         let sparse = graph.input(SPARSE).filter(|t| t.is_f32(3))?;

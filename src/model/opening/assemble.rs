@@ -59,7 +59,8 @@ pub fn open(
     refusals: &Refusals,
     progress: &dyn Fn(&str),
 ) -> Result<OpenedModel, Error> {
-    let request = SessionRequest { options, profile: &ShapeProfile::default(), skip: &refusals.model, progress };
+    let profile = &ShapeProfile::default();
+    let request = SessionRequest { options, profile, outputs: &[], skip: &refusals.model, progress };
     match files {
         ModelFiles::Bundle(bundle) => open_bundle(bundle, &request, &refusals.memory),
         ModelFiles::Pair { encoder, decoder } => open_pair(encoder, decoder, &request),
@@ -140,7 +141,9 @@ fn assemble(
         }
     };
     let profile = profile::decoder_profile(&layout, &describe(signature, &layout)?, options);
-    let mut decoder = session::open(decoder_graphs, &SessionRequest { profile: &profile, ..*request })?;
+    let outputs = if layout.ours() { Vec::new() } else { layout.outputs() };
+    let request = &SessionRequest { profile: &profile, outputs: &outputs, ..*request };
+    let mut decoder = session::open(decoder_graphs, request)?;
     let fallback = match decoder.report.used {
         Provider::Tensorrt => Some(open_fallback(decoder_graphs, request, &mut decoder.report.notes)),
         Provider::Cuda | Provider::Cpu => None,

@@ -5,10 +5,13 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::engine_cache::EngineCache;
+use super::external_weights::weights_beside;
+use super::graph_cut;
 use super::graph_file::GraphFile;
 use super::library;
 use super::options::{Arena, SessionOptions};
 use super::shape_profile::ShapeProfile;
+use crate::model::bundle::file_checks;
 use crate::model::provider::Provider;
 
 /// Provider and options of one session.
@@ -19,6 +22,8 @@ pub struct SessionPlan<'a> {
     pub half: bool,
     pub options: &'a SessionOptions,
     pub profile: &'a ShapeProfile,
+    /// Outputs that are read. Empty: all.
+    pub outputs: &'a [String],
     /// Whether all runs have the same shapes, so that one CUDA graph can replay each run.
     pub fixed_shapes: bool,
 }
@@ -30,7 +35,7 @@ impl SessionPlan<'_> {
     /// The reason in words, if the provider refuses the graph.
     pub fn open(&self, graph: GraphFile<'_>, engines: Option<&EngineCache>) -> Result<Session, String> {
         let mut builder = self.builder(engines).map_err(|e| e.to_string())?;
-        commit(&mut builder, graph)
+        commit(&mut builder, graph, self.outputs)
     }
 
     fn builder(&self, engines: Option<&EngineCache>) -> ort::Result<SessionBuilder> {
@@ -125,11 +130,14 @@ impl SessionPlan<'_> {
     }
 }
 
-/// Loads a graph with the options of `builder`.
+/// Loads a graph with the options of `builder`, without what no output of `outputs` needs.
 ///
 /// # Errors
 /// The reason in words, if the file cannot be read or ONNX Runtime refuses the graph.
-pub fn commit(builder: &mut SessionBuilder, graph: GraphFile<'_>) -> Result<Session, String> {
+pub fn commit(builder: &mut SessionBuilder, graph: GraphFile<'_>, outputs: &[String]) -> Result<Session, String> {
+    if let Some(content) = cut(graph, outputs)? {
+        return builder.commit_from_memory(&content).map_err(|e| e.to_string());
+    }
     let session = match graph {
         GraphFile::Path(path) => builder.commit_from_file(path),
         GraphFile::Bundled(bundle, name) => match bundle.path(name) {
@@ -138,4 +146,15 @@ pub fn commit(builder: &mut SessionBuilder, graph: GraphFile<'_>) -> Result<Sess
         },
     };
     session.map_err(|e| e.to_string())
+}
+
+/// Returns a graph without what no output of `outputs` needs. None if it needs no cut, or has weights in other files, for which ONNX
+/// Runtime needs the graph's folder.
+fn cut(graph: GraphFile<'_>, outputs: &[String]) -> Result<Option<Vec<u8>>, String> {
+    let GraphFile::Path(path) = graph else { return Ok(None) };
+    if outputs.is_empty() || !weights_beside(path).map_err(|e| e.to_string())?.is_empty() {
+        return Ok(None);
+    }
+    let content = file_checks::read(path, file_checks::MAX_GRAPH).map_err(|e| e.to_string())?;
+    graph_cut::cut(&content, outputs).map_err(|e| format!("not an ONNX graph: {e}"))
 }

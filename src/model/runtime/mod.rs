@@ -2,7 +2,7 @@
 //!
 //! * `library`: the loaded libonnxruntime; `availability`: the providers that it has.
 //! * `options`: [`SessionOptions`]; `threads`: the number of physical cores.
-//! * `graph_file`, `external_weights`: the files of a graph.
+//! * `graph_file`, `external_weights`: the files of a graph; `graph_cut`: a graph without unused outputs.
 //! * `session`: opens a graph on the first provider that can run it; `execution`: options of one session on one provider;
 //!   `tensorrt`, `engine_cache`: engines and their key; `shape_profile`, `profile`: shapes that engines are built for.
 //! * `report`: which provider runs, and which were refused; `failure`: errors with advice.
@@ -14,6 +14,7 @@ pub(super) mod engine_cache;
 mod execution;
 mod external_weights;
 pub(super) mod failure;
+mod graph_cut;
 pub(super) mod graph_file;
 mod library;
 mod options;

@@ -24,7 +24,7 @@ pub fn signature(graph: GraphFile<'_>) -> Result<Signature, Error> {
     let failed = |reason: String| failure::unreadable(graph.label(), reason);
     let builder = Session::builder(&library::environment()?).map_err(|e| failed(e.to_string()))?;
     let builder = builder.with_optimization_level(GraphOptimizationLevel::Disable);
-    let session = commit(&mut builder.map_err(|e| failed(e.to_string()))?, graph).map_err(failed)?;
+    let session = commit(&mut builder.map_err(|e| failed(e.to_string()))?, graph, &[]).map_err(failed)?;
     Ok(session_signature(&session, graph.label()))
 }
 
@@ -42,6 +42,8 @@ pub struct SessionRequest<'a> {
     pub options: &'a SessionOptions,
     /// Shapes that TensorRT builds its engine for.
     pub profile: &'a ShapeProfile,
+    /// Outputs that are read; the graph is cut to them. Empty: the graph stays whole.
+    pub outputs: &'a [String],
     /// Providers, and precisions on a provider, that an earlier attempt refused. They are not tried.
     pub skip: &'a [ProviderRefusal],
     /// Receives progress as sentences for people, because building an engine takes minutes.
@@ -117,7 +119,8 @@ pub fn open(graphs: GraphVariants<'_>, request: &SessionRequest<'_>) -> Result<O
         for (i, Attempt { graph, precision, half }) in list.into_iter().enumerate() {
             graph.check()?;
             let fixed_shapes = graphs.fixed_shapes();
-            let plan = SessionPlan { provider, half, options, profile: request.profile, fixed_shapes };
+            let (profile, outputs) = (request.profile, request.outputs);
+            let plan = SessionPlan { provider, half, options, profile, outputs, fixed_shapes };
             let mut notes = Vec::new();
             let opened = match provider {
                 Provider::Tensorrt => tensorrt::open(&plan, graph, request.progress, &mut notes),
