@@ -50,7 +50,7 @@ pub use preprocess::{InputSpec, Preprocessor};
 pub use prompt_mask::{MaskInput, decode_mask};
 pub(crate) use regions::Regions;
 pub use resize::{Geometry, Resize};
-pub use rle::{RunLengths, coco_counts, coco_string};
+pub use rle::{RunLengths, coco_counts, coco_string, counts_of_coco_string};
 pub use segments::draw_segments;
 pub use square_mask::SquareMask;
 pub use upscale::{LastUpscaler, MaskUpscaler, mask_from_low_res, upscale_logits};

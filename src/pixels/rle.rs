@@ -60,6 +60,30 @@ pub fn coco_string(counts: &[u32]) -> String {
     text
 }
 
+/// Returns the run lengths of COCO's compressed form. None for a text that [`coco_string`] does not write: other characters, a
+/// number cut off, or a length below 0 or above 2^32 - 1.
+pub fn counts_of_coco_string(text: &str) -> Option<Vec<u32>> {
+    let (mut counts, mut value, mut shift) = (Vec::<u32>::new(), 0i64, 0);
+    for character in text.bytes() {
+        let group = i64::from(character.checked_sub(b'0').filter(|group| *group < 0x40)?);
+        // Seven groups hold any difference of two lengths.
+        if shift > 30 {
+            return None;
+        }
+        value |= (group & 0x1f) << shift;
+        shift += 5;
+        if group & 0x20 == 0 {
+            if group & 0x10 != 0 {
+                value |= -1 << shift;
+            }
+            let before = if counts.len() > 2 { counts[counts.len() - 2] } else { 0 };
+            counts.push(u32::try_from(value + i64::from(before)).ok()?);
+            (value, shift) = (0, 0);
+        }
+    }
+    (shift == 0).then_some(counts)
+}
+
 /// A mask as the lengths of its runs, column by column: small where [`Mask`] has a byte for each pixel of its box.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunLengths {
@@ -122,6 +146,16 @@ mod tests {
         assert_eq!(coco_string(&[1, 3, 2]), "132");
         assert_eq!(coco_string(&[16]), "`0", "bit 4 is the sign, so that 16 takes a second group");
         assert_eq!(coco_string(&[0, 5, 9, 3, 8]), "059NO", "differences below zero");
+    }
+
+    #[test]
+    fn the_text_of_run_lengths_is_read_back_and_other_texts_are_refused() {
+        for counts in [vec![1, 3, 2], vec![16], vec![0, 5, 9, 3, 8], vec![0, u32::MAX, 0, 0, 7, u32::MAX], vec![]] {
+            assert_eq!(counts_of_coco_string(&coco_string(&counts)), Some(counts));
+        }
+        for other in ["`", "N", " ", "\u{e9}", "oooooooooooooo0"] {
+            assert_eq!(counts_of_coco_string(other), None, "{other}");
+        }
     }
 
     #[test]
