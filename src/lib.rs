@@ -15,6 +15,7 @@
 //! * [`everything`]: finds the masks of everything in an image, object proposals and edges, without a click.
 //! * [`video`]: follows objects through a stream with the memory of SAM 2.
 //! * [`engine`]: threads of encoder and decoder, newest-frame slot, kept embeddings, objects, metrics.
+//! * [`bag`]: bags of rosbag2, read without ROS.
 //! * [`monitor`]: health, diagnostics and the metrics endpoint, from the engine's metrics.
 //! * [`console`]: the operator's page, served to any browser.
 //! * [`logging`]: the log, and a trace of every stage.
@@ -29,6 +30,7 @@
 
 #![deny(unsafe_code)] // `native` allows it
 
+pub mod bag;
 pub mod camera;
 pub mod console;
 pub mod depth;

@@ -1,6 +1,7 @@
 //! The functions of the fuzz targets. Each function checks its results; a target fails by a panic.
 
 pub mod arguments;
+pub mod bag;
 pub mod bundle;
 pub mod camera;
 pub mod compressed;
@@ -17,6 +18,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets, with the names of their folders in `seeds/`.
 pub const TARGETS: &[Target] = &[
     ("arguments", arguments::run),
+    ("bag", bag::run),
     ("bundle", bundle::run),
     ("camera", camera::run),
     ("compressed", compressed::run),
