@@ -31,10 +31,13 @@ Exit codes: 0 done, 1 failure, 2 wrong usage.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A video; a folder of JPEG or PNG files, ordered by the numbers in their names; files; patterns in quotes; or - for a
+    /// A video; a bag of rosbag2 (a folder, or a .mcap or .db3 file); a folder of JPEG or PNG files, ordered by the numbers in their names; files; patterns in quotes; or - for a
     /// video on standard input.
-    #[arg(required = true, value_name = "VIDEO_OR_FOLDER")]
+    #[arg(required = true, value_name = "VIDEO_OR_FOLDER_OR_BAG")]
     pub clip: Vec<PathBuf>,
+    /// Topic of the images in a bag, by its name or type [default: the only topic of images].
+    #[arg(long, value_name = "TOPIC")]
+    pub image: Option<String>,
     #[command(flatten)]
     pub prompts: PromptArguments,
     /// Track from the last prompt back to the first frame.

@@ -1,11 +1,14 @@
-//! The frames of a clip in order: pictures of a folder, or a video.
+//! The frames of a clip in order: pictures of a folder, a video, or a topic of a bag.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
 
 use image::RgbImage;
+use promptseg::bag::is_bag;
 
+use super::recording::Recording;
 use super::video::{Video, frame_rate};
 use crate::failure::Failure;
 use crate::pictures::{self, STDIN, read_image};
@@ -19,11 +22,21 @@ pub enum Clip {
     Pictures { list: Vec<PathBuf>, names: Vec<OsString> },
     /// A file, or standard input for `-`.
     Video(PathBuf),
+    /// A topic of images in a bag.
+    Bag(Recording),
 }
 
 impl Clip {
-    /// Finds the clip that the arguments name.
-    pub fn find(arguments: &[PathBuf]) -> Result<Self, Failure> {
+    /// Finds the clip that the arguments name. `topic` is the topic of the images in a bag.
+    pub fn find(arguments: &[PathBuf], topic: Option<&str>) -> Result<Self, Failure> {
+        if let [path] = arguments
+            && is_bag(path)
+        {
+            return Ok(Clip::Bag(Recording::open(path, topic)?));
+        }
+        if topic.is_some() {
+            return Err(Failure::Usage("--image is the topic of a bag; expected a bag as the clip".to_owned()));
+        }
         if let [path] = arguments
             && (path == Path::new(STDIN) || path.is_file())
             && path.extension().and_then(|e| e.to_str()).is_none_or(|e| !pictures::is_picture(e))
@@ -44,6 +57,7 @@ impl Clip {
         match self {
             Clip::Pictures { list, .. } => list,
             Clip::Video(path) => std::slice::from_ref(path),
+            Clip::Bag(recording) => recording.files(),
         }
     }
 
@@ -52,6 +66,7 @@ impl Clip {
         match self {
             Clip::Pictures { list, .. } => Some(list.len()),
             Clip::Video(_) => None,
+            Clip::Bag(recording) => Some(recording.len()),
         }
     }
 
@@ -61,6 +76,7 @@ impl Clip {
             Clip::Pictures { .. } => DEFAULT_RATE,
             Clip::Video(path) if path == Path::new(STDIN) => DEFAULT_RATE,
             Clip::Video(path) => frame_rate(path).unwrap_or(DEFAULT_RATE),
+            Clip::Bag(recording) => recording.rate().unwrap_or(DEFAULT_RATE),
         }
     }
 
@@ -68,7 +84,7 @@ impl Clip {
     pub fn name(&self, frame: usize) -> OsString {
         let picture_name = match self {
             Clip::Pictures { names, .. } => names.get(frame).cloned(),
-            Clip::Video(_) => None,
+            Clip::Video(_) | Clip::Bag(_) => None,
         };
         picture_name.unwrap_or_else(|| format!("{frame:06}").into())
     }
@@ -82,9 +98,13 @@ impl Clip {
                 Ok(Frames::Pictures(list.collect::<Vec<_>>().into_iter().rev().collect()))
             }
             (Clip::Video(path), None) => Ok(Frames::Video(Box::new(Video::open(path)?))),
+            (Clip::Bag(recording), None) => Ok(Frames::Bag(recording.frames())),
             (Clip::Video(_), Some(_)) => Err(Failure::Usage(
                 "a video is read forward only; extract its frames (ffmpeg -i VIDEO frames/%06d.png) and give the folder"
                     .to_owned(),
+            )),
+            (Clip::Bag(_), Some(_)) => Err(Failure::Usage(
+                "a bag is read forward only; write its images with promptseg label and give the folder".to_owned(),
             )),
         }
     }
@@ -94,6 +114,7 @@ impl Clip {
 pub enum Frames {
     Pictures(VecDeque<(usize, PathBuf)>),
     Video(Box<Video>),
+    Bag(Receiver<Result<(usize, RgbImage), String>>),
 }
 
 impl Iterator for Frames {
@@ -106,6 +127,7 @@ impl Iterator for Frames {
                 Some(read_image(&path).map(|image| (number, image)))
             }
             Frames::Video(video) => video.next().transpose(),
+            Frames::Bag(frames) => frames.recv().ok(),
         }
     }
 }

@@ -1,10 +1,11 @@
-//! `promptseg track`: objects through a video or a folder of pictures.
+//! `promptseg track`: objects through a video, a folder of pictures or a bag.
 
 mod arguments;
 mod clip;
 mod output;
 mod overlay;
 mod prompts;
+mod recording;
 mod tracker;
 pub mod video;
 
@@ -26,7 +27,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     for file in arguments.prompts.files() {
         read_mask(file)?;
     }
-    let clip = Clip::find(&arguments.clip)?;
+    let clip = Clip::find(&arguments.clip, arguments.image.as_deref())?;
     if let Some(frames) = clip.len().filter(|frames| prompts.last() >= *frames) {
         let last = prompts.last();
         return Err(Failure::Usage(format!(
