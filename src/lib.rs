@@ -16,6 +16,7 @@
 //! * [`video`]: follows objects through a stream with the memory of SAM 2.
 //! * [`engine`]: threads of encoder and decoder, newest-frame slot, kept embeddings, objects, metrics.
 //! * [`bag`]: bags of rosbag2, read without ROS.
+//! * [`label`]: masks of the objects in a bag, and the data sets made of them.
 //! * [`monitor`]: health, diagnostics and the metrics endpoint, from the engine's metrics.
 //! * [`console`]: the operator's page, served to any browser.
 //! * [`logging`]: the log, and a trace of every stage.
@@ -36,6 +37,7 @@ pub mod console;
 pub mod depth;
 pub mod engine;
 pub mod everything;
+pub mod label;
 pub mod logging;
 pub mod model;
 pub mod monitor;

@@ -36,6 +36,7 @@ from rclpy.action import ActionClient
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+import bags
 from harness import ROOT, START_TIMEOUT, NodeProcess, Peer, eventually, find_node, free_domain
 from messages import image
 from robot import value_message
@@ -157,6 +158,12 @@ class Bench:
         photo.save(folder / "photo.jpg")
         (folder / "shots").mkdir()
         photo.save(folder / "shots" / "one.png")
+        found = bags.detections([("disk", 0.9, (40, 60, 120, 140))], bags.START)
+        recorded = [
+            bags.Recorded("/camera/image_raw", bags.IMAGE, bags.START, bags.image(Scene().rgb, bags.START)),
+            bags.Recorded("/detections", bags.DETECTIONS, bags.START, found),
+        ]
+        bags.write(folder / "drive", recorded)
         for several, arguments in {
             False: ["-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info"],
             True: ["-p", "cameras:=[front, rear]", "-r", "front/image:=/front/image_raw", "-r", "rear/image:=/rear/image_raw"],

@@ -1,4 +1,5 @@
-//! The command line tool: segments pictures, finds everything in them, follows objects through clips, describes and measures models. Needs no ROS.
+//! The command line tool: segments pictures, finds everything in them, follows objects through clips, makes data sets of bags,
+//! describes and measures models. Needs no ROS.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod formats;
 mod generation;
 mod generator_arguments;
 mod inspect;
+mod label;
 mod model_arguments;
 mod output_arguments;
 mod pictures;
@@ -55,6 +57,8 @@ enum Command {
     Track(track::Arguments),
     /// Show pictures, a folder or a video in the operator's console: click in any browser, save masks.
     Console(console::Arguments),
+    /// Make a data set from a bag: masks from prompts, a detector's boxes, or everything.
+    Label(label::Arguments),
     /// Describe a bundle or a pair of ONNX files, and try it on each execution provider.
     Inspect(inspect::Arguments),
     /// Measure the time of each stage of a model, and the memory of the process.
@@ -71,7 +75,10 @@ fn main() -> ExitCode {
         terminal::warn(e);
         return ExitCode::FAILURE;
     }
-    logging::finish_trace_on_interrupt();
+    // `label` has a handler of its own.
+    if !matches!(arguments.command, Command::Label(_)) {
+        logging::finish_trace_on_interrupt();
+    }
     let (name, outcome) = match arguments.command {
         Command::Segment(arguments) => ("segment", segment::run(&arguments)),
         Command::Everything(arguments) => ("everything", everything::run(&arguments)),
@@ -79,6 +86,7 @@ fn main() -> ExitCode {
         Command::Edges(arguments) => ("edges", edges::run(&arguments)),
         Command::Track(arguments) => ("track", track::run(&arguments)),
         Command::Console(arguments) => ("console", console::run(&arguments)),
+        Command::Label(arguments) => ("label", label::run(&arguments)),
         Command::Inspect(arguments) => ("inspect", inspect::run(&arguments)),
         Command::Bench(arguments) => ("bench", bench::run(&arguments)),
         Command::BuildEngines(arguments) => ("build-engines", build_engines::run(&arguments)),

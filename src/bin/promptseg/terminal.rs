@@ -54,7 +54,7 @@ fn colours() -> bool {
 /// Shows a progress bar on standard error if it is a terminal.
 pub fn progress(steps: usize, unit: &str) -> ProgressBar {
     let bar = ProgressBar::new(steps as u64);
-    let template = format!("{{bar:30}} {{pos}} of {{len}} {unit}  {{msg}} {{eta}}");
+    let template = format!("{{bar:30}} {{pos}} of {{len}} {unit}, {{per_sec}}  {{msg}} {{eta}}");
     bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }

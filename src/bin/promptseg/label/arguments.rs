@@ -1,0 +1,168 @@
+//! Arguments of `promptseg label`.
+
+use std::path::PathBuf;
+
+use promptseg::bag::Selection;
+use promptseg::engine::detections::DetectionFilter;
+
+use crate::model_arguments::ModelArguments;
+
+const EXAMPLES: &str = "\
+Stages, each on every frame:
+  1. the prompts of --prompts, and with a model that has memory the objects that it follows
+  2. the boxes of --detections: an object that is there already gets their class, other boxes are new objects
+  3. with --auto the masks of everything that is left over
+
+Content of --out:
+  images/train/, images/val/    the images, as they are in the bag (JPEG, PNG) or as PNG
+  frames/                       one record for each frame; a run that was interrupted goes on behind the last one
+  manifest.json                 model, bag, settings and counts
+  coco     annotations/instances_train.json, annotations/instances_val.json
+  yolo     labels/train/, labels/val/, data.yaml
+  png      indexed/train/, indexed/val/: the number of the object on each pixel, with the palette of DAVIS
+  sa1b     sa1b/train/, sa1b/val/
+  bag      bag/: /promptseg/masks, /promptseg/labels, /promptseg/detections in MCAP
+
+Examples:
+  promptseg label drive/ --image /camera/image_raw --detections /detections --out dataset/
+  promptseg label drive.mcap --prompts prompts.json --model sam2.1 --rate 2 --format coco,yolo --val 0.2 --out dataset/
+  promptseg label drive/ --auto --start 10 --end 60 --every 5 --out dataset/
+
+Exit codes: 0 done, 1 failure or interrupted (the frames before are done), 2 wrong usage.";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// A bag: a folder of rosbag2, or one .mcap or .db3 file.
+    #[arg(value_name = "BAG")]
+    pub bag: PathBuf,
+    /// Topic of the images, by its name or type [default: the only topic of images].
+    #[arg(long, value_name = "TOPIC")]
+    pub image: Option<String>,
+    #[command(flatten)]
+    pub selection: SelectionArguments,
+    /// Prompts by frame and object: a JSON file, as docs/data-engine.md describes it.
+    #[arg(long, value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+    #[command(flatten)]
+    pub detections: DetectionArguments,
+    /// Find the masks of everything that no other object covers.
+    #[arg(long)]
+    pub auto: bool,
+    /// Clicks along each side of the image for --auto [default: of the model].
+    #[arg(long, value_name = "N", requires = "auto")]
+    pub points_per_side: Option<u32>,
+    #[command(flatten)]
+    pub objects: ObjectArguments,
+    /// Folder of the data set.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Formats of the data set.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "coco")]
+    pub format: Vec<Format>,
+    /// Share of the time, at its end, whose frames are for validation.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub val: f64,
+    /// Leave the images out.
+    #[arg(long)]
+    pub no_images: bool,
+    /// Begin again: the data set of an earlier run in --out is removed.
+    #[arg(long)]
+    pub overwrite: bool,
+    #[command(flatten)]
+    pub model: ModelArguments,
+}
+
+/// Which images are used.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Frames")]
+pub struct SelectionArguments {
+    /// First time, in seconds after the first image.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, allow_negative_numbers = true)]
+    start: f64,
+    /// End, in seconds after the first image [default: the end of the bag].
+    #[arg(long, value_name = "SECONDS")]
+    end: Option<f64>,
+    /// Use every Nth image.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    every: usize,
+    /// Use at most this many images a second [default: all].
+    #[arg(long, value_name = "HZ", allow_negative_numbers = true)]
+    rate: Option<f64>,
+}
+
+impl SelectionArguments {
+    pub fn selection(&self) -> Selection {
+        let all = Selection::default();
+        Selection {
+            start: self.start,
+            end: self.end.unwrap_or(all.end),
+            every: self.every,
+            rate: self.rate.unwrap_or(all.rate),
+        }
+    }
+}
+
+/// Which boxes of a detector are used.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Detections")]
+pub struct DetectionArguments {
+    /// Topic of a detector's boxes, by its name or type: vision_msgs/Detection2DArray, yolo_msgs/DetectionArray.
+    #[arg(long, value_name = "TOPIC")]
+    pub detections: Option<String>,
+    /// Largest distance of the stamps of detections and image, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, requires = "detections")]
+    pub tolerance: f64,
+    /// Use boxes with at least this score.
+    #[arg(long, value_name = "SCORE", default_value_t = 0.0, requires = "detections")]
+    pub min_score: f64,
+    /// Use boxes of these classes only, by name or number.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "detections")]
+    pub classes: Vec<String>,
+    /// Use at most this many boxes of a message, those of the best scores.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "detections")]
+    pub max_detections: usize,
+}
+
+impl DetectionArguments {
+    pub fn filter(&self) -> DetectionFilter {
+        let DetectionArguments { min_score, max_detections, .. } = *self;
+        DetectionFilter { min_score, classes: self.classes.clone(), max_count: max_detections }
+    }
+}
+
+/// When a mask is an object.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Objects")]
+pub struct ObjectArguments {
+    /// Least predicted IoU of the mask of a new object from a detection.
+    #[arg(long, value_name = "IOU", default_value_t = 0.5)]
+    pub min_iou: f32,
+    /// Two masks of a frame with an IoU above this are the same object.
+    #[arg(long, value_name = "IOU", default_value_t = 0.5)]
+    pub merge_iou: f32,
+    /// Least IoU of the masks of an object on two frames, where no memory follows it.
+    #[arg(long, value_name = "IOU", default_value_t = 0.3)]
+    pub link_iou: f32,
+    /// Frames after which an object that is not seen ends.
+    #[arg(long, value_name = "FRAMES", default_value_t = 30)]
+    pub lost_after: usize,
+    /// Frames after which the memories begin anew with their last masks. A run that is resumed computes at most this many frames again.
+    #[arg(long, value_name = "FRAMES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    pub window: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// COCO's instances, with run lengths.
+    Coco,
+    /// Polygons of YOLO's segmentation data sets.
+    Yolo,
+    /// Indexed pictures of DAVIS: the number of the object on each pixel.
+    Png,
+    /// The JSON of SA-1B, one document for each frame.
+    #[value(name = "sa1b")]
+    Sa1b,
+    /// A bag with masks, labels and detections at the stamps of the images.
+    Bag,
+}

@@ -1,0 +1,61 @@
+//! The records of a run, and the classes of their objects.
+
+use promptseg::label::record::{FrameRecord, ObjectRecord};
+
+use crate::label::plan::PlannedFrame;
+use crate::label::store::{Store, frame_name};
+
+/// Class of objects without one.
+const NO_CLASS: &str = "object";
+
+/// The records of a run, and the classes of their objects.
+pub struct Dataset<'a> {
+    pub store: &'a Store,
+    /// Frames that have a record.
+    pub frames: &'a [PlannedFrame],
+    /// Names of the classes; a class is numbered by its place.
+    pub classes: Vec<String>,
+    /// Name of the model.
+    pub model: String,
+}
+
+impl<'a> Dataset<'a> {
+    /// Makes a data set of the records of `frames`. `classes` may have an empty class.
+    pub fn new(store: &'a Store, frames: &'a [PlannedFrame], classes: &[String], model: &str) -> Dataset<'a> {
+        let mut classes: Vec<String> = classes.iter().map(|class| named(class).to_owned()).collect();
+        classes.sort();
+        classes.dedup();
+        Dataset { store, frames, classes, model: model.to_owned() }
+    }
+
+    /// Calls `visit` with each record, in the order of the frames; images that could not be decoded are left out.
+    pub fn records(&self, visit: &mut dyn FnMut(&FrameRecord) -> Result<(), String>) -> Result<(), String> {
+        for planned in self.frames {
+            let record = self.store.record(planned.frame)?;
+            let record = record.ok_or_else(|| format!("the record of image {} is gone", planned.frame))?;
+            if record.fault.is_none() {
+                visit(&record)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the number of an object's class, from 0.
+    pub fn class(&self, object: &ObjectRecord) -> usize {
+        self.classes.binary_search_by(|class| class.as_str().cmp(named(&object.class))).unwrap_or(0)
+    }
+}
+
+fn named(class: &str) -> &str {
+    if class.is_empty() { NO_CLASS } else { class }
+}
+
+/// Returns the name of a frame's image file.
+pub fn image_name(record: &FrameRecord) -> String {
+    record.image.clone().unwrap_or_else(|| format!("{}.png", frame_name(record.frame)))
+}
+
+/// Returns the id of a frame's image, from 1.
+pub fn image_id(record: &FrameRecord) -> usize {
+    record.frame + 1
+}
