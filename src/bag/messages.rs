@@ -132,15 +132,18 @@ fn yolo_detection(reader: &mut CdrReader<'_>) -> Result<RawDetection, CdrError> 
     reader.f64s::<10>("bbox3d")?;
     reader.string("bbox3d.frame_id")?;
     // The outline of the mask.
-    (reader.i32("mask.height")?, reader.i32("mask.width")?);
+    reader.i32("mask.height")?;
+    reader.i32("mask.width")?;
     for _ in 0..reader.count("mask.data", 16)? {
         reader.f64s::<2>("mask.data")?;
     }
     for _ in 0..reader.count("keypoints.data", 28)? {
-        (reader.i32("keypoints.id")?, reader.f64s::<3>("keypoints.point")?);
+        reader.i32("keypoints.id")?;
+        reader.f64s::<3>("keypoints.point")?;
     }
     for _ in 0..reader.count("keypoints3d.data", 36)? {
-        (reader.i32("keypoints3d.id")?, reader.f64s::<4>("keypoints3d.point")?);
+        reader.i32("keypoints3d.id")?;
+        reader.f64s::<4>("keypoints3d.point")?;
     }
     reader.string("keypoints3d.frame_id")?;
     let class = if name.is_empty() { number.to_string() } else { name };
