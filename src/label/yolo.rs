@@ -80,7 +80,7 @@ mod tests {
             drawn(20, 16, |x, y| square(x, y, 2, 9)),
             drawn(20, 16, |x, y| square(x, y, 2, 12) && !square(x, y, 4, 6) && !square(x, y, 8, 10)),
             drawn(20, 16, |x, y| square(x, y, 1, 4) || (x > 10 && y > 9) || (x == 19 && y == 0)),
-            drawn(20, 16, |x, y| square(x, y, 0, 16) && !(square(x, y, 3, 13) && !square(x, y, 6, 9))),
+            drawn(20, 16, |x, y| square(x, y, 0, 16) && (square(x, y, 6, 9) || !square(x, y, 3, 13))),
             drawn(20, 16, |x, y| (x + y) % 2 == 0),
         ];
         for mask in &masks {
