@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -264,12 +265,14 @@ def test_every_storage_gives_the_same_records(
 def test_all_encodings_of_a_bag_are_converted_as_by_the_node(tmp_path: Path) -> None:
     rgb = scenes(1)[0].rgb
     grey = rgb[:, :, 0]
-    wide = grey.astype(np.uint16) * 257
+    # Both bytes of a sample differ, so that a wrong byte order shows.
+    wide = grey.astype(np.uint16) * 256 + 60
+    narrow = ((wide.astype(np.uint32) + 128) // 257).astype(np.uint8)
     pictures = {
         "rgb8": (rgb, rgb),
         "bgr8": (rgb[:, :, ::-1], rgb),
         "mono8": (grey, np.stack([grey] * 3, -1)),
-        "mono16": (wide, np.stack([grey] * 3, -1)),
+        "mono16": (wide, np.stack([narrow] * 3, -1)),
         "rgba8": (np.concatenate([rgb, rgb[:, :, :1]], -1), rgb),
     }
     at = bags.START
@@ -395,6 +398,20 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(model: str, tmp_path:
     before = {f: f.stat().st_mtime_ns for f in (out / "frames").iterdir()}
     label(*arguments, "--out", out)
     assert {f: f.stat().st_mtime_ns for f in (out / "frames").iterdir()} == before
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_no_part(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "drive", recording(scenes(3)))
+    out = tmp_path / "out"
+    command = [program(), "label", str(bag), "--detections", "/detections", "--out", str(out), "--threads", "1"]
+    # As on a full disk, writes fail: an image has more bytes than the limit, a record has fewer.
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))  # noqa: E731
+    # Python ignores SIGXFSZ, and so does the program then: its writes return an error.
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, restore_signals=False)
+    assert done.returncode == 1 and "cannot write" in done.stderr and "000000.png" in done.stderr, done.stderr
+    assert [f for f in out.rglob("*") if f.is_file() and "0000" in f.name] == []
+    label(*command[2:-2])
+    assert json.loads((out / "manifest.json").read_text())["frames"]["train"] == 3
 
 
 def test_an_interrupt_leaves_a_data_set_that_is_read(tmp_path: Path) -> None:
