@@ -482,7 +482,7 @@ fn inspect_describes_the_model_its_files_and_its_providers() {
     assert_eq!(json["variants"].as_array().unwrap().len(), 3);
     assert_eq!(json["files"].as_array().unwrap().len(), 6);
     assert!(json["files"].as_array().unwrap().iter().all(|f| f["ok"] == true));
-    assert_eq!(json["providers"][2]["runs"], true);
+    assert_eq!(json["providers"][3]["runs"], true);
 
     let mut content = std::fs::read(scratch.file("image_encoder.fp16.onnx")).unwrap();
     content[3000] ^= 1;

@@ -61,6 +61,11 @@ impl ImageEncoder {
         &self.providers
     }
 
+    /// Returns the report of the encoder, to add to it.
+    pub(super) fn providers_mut(&mut self) -> &mut ProviderReport {
+        &mut self.providers
+    }
+
     /// Encodes an image of any size. [`Embedding::timings`] has the time of both stages.
     ///
     /// # Errors

@@ -52,5 +52,8 @@ pub use loaded::Model;
 pub use memory::MemoryInfo;
 pub use precision::Precision;
 pub use provider::Provider;
-pub use runtime::{Arena, GpuOptions, MEGABYTE, ProviderRefusal, ProviderReport, SessionOptions, TensorRt};
+pub use runtime::{
+    Arena, GpuOptions, InferencePrecision, MEGABYTE, OpenVinoOptions, ProviderRefusal, ProviderReport, SessionOptions,
+    TensorRt,
+};
 pub use unknown_name::UnknownName;

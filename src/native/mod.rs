@@ -11,6 +11,7 @@ pub mod log;
 #[cfg(type_description)]
 pub mod node_types;
 pub mod onnxruntime;
+pub mod openvino;
 #[cfg(feature = "ros")]
 pub mod process;
 #[cfg(type_description)]

@@ -1,14 +1,15 @@
-//! A stub of libonnxruntime.so that offers TensorRT and CUDA on machines without a GPU. It logs the calls and runs
+//! A stub of libonnxruntime.so that offers TensorRT, CUDA and OpenVINO on any machine. It logs the calls and runs
 //! everything on the CPU of the real library. It is built as an example, because examples may be shared libraries;
 //! tests/providers.rs sets ORT_DYLIB_PATH to it. The stub also replaces libnvinfer.so.10 and libcuda.so.1.
 //!
 //! `STUB_REAL` names the real library and `STUB_LOG` the log file. Graphs in memory are written to the folder `STUB_GRAPHS`. `STUB` lists the behaviour, separated by `;`:
 //!
-//! - `without=cuda`: the provider is not compiled in.
+//! - `without=cuda`: the provider is not compiled in. `with=openvino`: OpenVINO is compiled in.
 //! - `tensorrt.append=WHY`, `tensorrt.load=WHY`, `tensorrt.run=WHY`: fails with this message; also for `cuda` and `cpu`.
+//! - `openvino.slow=PART:MS`: runs of files whose path contains PART take so many milliseconds longer; also for the others.
 //! - `most=N`: a run with more than N objects is out of memory.
 //! - `full=INPUT`: a run with this input is out of memory.
-//! - `fp16=broken`: half precision negates the results.
+//! - `fp16=broken`: half precision, also bf16, negates the results.
 //! - `nothing=INPUT`: a run with this input succeeds without values, at which the crate `ort` panics.
 //!
 //! `STUB=@FILE` reads the behaviour from a file at each call, so that it can change while a program runs.
@@ -116,6 +117,7 @@ unsafe extern "system" fn get_api(version: u32) -> *const OrtApi {
         UpdateCUDAProviderOptions: update_options::<OrtCUDAProviderOptionsV2>,
         ReleaseCUDAProviderOptions: release_options::<OrtCUDAProviderOptionsV2>,
         SessionOptionsAppendExecutionProvider_CUDA_V2: append_cuda,
+        SessionOptionsAppendExecutionProvider: append_by_name,
         ReleaseSessionOptions: release_session_options,
         CreateSession: create_session,
         CreateSessionFromArray: create_session_from_array,
@@ -143,9 +145,17 @@ unsafe extern "system" fn get_api(version: u32) -> *const OrtApi {
 
 unsafe extern "system" fn available(out: *mut *mut *mut c_char, n: *mut c_int) -> OrtStatusPtr {
     let without = setting("without").unwrap_or_default();
-    let all =
-        [("tensorrt", c"TensorrtExecutionProvider"), ("cuda", c"CUDAExecutionProvider"), ("", c"CPUExecutionProvider")];
-    let names = all.iter().filter(|(name, _)| name.is_empty() || !without.contains(name));
+    let all = [
+        ("tensorrt", c"TensorrtExecutionProvider"),
+        ("cuda", c"CUDAExecutionProvider"),
+        ("openvino", c"OpenVINOExecutionProvider"),
+        ("", c"CPUExecutionProvider"),
+    ];
+    let has = |name: &str| match name {
+        "openvino" => setting("with").is_some(),
+        name => name.is_empty() || !without.contains(name),
+    };
+    let names = all.iter().filter(|(name, _)| has(name));
     let names: Vec<*mut c_char> = names.map(|(_, name)| name.as_ptr().cast_mut()).collect();
     unsafe {
         *n = names.len() as c_int;
@@ -203,6 +213,18 @@ unsafe extern "system" fn append_cuda(
     append("cuda", options, unsafe { &*given.cast::<Options>() })
 }
 
+unsafe extern "system" fn append_by_name(
+    options: *mut OrtSessionOptions,
+    name: *const c_char,
+    keys: *const *const c_char,
+    values: *const *const c_char,
+    n: usize,
+) -> OrtStatusPtr {
+    assert_eq!(unsafe { text(name) }, "OpenVINO");
+    let given = (0..n).map(|i| unsafe { (text(*keys.add(i)), text(*values.add(i))) });
+    append("openvino", options, &given.collect())
+}
+
 unsafe extern "system" fn release_session_options(options: *mut OrtSessionOptions) {
     state(|s| s.options.remove(&(options as usize)));
     unsafe { (real().ReleaseSessionOptions)(options) };
@@ -247,10 +269,15 @@ unsafe fn opened(
     if let Some(why) = setting(&format!("{first}.load")) {
         return fail(&why);
     }
-    if let Some((_, given)) = providers.iter().find(|(name, _)| *name == "tensorrt")
-        && let Err(why) = engine(&path, given)
-    {
-        return fail(&why);
+    for (name, given) in &providers {
+        let outcome = match *name {
+            "tensorrt" => engine(&path, given),
+            "openvino" => compiled_model(&path, given),
+            _ => Ok(()),
+        };
+        if let Err(why) = outcome {
+            return fail(&why);
+        }
     }
     let status = make();
     if status.0.is_null() {
@@ -280,6 +307,25 @@ fn engine(path: &str, given: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// Imitates OpenVINO's cache of compiled models.
+fn compiled_model(path: &str, given: &Options) -> Result<(), String> {
+    let config = &given["load_config"];
+    let Some((_, rest)) = config.split_once("\"CACHE_DIR\":\"") else {
+        log("model compiled");
+        return Ok(());
+    };
+    let file = format!("{}/{}.blob", rest.split('"').next().unwrap(), path.len());
+    match std::fs::read(&file) {
+        Ok(content) if content == b"MODEL of the stub" => log("model reused"),
+        Ok(_) => return Err(format!("OpenVINO could not import {file}")),
+        Err(_) => {
+            let _ = std::fs::write(&file, b"MODEL of the stub");
+            log("model compiled");
+        }
+    }
+    Ok(())
+}
+
 // Runs.
 
 /// Returns the name of the session's provider, and whether it computes in half precision.
@@ -287,9 +333,21 @@ fn runs_on(session: *const OrtSession) -> (&'static str, bool) {
     state(|s| {
         let Some((path, providers)) = s.sessions.get(&(session as usize)) else { return ("cpu", false) };
         let Some((name, given)) = providers.first() else { return ("cpu", false) };
-        let half = given.get("trt_fp16_enable").is_some_and(|v| v == "true") || path.contains("fp16");
+        let half = given.get("trt_fp16_enable").is_some_and(|v| v == "true")
+            || given.get("load_config").is_some_and(|v| v.contains("bf16"))
+            || path.contains("fp16");
         (*name, half)
     })
+}
+
+/// Waits as long as a run of the session is slower than on the CPU.
+fn wait(provider: &str, session: *const OrtSession) {
+    let Some(slow) = setting(&format!("{provider}.slow")) else { return };
+    let (part, ms) = slow.split_once(':').unwrap();
+    let path = state(|s| s.sessions.get(&(session as usize)).map(|(path, _)| path.clone())).unwrap_or_default();
+    if path.contains(part) {
+        std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap()));
+    }
 }
 
 /// Whether TensorRT's engine was not built for an input of this shape.
@@ -371,6 +429,7 @@ unsafe extern "system" fn run(
     if let Some(why) = setting(&format!("{provider}.run")) {
         return fail(&why);
     }
+    wait(provider, session);
     let status = unsafe { (real().Run)(session, options, input_names, inputs, n, output_names, n_out, outputs) };
     if status.0.is_null() && half && setting("fp16").is_some() {
         (0..n_out).for_each(|i| unsafe { break_value(*outputs.add(i)) });
@@ -385,6 +444,7 @@ unsafe extern "system" fn run_with_binding(
 ) -> OrtStatusPtr {
     let (provider, _) = runs_on(session);
     log(&format!("run-binding {provider}"));
+    wait(provider, session);
     match setting(&format!("{provider}.run")) {
         Some(why) => fail(&why),
         None => unsafe { (real().RunWithBinding)(session, options, binding) },

@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 use promptseg::model::{DecodeOptions, Model, ModelInfo, ProviderReport};
 use promptseg::prompt::Prompt;
 use promptseg::segmenter::Segmenter;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::model_arguments::{ModelOptions, ModelPath};
@@ -97,6 +97,10 @@ fn describe(model: &Model) -> Value {
         lines.extend(list(decoder).into_iter().filter(|line| !list(encoder).contains(line)));
         lines
     };
+    let timings = |report: &ProviderReport| -> Value {
+        report.timings.iter().map(|(provider, ms)| (provider.to_string(), json!(ms))).collect::<Map<_, _>>().into()
+    };
+    let parts = model.reports().into_iter().map(|(part, report)| (part.replace(' ', "_"), timings(report)));
     json!({
         "model": model.info.name,
         "family": model.info.family,
@@ -107,6 +111,7 @@ fn describe(model: &Model) -> Value {
         "decoder_provider": decoder.used,
         "refused": of_both(|report| report.refused.iter().map(ToString::to_string).collect()),
         "notes": of_both(|report| report.notes.clone()),
+        "timings": parts.collect::<Map<_, _>>(),
     })
 }
 

@@ -1,10 +1,13 @@
-//! Arguments for the model and its sessions. The node has parameters of the same names in the groups `session`, `gpu` and
-//! `tensorrt`; docs/providers.md explains each.
+//! Arguments for the model and its sessions. The node has parameters of the same names in the groups `session`, `gpu`,
+//! `tensorrt` and `openvino`; docs/providers.md explains each.
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
-use promptseg::model::{self, Arena, GpuOptions, MEGABYTE, Model, Precision, Provider, SessionOptions};
+use promptseg::model::{
+    self, Arena, GpuOptions, InferencePrecision, MEGABYTE, Model, OpenVinoOptions, Precision, Provider, SessionOptions,
+    UnknownName,
+};
 
 /// The model of a command that works on pictures.
 #[derive(Args)]
@@ -55,9 +58,10 @@ pub struct ModelOptions {
     /// Variant of the bundle; auto takes the variant that the bundle lists for the provider, or fp32.
     #[arg(long, value_name = "P", default_value = "auto", value_parser = Precision::CHOICES)]
     precision: String,
-    /// Execution providers in the order of preference.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "tensorrt,cuda,cpu")]
-    pub providers: Vec<Provider>,
+    /// Execution providers in the order of preference: tensorrt, cuda, openvino, cpu. With auto in the list, the fastest of the
+    /// others for each graph; auto alone stands for all.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "auto", value_parser = provider_name)]
+    providers: Vec<String>,
     /// Threads on the CPU; 0 is one thread for each physical core.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -85,7 +89,8 @@ pub struct ModelOptions {
     /// Most scratch memory of TensorRT's operators in MB; 0 is TensorRT's default.
     #[arg(long, value_name = "MB", default_value_t = 0, help_heading = GPU)]
     tensorrt_workspace_mb: usize,
-    /// Folder of TensorRT's engines; the default is ~/.cache/promptseg/engines, `none` builds the engines at each start.
+    /// Folder of TensorRT's engines, OpenVINO's models and the timings of providers; the default is ~/.cache/promptseg/engines,
+    /// `none` builds and times at each start.
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true, help_heading = GPU)]
     engine_cache: String,
     /// Most prompt tokens of an object that TensorRT's engine accepts: a click is 2, a box 2, each further click 1.
@@ -94,9 +99,15 @@ pub struct ModelOptions {
     /// Run the encoder as one CUDA graph.
     #[arg(long, help_heading = GPU)]
     cuda_graphs: bool,
-    /// Run a model once on the GPU when it is opened, and compare fp16 with fp32.
+    /// Run a model once on TensorRT, CUDA and OpenVINO when it is opened, and compare fp16 and bf16 with fp32.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = GPU)]
     self_check: bool,
+    /// Device of OpenVINO: CPU, GPU, GPU.1 or NPU.
+    #[arg(long, value_name = "D", default_value = "CPU", help_heading = "OpenVINO")]
+    openvino_device: String,
+    /// Precision in which OpenVINO computes fp32 graphs.
+    #[arg(long, value_name = "P", default_value = "auto", value_parser = InferencePrecision::CHOICES, help_heading = "OpenVINO")]
+    openvino_precision: String,
 }
 
 const GPU: &str = "TensorRT and CUDA";
@@ -105,11 +116,18 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| "expected a whole number, at least 1".to_owned())
 }
 
+/// Checks the name of a provider.
+fn provider_name(text: &str) -> Result<String, UnknownName> {
+    Provider::list(&[text]).map(|_| text.to_owned())
+}
+
 impl ModelOptions {
     /// Returns the options of the sessions; `memory` also opens the graphs that follow objects.
     pub fn session_options(&self, memory: bool) -> Result<SessionOptions, model::Error> {
+        let (providers, fastest) = Provider::list(&self.providers)?;
         Ok(SessionOptions {
-            providers: self.providers.clone(),
+            providers,
+            fastest,
             precision: Precision::choice(&self.precision)?,
             threads: self.threads,
             spinning: self.spinning,
@@ -123,6 +141,10 @@ impl ModelOptions {
                 engine_cache: GpuOptions::engine_cache_of(&self.engine_cache),
                 cuda_graphs: self.cuda_graphs,
                 self_check: self.self_check,
+            },
+            openvino: OpenVinoOptions {
+                device: self.openvino_device.to_uppercase(),
+                precision: self.openvino_precision.parse()?,
             },
             memory,
             max_objects: self.max_objects,

@@ -1,6 +1,7 @@
 //! The sessions of a memory: memory attention and memory encoder.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use half::bf16;
 use half::slice::HalfFloatSliceExt as _;
@@ -20,6 +21,7 @@ use crate::model::runtime::engine_cache::EngineRecord;
 use crate::model::runtime::session::SessionRequest;
 use crate::model::runtime::shape_profile::ShapeProfile;
 use crate::model::runtime::{ProviderReport, binding};
+use crate::model::timing::milliseconds;
 
 /// The memory of one model, with two sessions. It belongs to the mask decoder and to the decoder's thread.
 pub struct MemorySessions {
@@ -55,22 +57,23 @@ impl MemorySessions {
         Ok(Some(MemoryFiles { section, sizes, weights, attention }))
     }
 
-    /// Opens both sessions. Also returns the engine caches of the sessions that run on TensorRT.
+    /// Opens both sessions: memory attention and memory encoder, each by its request. Also returns the engine caches of the
+    /// sessions that have one.
     ///
     /// # Errors
     /// The errors of opening a session.
     pub fn open(
         bundle: &Bundle,
         files: MemoryFiles,
-        request: &SessionRequest<'_>,
+        requests: [&SessionRequest<'_>; 2],
     ) -> Result<(Self, Vec<EngineRecord>), Error> {
         let MemoryFiles { section, sizes, weights, attention: layout } = files;
         let spec = sizes::spec(&section, &bundle.manifest);
         let profile = attention_profile(&spec, &sizes, layout.pointer_times);
-        let request = SessionRequest { profile: &profile, ..*request };
+        let [attention_request, encoder_request] = requests;
+        let request = SessionRequest { profile: &profile, ..*attention_request };
         let (attention, attention_engines) = GraphSession::open(bundle, MemoryGraph::Attention, &sizes, &request)?;
-        let request = SessionRequest { profile: &ShapeProfile::default(), ..request };
-        let (encoder, encoder_engines) = GraphSession::open(bundle, MemoryGraph::Encoder, &sizes, &request)?;
+        let (encoder, encoder_engines) = GraphSession::open(bundle, MemoryGraph::Encoder, &sizes, encoder_request)?;
         let info = MemoryInfo {
             spec,
             shape: section.shape,
@@ -156,28 +159,39 @@ impl MemorySessions {
         attention.run(&inputs, "conditioned_embeddings", true)
     }
 
+    /// Returns the reports of memory attention and memory encoder, to add to them.
+    pub fn providers_mut(&mut self) -> [&mut ProviderReport; 2] {
+        [&mut self.attention.report, &mut self.encoder.report]
+    }
+
     /// Runs both graphs for a disc on a frame, with as many memories and pointers as the model was trained for. Returns the
-    /// values of their outputs, for the comparison of precisions.
+    /// values of their outputs, for the comparison of precisions, and the times of memory attention and memory encoder in
+    /// milliseconds.
     ///
     /// # Errors
     /// [`Error::Session`] or [`Error::OutOfMemory`] if ONNX Runtime fails.
-    pub fn trial_outputs(&mut self, frame: &Embedding) -> Result<Vec<Vec<f32>>, Error> {
+    pub fn trial_outputs(&mut self, frame: &Embedding) -> Result<(Vec<Vec<f32>>, [f64; 2]), Error> {
         let (side, spec) = (self.sizes.low_res, self.info.spec);
         let from_centre = |i: usize| (i as f32 + 0.5) / side as f32 - 0.5;
         let cell = |i: usize| 100.0 * (0.06 - from_centre(i % side).powi(2) - from_centre(i / side).powi(2));
         let mask = (0..side * side).map(cell).collect::<Vec<f32>>();
+        let start = Instant::now();
         let features = self.encode(frame, &mask, true, 10.0)?;
+        let encoder_ms = milliseconds(start);
         let pointer: ObjectPointer = self.weights.no_object.as_slice().into();
         let distance = |i: usize| i as f32 / (spec.pointers - 1) as f32;
         let memories = Memories {
             spatial: (0..spec.frames).map(|time| (Arc::clone(&features), time)).collect(),
             pointers: (0..spec.pointers).map(|i| (Arc::clone(&pointer), distance(i))).collect(),
         };
+        let start = Instant::now();
         let conditioned = self.attend(frame, &memories)?;
+        let attention_ms = milliseconds(start);
         let conditioned =
             if binding::is_on_device(&conditioned) { binding::to_host(&conditioned) } else { Ok(conditioned) };
         let conditioned = conditioned.and_then(|value| Ok(value.try_extract_tensor::<f32>()?.1.to_vec()));
-        Ok(vec![features.iter().map(|v| v.to_f32()).collect(), conditioned.map_err(|e| self.attention.failed(&e))?])
+        let conditioned = conditioned.map_err(|e| self.attention.failed(&e))?;
+        Ok((vec![features.iter().map(|v| v.to_f32()).collect(), conditioned], [attention_ms, encoder_ms]))
     }
 
     /// Encodes the spatial memory of a frame with an object's low-resolution logits on it.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::fastest::Choice;
 use super::files::ModelFiles;
 use super::probe::probe;
 use crate::model::bundle::{Bundle, DESCRIPTION, MAX_IMAGE_SIZE, PROMPT_ENCODER};
@@ -19,26 +20,21 @@ use crate::model::prompt_encoder::PromptEncoder;
 use crate::model::provider::Provider;
 use crate::model::runtime::engine_cache::EngineRecord;
 use crate::model::runtime::graph_file::{GraphRole, GraphVariants, bytes_with_weights};
+use crate::model::runtime::per_graph::PerGraph;
 use crate::model::runtime::profile;
 use crate::model::runtime::session::{self, OpenedSession, SessionRequest};
 use crate::model::runtime::shape_profile::ShapeProfile;
 use crate::model::runtime::{ProviderRefusal, SessionOptions};
 
-/// Refusals of earlier attempts to open a model.
-#[derive(Default)]
-pub struct Refusals {
-    /// Refusals of the image encoder's and the mask decoder's sessions.
-    pub model: Vec<ProviderRefusal>,
-    /// Refusals of the memory's sessions.
-    pub memory: Vec<ProviderRefusal>,
-}
+/// Refusals of earlier attempts to open a model, for each graph.
+pub type Refusals = PerGraph<Vec<ProviderRefusal>>;
 
 /// A model with open sessions, before its trial runs.
 pub struct OpenedModel {
     pub model: Model,
-    /// Engine caches of the sessions that run on TensorRT (encoder, decoder, or both).
+    /// Engine caches of the sessions that run on TensorRT or OpenVINO (encoder, decoder, or both).
     pub engines: Vec<EngineRecord>,
-    /// Engine caches of the memory's sessions that run on TensorRT.
+    /// Engine caches of the memory's sessions that run on TensorRT or OpenVINO.
     pub memory_engines: Vec<EngineRecord>,
 }
 
@@ -48,7 +44,25 @@ enum Description<'a> {
     Graphs { name: String, bytes: u64 },
 }
 
-/// Opens the sessions of a model, except those that `refusals` names. `progress` receives a sentence before each step that
+/// How the sessions of a model are opened.
+struct Requests<'a> {
+    options: &'a SessionOptions,
+    choice: &'a Choice,
+    /// Providers and precisions of each graph that are not tried.
+    skip: PerGraph<Vec<ProviderRefusal>>,
+    progress: &'a dyn Fn(&str),
+}
+
+impl<'a> Requests<'a> {
+    /// Returns the request for the session of a graph.
+    fn of(&'a self, graph: GraphRole, profile: &'a ShapeProfile) -> SessionRequest<'a> {
+        let Requests { options, choice, skip, progress } = self;
+        let (providers, skip) = (choice.providers.get(graph), skip.get(graph));
+        SessionRequest { options, providers, profile, outputs: &[], skip, progress }
+    }
+}
+
+/// Opens the sessions of a model on the providers of `choice`, except those that `refusals` names. `progress` receives a sentence before each step that
 /// takes minutes.
 ///
 /// # Errors
@@ -56,23 +70,20 @@ enum Description<'a> {
 pub fn open(
     files: &ModelFiles,
     options: &SessionOptions,
+    choice: &Choice,
     refusals: &Refusals,
     progress: &dyn Fn(&str),
 ) -> Result<OpenedModel, Error> {
-    let profile = &ShapeProfile::default();
-    let request = SessionRequest { options, profile, outputs: &[], skip: &refusals.model, progress };
+    let skip = PerGraph::new(|graph| [choice.refused.get(graph).as_slice(), refusals.get(graph)].concat());
+    let requests = Requests { options, choice, skip, progress };
     match files {
-        ModelFiles::Bundle(bundle) => open_bundle(bundle, &request, &refusals.memory),
-        ModelFiles::Pair { encoder, decoder } => open_pair(encoder, decoder, &request),
+        ModelFiles::Bundle(bundle) => open_bundle(bundle, &requests),
+        ModelFiles::Pair { encoder, decoder } => open_pair(encoder, decoder, &requests),
     }
 }
 
-fn open_bundle(
-    bundle: &Bundle,
-    request: &SessionRequest<'_>,
-    memory_refusals: &[ProviderRefusal],
-) -> Result<OpenedModel, Error> {
-    let (options, manifest) = (request.options, &bundle.manifest);
+fn open_bundle(bundle: &Bundle, requests: &Requests<'_>) -> Result<OpenedModel, Error> {
+    let (options, manifest) = (requests.options, &bundle.manifest);
     let missing = |precision: &Precision| manifest.variants.iter().all(|v| v.precision != *precision);
     if let Some(asked) = options.precision.filter(missing) {
         let have = manifest.variants.iter().map(|v| v.precision.to_string()).collect::<Vec<_>>().join(", ");
@@ -89,10 +100,11 @@ fn open_bundle(
     let decoder = GraphVariants::Bundled(bundle, GraphRole::MaskDecoder);
     // The files of the memory are checked before a session is opened, so that damaged files are refused at once.
     let memory_files = if options.memory { MemorySessions::check(bundle, options.precision)? } else { None };
-    let mut opened = assemble(encoder, decoder, prompt_encoder, request, &Description::Bundle(bundle))?;
+    let mut opened = assemble(encoder, decoder, prompt_encoder, requests, &Description::Bundle(bundle))?;
     if let Some(files) = memory_files {
-        let request = SessionRequest { skip: memory_refusals, ..*request };
-        let (memory, engines) = MemorySessions::open(bundle, files, &request)?;
+        let profile = ShapeProfile::default();
+        let graphs = [GraphRole::MemoryAttention, GraphRole::MemoryEncoder].map(|graph| requests.of(graph, &profile));
+        let (memory, engines) = MemorySessions::open(bundle, files, graphs.each_ref())?;
         opened.model.decoder.set_memory(memory);
         opened.model.info.memory.clone_from(&opened.model.decoder.info().memory);
         opened.memory_engines = engines;
@@ -100,11 +112,11 @@ fn open_bundle(
     Ok(opened)
 }
 
-fn open_pair(encoder: &Path, decoder: &Path, request: &SessionRequest<'_>) -> Result<OpenedModel, Error> {
+fn open_pair(encoder: &Path, decoder: &Path, requests: &Requests<'_>) -> Result<OpenedModel, Error> {
     let bytes = bytes_with_weights(encoder)? + bytes_with_weights(decoder)?;
     let name = encoder.file_stem().map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned());
     let (encoder, decoder) = (GraphVariants::Path(encoder), GraphVariants::Path(decoder));
-    assemble(encoder, decoder, None, request, &Description::Graphs { name, bytes })
+    assemble(encoder, decoder, None, requests, &Description::Graphs { name, bytes })
 }
 
 /// Opens encoder and decoder.
@@ -115,10 +127,10 @@ fn assemble(
     encoder_graphs: GraphVariants<'_>,
     decoder_graphs: GraphVariants<'_>,
     prompt_encoder: Option<PromptEncoder>,
-    request: &SessionRequest<'_>,
+    requests: &Requests<'_>,
     description: &Description<'_>,
 ) -> Result<OpenedModel, Error> {
-    let options = request.options;
+    let options = requests.options;
     let signature = session::signature(decoder_graphs.plain(options.precision))?;
     let layout = recognise_decoder(&signature)?;
     if let (Description::Graphs { .. }, Some(precision)) = (description, options.precision) {
@@ -130,7 +142,7 @@ fn assemble(
             found: "a decoder that takes prompt embeddings, whose prompt encoder is only in a bundle".to_owned(),
         });
     }
-    let encoder = session::open(encoder_graphs, request)?;
+    let encoder = session::open(encoder_graphs, &requests.of(GraphRole::ImageEncoder, &ShapeProfile::default()))?;
     let encoder_layout = recognise_encoder(&encoder.signature)?;
     let describe = |decoder: Signature, layout: &DecoderLayout| {
         check_pair(&encoder.signature, &decoder, &layout.embeddings)?;
@@ -142,11 +154,11 @@ fn assemble(
     };
     let profile = profile::decoder_profile(&layout, &describe(signature, &layout)?, options);
     let outputs = if layout.ours() { Vec::new() } else { layout.outputs() };
-    let request = &SessionRequest { profile: &profile, outputs: &outputs, ..*request };
-    let mut decoder = session::open(decoder_graphs, request)?;
+    let decoder_request = SessionRequest { outputs: &outputs, ..requests.of(GraphRole::MaskDecoder, &profile) };
+    let mut decoder = session::open(decoder_graphs, &decoder_request)?;
     let fallback = match decoder.report.used {
-        Provider::Tensorrt => Some(open_fallback(decoder_graphs, request, &mut decoder.report.notes)),
-        Provider::Cuda | Provider::Cpu => None,
+        Provider::Tensorrt => Some(open_fallback(decoder_graphs, &decoder_request, &mut decoder.report.notes)),
+        Provider::Cuda | Provider::OpenVino | Provider::Cpu => None,
     };
     let engines = [encoder.engines, decoder.engines].into_iter().flatten().collect();
     // The session may run another variant than the one whose layout was recognised.
@@ -180,14 +192,14 @@ fn open_fallback(
     request: &SessionRequest<'_>,
     notes: &mut Vec<String>,
 ) -> Option<OpenedSession> {
-    let after = request.options.providers.iter().skip_while(|provider| **provider != Provider::Tensorrt).skip(1);
+    let after = request.providers.iter().skip_while(|provider| **provider != Provider::Tensorrt).skip(1);
     let providers = after.copied().collect::<Vec<_>>();
     if providers.is_empty() {
         return None;
     }
     let precision = matches!(graphs, GraphVariants::Bundled(..)).then_some(Precision::Fp32);
-    let options = SessionOptions { providers, precision, ..request.options.clone() };
-    match session::open(graphs, &SessionRequest { options: &options, ..*request }) {
+    let options = SessionOptions { precision, ..request.options.clone() };
+    match session::open(graphs, &SessionRequest { options: &options, providers: &providers, ..*request }) {
         Ok(opened) => Some(opened),
         Err(e) => {
             notes.push(format!("objects with more than tensorrt.max_tokens prompt tokens are refused: {e}"));

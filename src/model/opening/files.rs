@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::model::bundle::Bundle;
+use crate::model::bundle::{Bundle, hash};
 use crate::model::error::Error;
 use crate::model::layout::{DecoderLayout, EncoderLayout, Signature};
 use crate::model::runtime::graph_file::GraphFile;
@@ -18,6 +18,20 @@ impl ModelFiles {
     /// Returns whether the model may have several precisions.
     pub fn has_variants(&self) -> bool {
         matches!(self, ModelFiles::Bundle(_))
+    }
+
+    /// Returns the SHA-256 of all graphs and weights together. For a bundle, the hashes in its description count.
+    ///
+    /// # Errors
+    /// [`Error::Read`] and the errors of checking a file that cannot be read.
+    pub fn hash(&self) -> Result<String, Error> {
+        let hashes = match self {
+            ModelFiles::Bundle(bundle) => bundle.manifest.files.values().map(|entry| entry.sha256.clone()).collect(),
+            ModelFiles::Pair { encoder, decoder } => {
+                vec![GraphFile::Path(encoder).hash()?, GraphFile::Path(decoder).hash()?]
+            }
+        };
+        Ok(hash::combine(&hashes))
     }
 
     /// Finds the files of a model: a bundle's folder, a folder with two graphs of a known layout, or two graphs.

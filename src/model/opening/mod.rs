@@ -1,9 +1,10 @@
 //! Opening a model: from a path to a [`Model`] whose sessions passed their trial runs.
 //!
-//! * `files`: the files that a path stands for; `assemble`: their sessions.
-//! * `probe`: trial runs of graphs of other exporters; `trial`: trial runs on a GPU.
+//! * `files`: the files that a path stands for; `assemble`: their sessions; `fastest`: the provider of each graph.
+//! * `probe`: trial runs of graphs of other exporters; `trial`: trial runs on other providers than the CPU.
 
 mod assemble;
+mod fastest;
 mod files;
 mod probe;
 mod trial;
@@ -11,6 +12,7 @@ mod trial;
 use std::path::Path;
 
 use assemble::{OpenedModel, Refusals};
+use fastest::Choice;
 use files::ModelFiles;
 use trial::TrialFailure;
 
@@ -20,7 +22,8 @@ use super::loaded::Model;
 use super::precision::Precision;
 use super::provider::Provider;
 use super::runtime::engine_cache::{self, EngineRecord};
-use super::runtime::{GpuOptions, ProviderRefusal, ProviderReport, SessionOptions};
+use super::runtime::graph_file::GraphRole;
+use super::runtime::{GpuOptions, ProviderRefusal, SessionOptions};
 
 /// Files of `models/tiny`, the model that runs without a download.
 const TINY: &[(&str, &[u8])] = &[
@@ -64,44 +67,59 @@ impl Model {
             Some(path) => ModelFiles::find(path, decoder)?,
             None => ModelFiles::Bundle(Box::new(Bundle::embedded(TINY)?)),
         };
-        // An empty list of providers means the CPU, which needs no trial run.
-        if options.gpu.self_check && options.providers.iter().any(|p| p.on_gpu()) {
-            open_with_trials(&files, options, progress)
-        } else {
-            Ok(assemble::open(&files, options, &Refusals::default(), progress)?.model)
+        let open = |choice: &Choice| {
+            // An empty list of providers means the CPU, which needs no trial run.
+            if options.gpu.self_check && choice.providers.values().into_iter().flatten().any(|p| p.is_tried()) {
+                open_with_trials(&files, options, choice, progress)
+            } else {
+                Ok(assemble::open(&files, options, choice, &Refusals::default(), progress)?.model)
+            }
+        };
+        let listed = |providers: &[Provider]| open(&Choice::listed(providers));
+        let choice = fastest::choose(&files, options, listed, progress)?;
+        let mut model = open(&choice)?;
+        for (graph, report) in model.reports_mut() {
+            report.timings.clone_from(choice.timings.get(graph));
         }
+        model.add_notes(choice.notes);
+        Ok(model)
     }
 }
 
 /// Opens a model and tries its sessions. After each failed trial run, the model is opened again without the provider or the
 /// precision that failed.
-fn open_with_trials(files: &ModelFiles, options: &SessionOptions, progress: &dyn Fn(&str)) -> Result<Model, Error> {
+fn open_with_trials(
+    files: &ModelFiles,
+    options: &SessionOptions,
+    choice: &Choice,
+    progress: &dyn Fn(&str),
+) -> Result<Model, Error> {
     let fp32 = SessionOptions {
         precision: files.has_variants().then_some(Precision::Fp32),
         gpu: GpuOptions { fp16: false, cuda_graphs: false, engine_cache: None, ..options.gpu.clone() },
         ..options.clone()
     };
     let reference = |providers: &[Provider]| {
-        let fp32 = SessionOptions { providers: providers.to_vec(), ..fp32.clone() };
-        Ok(assemble::open(files, &fp32, &Refusals::default(), progress)?.model)
+        Ok(assemble::open(files, &fp32, &Choice::listed(providers), &Refusals::default(), progress)?.model)
     };
     let mut refusals = Refusals::default();
     loop {
-        let OpenedModel { mut model, engines, memory_engines } = assemble::open(files, options, &refusals, progress)?;
-        let used = UsedProviders::new([model.encoder.providers(), model.decoder.providers()]);
-        if let Some(provider) = used.untried(&engines) {
+        let OpenedModel { mut model, engines, memory_engines } =
+            assemble::open(files, options, choice, &refusals, progress)?;
+        let used = UsedProviders::new(&model, &[GraphRole::ImageEncoder, GraphRole::MaskDecoder]);
+        if used.are_untried(&engines) {
             if let Err(failure) = trial::run(&mut model, reference) {
-                used.refuse(failure, provider, &engines, &mut refusals.model, progress);
+                used.refuse(failure, &engines, &mut refusals, progress);
                 continue;
             }
             accept(&engines);
             model.decoder.end_trial();
         }
         // If a session of the memory fails, it moves to another provider; encoder and decoder stay.
-        let used = UsedProviders::new(model.decoder.memory_providers().into_iter().flatten());
-        if let Some(provider) = used.untried(&memory_engines) {
+        let used = UsedProviders::new(&model, &[GraphRole::MemoryAttention, GraphRole::MemoryEncoder]);
+        if used.are_untried(&memory_engines) {
             if let Err(failure) = trial::run_memory(&mut model, reference) {
-                used.refuse(failure, provider, &memory_engines, &mut refusals.memory, progress);
+                used.refuse(failure, &memory_engines, &mut refusals, progress);
                 continue;
             }
             accept(&memory_engines);
@@ -120,50 +138,52 @@ fn accept(engines: &[EngineRecord]) {
 }
 
 /// Providers and precisions that run a group of a model's sessions.
-struct UsedProviders(Vec<(Provider, Option<Precision>)>);
+struct UsedProviders(Vec<(GraphRole, Provider, Option<Precision>)>);
 
 impl UsedProviders {
-    fn new<'a>(reports: impl IntoIterator<Item = &'a ProviderReport>) -> Self {
-        UsedProviders(reports.into_iter().map(|report| (report.used, report.precision)).collect())
+    fn new(model: &Model, graphs: &[GraphRole]) -> Self {
+        let group = model.reports_by_graph().filter(|(graph, _)| graphs.contains(graph));
+        UsedProviders(group.map(|(graph, report)| (graph, report.used, report.precision)).collect())
     }
 
-    /// Returns the GPU provider that needs a trial run; none if no session runs on a GPU, or if all run on engines that an
-    /// earlier start tried.
-    fn untried(&self, engines: &[EngineRecord]) -> Option<Provider> {
-        let tried = self.0.iter().all(|(p, _)| *p == Provider::Tensorrt)
-            && engines.iter().all(|record| record.checked)
-            && engines.len() == self.0.len();
-        self.0.iter().map(|(provider, _)| *provider).find(|provider| provider.on_gpu() && !tried)
+    /// Returns whether a trial run is due: unless all sessions run on the CPU, or on engines that an earlier start tried.
+    fn are_untried(&self, engines: &[EngineRecord]) -> bool {
+        let tried = self.0.iter().filter(|(_, provider, _)| provider.is_tried()).count();
+        tried > 0 && (engines.len() < tried || engines.iter().any(|record| !record.checked))
     }
 
     /// Adds the provider or the precision that failed to `refusals`, which the next attempt skips.
     fn refuse(
         &self,
         failure: TrialFailure,
-        provider: Provider,
         engines: &[EngineRecord],
-        refusals: &mut Vec<ProviderRefusal>,
+        refusals: &mut Refusals,
         progress: &dyn Fn(&str),
     ) {
         match failure {
-            TrialFailure::Run(e) => {
-                let reason = format!("it opens and then fails: {e}");
-                progress(&format!("not on {provider}: {reason}"));
-                refusals.push(ProviderRefusal { provider, precision: None, reason });
+            TrialFailure::Run { graph: failed, error } => {
+                let reason = format!("it opens and then fails: {error}");
+                for (graph, provider, _) in &self.0 {
+                    // Without the graph, the providers that need no trial are not at fault.
+                    if failed.map_or(provider.is_tried(), |failed| failed == *graph) {
+                        progress(&format!("not on {provider}: {reason}"));
+                        let refusal = ProviderRefusal { provider: *provider, precision: None, reason: reason.clone() };
+                        refusals.get_mut(*graph).push(refusal);
+                    }
+                }
             }
             TrialFailure::Inexact { reason, compared } => {
-                progress(&format!("not on {provider} in fp16: {reason}"));
                 // If fp32 could not run for the comparison, it may run at the next start, so nothing is written down.
                 for record in engines.iter().filter(|record| record.half && compared) {
                     if let Err(e) = engine_cache::refuse(&record.folder, &reason) {
                         tracing::warn!("{e}");
                     }
                 }
-                for &(provider, precision) in self.0.iter().filter(|(_, p)| *p == Some(Precision::Fp16)) {
+                let half = self.0.iter().filter(|(_, _, precision)| precision.is_some_and(Precision::is_half));
+                for &(graph, provider, precision) in half {
                     let refusal = ProviderRefusal { provider, precision, reason: reason.clone() };
-                    if !refusals.contains(&refusal) {
-                        refusals.push(refusal);
-                    }
+                    progress(&format!("not on {refusal}"));
+                    refusals.get_mut(graph).push(refusal);
                 }
             }
         }

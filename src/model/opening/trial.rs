@@ -1,4 +1,4 @@
-//! Trial runs of a model on a GPU, before the first click: one picture, two prompts and a full batch, so that a model that does
+//! Trial runs of a model on TensorRT, CUDA and OpenVINO, before the first click: one picture, two prompts and a full batch, so that a model that does
 //! not fit into the GPU's memory is detected while it is opened. Results in half precision are compared with fp32.
 
 use image::{Rgb, RgbImage};
@@ -10,17 +10,18 @@ use crate::model::loaded::Model;
 use crate::model::precision::Precision;
 use crate::model::provider::Provider;
 use crate::model::runtime::ProviderReport;
+use crate::model::runtime::graph_file::GraphRole;
 use crate::prompt::Prompt;
 
-/// Largest accepted difference of the low-resolution logits of fp16 and fp32, as a fraction of their range.
+/// Largest accepted difference of the low-resolution logits of half precision and fp32, as a fraction of their range.
 const LOGITS: f32 = 0.05;
 /// Smallest accepted overlap (IoU) of their masks.
 const OVERLAP: f32 = 0.9;
 
 /// Failure of a trial run.
 pub enum TrialFailure {
-    /// A session fails on its provider.
-    Run(Error),
+    /// A session fails on its provider: that of the graph, if it is known.
+    Run { graph: Option<GraphRole>, error: Error },
     /// The results of half precision and fp32 differ too much, or fp32 could not run for the comparison (`compared` is false).
     Inexact { reason: String, compared: bool },
 }
@@ -30,16 +31,17 @@ pub enum TrialFailure {
 /// # Errors
 /// [`TrialFailure`] if a session fails or the results differ.
 pub fn run(model: &mut Model, reference: impl Fn(&[Provider]) -> Result<Model, Error>) -> Result<(), TrialFailure> {
-    let logits = decode_prompts(model).map_err(TrialFailure::Run)?;
+    let failed = |(graph, error)| TrialFailure::Run { graph: Some(graph), error };
+    let logits = decode_prompts(model).map_err(failed)?;
     let most = model.decoder.max_objects();
-    if most > 1 {
-        run_batch(model, most).map_err(TrialFailure::Run)?;
+    // Other providers take the system's memory, as the CPU does.
+    if most > 1 && model.decoder.providers().used.on_gpu() {
+        run_batch(model, most).map_err(|error| failed((GraphRole::MaskDecoder, error)))?;
     }
-    let half = |report: &ProviderReport| report.precision == Some(Precision::Fp16);
     if !half(model.encoder.providers()) && !half(model.decoder.providers()) {
         return Ok(());
     }
-    compare(&logits, reference, decode_prompts)
+    compare(&logits, reference, |model| decode_prompts(model).map_err(|(_, error)| error))
 }
 
 /// Tries the memory, with as many memories and pointers as a tracker uses by default.
@@ -50,12 +52,16 @@ pub fn run_memory(
     model: &mut Model,
     reference: impl Fn(&[Provider]) -> Result<Model, Error>,
 ) -> Result<(), TrialFailure> {
-    let outputs = run_memory_graphs(model).map_err(TrialFailure::Run)?;
-    let half = |report: &ProviderReport| report.precision == Some(Precision::Fp16);
+    let outputs = run_memory_graphs(model).map_err(|error| TrialFailure::Run { graph: None, error })?;
     if !model.decoder.memory_providers().into_iter().flatten().any(half) {
         return Ok(());
     }
     compare(&outputs, reference, run_memory_graphs)
+}
+
+/// Returns whether a session computes in half precision.
+fn half(report: &ProviderReport) -> bool {
+    report.precision.is_some_and(Precision::is_half)
 }
 
 /// Compares the values of a trial run with those of fp32.
@@ -78,16 +84,17 @@ fn compare(
 /// Returns the outputs of the memory's graphs for the picture.
 fn run_memory_graphs(model: &mut Model) -> Result<Vec<Vec<f32>>, Error> {
     let embedding = model.encoder.encode(&picture())?;
-    model.decoder.memory()?.trial_outputs(&embedding)
+    Ok(model.decoder.memory()?.trial_outputs(&embedding)?.0)
 }
 
-/// Returns the low-resolution logits of a click and a box.
-fn decode_prompts(model: &mut Model) -> Result<Vec<Vec<f32>>, Error> {
-    let embedding = model.encoder.encode(&picture())?;
+/// Returns the low-resolution logits of a click and a box. An error comes with the graph that failed.
+fn decode_prompts(model: &mut Model) -> Result<Vec<Vec<f32>>, (GraphRole, Error)> {
+    let embedding = model.encoder.encode(&picture()).map_err(|error| (GraphRole::ImageEncoder, error))?;
     let prompts = prompts(model);
     // The mask for clear prompts, because rounding may change the choice among candidates with almost equal scores.
     let options = DecodeOptions { candidates: Candidates::Single, ..DecodeOptions::default() };
-    let decodes = model.decoder.decode(&embedding, &prompts, &options)?;
+    let decodes = model.decoder.decode(&embedding, &prompts, &options);
+    let decodes = decodes.map_err(|error| (GraphRole::MaskDecoder, error))?;
     Ok(decodes.objects.into_iter().map(|object| object.best.low_res.data.to_vec()).collect())
 }
 
@@ -100,13 +107,13 @@ fn run_batch(model: &mut Model, objects: usize) -> Result<(), Error> {
 }
 
 /// Returns a click and a box, as far as the model takes them.
-fn prompts(model: &Model) -> Vec<Prompt> {
+pub fn prompts(model: &Model) -> Vec<Prompt> {
     let prompts = [Prompt::point(240.0, 240.0), Prompt::bbox(170.0, 170.0, 310.0, 310.0)];
     prompts.into_iter().filter(|prompt| model.info.refusal(prompt).is_none()).collect()
 }
 
 /// Draws discs on a gradient, 640 x 480 pixels.
-fn picture() -> RgbImage {
+pub fn picture() -> RgbImage {
     RgbImage::from_fn(640, 480, |x, y| {
         let (dx, dy) = ((x % 160).abs_diff(80), (y % 160).abs_diff(80));
         let disc = dx * dx + dy * dy < 50 * 50;

@@ -16,6 +16,7 @@ impl Provider {
         let available = match self {
             Provider::Tensorrt => ep::TensorRT::is_available(),
             Provider::Cuda => ep::CUDA::is_available(),
+            Provider::OpenVino => ep::OpenVINO::is_available(),
             Provider::Cpu => Ok(true),
         };
         match available {

@@ -1,8 +1,9 @@
-//! Cache of TensorRT's engines on disk.
+//! Cache of TensorRT's engines and of the models that OpenVINO compiled, on disk. Both are called engines here.
 //!
-//! Engines take minutes to build, and fit one graph, one GPU, and one version of each library. So the engines of a graph
-//! lie in a folder of their own for each set of options. `key.json` in the folder holds what the engines were built for
-//! and the hash of each file. Engines with another key or hash are stale or damaged; they are reported and built again.
+//! TensorRT's engines take minutes to build. Engines fit one graph, one device, and one version of each library. So the
+//! engines of a graph lie in a folder of their own for each set of options. `key.json` in the folder holds what the engines
+//! were built for and the hash of each file. Engines with another key or hash are stale or damaged; they are reported and
+//! built again.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,31 +13,34 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::library;
-use super::options::GpuOptions;
-use super::shape_profile::ShapeProfile;
 use crate::model::bundle::hash;
-use crate::native;
 
 const KEY_FILE: &str = "key.json";
 const LOCK_FILE: &str = "lock";
-/// Most sets of options for which the engines of one graph, precision and GPU are kept. The most recently used sets stay.
+/// Most sets of options for which the engines of one graph, precision and device are kept. The most recently used sets stay.
 const SETS: usize = 8;
 
-/// What the engines of a graph depend on, besides the versions of the libraries and the GPU.
+/// What the engines of a graph depend on, besides the version of ONNX Runtime.
 pub struct EngineKey<'a> {
+    /// Name of the engines in messages, for instance `TensorRT engines`.
+    pub kind: &'static str,
     /// SHA-256 of the graph and its weights.
     pub graph: &'a str,
-    /// Whether TensorRT may compute in half precision.
+    /// Whether the engines compute in a precision below that of the graph.
     pub half: bool,
-    pub gpu: &'a GpuOptions,
-    pub profile: &'a ShapeProfile,
+    /// Precision and device. Together with the start of `graph` the name of the folder.
+    pub name: String,
+    /// Versions and devices: name and value of each.
+    pub machine: Vec<(&'static str, String)>,
+    /// Options that need engines of their own, which are kept side by side: name and value of each.
+    pub options: Vec<(&'static str, String)>,
 }
 
 /// Engines on disk that a session was opened with.
 #[derive(Debug)]
 pub struct EngineRecord {
     pub folder: PathBuf,
-    /// Whether they compute in half precision.
+    /// Whether they compute in a precision below that of the graph.
     pub half: bool,
     /// Whether a trial run at an earlier start accepted them.
     pub checked: bool,
@@ -81,14 +85,11 @@ impl EngineCache {
     /// The reason in words, if the folder cannot be created, read or written.
     pub fn open(cache: &Path, key: &EngineKey<'_>, label: &str, notes: &mut Vec<String>) -> Result<Self, String> {
         let failed = |e: std::io::Error| format!("engine cache {}: {e}", cache.display());
-        let EngineKey { graph, half, gpu, profile } = *key;
-        let precision = if half { "fp16" } else { "fp32" };
-        let int8 = if gpu.int8 { "-int8" } else { "" };
-        let shapes = format!("{} to {}, best at {}", profile.min, profile.max, profile.opt);
-        let workspace = gpu.workspace.to_string();
-        let name = format!("{}-{precision}{int8}-gpu{}", graph.get(..16).unwrap_or(graph), gpu.device_id);
+        let EngineKey { kind, graph, half, .. } = *key;
+        let name = format!("{}-{}", graph.get(..16).unwrap_or(graph), key.name);
         // Opening the model with other options, for instance to inspect it, keeps these engines.
-        let options = hash::combine(&[shapes.clone(), workspace.clone()]);
+        let options = key.options.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("\n");
+        let options = hash::hash_content(options.as_bytes());
         let folder = cache.join(format!("{name}-{}", &options[..8]));
         let timings = cache.join("timings");
         fs::create_dir_all(&folder).and_then(|()| fs::create_dir_all(&timings)).map_err(failed)?;
@@ -98,17 +99,10 @@ impl EngineCache {
         lock.lock().map_err(failed)?;
         let _ = lock.set_modified(SystemTime::now());
         thin_out(cache, &name);
-        let unknown = || "unknown".to_owned();
-        let key = [
-            ("graph", graph.to_owned()),
-            ("ONNX Runtime", library::version().map_err(|e| e.to_string())?),
-            ("TensorRT", native::gpu::tensorrt_version().unwrap_or_else(unknown)),
-            ("GPU", native::gpu::name(gpu.device_id).unwrap_or_else(unknown)),
-            ("precision", format!("{precision}{int8}")),
-            ("shapes", shapes),
-            ("workspace", workspace),
-        ];
-        let key = key.map(|(name, value)| (name.to_owned(), value)).into();
+        let runtime = library::version().map_err(|e| e.to_string())?;
+        let common = [("graph", graph.to_owned()), ("ONNX Runtime", runtime)];
+        let own = key.machine.iter().chain(&key.options).cloned();
+        let key = common.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value)).collect();
         let mut engines =
             EngineCache { folder, timings, key, half, warm: false, checked: false, refused: None, _lock: lock };
         match engines.state().map_err(failed)? {
@@ -117,7 +111,7 @@ impl EngineCache {
                 (engines.warm, engines.checked, engines.refused) = (true, stored.checked, stored.refused);
             }
             CacheState::Stale(why) => {
-                notes.push(format!("the TensorRT engines of {label} are built again: {why}"));
+                notes.push(format!("the {kind} of {label} are built again: {why}"));
                 engines.clear().map_err(failed)?;
             }
         }
@@ -144,7 +138,7 @@ impl EngineCache {
         EngineRecord { folder: self.folder.clone(), half: self.half, checked: self.checked }
     }
 
-    /// Removes engines that TensorRT refuses.
+    /// Removes engines that the provider refuses.
     ///
     /// # Errors
     /// The reason in words, if a file cannot be removed.
@@ -153,7 +147,8 @@ impl EngineCache {
         self.clear().map_err(|e| format!("engine cache {}: {e}", self.folder.display()))
     }
 
-    /// Writes `key.json` for the engines that were built. Without a file TensorRT had nothing to build, and nothing is written.
+    /// Writes `key.json` for the engines that were built. Without a file the provider had nothing to build, and nothing is
+    /// written.
     ///
     /// # Errors
     /// The reason in words, if a file cannot be read or written.
@@ -193,7 +188,7 @@ impl EngineCache {
         Ok(CacheState::Valid(stored))
     }
 
-    /// Returns the files in the folder that TensorRT wrote.
+    /// Returns the files in the folder that the provider wrote.
     fn files(&self) -> std::io::Result<Vec<PathBuf>> {
         let entries = fs::read_dir(&self.folder)?.map(|entry| entry.map(|e| e.path()));
         let ours = |path: &PathBuf| path.ends_with(LOCK_FILE) || path.ends_with(KEY_FILE) || path.is_dir();

@@ -1,8 +1,9 @@
 //! From [`SessionOptions`] to the options of ONNX Runtime: those of the session, and those of each execution provider.
 
-use ort::ep::{self, ArenaExtendStrategy, ExecutionProviderDispatch};
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _, ArenaExtendStrategy, ExecutionProviderDispatch};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use serde_json::json;
 
 use super::engine_cache::EngineCache;
 use super::external_weights::weights_beside;
@@ -12,14 +13,15 @@ use super::library;
 use super::options::{Arena, SessionOptions};
 use super::shape_profile::ShapeProfile;
 use crate::model::bundle::file_checks;
+use crate::model::precision::Precision;
 use crate::model::provider::Provider;
 
 /// Provider and options of one session.
 #[derive(Clone, Copy)]
 pub struct SessionPlan<'a> {
     pub provider: Provider,
-    /// Whether TensorRT may compute in half precision.
-    pub half: bool,
+    /// Precision below that of the graph in which TensorRT or OpenVINO may compute.
+    pub lower: Option<Precision>,
     pub options: &'a SessionOptions,
     pub profile: &'a ShapeProfile,
     /// Outputs that are read. Empty: all.
@@ -29,7 +31,12 @@ pub struct SessionPlan<'a> {
 }
 
 impl SessionPlan<'_> {
-    /// Opens a session. `engines` is the folder of TensorRT's engines.
+    /// Returns the precision in which a provider that compiles the graph computes operators in fp32.
+    pub fn computes(&self) -> Precision {
+        self.lower.unwrap_or(Precision::Fp32)
+    }
+
+    /// Opens a session. `engines` is the folder of the provider's engines.
     ///
     /// # Errors
     /// The reason in words, if the provider refuses the graph.
@@ -68,6 +75,7 @@ impl SessionPlan<'_> {
                 // Operators that TensorRT does not support run on CUDA.
                 vec![self.tensorrt(engines).build().error_on_failure(), self.cuda(false).build()]
             }
+            Provider::OpenVino => vec![self.openvino(engines).build().error_on_failure()],
             Provider::Cuda => vec![self.cuda(self.cuda_graph()).build().error_on_failure()],
             Provider::Cpu => {
                 vec![ep::CPU::default().with_arena_allocator(self.options.arena != Arena::Off).build()]
@@ -98,14 +106,36 @@ impl SessionPlan<'_> {
         cuda
     }
 
+    fn openvino(&self, engines: Option<&EngineCache>) -> ep::OpenVINO {
+        let device = self.options.openvino.device.as_str();
+        let hint = match self.computes() {
+            Precision::Bf16 => "bf16",
+            Precision::Fp16 => "f16",
+            Precision::Fp32 | Precision::Int8 => "f32",
+        };
+        // Without the hint OpenVINO computes in bf16 on each CPU that can.
+        let mut config = json!({ "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY" });
+        if self.options.openvino.on_cpu() {
+            config["INFERENCE_NUM_THREADS"] = json!(self.options.session_threads().to_string());
+            // Encoder and decoder run at the same time: pinned threads of both would share some cores and leave others idle.
+            config["ENABLE_CPU_PINNING"] = json!("NO");
+        }
+        if let Some(engines) = engines {
+            config["CACHE_DIR"] = json!(engines.folder().display().to_string());
+        }
+        let (kind, _) = device.split_once('.').unwrap_or((device, ""));
+        let config = json!({ kind: config });
+        ep::OpenVINO::default().with_device_type(device).with_arbitrary_config("load_config", config)
+    }
+
     fn tensorrt(&self, engines: Option<&EngineCache>) -> ep::TensorRT {
         let gpu = &self.options.gpu;
         let mut trt = ep::TensorRT::default()
             .with_device_id(gpu.device_id)
-            .with_fp16(self.half)
+            .with_fp16(self.lower.is_some())
             .with_int8(gpu.int8)
             .with_cuda_graph(self.cuda_graph());
-        if self.half {
+        if self.lower.is_some() {
             trt = trt.with_layer_norm_fp32_fallback(true);
         }
         if gpu.workspace > 0 {

@@ -74,7 +74,7 @@ pub fn bytes_with_weights(path: &Path) -> Result<u64, Error> {
 }
 
 /// Role of a graph in a model.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GraphRole {
     ImageEncoder,
     MaskDecoder,
@@ -83,6 +83,9 @@ pub enum GraphRole {
 }
 
 impl GraphRole {
+    pub const ALL: [GraphRole; 4] =
+        [GraphRole::ImageEncoder, GraphRole::MaskDecoder, GraphRole::MemoryAttention, GraphRole::MemoryEncoder];
+
     /// Returns the name of the graph's file in a variant.
     fn file_in(self, variant: &Variant) -> Option<&str> {
         match self {

@@ -45,6 +45,11 @@ pub fn version() -> Result<String, Error> {
     Ok(parts.filter_map(|part| part.split_once('=')).map(|(_, value)| value).collect::<Vec<_>>().join(" "))
 }
 
+/// Returns the folder of the library, in which the libraries of its providers are; none if the loader searches for the library.
+pub fn folder() -> Option<PathBuf> {
+    library_path().ok()?.parent().filter(|folder| folder.is_absolute()).map(Path::to_owned)
+}
+
 /// Returns whether the library can limit how long threads spin. Older libraries let them spin for a whole run, or never.
 pub fn limits_spinning() -> bool {
     static LIMITS_SPINNING: OnceLock<bool> = OnceLock::new();

@@ -17,6 +17,8 @@ pub struct SessionOptions {
     /// Providers in the order in which they are tried. The first that can run a session runs the whole session. An empty
     /// list means the CPU. If none can run the session and [`Provider::Cpu`] is not in the list, opening fails.
     pub providers: Vec<Provider>,
+    /// Time each graph on the providers that this machine has, and try the fastest first.
+    pub fastest: bool,
     /// Precision of the bundle's variant that runs. None selects the lowest precision that the bundle lists for the provider,
     /// and fp32 if that fails.
     pub precision: Option<Precision>,
@@ -28,12 +30,32 @@ pub struct SessionOptions {
     pub spinning: bool,
     pub arena: Arena,
     pub gpu: GpuOptions,
+    pub openvino: OpenVinoOptions,
     /// Open the two sessions of a bundle's memory, which follow objects through a video.
     pub memory: bool,
     /// Most objects in one run of the decoder; larger batches are split. Upper end of TensorRT's shape profile.
     pub max_objects: usize,
     /// Most sparse prompt tokens of an object on TensorRT. Upper end of TensorRT's shape profile.
     pub max_tokens: usize,
+}
+
+/// Options of OpenVINO.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenVinoOptions {
+    /// `CPU`, `GPU`, `GPU.1` or `NPU`.
+    pub device: String,
+    pub precision: InferencePrecision,
+}
+
+/// Precision in which OpenVINO computes fp32 graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InferencePrecision {
+    /// The fastest of the device: bf16 on a CPU with instructions for it, f32 on other CPUs, f16 on GPU and NPU. f32 if the
+    /// user asked for a precision of the model.
+    #[default]
+    Auto,
+    F32,
+    Bf16,
 }
 
 /// Options of TensorRT and CUDA.
@@ -48,12 +70,13 @@ pub struct GpuOptions {
     pub int8: bool,
     /// Most bytes of scratch memory of TensorRT's operators. 0 leaves the choice to TensorRT.
     pub workspace: usize,
-    /// Folder for TensorRT's engines, which take minutes to build, and for the timings of its operators, which make the next
-    /// build shorter. Without a folder each start builds the engines.
+    /// Folder for TensorRT's engines, which take minutes to build, for the timings of its operators, which make the next build
+    /// shorter, for the models that OpenVINO compiled, and for the choices of providers. Without a folder each start builds
+    /// and times again.
     pub engine_cache: Option<PathBuf>,
     /// Replay the encoder's kernel launches as one CUDA graph.
     pub cuda_graphs: bool,
-    /// Compare fp16 on the GPU with fp32 when a model is opened, and refuse fp16 if the masks differ.
+    /// Try TensorRT, CUDA and OpenVINO when a model is opened, and refuse fp16 and bf16 if the masks differ from those of fp32.
     pub self_check: bool,
 }
 
@@ -61,15 +84,23 @@ impl Default for SessionOptions {
     fn default() -> Self {
         SessionOptions {
             providers: Provider::ALL.to_vec(),
+            fastest: true,
             precision: None,
             threads: 0,
             spinning: false,
             arena: Arena::default(),
             gpu: GpuOptions::default(),
+            openvino: OpenVinoOptions::default(),
             memory: true,
             max_objects: 64,
             max_tokens: 16,
         }
+    }
+}
+
+impl Default for OpenVinoOptions {
+    fn default() -> Self {
+        OpenVinoOptions { device: "CPU".to_owned(), precision: InferencePrecision::default() }
     }
 }
 
@@ -116,6 +147,59 @@ impl GpuOptions {
     }
 }
 
+impl OpenVinoOptions {
+    /// Returns whether the device is a CPU.
+    pub fn on_cpu(&self) -> bool {
+        self.device == "CPU"
+    }
+
+    /// Checks the name of the device.
+    ///
+    /// # Errors
+    /// The device and the names that are expected, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let number = self.device.strip_prefix("GPU.").map(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        match (self.device.as_str(), number) {
+            ("CPU" | "GPU" | "NPU", _) | (_, Some(true)) => Ok(()),
+            (device, _) => Err(format!("openvino.device is {device}, expected CPU, GPU, GPU.N or NPU")),
+        }
+    }
+
+    /// Returns the precision below fp32 in which OpenVINO computes fp32 graphs; none for fp32. `requested` is the precision
+    /// that the user asked for, `bf16` whether the CPU has instructions for it.
+    pub fn lower_precision(&self, requested: Option<Precision>, bf16: bool) -> Option<Precision> {
+        match self.precision {
+            InferencePrecision::F32 => None,
+            InferencePrecision::Bf16 => Some(Precision::Bf16),
+            InferencePrecision::Auto if requested.is_some() => None,
+            InferencePrecision::Auto if self.on_cpu() => bf16.then_some(Precision::Bf16),
+            InferencePrecision::Auto => Some(Precision::Fp16),
+        }
+    }
+}
+
+impl InferencePrecision {
+    /// Names that options and parameters accept, in the order of help texts.
+    pub const CHOICES: [&'static str; 3] = ["auto", "f32", "bf16"];
+}
+
+impl FromStr for InferencePrecision {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        match name {
+            "auto" => Ok(InferencePrecision::Auto),
+            "f32" => Ok(InferencePrecision::F32),
+            "bf16" => Ok(InferencePrecision::Bf16),
+            _ => Err(UnknownName {
+                kind: "precision of OpenVINO",
+                found: name.to_owned(),
+                expected: "auto, f32 or bf16",
+            }),
+        }
+    }
+}
+
 /// Growth of the memory of sessions, on the CPU and on CUDA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Arena {
@@ -155,6 +239,19 @@ mod tests {
         let all = [Arena::Exact, Arena::Doubling, Arena::Off];
         assert_eq!(Arena::CHOICES.map(|name| name.parse::<Arena>().unwrap()), all);
         assert!("big".parse::<Arena>().unwrap_err().to_string().contains("expected exact, doubling or off"));
+    }
+
+    #[test]
+    fn openvino_computes_in_bf16_where_the_cpu_can() {
+        let lower = |device: &str, name: &str, requested, bf16| {
+            OpenVinoOptions { device: device.into(), precision: name.parse().unwrap() }.lower_precision(requested, bf16)
+        };
+        use Precision::{Bf16, Fp16, Fp32};
+        assert_eq!((lower("CPU", "auto", None, true), lower("CPU", "auto", None, false)), (Some(Bf16), None));
+        assert_eq!((lower("GPU", "auto", None, true), lower("NPU", "auto", None, false)), (Some(Fp16), Some(Fp16)));
+        assert_eq!(lower("CPU", "auto", Some(Fp32), true), None, "the user asked for fp32");
+        assert_eq!((lower("CPU", "bf16", Some(Fp32), false), lower("CPU", "f32", None, true)), (Some(Bf16), None));
+        assert!("fp32".parse::<InferencePrecision>().unwrap_err().to_string().contains("expected auto, f32 or bf16"));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
+use super::cpu::Cpu;
 use super::engine_cache::EngineRecord;
 use super::execution::{SessionPlan, commit};
 use super::graph_file::{GraphFile, GraphVariants};
 use super::options::SessionOptions;
 use super::report::{ProviderRefusal, ProviderReport};
 use super::shape_profile::ShapeProfile;
-use super::{failure, library, tensorrt};
+use super::{compiled, failure, library};
 use crate::model::error::Error;
 use crate::model::layout::{Signature, TensorSpec};
 use crate::model::precision::Precision;
@@ -40,6 +41,8 @@ fn session_signature(session: &Session, file: String) -> Signature {
 #[derive(Clone, Copy)]
 pub struct SessionRequest<'a> {
     pub options: &'a SessionOptions,
+    /// Providers in the order in which they are tried; an empty list means the CPU.
+    pub providers: &'a [Provider],
     /// Shapes that TensorRT builds its engine for.
     pub profile: &'a ShapeProfile,
     /// Outputs that are read; the graph is cut to them. Empty: the graph stays whole.
@@ -55,7 +58,7 @@ pub struct OpenedSession {
     pub session: Session,
     pub signature: Signature,
     pub report: ProviderReport,
-    /// Engines on disk, if the session runs on TensorRT with an engine cache.
+    /// Engines on disk, if the session runs on TensorRT or OpenVINO with an engine cache.
     pub engines: Option<EngineRecord>,
 }
 
@@ -64,8 +67,8 @@ struct Attempt<'a> {
     graph: GraphFile<'a>,
     /// Precision in which the session computes, if known.
     precision: Option<Precision>,
-    /// Whether TensorRT may compute in half precision.
-    half: bool,
+    /// Precision below that of the graph in which TensorRT or OpenVINO may compute.
+    lower: Option<Precision>,
 }
 
 /// Returns the attempts on a provider, the best first.
@@ -75,20 +78,27 @@ fn attempts<'a>(graphs: GraphVariants<'a>, provider: Provider, request: &Session
         let same = |r: &ProviderRefusal| r.provider == provider && r.precision == attempt.precision;
         attempt.precision.is_some() && request.skip.iter().any(same)
     };
-    let trt = provider == Provider::Tensorrt;
+    let options = request.options;
+    // Precision in which the provider may compute an fp32 graph.
+    let lower = match provider {
+        Provider::Tensorrt => fp16.filter(|_| options.gpu.fp16),
+        Provider::OpenVino => options.openvino.lower_precision(options.precision, Cpu::of_this_machine().bf16),
+        Provider::Cuda | Provider::Cpu => None,
+    };
     let mut list = Vec::new();
-    for (graph, precision) in graphs.for_provider(provider, request.options.precision) {
-        // Without the builder's permission TensorRT computes an fp16 graph in fp32.
-        if trt && request.options.gpu.fp16 && matches!(precision, None | Some(Precision::Fp32)) {
-            list.push(Attempt { graph, precision: fp16, half: true });
+    for (graph, precision) in graphs.for_provider(provider, options.precision) {
+        if lower.is_some() && matches!(precision, None | Some(Precision::Fp32)) {
+            list.push(Attempt { graph, precision: lower, lower });
         }
-        list.push(Attempt { graph, precision, half: trt && precision == fp16 });
+        // Without the builder's permission TensorRT computes an fp16 graph in fp32.
+        let permitted = fp16.filter(|_| provider == Provider::Tensorrt && precision == fp16);
+        list.push(Attempt { graph, precision, lower: permitted });
     }
     list.retain(|attempt| !skipped(attempt));
     if list.is_empty() {
         // An earlier attempt refused the requested precision on this provider: fp32 is left.
         let plain = graphs.for_provider(provider, Some(Precision::Fp32)).into_iter();
-        list.extend(plain.map(|(graph, precision)| Attempt { graph, precision, half: false }));
+        list.extend(plain.map(|(graph, precision)| Attempt { graph, precision, lower: None }));
     }
     list
 }
@@ -101,7 +111,7 @@ fn attempts<'a>(graphs: GraphVariants<'a>, provider: Provider, request: &Session
 pub fn open(graphs: GraphVariants<'_>, request: &SessionRequest<'_>) -> Result<OpenedSession, Error> {
     library::environment()?;
     let options = request.options;
-    let providers: &[Provider] = if options.providers.is_empty() { &[Provider::Cpu] } else { &options.providers };
+    let providers: &[Provider] = if request.providers.is_empty() { &[Provider::Cpu] } else { request.providers };
     let mut refused: Vec<ProviderRefusal> = Vec::new();
     let mut label = graphs.plain(options.precision).label();
     for &provider in providers {
@@ -116,21 +126,22 @@ pub fn open(graphs: GraphVariants<'_>, request: &SessionRequest<'_>) -> Result<O
         }
         let list = attempts(graphs, provider, request);
         let last = list.len().saturating_sub(1);
-        for (i, Attempt { graph, precision, half }) in list.into_iter().enumerate() {
+        for (i, Attempt { graph, precision, lower }) in list.into_iter().enumerate() {
             graph.check()?;
             let fixed_shapes = graphs.fixed_shapes();
             let (profile, outputs) = (request.profile, request.outputs);
-            let plan = SessionPlan { provider, half, options, profile, outputs, fixed_shapes };
+            let plan = SessionPlan { provider, lower, options, profile, outputs, fixed_shapes };
             let mut notes = Vec::new();
             let opened = match provider {
-                Provider::Tensorrt => tensorrt::open(&plan, graph, request.progress, &mut notes),
+                Provider::Tensorrt | Provider::OpenVino => compiled::open(&plan, graph, request.progress, &mut notes),
                 Provider::Cuda | Provider::Cpu => plan.open(graph, None).map(|session| (session, None)),
             };
             match opened {
                 Ok((session, engines)) => {
                     let signature = session_signature(&session, graph.label());
                     let engines_kept = engines.is_some();
-                    let report = ProviderReport { used: provider, precision, refused, notes, engines_kept };
+                    let timings = Vec::new();
+                    let report = ProviderReport { used: provider, precision, refused, notes, engines_kept, timings };
                     return Ok(OpenedSession { session, signature, report, engines });
                 }
                 // The CPU runs every valid graph, so the fault lies in the graph and no other provider would help.

@@ -42,7 +42,7 @@ pub const GPU: &[Definition] = &[
     Definition {
         name: "gpu.self_check",
         formerly: Some("self_check"),
-        description: "Try a model on the GPU while it is loaded, also with a full batch, and compare fp16 with fp32: a provider or precision that fails is not used.",
+        description: "Try a model on TensorRT, CUDA (also with a full batch) and OpenVINO while it is loaded, and compare fp16 and bf16 with fp32: a provider or precision that fails is not used.",
         takes_effect: WithConfigure,
         kind: Flag { default: || session().gpu.self_check, store: |c, v| c.model.session.gpu.self_check = v },
     },

@@ -18,6 +18,7 @@ mod gpu;
 mod image_plane;
 mod keep;
 mod model;
+mod openvino;
 mod output;
 mod persistence;
 mod process;
@@ -35,6 +36,7 @@ const FILES: &[&[Definition]] = &[
     session::SESSION,
     gpu::GPU,
     tensorrt::TENSORRT,
+    openvino::OPENVINO,
     cameras::CAMERAS,
     encode::ENCODE,
     keep::KEEP,

@@ -1,6 +1,6 @@
 //! The model, and where it runs.
 
-use crate::model::Precision;
+use crate::model::{Precision, Provider};
 use crate::node::config::definition::Kind::{Text, Texts};
 use crate::node::config::definition::TakesEffect::WithConfigure;
 use crate::node::config::definition::{Definition, Items};
@@ -24,12 +24,16 @@ pub const MODEL: &[Definition] = &[
     Definition {
         name: "providers",
         formerly: None,
-        description: "ONNX Runtime execution providers in order of preference; the first available one runs.",
+        description: "ONNX Runtime execution providers in order of preference ('tensorrt', 'cuda', 'openvino', 'cpu'); the first available one runs. With 'auto' in the list each graph runs on the fastest of the others, which are timed once on this machine; 'auto' alone stands for all.",
         takes_effect: WithConfigure,
         kind: Texts {
-            default: &["tensorrt", "cuda", "cpu"],
-            items: Items::OneOf(&["tensorrt", "cuda", "cpu"]),
-            store: |c, v| c.model.session.providers = v.iter().filter_map(|name| name.parse().ok()).collect(),
+            default: &[Provider::AUTO],
+            items: Items::OneOf(&Provider::CHOICES),
+            store: |c, v| {
+                if let Ok((providers, fastest)) = Provider::list(v) {
+                    (c.model.session.providers, c.model.session.fastest) = (providers, fastest);
+                }
+            },
         },
     },
     Definition {

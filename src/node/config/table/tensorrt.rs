@@ -25,7 +25,7 @@ pub const TENSORRT: &[Definition] = &[
     Definition {
         name: "tensorrt.engine_cache",
         formerly: Some("engine_cache"),
-        description: "Folder of TensorRT's engines, which take minutes to build ('promptseg build-engines' builds them in advance); empty: ~/.cache/promptseg/engines; 'none' builds them at each start.",
+        description: "Folder of TensorRT's engines, which take minutes to build ('promptseg build-engines' builds them in advance), of the models that OpenVINO compiled, and of the timings of providers; empty: ~/.cache/promptseg/engines; 'none' builds and times at each start.",
         takes_effect: WithConfigure,
         kind: Text {
             default: "",
