@@ -3,6 +3,7 @@
 
 ros_requirements=$root/tools/ros-jazzy-requirements.txt
 ort_version=1.31.1
+openvino_version=1.24.1 # of ONNX Runtime with OpenVINO
 
 # ---------------------------------------------------------------------------------------------- what the machine has
 
@@ -239,7 +240,8 @@ without_dev() { tr ':' '\n' <<<"$1" | grep -v "^$dev/" | paste -sd: || true; }
 # ---------------------------------------------------------------------------------------------- ONNX Runtime
 
 ensure_ort() {
-    if [[ -n ${ORT_DYLIB_PATH:-} && $ORT_DYLIB_PATH != "$dev"/* ]]; then
+    # The library of ensure_openvino is one of the user's choice too.
+    if [[ -n ${ORT_DYLIB_PATH:-} && ($ORT_DYLIB_PATH != "$dev"/* || $ORT_DYLIB_PATH == "$dev"/openvino/*) ]]; then
         [[ -e $ORT_DYLIB_PATH ]] || die "ORT_DYLIB_PATH names $ORT_DYLIB_PATH, which does not exist" \
             "Unset it to have ONNX Runtime $ort_version fetched from PyPI."
         return 0
@@ -266,6 +268,33 @@ fetch_ort() {
     cp "$new/wheel/onnxruntime/LICENSE" "$new/wheel/onnxruntime/ThirdPartyNotices.txt" "$new/"
     rm -rf "$new/wheel" "$new/venv" "$new"/onnxruntime-*.whl
     mv "$new" "$dev/ort"
+}
+
+# ONNX Runtime with OpenVINO, in a folder of its own: it is older than the library above, and its CPU provider gives other
+# last digits than the golden files. PROMPTSEG_OPENVINO names it; unset where there is no wheel.
+ensure_openvino() {
+    [[ $(uname -s)-$(uname -m) == Linux-x86_64 ]] || return 0
+    export PROMPTSEG_OPENVINO=$dev/openvino/libonnxruntime.so
+    fresh "$dev/openvino/.stamp" "$openvino_version" && return 0
+    find_python
+    need_debian venv
+    step --or "$index_hint" "fetching ONNX Runtime $openvino_version with OpenVINO from PyPI" fetch_openvino
+    echo "$openvino_version" >"$dev/openvino/.stamp"
+}
+
+# All libraries of the wheel, which find each other in their own folder.
+fetch_openvino() {
+    local new=$dev/openvino.new
+    rm -rf "$new" "$dev/openvino"
+    "$python" -m venv "$new/venv"
+    "$new/venv/bin/python" -m pip download --disable-pip-version-check --no-input --progress-bar off --no-deps \
+        --only-binary :all: --python-version 3.12 --dest "$new" "onnxruntime-openvino==$openvino_version"
+    "$python" -m zipfile -e "$new"/onnxruntime_openvino-*.whl "$new/wheel"
+    find "$new/wheel/onnxruntime" -name '*.so*' ! -name 'onnxruntime_pybind11_state*' -exec mv -t "$new" {} +
+    mv "$new"/libonnxruntime.so.* "$new/libonnxruntime.so"
+    cp "$new/wheel/onnxruntime/LICENSE" "$new/wheel/onnxruntime/ThirdPartyNotices.txt" "$new/"
+    rm -rf "$new/wheel" "$new/venv" "$new"/onnxruntime_openvino-*.whl
+    mv "$new" "$dev/openvino"
 }
 
 # ---------------------------------------------------------------------------------------------- the environment
