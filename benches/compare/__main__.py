@@ -10,6 +10,7 @@ Rows of other cases stay in the file, so that a long measurement can be done in 
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ TURNS, QUICK = 15, 2
 def starter(group: cases.Group, args, bundle: Path):
     """Returns a function that starts a contender of a group by name."""
     import models
-    from contender import Contender
+    from contender import Contender, Failed
 
     python = [sys.executable, "-W", "ignore"]
     exported = models.MODELS.get(group.model)
@@ -30,6 +31,8 @@ def starter(group: cases.Group, args, bundle: Path):
     def start(name: str):
         commands = {
             "ours": [args.models, "ours", bundle, group.precision, 2],
+            cases.CPU_PROVIDER: [args.models, "ours", bundle, group.precision, 2],
+            **{provider: [args.models, kind, bundle, "auto", 2] for provider, kind in cases.PROVIDERS.items()},
             "one by one": [args.models, "ours", bundle, group.precision, 2],
             "cameras": [args.models, "cameras", bundle, group.precision, 2],
             "bare sessions": [args.models, "lean", bundle, group.precision, 2],
@@ -40,7 +43,12 @@ def starter(group: cases.Group, args, bundle: Path):
         if exported:
             predictor = [HERE / "torch_predictor.py", exported.family, exported.model, models.SEED]
             commands["pytorch"] = [*python, *predictor]
-        return Contender(name, commands[name], args.work / "log" / f"{name.replace(' ', '_')}.log")
+        variables = {}
+        if name in cases.PROVIDERS:
+            if not os.environ.get("PROMPTSEG_OPENVINO"):
+                raise Failed(f"{name}: the wheel of ONNX Runtime with OpenVINO exists for x86-64 Linux only")
+            variables["ORT_DYLIB_PATH"] = os.environ["PROMPTSEG_OPENVINO"]
+        return Contender(name, commands[name], args.work / "log" / f"{name.replace(' ', '_')}.log", variables)
 
     return start
 

@@ -99,6 +99,24 @@ BARE = ("bare sessions", "bare, defaults")
 EVERY = ("pytorch", "onnxruntime in python", *BARE)
 
 
+PROVIDERS = {"openvino f32": "openvino:f32", "openvino bf16": "openvino:bf16", "auto": "auto"}
+"""Contenders on the ONNX Runtime with OpenVINO, each with the name of its kind in benches/models. They are compared with the
+CPU provider of the default ONNX Runtime."""
+CPU_PROVIDER = "cpu provider"
+
+
+def providers(model: str) -> list:
+    click = f"click {at(SECOND, (1280, 720))}"
+
+    def case(graph: str, request: str, name: str) -> Case:
+        return Case(f"provider/{model}/{graph}/{name}", request, {CPU_PROVIDER: request}, budget=8)
+
+    return [
+        Group(model, "fp32", (case("encoder", "encode", name), case("decoder", click, name)), ours=name)
+        for name in PROVIDERS
+    ]
+
+
 def groups() -> list:
     with_usls = ("pytorch", "onnxruntime in python", "usls", *BARE)
     first = [*clicks_on("mobilesam", "fp32", with_usls, with_usls), *many_boxes("mobilesam")]
@@ -110,6 +128,7 @@ def groups() -> list:
         Group("edgetam", "fp32", tuple(clicks_on("edgetam", "fp32", EVERY, EVERY))),
         Group("tiny", "fp32", (*clicks_on("tiny", "fp32", BARE, BARE), *sizes("tiny", 4))),
         Group("tiny", "fp32", tuple(cameras("tiny")), ours="cameras"),
+        *(group for model in ("mobilesam", "sam2.1_tiny", "edgetam", "tiny") for group in providers(model)),
     ]
 
 

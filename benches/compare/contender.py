@@ -1,6 +1,7 @@
 """The contenders of a comparison. Each is a process that prints `ready` and then answers request lines with a line each:
 
     photo FILE              reads an image: `ok`
+    encode                  (only our models) encodes the image: milliseconds
     image_to_mask X Y       encodes the image and decodes a click: milliseconds
     click X Y               decodes a click on the encoded image; encodes the image again if it is not kept: milliseconds
     boxes X0 Y0 X1 Y1 ...   decodes several boxes at once: milliseconds; `one_by_one` decodes them in a call each
@@ -25,11 +26,11 @@ class Failed(Exception):
 class Contender:
     """A running contender process."""
 
-    def __init__(self, name: str, command: list, log: Path):
+    def __init__(self, name: str, command: list, log: Path, variables: dict | None = None):
         self.name = name
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
-        environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "PYTHONWARNINGS": "ignore"}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "PYTHONWARNINGS": "ignore", **(variables or {})}
         pipe = subprocess.PIPE
         with log.open("w") as errors:
             try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -9,7 +10,8 @@ DOCUMENT, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = f"{'case':<36} {'ours':>12} {'peer':>38}   ratio (half of the turns)"
 CURVES = ("image_size/", "objects/", "cameras/")
-ELSEWHERE = ("track/", "everything/")
+ELSEWHERE = ("track/", "everything/", "provider/")
+PROVIDERS_BEGIN, PROVIDERS_END = "<!-- providers: begin -->", "<!-- providers: end -->"
 
 
 def read(path: Path) -> list:
@@ -49,6 +51,35 @@ def table(rows: list) -> str:
             f"| {row['case']} | {milliseconds(row['ours_ms'])} | {row['peer']} | {milliseconds(row['peer_ms'])} "
             f"| {row['ratio']:.3f} | {low:.3f} to {high:.3f} | {agreement} |\n"
         )
+    return text
+
+
+def instruction_sets() -> str:
+    """The processor's name, and its instruction sets that the kernels use."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    known = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_vnni": "VNNI", "avx512_bf16": "BF16", "amx_bf16": "AMX", "i8mm": "I8MM",
+             "bf16": "BF16"}  # fmt: skip
+    return f"{fields.get('model name', os.uname().machine)}: {', '.join(name for flag, name in known.items() if flag in flags)}"
+
+
+def providers_table(rows: list) -> str:
+    """The time of each graph on the CPU provider, and the other providers as ratios to it."""
+    graphs, names = {}, []
+    for row in rows:
+        if row["case"].startswith("provider/"):
+            _, model, graph, name = row["case"].split("/")
+            graphs.setdefault((model, graph), {})[name] = row
+            names += [name] if name not in names else []
+    text = f"Two threads of {instruction_sets()}.\n\n"
+    text += f"| graph | cpu, ms | {' | '.join(names)} | masks |\n|---|--:|{'--:|' * len(names)}---|\n"
+    for (model, graph), measured in graphs.items():
+        cpu = statistics.median(row["peer_ms"] for row in measured.values())
+        low = {name: "{:.2f} ({:.2f} to {:.2f})".format(row["ratio"], *row["spread"]) for name, row in measured.items()}
+        overlaps = [f"{name} {row['mask_iou']:.4f}" for name, row in measured.items() if "mask_iou" in row]
+        columns = " | ".join(low.get(name, "") for name in names)
+        text += f"| {model} {graph} | {milliseconds(cpu)} | {columns} | {', '.join(overlaps)} |\n"
     return text
 
 
@@ -118,4 +149,8 @@ def write_docs(rows: list) -> None:
     if any(row["case"].startswith(CURVES) for row in rows):
         plot(rows, PLOT)
         curves = f"\n![Cost against work: size of the picture, number of boxes, number of cameras]({PLOT.name})\n"
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(rows)}{curves}{END}{rest.split(END, 1)[1]}")
+    text = f"{before}{BEGIN}\n{table(rows)}{curves}{END}{rest.split(END, 1)[1]}"
+    if any(row["case"].startswith("provider/") for row in rows):
+        before, rest = text.split(PROVIDERS_BEGIN, 1)
+        text = f"{before}{PROVIDERS_BEGIN}\n{providers_table(rows)}{PROVIDERS_END}{rest.split(PROVIDERS_END, 1)[1]}"
+    DOCUMENT.write_text(text)

@@ -139,6 +139,10 @@ impl Contender for Bare {
         Ok(())
     }
 
+    fn encode(&mut self) -> Outcome<()> {
+        Bare::encode(self)
+    }
+
     fn image_to_mask(&mut self, _: [f32; 2]) -> Outcome<()> {
         self.encode()?;
         self.decode(1, self.tokens[0])

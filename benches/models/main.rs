@@ -1,5 +1,5 @@
 //! Contenders of `./dev bench`: promptseg and the bare ONNX Runtime sessions. They answer the requests described in
-//! `benches/compare/contender.py`. `models ours|bare|lean|cameras|track|everything BUNDLE PRECISION THREADS`.
+//! `benches/compare/contender.py`. `models KIND BUNDLE PRECISION THREADS`; the kinds `auto` and `openvino:PRECISION` are `ours` on other providers.
 
 mod bare;
 mod cameras;
@@ -13,13 +13,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use image::RgbImage;
-use promptseg::model::{Precision, SessionOptions};
+use promptseg::model::{OpenVinoOptions, Precision, Provider, SessionOptions};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// A program that turns clicks and boxes into masks.
 trait Contender {
     fn photo(&mut self, image: RgbImage) -> Outcome<()>;
+    /// Encodes the image.
+    fn encode(&mut self) -> Outcome<()>;
     /// Encodes the image and decodes one click.
     fn image_to_mask(&mut self, click: [f32; 2]) -> Outcome<()>;
     /// Decodes another click on the image of the last `image_to_mask`.
@@ -38,6 +40,7 @@ fn answer(contender: &mut dyn Contender, line: &str) -> Outcome<String> {
     match (command, rest.as_slice()) {
         ("photo", [file]) => contender.photo(image::open(file)?.to_rgb8()).map(|()| "ok".into()),
         ("mask", [file]) => Ok(std::fs::write(file, contender.mask()?).map(|()| "ok".into())?),
+        ("encode", []) => timed(|| contender.encode()),
         ("image_to_mask", _) => {
             let click = click()?;
             timed(|| contender.image_to_mask(click))
@@ -66,12 +69,20 @@ fn main() -> Outcome<()> {
     let [kind, bundle, precision, threads] = arguments.as_slice() else {
         // `cargo bench` runs every benchmark without arguments.
         println!(
-            "benches/models.rs is for ./dev bench: models ours|bare|lean|cameras|track|everything BUNDLE PRECISION THREADS"
+            "benches/models is for ./dev bench: models ours|auto|openvino:PRECISION|bare|lean|cameras|track|everything BUNDLE \
+             PRECISION THREADS"
         );
         return Ok(());
     };
     let bundle = Path::new(bundle);
-    let options = SessionOptions { precision: Precision::choice(precision)?, ..SessionOptions::cpu(threads.parse()?) };
+    let mut options =
+        SessionOptions { precision: Precision::choice(precision)?, ..SessionOptions::cpu(threads.parse()?) };
+    if kind == "auto" {
+        options.providers = vec![Provider::OpenVino, Provider::Cpu];
+    } else if let Some(hint) = kind.strip_prefix("openvino:") {
+        options.providers = vec![Provider::OpenVino];
+        options.openvino = OpenVinoOptions { precision: hint.parse()?, ..OpenVinoOptions::default() };
+    }
     if kind == "cameras" {
         return cameras::serve(bundle, &options);
     }
@@ -87,9 +98,15 @@ fn main() -> Outcome<()> {
         _ => {}
     }
     let mut contender: Box<dyn Contender> = match kind.as_str() {
-        "ours" => Box::new(ours::Ours::new(bundle, &options)?),
+        "ours" | "auto" => Box::new(ours::Ours::new(bundle, &options)?),
+        openvino if openvino.starts_with("openvino:") => Box::new(ours::Ours::new(bundle, &options)?),
         "bare" | "lean" => Box::new(bare::Bare::new(bundle, precision, options.threads, kind == "lean")?),
-        _ => return Err(format!("`{kind}` is not ours, bare, lean, cameras, track or everything").into()),
+        _ => {
+            return Err(format!(
+                "`{kind}` is not ours, auto, openvino:PRECISION, bare, lean, cameras, track or everything"
+            )
+            .into());
+        }
     };
     serve(|line| answer(contender.as_mut(), line))
 }

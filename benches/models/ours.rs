@@ -29,6 +29,11 @@ impl Contender for Ours {
         Ok(())
     }
 
+    fn encode(&mut self) -> Outcome<()> {
+        self.segmenter.set_image(&self.image)?;
+        Ok(())
+    }
+
     fn image_to_mask(&mut self, click: [f32; 2]) -> Outcome<()> {
         self.segmenter.set_image(&self.image)?;
         self.click(click)
