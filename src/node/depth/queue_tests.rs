@@ -151,7 +151,10 @@ fn the_calibration_of_the_stamp_is_preferred_and_waited_for() {
     let queue = DepthQueue::new("/depth");
     queue.set_wanted(true);
     assert_eq!(frame_of_info(&queue, 1), None);
-    [1, 2].map(|sec| (info(&queue, sec), image(&queue, sec)));
+    for sec in [1, 2] {
+        info(&queue, sec);
+        image(&queue, sec);
+    }
     assert_eq!(frame_of_info(&queue, 1), Some("calibration 1".into()));
     queue.push_result(&result(2), LONG);
     assert!(matches!(next(&queue), (2, Ok(_))));
@@ -171,13 +174,13 @@ fn a_calibration_that_does_not_come_is_not_waited_for() {
     queue.set_wanted(true);
     // A driver that sends its calibration once.
     info(&queue, 0);
-    [1, 2].map(|sec| image(&queue, sec));
+    (1..=2).for_each(|sec| image(&queue, sec));
     queue.push_result(&result(2), LONG);
     assert!(matches!(next(&queue), (2, Ok(_))));
     assert_eq!(frame_of_info(&queue, 2), Some("calibration 0".into()));
     // The calibrations end, and a later image is there.
     info(&queue, 2);
-    [3, 4].map(|sec| image(&queue, sec));
+    (3..=4).for_each(|sec| image(&queue, sec));
     queue.push_result(&result(3), LONG);
     assert!(matches!(next(&queue), (3, Ok(_))));
     // The time-out ends the wait too.
