@@ -221,7 +221,8 @@ mod tests {
         });
         let inputs: Vec<_> = inputs.collect();
         let results = session.run(inputs).unwrap();
-        let bits = |name: &String| float_values(&results[name.as_str()]).unwrap().1.iter().map(|v| v.to_bits()).collect();
+        let bits =
+            |name: &String| float_values(&results[name.as_str()]).unwrap().1.iter().map(|v| v.to_bits()).collect();
         outputs.iter().map(bits).collect()
     }
 }
