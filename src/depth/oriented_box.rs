@@ -122,12 +122,10 @@ impl BoxPoints<'_> {
     fn extents(&self, directions: &[[f32; 3]; 3], sample: &Points) -> [(f32, f32); 3] {
         let tails = directions.map(|direction| {
             let mut values = along(sample, &direction);
-            let mut quantile = |part: f64| {
-                let rank = (part * (values.len() - 1) as f64 + 0.5) as usize;
-                *values.select_nth_unstable_by(rank, f32::total_cmp).1
-            };
-            let (low_scale, high_scale) = (quantile(TAIL_SCALE), quantile(1.0 - TAIL_SCALE));
-            (quantile(TAIL), quantile(1.0 - TAIL), low_scale, high_scale)
+            let rank = |part: f64| (part * (values.len() - 1) as f64 + 0.5) as usize;
+            let (outer, inner) = ([TAIL, 1.0 - TAIL].map(rank), [TAIL_SCALE, 1.0 - TAIL_SCALE].map(rank));
+            let ([low_scale, high_scale], [low, high]) = ranked(&mut values, inner, outer);
+            (low, high, low_scale, high_scale)
         });
         let beyond = |tail: f32, scale: f32| tail + FENCE * (tail - scale);
         let fences = tails.map(|(low, high, low_scale, high_scale)| (beyond(low, low_scale), beyond(high, high_scale)));
@@ -146,9 +144,30 @@ impl BoxPoints<'_> {
         let mut values = along(self.outline, direction);
         let trimmed = (TAIL * values.len() as f64) as usize;
         let Some(last) = values.len().checked_sub(1 + trimmed) else { return fence };
-        let mut ranked = |rank: usize| *values.select_nth_unstable_by(rank, f32::total_cmp).1;
-        (fence.0.max(ranked(trimmed)), fence.1.min(ranked(last)))
+        let (_, [low, high]) = ranked(&mut values, [trimmed, last], [trimmed, last]);
+        (fence.0.max(low), fence.1.min(high))
     }
+}
+
+/// Returns the values of two ascending ranks, and those of two ranks that are not between them. Only the parts of the values that
+/// hold a rank are searched.
+fn ranked(values: &mut [f32], inner: [usize; 2], outer: [usize; 2]) -> ([f32; 2], [f32; 2]) {
+    let select = |values: &mut [f32], rank: usize| {
+        values.select_nth_unstable_by(rank, f32::total_cmp);
+    };
+    select(values, inner[0]);
+    if outer[0] < inner[0] {
+        select(&mut values[..inner[0]], outer[0]);
+    }
+    let first = inner[0] + 1;
+    if inner[1] >= first {
+        select(&mut values[first..], inner[1] - first);
+    }
+    let first = inner[1] + 1;
+    if outer[1] >= first {
+        select(&mut values[first..], outer[1] - first);
+    }
+    (inner.map(|rank| values[rank]), outer.map(|rank| values[rank]))
 }
 
 /// Returns the coordinates of points along a direction.
