@@ -1,6 +1,6 @@
 //! The pictures and notices of one camera, for any number of clients.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::reply::Notice;
 use super::scene::Scene;
-use crate::engine::{Event, FrameResult, Refusal, RefusalKind, ResultSource, Stamp};
+use crate::engine::{Event, FrameResult, Persistence, Refusal, RefusalKind, ResultSource, Stamp};
 
 /// Number of scenes that are kept for clients that show an earlier picture.
 const KEPT_SCENES: usize = 4;
@@ -127,7 +127,10 @@ impl Feed {
         let is_new = |newest: &Arc<Scene>| result.source == ResultSource::Camera || newest.stamp < stamp;
         match scenes.find(stamp) {
             // A camera without stamps sends zero, so that the image decides.
-            Some(scene) if Arc::ptr_eq(&scene.picture.image, &result.image) => scene.replace(result.clone()),
+            Some(scene) if Arc::ptr_eq(&scene.picture.image, &result.image) => {
+                let tracked = scenes.tracked_after(scene.number);
+                scene.replace(result.clone(), &tracked);
+            }
             _ if scenes.kept.back().is_none_or(is_new) => {
                 let arrived = arrived(stamp).unwrap_or_else(Instant::now);
                 scenes.push(result.clone(), arrived);
@@ -164,6 +167,13 @@ impl Scenes {
         self.held.iter().rev().filter_map(Weak::upgrade).find(|scene| scene.stamp == stamp)
     }
 
+    /// Returns the ids of the objects that are tracked on the newest scene, if it is newer than the scene of that number.
+    fn tracked_after(&self, number: u64) -> BTreeSet<u32> {
+        let newest = self.kept.back().filter(|newest| newest.number > number).map(|newest| newest.revision().result);
+        let objects = newest.iter().flat_map(|result| &result.objects);
+        objects.filter(|object| object.persistence == Some(Persistence::Track)).map(|object| object.id).collect()
+    }
+
     fn push(&mut self, result: FrameResult, arrived: Instant) {
         self.count += 1;
         let scene = Arc::new(Scene::new(self.count, arrived, result));
@@ -181,7 +191,8 @@ mod tests {
     use image::RgbImage;
 
     use super::*;
-    use crate::engine::{Header, StageMs};
+    use crate::engine::{Header, ObjectResult, StageMs};
+    use crate::pixels::Mask;
 
     fn result(sec: i32, source: ResultSource, image: &Arc<RgbImage>) -> FrameResult {
         FrameResult {
@@ -235,6 +246,49 @@ mod tests {
         assert!(feed.find(stamp).is_none());
         send(&feed, 40, ResultSource::Camera, &image());
         assert_eq!(feed.lock().held.len(), KEPT_SCENES + 1, "memory is bounded");
+    }
+
+    fn object(id: u32, persistence: Persistence) -> Arc<ObjectResult> {
+        Arc::new(ObjectResult {
+            id,
+            class_id: String::new(),
+            tag: String::new(),
+            detection_score: None,
+            persistence: Some(persistence),
+            iou: 0.9,
+            object_score: None,
+            candidate_ious: Vec::new(),
+            mask: Mask::empty(2, 2),
+            points: Vec::new(),
+            bbox: None,
+            lost: None,
+        })
+    }
+
+    /// The engine forgets the masks of tracked objects on all frames but the last few.
+    #[test]
+    fn tracked_objects_stay_on_an_earlier_picture_until_they_are_removed() {
+        let feed = Arc::new(Feed::default());
+        let (held_image, newer_image) = (image(), image());
+        let send = |sec: i32, image: &Arc<RgbImage>, objects: &[Arc<ObjectResult>]| {
+            let result = FrameResult { objects: objects.to_vec(), ..result(sec, ResultSource::Camera, image) };
+            feed.event(&Event::Result(result), |_| None);
+        };
+        let tracked = [1, 2].map(|id| object(id, Persistence::Track));
+        let [once, new] = [object(3, Persistence::Once), object(4, Persistence::Once)];
+        send(1, &held_image, &[&tracked[..], &[once.clone()]].concat());
+        let held = feed.newest().unwrap();
+        let ids = || held.revision().result.objects.iter().map(|object| object.id).collect::<Vec<_>>();
+        send(2, &newer_image, &tracked);
+        send(1, &held_image, &[new.clone()]);
+        assert_eq!(ids(), [1, 2, 4], "without the object that lives on its frame only");
+        // Object 1 is removed: from the newest frame, and then from the held one.
+        send(2, &newer_image, &tracked[1..]);
+        send(1, &held_image, &[new]);
+        assert_eq!(ids(), [2, 4]);
+        // A result on the newest picture is complete.
+        send(2, &newer_image, &[]);
+        assert_eq!(feed.newest().unwrap().revision().result.objects.len(), 0);
     }
 
     #[test]

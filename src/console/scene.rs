@@ -1,10 +1,11 @@
 //! A picture of a camera with the masks on it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::jpeg::Picture;
-use crate::engine::{FrameResult, Stamp};
+use crate::engine::{FrameResult, ObjectResult, Stamp};
 
 /// A picture of a camera with the masks on it. The masks change when somebody prompts the frame.
 #[derive(Debug)]
@@ -42,9 +43,16 @@ impl Scene {
         self.result.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the result on the frame.
-    pub fn replace(&self, result: FrameResult) {
+    /// Replaces the result on the frame. The engine forgets the masks of tracked objects on earlier frames: the masks of
+    /// the objects `tracked` stay.
+    pub fn replace(&self, mut result: FrameResult, tracked: &BTreeSet<u32>) {
         let mut revision = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_missing = |object: &&Arc<ObjectResult>| {
+            tracked.contains(&object.id) && !result.objects.iter().any(|new| new.id == object.id)
+        };
+        let missing: Vec<_> = revision.result.objects.iter().filter(is_missing).cloned().collect();
+        result.objects.extend(missing);
+        result.objects.sort_by_key(|object| object.id);
         revision.number += 1;
         revision.result = Arc::new(result);
     }
