@@ -51,7 +51,7 @@ def main() -> None:
         camera = subprocess.Popen(
             [sys.executable, str(ROOT / "tests/e2e/steady_camera.py"), "--size", arguments.size, "--rate",
              str(arguments.rate), "--count", "100000"],
-            env=os.environ | {"ROS_DOMAIN_ID": str(domain)}, stdout=subprocess.DEVNULL,
+            env=os.environ | {"ROS_DOMAIN_ID": str(domain)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         with browser() as chromium:
             # The stage has the size of the image: the side panels are beside it.

@@ -17,9 +17,16 @@ async fn assert_serves(b: &Bench, sec: i32) {
     assert_eq!(page.answer(click(&picture, 0, 10, 10)).await["ok"], true);
 }
 
-/// Waits until the console closes a connection.
-async fn assert_closed(page: &mut Page) {
-    while !matches!(page.receive().await, Received::Closed(_)) {}
+/// Waits until the console closes a connection. Returns the reason and the notices before it.
+async fn closed(page: &mut Page) -> (String, Vec<String>) {
+    let mut notices = Vec::new();
+    loop {
+        match page.receive().await {
+            Received::Closed(reason) => return (reason, notices),
+            Received::Text(text) if text["type"] == "notice" => notices.push(text["text"].to_string()),
+            Received::Text(_) | Received::Picture(_) => {}
+        }
+    }
 }
 
 #[tokio::test]
@@ -34,7 +41,8 @@ async fn garbage_is_answered_and_then_ends_the_connection() {
     for _ in 0..30 {
         page.send_text(r#"{"type": "shutdown"}"#.into()).await;
     }
-    assert_closed(&mut page).await;
+    let (reason, _) = closed(&mut page).await;
+    assert!(reason.starts_with("21 messages were not understood"), "{reason}");
     assert_serves(&b, 1).await;
 }
 
@@ -43,7 +51,8 @@ async fn a_message_above_the_limit_ends_the_connection() {
     let b = bench(Settings::default());
     let mut page = Page::open(b.console.address(), &[]).await;
     page.send_text("x".repeat(1 << 20)).await;
-    assert_closed(&mut page).await;
+    let (reason, notices) = closed(&mut page).await;
+    assert!(notices.is_empty(), "read before it was refused: {notices:?} {reason}");
     assert_serves(&b, 1).await;
 }
 

@@ -64,16 +64,17 @@ def prompts(tab: Tab, count: int) -> list[dict[str, Any]]:
 def test_a_finger_that_stays_marks_what_does_not_belong_to_the_object(console: Robot, open_tab: Open) -> None:
     phone = open_tab(url_of(console.process), **PHONE)
     phone.until_state("live")
-    place = spot(phone, EGG.colour)
-    phone.page.mouse.click(*spot(phone, DISK.colour))
+    disk, egg = spot(phone, DISK.colour), spot(phone, EGG.colour)
+    phone.page.mouse.click(*disk)
     prompts(phone, 1)
     phone.until_objects(1)
     fingers = Fingers(phone)
-    fingers.down(place)
+    fingers.down(egg)
     assert prompts(phone, 2)[-1]["points"][0][2] is False
     fingers.up()
-    phone.until_painted()
-    assert len(phone.asked("prompt")) == 2, "the end of the press is no tap"
+    # The end of the press is no tap: the next prompt is the next click.
+    phone.page.mouse.click(*disk)
+    assert prompts(phone, 3)[-1]["points"][0][0] < 160
 
 
 def test_a_tap_and_a_drag(phone: Tab) -> None:
