@@ -211,13 +211,13 @@ ensure_messages() {
     done
 }
 
-message_packages="tf2_msgs vision_msgs yolo_msgs bond promptseg_msgs"
+message_packages="tf2_msgs vision_msgs yolo_msgs bond foxglove_msgs promptseg_msgs"
 
 lacking_messages() {
     local package
     for package in $message_packages; do
-        # A robot without yolo_ros or Nav2 needs no yolo_msgs and no bond: they are there for the tests.
-        [[ $ros_kind == wheels || ! $package =~ ^(yolo_msgs|bond)$ ]] || continue
+        # A robot without yolo_ros, Nav2 or Foxglove needs no yolo_msgs, bond and foxglove_msgs: they are there for the tests.
+        [[ $ros_kind == wheels || ! $package =~ ^(yolo_msgs|bond|foxglove_msgs)$ ]] || continue
         if [[ $ros_kind == wheels || -z $(in_prefixes "share/$package/package.xml") ]]; then echo "$package"; fi
     done
 }

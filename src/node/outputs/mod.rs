@@ -1,9 +1,12 @@
 //! Topics that the node publishes: masks and overlays of each frame, the image plane for rviz2, and diagnostics.
 
+mod annotations;
 mod class_table;
 mod classes;
 pub mod diagnostics;
 mod error;
+#[cfg(foxglove_msgs)]
+mod foxglove;
 mod image_plane;
 mod messages;
 mod picture;

@@ -7,6 +7,7 @@ use r2r::promptseg_msgs::msg as ours;
 use r2r::sensor_msgs::msg::{CompressedImage, Image};
 use r2r::vision_msgs::msg::Detection2DArray;
 
+use super::annotations::Annotations;
 use super::error::OutputError;
 use super::messages::{detection, image, label_image_message, mask_array, mask_image};
 use super::picture::Picture;
@@ -30,6 +31,7 @@ pub struct Outputs {
     detections: Output<Detection2DArray>,
     overlay: Output<Image>,
     overlay_compressed: Output<CompressedImage>,
+    annotations: Annotations,
 }
 
 impl Outputs {
@@ -44,13 +46,15 @@ impl Outputs {
             detections: topics.output("~/detections", qos::OUTPUTS)?,
             overlay: topics.output("~/overlay", qos::OUTPUTS)?,
             overlay_compressed: topics.output(&compressed, qos::OUTPUTS)?,
+            annotations: Annotations::new(topics)?,
         })
     }
 
     /// All publishers, whatever their type.
-    pub fn all(&mut self) -> [&mut dyn Offer; 6] {
-        let Outputs { mask, labels, masks, detections, overlay, overlay_compressed } = self;
-        [mask, labels, masks, detections, overlay, overlay_compressed]
+    pub fn all(&mut self) -> Vec<&mut dyn Offer> {
+        let Outputs { mask, labels, masks, detections, overlay, overlay_compressed, annotations } = self;
+        let always: [&mut dyn Offer; 6] = [mask, labels, masks, detections, overlay, overlay_compressed];
+        always.into_iter().chain(annotations.offer()).collect()
     }
 
     /// Publishes the result of a frame. A frame without objects has only an overlay, unless the objects were just cleared
@@ -83,6 +87,7 @@ impl Outputs {
                 Ok(Detection2DArray { header: header(), detections })
             }));
         }
+        keep(self.annotations.publish(result));
         keep(publish("~/overlay/compressed", &self.overlay_compressed, || {
             let data = encode_jpeg(picture.get(result), config.overlay_quality)?;
             Ok(CompressedImage { header: header(), format: JPEG_OF_RGB.into(), data })
