@@ -4,7 +4,7 @@
 mod machine;
 mod scratch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use machine::{FEW, Machine};

@@ -259,6 +259,7 @@ mod tests {
             object_score: None,
             candidate_ious: Vec::new(),
             mask: Mask::empty(2, 2),
+            certain: None,
             points: Vec::new(),
             bbox: None,
             lost: None,
@@ -276,11 +277,11 @@ mod tests {
         };
         let tracked = [1, 2].map(|id| object(id, Persistence::Track));
         let [once, new] = [object(3, Persistence::Once), object(4, Persistence::Once)];
-        send(1, &held_image, &[&tracked[..], &[once.clone()]].concat());
+        send(1, &held_image, &[&tracked[..], std::slice::from_ref(&once)].concat());
         let held = feed.newest().unwrap();
         let ids = || held.revision().result.objects.iter().map(|object| object.id).collect::<Vec<_>>();
         send(2, &newer_image, &tracked);
-        send(1, &held_image, &[new.clone()]);
+        send(1, &held_image, std::slice::from_ref(&new));
         assert_eq!(ids(), [1, 2, 4], "without the object that lives on its frame only");
         // Object 1 is removed: from the newest frame, and then from the held one.
         send(2, &newer_image, &tracked[1..]);
