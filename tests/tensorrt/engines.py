@@ -70,8 +70,8 @@ def plans(*model: Path, precision: str = "auto") -> list[Plan]:
 
 
 def read_plans(log: list[str]) -> list[Plan]:
-    """Reads the stub's log: the options of TensorRT come before the session that they are for."""
-    found, options, runs = [], {}, {}
+    """Reads the stub's log: the options of TensorRT come before the session that they are for. A graph may be opened twice."""
+    found, options, runs = {}, {}, {}
     for line in log:
         kind, provider, *words = line.replace(", ", "x").split()
         if (kind, provider) == ("append", "tensorrt"):
@@ -79,11 +79,12 @@ def read_plans(log: list[str]) -> list[Plan]:
         elif (kind, provider) == ("session", "tensorrt"):
             sizes = [shapes(options.get(f"trt_profile_{bound}_shapes", "")) for bound in ("min", "opt", "max")]
             profile = {name: tuple(size[name] for size in sizes) for name in sizes[0]}
-            found.append(Plan(Path(" ".join(words)), profile, runs))
+            graph = Path(" ".join(words))
+            found[graph] = Plan(graph, profile, runs)
         elif kind in ("run", "bind-input"):
             for name, sizes in re.findall(r"([^\s@]+)(?:@\w+)?\[([\dx]+)\]", line.replace(", ", "x")):
                 runs.setdefault(name, tuple(map(int, sizes.split("x"))))
-    return found
+    return list(found.values())
 
 
 def shapes(text: str) -> dict[str, tuple[int, ...]]:
