@@ -125,5 +125,5 @@ def test_what_the_middleware_loses_is_counted_and_warned_about(start_robot: Call
     arrived, lost = int(values["images in"]), int(values["images lost by the middleware"])
     # Images lost before the first or after the last received image leave no gap in the sequence numbers.
     assert lost > 0.1 * count and arrived + lost <= count, (arrived, lost)
-    words = "lost by the middleware: raise qos_overrides./image.subscription.depth"
+    words = "lost by the middleware: with Fast DDS set FASTRTPS_DEFAULT_PROFILES_FILE"
     assert any(words in m.status[0].message for m in robot.diagnostics.all(before))
