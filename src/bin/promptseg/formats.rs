@@ -22,8 +22,19 @@ pub fn run_lengths(mask: &RunLengths) -> Value {
     json!({ "size": [mask.height, mask.width], "counts": coco_string(&mask.counts) })
 }
 
+/// Adds a mask to its JSON: as polygons with the holes in a list of their own, or as run lengths.
+pub fn add_segmentation(value: &mut Value, mask: &Mask, as_polygons: bool) {
+    if as_polygons {
+        let (outer, holes) = polygons(mask);
+        value["segmentation"] = outer;
+        value["holes"] = holes;
+    } else {
+        value["segmentation"] = run_lengths(&RunLengths::of(mask));
+    }
+}
+
 /// Returns the outer contours of a mask and its holes as COCO's lists of `[x, y, x, y, ...]`.
-pub fn polygons(mask: &Mask) -> (Value, Value) {
+fn polygons(mask: &Mask) -> (Value, Value) {
     let (holes, outer): (Vec<_>, Vec<_>) = contours(mask).into_iter().partition(|contour| contour.hole);
     let flat = |list: Vec<Contour>| -> Vec<Vec<u32>> {
         list.into_iter().map(|c| c.corners.into_iter().flat_map(|(x, y)| [x, y]).collect()).collect()

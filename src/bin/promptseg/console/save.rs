@@ -7,12 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 use promptseg::console::SavedMasks;
 use promptseg::engine::{FrameResult, ObjectResult};
-use promptseg::pixels::RunLengths;
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Format};
 use crate::files::{Writer, file_in, make_folder};
-use crate::formats::{mask_png, npy, polygons, rounded, run_lengths};
+use crate::formats::{add_segmentation, mask_png, npy, rounded};
 
 /// Saves the masks of pictures.
 pub struct Saver {
@@ -94,13 +93,7 @@ impl Saver {
             "area": mask.area,
             "box": mask.bbox.map(|b| [b.x, b.y, b.width, b.height]),
         });
-        if self.format == Format::Polygon {
-            let (outer, holes) = polygons(mask);
-            value["segmentation"] = outer;
-            value["holes"] = holes;
-        } else {
-            value["segmentation"] = run_lengths(&RunLengths::of(mask));
-        }
+        add_segmentation(&mut value, mask, self.format == Format::Polygon);
         value
     }
 

@@ -12,7 +12,7 @@ use super::in_depth;
 use crate::coco::{self, CocoFile};
 use crate::failure::Failure;
 use crate::files::Target;
-use crate::formats::{mask_png, npy, ply, polygons, rounded, run_lengths};
+use crate::formats::{add_segmentation, mask_png, npy, ply, rounded};
 use crate::results::Results;
 use crate::terminal;
 
@@ -185,13 +185,7 @@ impl Output {
             "area": mask.area,
             "box": mask.bbox.map(|b| [b.x, b.y, b.width, b.height]),
         });
-        if self.format == Format::Polygon {
-            let (outer, holes) = polygons(mask);
-            value["segmentation"] = outer;
-            value["holes"] = holes;
-        } else {
-            value["segmentation"] = run_lengths(&RunLengths::of(mask));
-        }
+        add_segmentation(&mut value, mask, self.format == Format::Polygon);
         if self.format == Format::Json {
             value["best"] = json!(candidate.index == decoded.best.index);
             value["stability"] = json!(rounded(mask.stability));
