@@ -6,7 +6,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use serde_json::json;
 
 use super::engine_cache::EngineCache;
-use super::external_weights::weights_beside;
+use super::external_weights;
 use super::graph_cut;
 use super::graph_file::GraphFile;
 use super::library;
@@ -182,9 +182,14 @@ pub fn commit(builder: &mut SessionBuilder, graph: GraphFile<'_>, outputs: &[Str
 /// Runtime needs the graph's folder.
 fn cut(graph: GraphFile<'_>, outputs: &[String]) -> Result<Option<Vec<u8>>, String> {
     let GraphFile::Path(path) = graph else { return Ok(None) };
-    if outputs.is_empty() || !weights_beside(path).map_err(|e| e.to_string())?.is_empty() {
+    if outputs.is_empty() {
         return Ok(None);
     }
     let content = file_checks::read(path, file_checks::MAX_GRAPH).map_err(|e| e.to_string())?;
-    graph_cut::cut(&content, outputs).map_err(|e| format!("not an ONNX graph: {e}"))
+    let cut = match external_weights::locations(&content) {
+        Ok(locations) if !locations.is_empty() => return Ok(None),
+        Ok(_) => graph_cut::cut(&content, outputs),
+        Err(e) => Err(e),
+    };
+    cut.map_err(|e| format!("not an ONNX graph: {e}"))
 }

@@ -27,7 +27,7 @@ pub fn weights_beside(graph: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Returns the names of the files in which a graph has weights.
-fn locations(content: &[u8]) -> Result<BTreeSet<String>, prost::DecodeError> {
+pub fn locations(content: &[u8]) -> Result<BTreeSet<String>, prost::DecodeError> {
     let model = ModelProto::decode(content)?;
     let mut locations = BTreeSet::new();
     if let Some(graph) = &model.graph {
