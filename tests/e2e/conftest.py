@@ -24,7 +24,12 @@ else:
 @pytest.fixture(scope="module")
 def shared_robot(request: pytest.FixtureRequest) -> Iterator[Robot]:
     """The robot of a module, with the module's PARAMETERS and LOG_LEVEL."""
-    robot = Robot(getattr(request.module, "PARAMETERS", None), log_level=getattr(request.module, "LOG_LEVEL", "info"))
+    parameters, log_level = getattr(request.module, "PARAMETERS", None), getattr(request.module, "LOG_LEVEL", "info")
+    yield from connected(Robot(parameters, log_level=log_level))
+
+
+def connected(robot: Robot) -> Iterator[Robot]:
+    """Connects a robot for the tests of a module, whose node must live to their end."""
     try:
         yield robot.connect()
         assert robot.process.is_running(), f"the node died:\n{robot.process.log()}"
@@ -111,12 +116,7 @@ def open_tab(chromium: Any) -> Iterator[Callable[..., Tab]]:
 @pytest.fixture(scope="module")
 def shared_console() -> Iterator[Robot]:
     """A node with a console without a token."""
-    robot = Robot(CONSOLE)
-    try:
-        yield robot.connect()
-        assert robot.process.is_running(), f"the node died:\n{robot.process.log()}"
-    finally:
-        robot.close()
+    yield from connected(Robot(CONSOLE))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A robot with a depth camera: what the tests of objects in metres have in common."""
+"""A robot with a depth camera: what the tests of objects in metres have in common, fixtures included."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from builtin_interfaces.msg import Time
 from promptseg_msgs.msg import MaskArray
 from rclpy.qos import QoSProfile
 from vision_msgs.msg import Detection3D, Detection3DArray
 
 import depth_camera
+import terminal
 from depth_camera import LENS, slope
 from harness import Inbox, eventually
 from messages import whole_mask
@@ -30,6 +32,24 @@ SLOPE = slope()
 
 def subscribed(robot: Robot) -> Inbox:
     return robot.peer.subscribe(Detection3DArray, "/promptseg/detections_3d", 50)
+
+
+@pytest.fixture
+def robot(robot: Robot) -> Robot:
+    """The shared robot, whose results wait for depth as long as a test does."""
+    robot.set(**{"depth.timeout": 10.0})
+    return robot
+
+
+@pytest.fixture(scope="module")
+def detections(shared_robot: Robot) -> Inbox:
+    return subscribed(shared_robot)
+
+
+@pytest.fixture(scope="module")
+def certain(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The certain part of the mask of a click on the card."""
+    return terminal.certain_part(tmp_path_factory.mktemp("terminal"), scene.rgb, scene.shapes[1].centre)
 
 
 def send(robot: Robot, stamp: Time, depth: np.ndarray = SLOPE, encoding: str = "32FC1", **options: Any) -> None:

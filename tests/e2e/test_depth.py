@@ -17,30 +17,12 @@ import depth_camera
 import terminal
 from cameras import Rig, apply, later
 from depth_camera import LENS, reference, slope
-from depth_robot import DEPTH_QOS, PARAMETERS, SLOPE, measured, of_click, position, send, subscribed
+from depth_robot import DEPTH_QOS, PARAMETERS, SLOPE, certain, detections, measured, of_click, position, robot, send, subscribed
 from harness import Inbox, eventually
 from messages import FRAME_ID, detection, whole_mask
 from pointing import drive
 from robot import Robot
 from scenes import HEIGHT, WIDTH, Scene
-
-
-@pytest.fixture
-def robot(robot: Robot) -> Robot:
-    """The shared robot, whose results wait for depth as long as a test does."""
-    robot.set(**{"depth.timeout": 10.0})
-    return robot
-
-
-@pytest.fixture(scope="module")
-def detections(shared_robot: Robot) -> Inbox:
-    return subscribed(shared_robot)
-
-
-@pytest.fixture(scope="module")
-def certain(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    """The certain part of the mask of a click on the card."""
-    return terminal.certain_part(tmp_path_factory.mktemp("terminal"), scene.rgb, scene.shapes[1].centre)
 
 
 WAYS: dict[str, tuple[str, float, Callable[[Robot, Time], None]]] = {

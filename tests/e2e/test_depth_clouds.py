@@ -6,37 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 from promptseg_msgs.srv import GetCloud
 from sensor_msgs.msg import Image, PointCloud2
 from vision_msgs.msg import LabelInfo
 
-import terminal
 from depth_camera import LENS, points_of, reference
-from depth_robot import PARAMETERS, SLOPE, of_click, send, subscribed
+from depth_robot import PARAMETERS, SLOPE, certain, detections, of_click, robot, send
 from harness import LATCHED, Inbox, eventually
 from messages import detection, whole_mask
 from pointing import calibrate
 from robot import Robot
 from scenes import HEIGHT, WIDTH, Scene
-
-
-@pytest.fixture
-def robot(robot: Robot) -> Robot:
-    """The shared robot, whose results wait for depth as long as a test does."""
-    robot.set(**{"depth.timeout": 10.0})
-    return robot
-
-
-@pytest.fixture(scope="module")
-def detections(shared_robot: Robot) -> Inbox:
-    return subscribed(shared_robot)
-
-
-@pytest.fixture(scope="module")
-def certain(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    """The certain part of the mask of a click on the card."""
-    return terminal.certain_part(tmp_path_factory.mktemp("terminal"), scene.rgb, scene.shapes[1].centre)
 
 
 def test_the_cloud_has_the_points_of_depth_image_proc(
