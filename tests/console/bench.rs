@@ -58,7 +58,7 @@ impl Decode for FakeDecoder {
     }
 }
 
-/// Owner of the engines of two cameras, of which the second is not active.
+/// Owner of two cameras: `front`, whose engine runs, and `rear`, which is not active.
 struct FakeOwner {
     engine: Engine,
     snapshot: Mutex<Option<Snapshot>>,

@@ -45,8 +45,8 @@ fn text(answer: Result<Answer, Refusal>) -> String {
     }
 }
 
-/// A decoder with three candidates: masks of 1, 2 and 3 columns, of which the third has the highest IoU. A mask prompt is
-/// returned as it is.
+/// A decoder with three candidates, whose masks have 1, 2 and 3 columns. The last has the highest IoU. A mask prompt is returned as
+/// it is.
 struct ThreeMasks;
 
 impl Decode for ThreeMasks {
