@@ -73,7 +73,7 @@ def read_plans(log: list[str]) -> list[Plan]:
     """Reads the stub's log: the options of TensorRT come before the session that they are for. A graph may be opened twice."""
     found, options, runs = {}, {}, {}
     for line in log:
-        kind, provider, *words = line.replace(", ", "x").split()
+        kind, provider, *words = line.split()
         if (kind, provider) == ("append", "tensorrt"):
             options = dict(word.split("=", 1) for word in words)
         elif (kind, provider) == ("session", "tensorrt"):
