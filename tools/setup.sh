@@ -251,23 +251,24 @@ ensure_ort() {
     find_python
     need_debian venv
     step --or "$index_hint Or name a library of your own: ORT_DYLIB_PATH=/path/to/libonnxruntime.so" \
-        "fetching ONNX Runtime $ort_version from PyPI" fetch_ort
+        "fetching ONNX Runtime $ort_version from PyPI" fetch_runtime "$dev/ort" onnxruntime "$ort_version"
     echo "$ort_version $(uname -m)" >"$dev/ort/.stamp"
 }
 
-# Only the library out of the wheel: its Python side is not used. So it may be the wheel of any Python, and is that of 3.12:
-# not every Python that ./dev works with has one.
-fetch_ort() {
-    local new=$dev/ort.new
-    rm -rf "$new" "$dev/ort"
+# fetch_runtime FOLDER PACKAGE VERSION: makes a folder of the libraries and licences in a wheel of ONNX Runtime. Its Python side
+# is not used, so it may be the wheel of any Python, and is that of 3.12: not every Python that ./dev works with has one.
+fetch_runtime() {
+    local folder=$1 new=$1.new
+    rm -rf "$new" "$folder"
     "$python" -m venv "$new/venv"
     "$new/venv/bin/python" -m pip download --disable-pip-version-check --no-input --progress-bar off --no-deps \
-        --only-binary :all: --python-version 3.12 --dest "$new" "onnxruntime==$ort_version"
-    "$python" -m zipfile -e "$new"/onnxruntime-*.whl "$new/wheel"
-    cp "$new/wheel/onnxruntime/capi/libonnxruntime.so.$ort_version" "$new/libonnxruntime.so"
+        --only-binary :all: --python-version 3.12 --dest "$new" "$2==$3"
+    "$python" -m zipfile -e "$new"/*.whl "$new/wheel"
+    find "$new/wheel/onnxruntime" -name '*.so*' ! -name 'onnxruntime_pybind11_state*' -exec mv -t "$new" {} +
+    mv "$new"/libonnxruntime.so.* "$new/libonnxruntime.so"
     cp "$new/wheel/onnxruntime/LICENSE" "$new/wheel/onnxruntime/ThirdPartyNotices.txt" "$new/"
-    rm -rf "$new/wheel" "$new/venv" "$new"/onnxruntime-*.whl
-    mv "$new" "$dev/ort"
+    rm -rf "$new/wheel" "$new/venv" "$new"/*.whl
+    mv "$new" "$folder"
 }
 
 # ONNX Runtime with OpenVINO, in a folder of its own: it is older than the library above, and its CPU provider gives other
@@ -278,23 +279,9 @@ ensure_openvino() {
     fresh "$dev/openvino/.stamp" "$openvino_version" && return 0
     find_python
     need_debian venv
-    step --or "$index_hint" "fetching ONNX Runtime $openvino_version with OpenVINO from PyPI" fetch_openvino
+    step --or "$index_hint" "fetching ONNX Runtime $openvino_version with OpenVINO from PyPI" \
+        fetch_runtime "$dev/openvino" onnxruntime-openvino "$openvino_version"
     echo "$openvino_version" >"$dev/openvino/.stamp"
-}
-
-# All libraries of the wheel, which find each other in their own folder.
-fetch_openvino() {
-    local new=$dev/openvino.new
-    rm -rf "$new" "$dev/openvino"
-    "$python" -m venv "$new/venv"
-    "$new/venv/bin/python" -m pip download --disable-pip-version-check --no-input --progress-bar off --no-deps \
-        --only-binary :all: --python-version 3.12 --dest "$new" "onnxruntime-openvino==$openvino_version"
-    "$python" -m zipfile -e "$new"/onnxruntime_openvino-*.whl "$new/wheel"
-    find "$new/wheel/onnxruntime" -name '*.so*' ! -name 'onnxruntime_pybind11_state*' -exec mv -t "$new" {} +
-    mv "$new"/libonnxruntime.so.* "$new/libonnxruntime.so"
-    cp "$new/wheel/onnxruntime/LICENSE" "$new/wheel/onnxruntime/ThirdPartyNotices.txt" "$new/"
-    rm -rf "$new/wheel" "$new/venv" "$new"/onnxruntime_openvino-*.whl
-    mv "$new" "$dev/openvino"
 }
 
 # ---------------------------------------------------------------------------------------------- the environment
