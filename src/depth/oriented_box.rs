@@ -180,31 +180,31 @@ type Lanes = [f32; LANES];
 
 /// Returns the least and the largest coordinate along each direction of the points within its fence. Without such points
 /// the result is an empty range: (infinity, -infinity).
-#[multiversion(targets("x86_64+avx2"))]
 fn ranges(points: &Points, directions: &[[f32; 3]; 3], fences: &[(f32, f32); 3]) -> [(f32, f32); 3] {
+    std::array::from_fn(|axis| {
+        let (direction, (low, high)) = (directions[axis], fences[axis]);
+        (least_along(points, direction, low), -least_along(points, direction.map(|x| -x), -high))
+    })
+}
+
+/// Returns the least coordinate along a direction of the points from `fence` on; infinity without such points.
+///
+/// A loop that finds the largest coordinate too is slower: compilers do not turn it into vector instructions.
+#[multiversion(targets("x86_64+avx2"))]
+fn least_along(points: &Points, [a, b, c]: [f32; 3], fence: f32) -> f32 {
     let (xs, x_rest) = points.x.as_chunks::<LANES>();
     let (ys, y_rest) = points.y.as_chunks::<LANES>();
     let (zs, z_rest) = points.z.as_chunks::<LANES>();
-    std::array::from_fn(|axis| {
-        let ([a, b, c], fence) = (directions[axis], fences[axis]);
-        let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-        for ((x, y), z) in xs.iter().zip(ys).zip(zs) {
-            for i in 0..LANES {
-                let value = a * x[i] + b * y[i] + c * z[i];
-                let above = if value >= fence.0 { value } else { f32::INFINITY };
-                let below = if value <= fence.1 { value } else { f32::NEG_INFINITY };
-                low[i] = if above < low[i] { above } else { low[i] };
-                high[i] = if below > high[i] { below } else { high[i] };
-            }
+    let mut low = [f32::INFINITY; LANES];
+    for ((x, y), z) in xs.iter().zip(ys).zip(zs) {
+        for i in 0..LANES {
+            let value = a * x[i] + b * y[i] + c * z[i];
+            let value = if value >= fence { value } else { f32::INFINITY };
+            low[i] = if value < low[i] { value } else { low[i] };
         }
-        let (mut low, mut high) = (least(&low), largest(&high));
-        for ((x, y), z) in x_rest.iter().zip(y_rest).zip(z_rest) {
-            let value = a * x + b * y + c * z;
-            low = if value >= fence.0 { low.min(value) } else { low };
-            high = if value <= fence.1 { high.max(value) } else { high };
-        }
-        (low, high)
-    })
+    }
+    let rest = x_rest.iter().zip(y_rest).zip(z_rest).map(|((x, y), z)| a * x + b * y + c * z);
+    rest.filter(|value| *value >= fence).fold(least(&low), f32::min)
 }
 
 fn least(lanes: &Lanes) -> f32 {
