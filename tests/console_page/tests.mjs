@@ -116,6 +116,13 @@ const tests = {
     assertEqual(runs.encode(new Uint8Array(6), 3, 2), null);
   },
 
+  "a mask is coloured inside and transparent outside"() {
+    const mask = { rect: [2, 1, 3, 1], counts: [1, 2] };
+    const [inside, outside] = [[0xf0, 0x82, 0x0a, 105], [0, 0, 0, 0]];
+    assertEqual([...runs.colourPixels(mask, "#f0820a", 105)], [...outside, ...inside, ...inside]);
+    assertEqual([...runs.colourPixels({ rect: [0, 0, 1, 1], counts: [0, 1] }, "#ffffff", 255)], [255, 255, 255, 255]);
+  },
+
   "the outline runs around every pixel that differs from its neighbour"() {
     const square = { rect: [5, 7, 2, 2], counts: [0, 4] };
     assertEqual(runs.outline(square, runs.decode(square)), [5, 7, 7, 7, 5, 9, 7, 9, 5, 7, 5, 9, 7, 7, 7, 9]);

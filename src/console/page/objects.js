@@ -1,6 +1,6 @@
 // The list of objects: colour, class, IoU, state; for the selected one persistence and the candidate masks.
 
-import { decode } from "./runs.js";
+import { paint } from "./runs.js";
 
 const EYE = "M2 10s3-5 8-5 8 5 8 5-3 5-8 5-8-5-8-5zm8-2a2 2 0 1 0 0 4 2 2 0 0 0 0-4z";
 const EYE_OFF = "M3 3l14 14M5 7c-2 1-3 3-3 3s3 5 8 5l3-.6M8 5.200l2-.2c5 0 8 5 8 5l-2 2.300";
@@ -160,11 +160,6 @@ export function thumbnail(canvas, stage, candidate, candidates, colour) {
   c.setTransform(scale, 0, 0, scale, -x * scale, -y * scale);
   c.drawImage(stage.picture, 0, 0, stage.image.width, stage.image.height);
   if (!candidate.mask) return;
-  const [maskLeft, maskTop, width, height] = candidate.mask.rect;
-  const mask = Object.assign(document.createElement("canvas"), { width, height });
-  const pixels = new ImageData(width, height);
-  const rgb = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-  decode(candidate.mask).forEach((bit, i) => bit && pixels.data.set([...rgb, 170], i * 4));
-  mask.getContext("2d").putImageData(pixels, 0, 0);
-  c.drawImage(mask, maskLeft, maskTop);
+  const [maskLeft, maskTop] = candidate.mask.rect;
+  c.drawImage(paint(candidate.mask, colour, 170), maskLeft, maskTop);
 }

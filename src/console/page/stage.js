@@ -1,18 +1,13 @@
 // The stage: the picture, the masks over it, prompts and the keyboard's cursor, on one canvas.
 
 import { FULL_VIEW, keepInSight, placement, toStage } from "./geometry.js";
-import { contains, decode, outline } from "./runs.js";
+import { contains, decode, outline, paint } from "./runs.js";
 
 /** An object ready to be drawn: its pixels, its border, and a small canvas in its colour. */
 function prepared(object) {
   if (!object.mask) return { ...object, bits: null, path: null, canvas: null };
   const bits = decode(object.mask);
-  const [, , width, height] = object.mask.rect;
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const pixels = new ImageData(width, height);
-  const colour = [1, 3, 5].map((i) => parseInt(object.colour.slice(i, i + 2), 16));
-  bits.forEach((bit, i) => bit && pixels.data.set([...colour, 105], i * 4));
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  const canvas = paint(object.mask, object.colour, 105);
   const path = new Path2D();
   const segments = outline(object.mask, bits);
   for (let i = 0; i < segments.length; i += 4) {
