@@ -24,7 +24,10 @@ export function listen(stage, tool, act) {
   function cancel() {
     if (!drag) return;
     clearTimeout(drag.timer);
-    [drag, stage.rubber] = [null, null];
+    drag = null;
+    // A click changes nothing on the stage before its answer comes.
+    if (!stage.rubber) return;
+    stage.rubber = null;
     stage.repaint();
   }
 

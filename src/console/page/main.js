@@ -184,6 +184,8 @@ function prompt(fields) {
 
 /** Shows the object of an answer, also on the next pictures, whose masks may be older than the prompt. */
 function takeAnswer(id) {
+  // Candidates of an earlier object with the same id, which was undone, are not drawn again.
+  state.candidates = { id: 0, list: NO_CANDIDATES };
   const list = state.shown?.objects ?? [];
   const object = list.find((o) => o.id === id);
   if (object) {

@@ -31,6 +31,8 @@ export class Stage {
   brush = null;
   cursor = null;
   corner = null;
+  /** Size of the stage in CSS pixels, kept because reading it from the page computes the page's layout. */
+  size = { width: 1, height: 1 };
   #dirty = false;
 
   /** `changed` is called when the size or the view has changed. */
@@ -43,10 +45,6 @@ export class Stage {
       changed();
     }).observe(canvas);
     this.#fitCanvas();
-  }
-
-  get size() {
-    return { width: this.canvas.clientWidth || 1, height: this.canvas.clientHeight || 1 };
   }
 
   get place() {
@@ -63,7 +61,12 @@ export class Stage {
   }
 
   setObjects(objects) {
-    this.objects = objects.map(prepared);
+    const present = new Map(this.objects.map((object) => [object.mask, object]));
+    this.objects = objects.map((object) => {
+      const { bits, path, canvas, colour } = present.get(object.mask) ?? {};
+      // The same mask again, with another score or state.
+      return canvas && colour === object.colour ? { ...object, bits, path, canvas } : prepared(object);
+    });
     this.repaint();
   }
 
@@ -95,6 +98,7 @@ export class Stage {
 
   #fitCanvas() {
     const ratio = window.devicePixelRatio || 1;
+    this.size = { width: this.canvas.clientWidth || 1, height: this.canvas.clientHeight || 1 };
     const { width, height } = this.size;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
@@ -110,7 +114,8 @@ export class Stage {
     if (!this.picture) return;
     c.setTransform(ratio * place.scale, 0, 0, ratio * place.scale, ratio * place.left, ratio * place.top);
     c.imageSmoothingEnabled = place.scale * ratio < 3;
-    c.imageSmoothingQuality = "high";
+    // The console sends a picture in the size of the stage. High quality is slow, and only shows where pixels are merged.
+    c.imageSmoothingQuality = this.picture.width > 1.1 * this.image.width * place.scale * ratio ? "high" : "low";
     c.drawImage(this.picture, 0, 0, this.image.width, this.image.height);
     // Masks are in image pixels: their borders stay sharp at any zoom.
     c.imageSmoothingEnabled = false;
