@@ -3,7 +3,7 @@
     ./dev shell -- python benches/console.py [--clicks 40] [--size 1280x720] [--rate 5]
 
 The page's own clock measures from the release of the button to the frame of the browser after the masks were drawn. The node
-reports its time from the arrival of the prompt to the masks; the difference is what the console adds. Ends with one line of JSON.
+reports the time of the decoder, and the time from the arrival of the prompt to the masks. Ends with one line of JSON.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5.0)
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
+    # An image of this size is larger than the memory that Fast DDS shares by default.
+    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config/fastdds.xml"))
     domain = free_domain()
     settings = CONSOLE | {"encode.mode": "always", "qos_overrides./image.subscription.reliability": "reliable"}
     process, camera = NodeProcess(domain, *parameter_args(settings)), None
@@ -62,7 +64,7 @@ def main() -> None:
             page.evaluate(WATCH)
             box = page.locator("#stage").bounding_box()
             assert box is not None
-            screen, node = [], []
+            screen, node, decoder = [], [], []
             for i in range(arguments.clicks + 3):
                 seen = len(tab.received)
                 page.mouse.click(box["x"] + box["width"] * 0.375 + i % 7, box["y"] + box["height"] * 0.375)
@@ -70,17 +72,19 @@ def main() -> None:
                 masks = [m for m in tab.received[seen:] if m["type"] == "masks" and m["objects"]]
                 screen.append(page.evaluate("window.clickTimes.at(-1)"))
                 node.append(masks[0]["ms"]["total"])
+                decoder.append(masks[0]["ms"]["decode"])
                 page.keyboard.press("z")
                 tab.until_objects(0)
                 page.wait_for_timeout(60)
-            screen, node = screen[3:], node[3:]
-            added = [a - b for a, b in zip(screen, node, strict=True)]
+            screen, node, decoder = screen[3:], node[3:], decoder[3:]
+            added = [a - b for a, b in zip(screen, decoder, strict=True)]
             print(json.dumps({
                 "size": arguments.size, "clicks": len(screen),
                 "click_to_screen_ms": round(statistics.median(screen), 1),
                 "node_ms": round(statistics.median(node), 1),
-                "console_adds_ms": round(statistics.median(added), 1),
-                "console_adds_p95_ms": round(sorted(added)[int(len(added) * 0.95)], 1),
+                "decoder_ms": round(statistics.median(decoder), 1),
+                "beyond_decoder_ms": round(statistics.median(added), 1),
+                "beyond_decoder_p95_ms": round(sorted(added)[int(len(added) * 0.95)], 1),
             }))  # fmt: skip
             eventually("no error of the page", lambda: not tab.errors)
     finally:

@@ -50,6 +50,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=10.0)
     arguments = parser.parse_args()
     size = tuple(map(int, arguments.size.split("x")))
+    # An image of this size is larger than the memory that Fast DDS shares by default.
+    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config/fastdds.xml"))
     domain = free_domain()
     settings = {
         "encode.mode": "always", "persistence.default": "once", "console.enabled": True, "console.address": "127.0.0.1:0",
