@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+import summary
 from browser import CONSOLE, Tab, browser
 from harness import NodeProcess, Peer, free_domain
 from robot import Robot
@@ -127,10 +127,5 @@ def console(shared_console: Robot, scene: Scene) -> Robot:
     return shared_console
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Prints the counts of test_docs.py."""
-    docs = sys.modules.get("test_docs")
-    if docs and (lines := config.stash.get(docs.SUMMARY, None)):
-        terminalreporter.section("commands of the docs")
-        for line in lines:
-            terminalreporter.write_line(line)
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(summary.Plugin())

@@ -25,8 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # Long timeouts, so that tests do not fail on a busy machine; only failing tests wait this long.
 TIMEOUT = 20.0
 START_TIMEOUT = 60.0
-# Ports of domains above 101 overlap with Linux's ephemeral ports.
-DOMAINS = range(1, 102)
+# Number of this worker of pytest-xdist, and the number of workers.
+WORKER, WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+# Ports of domains above 101 overlap with Linux's ephemeral ports. Workers have different domains, because two of them could find
+# the same one free before either uses it.
+DOMAINS = range(1 + WORKER, 102, WORKERS)
 
 T = TypeVar("T")
 

@@ -37,6 +37,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 import bags
+import summary
 from harness import ROOT, START_TIMEOUT, NodeProcess, Peer, eventually, find_node, free_domain
 from messages import image
 from robot import value_message
@@ -206,14 +207,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def summary(request: pytest.FixtureRequest) -> Iterator[None]:
+def count_commands(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     lines = [", ".join(f"{n} {how}" for how, n in sorted(COUNTS.items())) or "none was selected"]
     lines += [f"  not run: {name} ({n}): {EXEMPT[name]}" for name, n in sorted(EXEMPTED.items())]
-    request.config.stash.setdefault(SUMMARY, []).extend(lines)
-
-
-SUMMARY = pytest.StashKey[list[str]]()
+    summary.add(request.config, lines)
 
 
 def kind(name: str) -> type:
