@@ -494,39 +494,9 @@ fn inspect_describes_the_model_its_files_and_its_providers() {
     assert_says(&tiny, &["tiny", "runs on"]);
 }
 
-#[test]
-fn bench_measures_every_stage() {
-    let scratch = Scratch::new("bench");
-    let model = golden("variants");
-    let bench = ["bench", model.to_str().unwrap(), "--runs", "2", "--threads", "1"];
-    let json = line(&promptseg(&scratch.0, &[&bench[..], &["--json", "--precision", "fp32"]].concat()));
-    for key in
-        ["load_ms", "preprocess_ms", "encode_ms", "decode_ms", "decode_batch_ms", "postprocess_ms", "peak_rss_mb"]
-    {
-        assert!(json[key].as_f64().unwrap() > 0.0, "{key}: {json}");
-        if let Some([low, high]) = json["spread"][key].as_array().map(Vec::as_slice) {
-            assert!(low.as_f64() <= json[key].as_f64() && json[key].as_f64() <= high.as_f64());
-        }
-    }
-    assert_eq!((json["precision"].as_str(), json["threads"].as_u64()), (Some("fp32"), Some(1)));
-    assert_eq!((json["model"].as_str(), json["runs"].as_u64()), (Some("sam_variants"), Some(2)));
-    let message = succeeded(&promptseg(&scratch.0, &bench));
-    assert_says(&message, &["encoder on cpu, int8", "decode 16 objects", "peak memory"]);
-}
-
 /// Returns the path of a model that another exporter wrote.
 fn fixture(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).display().to_string()
-}
-
-#[test]
-fn bench_uses_a_box_if_the_model_takes_no_click() {
-    let scratch = Scratch::new("bench-box");
-    let decoder = fixture("transformersjs_sam2_traced/prompt_encoder_mask_decoder.onnx");
-    let pair = [fixture("transformersjs_sam2/vision_encoder.onnx"), "--decoder".to_owned(), decoder];
-    let bench = ["bench", &pair[0], &pair[1], &pair[2], "--runs", "1", "--threads", "1"];
-    assert_says(&succeeded(&promptseg(&scratch.0, &bench)), &["decode one box", "decode 16 objects"]);
-    assert_eq!(line(&promptseg(&scratch.0, &[&bench[..], &["--json"]].concat()))["prompt"], "box");
 }
 
 #[test]

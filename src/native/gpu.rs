@@ -1,12 +1,12 @@
-//! Name and driver of the GPU, and the version of TensorRT, from their libraries, which are loaded at run time if they
+//! Name, driver and memory of the GPU, and the version of TensorRT, from their libraries, which are loaded at run time if they
 //! are installed.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use libloading::{Library, Symbol};
 
-/// Names of the libraries of TensorRT 10, TensorRT 8 and a development install.
-pub const TENSORRT: [&str; 3] = ["libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so"];
+/// Names of the libraries of TensorRT 10, 11 and 8, and of a development install.
+pub const TENSORRT: [&str; 4] = ["libnvinfer.so.10", "libnvinfer.so.11", "libnvinfer.so.8", "libnvinfer.so"];
 /// Names of the library of the CUDA driver.
 pub const CUDA: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
 const COMPUTE_CAPABILITY_MAJOR: c_int = 75;
@@ -52,6 +52,35 @@ pub fn name(device_id: i32) -> Option<String> {
         }
         let name = CStr::from_ptr(name.as_ptr()).to_string_lossy().into_owned();
         Some(format!("{name}, {major}.{minor}, CUDA {}.{}", version / 1000, version % 1000 / 10))
+    }
+}
+
+/// Returns the bytes of a GPU's memory that are in use, by all processes; none if there is no GPU.
+///
+/// The call makes CUDA's primary context of the GPU, which ONNX Runtime uses too, and keeps it: it is part of the memory in use
+/// from the first call on.
+pub fn memory_in_use(device_id: i32) -> Option<u64> {
+    type Context = *mut c_void;
+    let library = load(&CUDA)?;
+    // SAFETY: the signatures are those of cuda.h, and the pointers outlive the calls. The context is never released.
+    unsafe {
+        let init: Symbol<'_, unsafe extern "C" fn(u32) -> c_int> = library.get(b"cuInit").ok()?;
+        let get: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int) -> c_int> = library.get(b"cuDeviceGet").ok()?;
+        let retain: Symbol<'_, unsafe extern "C" fn(*mut Context, c_int) -> c_int> =
+            library.get(b"cuDevicePrimaryCtxRetain").ok()?;
+        let push: Symbol<'_, unsafe extern "C" fn(Context) -> c_int> = library.get(b"cuCtxPushCurrent_v2").ok()?;
+        let pop: Symbol<'_, unsafe extern "C" fn(*mut Context) -> c_int> = library.get(b"cuCtxPopCurrent_v2").ok()?;
+        let info: Symbol<'_, unsafe extern "C" fn(*mut usize, *mut usize) -> c_int> =
+            library.get(b"cuMemGetInfo_v2").ok()?;
+        let (mut device, mut context) = (0, std::ptr::null_mut());
+        let (mut free, mut total) = (0, 0);
+        // Each call needs the result of the one before it.
+        if init(0) != 0 || get(&mut device, device_id) != 0 || retain(&mut context, device) != 0 || push(context) != 0 {
+            return None;
+        }
+        let status = info(&mut free, &mut total);
+        pop(&mut context);
+        (status == 0).then(|| (total as u64).saturating_sub(free as u64))
     }
 }
 

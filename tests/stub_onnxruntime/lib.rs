@@ -7,6 +7,7 @@
 //! - `without=cuda`: the provider is not compiled in. `with=openvino`: OpenVINO is compiled in.
 //! - `tensorrt.append=WHY`, `tensorrt.load=WHY`, `tensorrt.run=WHY`: fails with this message; also for `cuda` and `cpu`.
 //! - `openvino.slow=PART:MS`: runs of files whose path contains PART take so many milliseconds longer; also for the others.
+//! - `tensorrt.negated=PART`: runs of files whose path contains PART give negated results; also for the others.
 //! - `most=N`: a run with more than N objects is out of memory.
 //! - `full=INPUT`: a run with this input is out of memory.
 //! - `fp16=broken`: half precision, also bf16, negates the results.
@@ -350,6 +351,12 @@ fn wait(provider: &str, session: *const OrtSession) {
     }
 }
 
+/// Whether a run of the session gives negated results.
+fn is_negated(provider: &str, session: *const OrtSession) -> bool {
+    let Some(part) = setting(&format!("{provider}.negated")) else { return false };
+    state(|s| s.sessions.get(&(session as usize)).is_some_and(|(path, _)| path.contains(&part)))
+}
+
 /// Whether TensorRT's engine was not built for an input of this shape.
 fn outside_of_profile(session: *const OrtSession, name: &str, shape: &[i64]) -> bool {
     state(|s| {
@@ -431,7 +438,8 @@ unsafe extern "system" fn run(
     }
     wait(provider, session);
     let status = unsafe { (real().Run)(session, options, input_names, inputs, n, output_names, n_out, outputs) };
-    if status.0.is_null() && half && setting("fp16").is_some() {
+    let broken = half && setting("fp16").is_some() || is_negated(provider, session);
+    if status.0.is_null() && broken {
         (0..n_out).for_each(|i| unsafe { break_value(*outputs.add(i)) });
     }
     status
@@ -661,5 +669,41 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(value: *mut c_int, attribute: c_in
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDriverGetVersion(version: *mut c_int) -> c_int {
     unsafe { *version = 12_060 };
+    0
+}
+
+/// # Safety
+/// The pointers must be valid, as cuda.h requires.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, _: c_int) -> c_int {
+    unsafe { *context = ptr::null_mut() };
+    0
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuCtxPushCurrent_v2(_: *mut c_void) -> c_int {
+    0
+}
+
+/// # Safety
+/// The pointers must be valid, as cuda.h requires.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuCtxPopCurrent_v2(context: *mut *mut c_void) -> c_int {
+    unsafe { *context = ptr::null_mut() };
+    0
+}
+
+/// Each session that was opened on TensorRT or CUDA takes 100 MB of 8 GB, and other processes take 1 GB.
+///
+/// # Safety
+/// The pointers must be valid, as cuda.h requires.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> c_int {
+    let on_gpu = |providers: &Providers| providers.iter().any(|(name, _)| *name != "openvino");
+    let sessions = state(|s| s.sessions.values().filter(|(_, providers)| on_gpu(providers)).count());
+    unsafe {
+        *total = 8_000_000_000;
+        *free = 7_000_000_000_usize.saturating_sub(100_000_000 * sessions);
+    }
     0
 }

@@ -10,11 +10,13 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use image::{GrayImage, RgbImage};
-use promptseg::model::{Candidate, Candidates, DecodeOptions, Model, ModelInfo, SessionOptions};
+use promptseg::model::{Candidate, Candidates, DecodeOptions, GpuOptions, Model, ModelInfo, Provider, SessionOptions};
 use promptseg::pixels::decode_compressed;
 use promptseg::prompt::{LowResLogits, Point, Prompt};
 use promptseg::segmenter::Segmenter;
 use serde::{Deserialize, Serialize};
+
+use crate::model_arguments::provider_name;
 
 /// Number of threads for the measured times.
 const THREADS: usize = 2;
@@ -27,6 +29,9 @@ pub struct Arguments {
     /// Bundle or folder with two ONNX files; the default is the built-in model.
     #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
+    /// Execution providers in the order of preference, as for `bench`.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "cpu", value_parser = provider_name)]
+    providers: Vec<String>,
 }
 
 /// An entry of prompts.json.
@@ -73,12 +78,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let list = arguments.scenes.join("prompts.json");
     let text = std::fs::read(&list).map_err(|e| format!("{}: {e}; give the folder of the scenes", list.display()))?;
     let objects: Vec<Object> = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", list.display()))?;
-    let options = SessionOptions { memory: false, ..SessionOptions::cpu(THREADS) };
+    let (providers, fastest) = Provider::list(&arguments.providers)?;
+    let gpu = GpuOptions { engine_cache: GpuOptions::engine_cache_of(""), ..GpuOptions::default() };
+    let options = SessionOptions { providers, fastest, gpu, memory: false, ..SessionOptions::cpu(THREADS) };
     let model = match &arguments.model {
         Some(path) => Model::open(path, None, &options)?,
         None => Model::tiny(&options)?,
     };
     let name = model.info.name.clone();
+    let used = [model.encoder.providers().used, model.decoder.providers().used];
     let unsupported = Unsupported::new(&model.info);
     let mut segmenter = Segmenter::new(model);
     let mut scores = Scores::default();
@@ -113,7 +121,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
             println!("{scores} left out: the model does not take {kind}");
         }
     }
-    println!("{name}: {} objects, mean IoU; median times on {THREADS} threads of the CPU", objects.len());
+    let [encoder, decoder] = used.map(|provider| match provider {
+        Provider::Cpu => format!("{THREADS} threads of the CPU"),
+        other => other.to_string(),
+    });
+    let place = if encoder == decoder { encoder } else { format!("{encoder} (encoder) and {decoder} (decoder)") };
+    println!("{name}: {} objects, mean IoU; median times on {place}", objects.len());
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
 }

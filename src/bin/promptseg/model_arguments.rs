@@ -117,7 +117,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// Checks the name of a provider.
-fn provider_name(text: &str) -> Result<String, UnknownName> {
+pub fn provider_name(text: &str) -> Result<String, UnknownName> {
     Provider::list(&[text]).map(|_| text.to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! Execution providers that this machine and its ONNX Runtime have.
+//! Execution providers and GPUs that this machine and its ONNX Runtime have.
 
 use ort::ep::{self, ExecutionProvider as _};
 
@@ -25,6 +25,21 @@ impl Provider {
             Err(e) => Err(e.to_string()),
         }
     }
+}
+
+/// Returns name, compute capability and driver of a GPU, for instance `Orin, 8.7, CUDA 12.6`; none if there is no GPU.
+pub fn gpu_name(device_id: i32) -> Option<String> {
+    gpu::name(device_id)
+}
+
+/// Returns the bytes of a GPU's memory that all processes use; none if there is no GPU.
+pub fn gpu_memory_in_use(device_id: i32) -> Option<u64> {
+    gpu::memory_in_use(device_id)
+}
+
+/// Returns the version of the installed TensorRT; none if it is not installed.
+pub fn tensorrt_version() -> Option<String> {
+    gpu::tensorrt_version()
 }
 
 /// TensorRT on this machine.

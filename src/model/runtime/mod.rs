@@ -31,7 +31,7 @@ pub(super) mod shrinking;
 pub(super) mod tensor;
 mod threads;
 
-pub use availability::TensorRt;
+pub use availability::{TensorRt, gpu_memory_in_use, gpu_name, tensorrt_version};
 pub use library::{build_info, environment, renew_arena};
 pub use options::{Arena, GpuOptions, InferencePrecision, MEGABYTE, OpenVinoOptions, SessionOptions};
 pub use report::{ProviderRefusal, ProviderReport};
