@@ -291,6 +291,7 @@ def check_copy(source: str, target: str) -> str:
 OPTIONS_OF = {
     "bench": ["benches/compare/__main__.py", "benches/node.py", "dev"],
     "demo": ["demo/options.py"],
+    "gpu-proof": ["benches/gpu_proof/__main__.py"],
     "models": ["export/promptseg_export/table.py"],
     "soak": ["tests/soak/options.py"],
     "test": ["dev"],
@@ -564,8 +565,15 @@ def test_the_times_of_the_readme_are_those_of_the_table() -> None:
     assert [float(number) for number in sentence.groups()] == pytest.approx(expected, rel=0.15)
 
 
-HELP = [[name, "--help"] for name in ("bench", "demo", "models", "soak", "train")]
-WRONG = [["demo", "--clik", "1,2"], ["bench", "--only", "nothing"], ["models", "--fast"], ["soak", "--minutes", "ten"], ["train", "--form"]]
+HELP = [[name, "--help"] for name in ("bench", "demo", "gpu-proof", "models", "soak", "train")]
+WRONG = [
+    ["demo", "--clik", "1,2"],
+    ["bench", "--only", "nothing"],
+    ["gpu-proof", "--docs", "--rehearse"],
+    ["models", "--fast"],
+    ["soak", "--minutes", "ten"],
+    ["train", "--form"],
+]
 
 
 @pytest.mark.parametrize(
