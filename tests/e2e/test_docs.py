@@ -565,6 +565,27 @@ def test_the_times_of_the_readme_are_those_of_the_table() -> None:
     assert [float(number) for number in sentence.groups()] == pytest.approx(expected, rel=0.15)
 
 
+PROOFS = ("compiler: ", "emulation: ", "device: ", "not yet")
+PROVEN = "## Where each claim was proven"
+
+
+def test_every_claim_about_providers_says_where_it_was_proven() -> None:
+    text = (ROOT / "docs" / "providers.md").read_text()
+    assert text.count(PROVEN) == 1
+    rows = [line.strip("| ").split(" | ") for line in text.split(PROVEN)[1].split("\n### ")[0].splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    anchors = set()
+    for claim, section, proven in rows:
+        assert proven.startswith(PROOFS), f"{claim}: {proven!r} is none of {PROOFS}"
+        named = re.findall(r"`([^`]+)`", proven)
+        assert named or proven == "not yet", f"{claim}: {proven!r} names no test"
+        assert not [name for name in named if not name.startswith("./dev ") and not (ROOT / name).is_file()], proven
+        anchors.add(re.search(r"\(#([\w-]+)\)", section)[1])  # type: ignore[index]
+    headings = re.findall(r"^###? (.+)$", text, re.MULTILINE)
+    sections = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings if heading not in PROVEN}
+    assert anchors == sections
+
+
 HELP = [[name, "--help"] for name in ("bench", "demo", "gpu-proof", "models", "soak", "train")]
 WRONG = [
     ["demo", "--clik", "1,2"],
