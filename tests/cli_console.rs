@@ -13,6 +13,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use client::{Page, click};
 use image::{Rgb, RgbImage};
@@ -133,6 +134,69 @@ async fn a_video_is_shown_in_any_order_and_its_masks_have_the_number_of_the_fram
     assert_eq!((mask.get_pixel(160, 100)[0], mask.get_pixel(20, 20)[0]), (255, 0));
     let beyond = page.answer(json!({"do": "show", "index": 8})).await;
     assert!(beyond["text"].as_str().unwrap().contains("picture 9 of 8"), "{beyond}");
+}
+
+/// Saves until the file of prompts has that content, because the answer to a click may come before its masks.
+async fn saved_prompts(page: &mut Page, file: &Path, expected: &serde_json::Value) {
+    let end = Instant::now() + bench::PATIENCE;
+    loop {
+        let answer = page.answer(json!({"do": "save"})).await;
+        let content = std::fs::read(file).ok().and_then(|content| serde_json::from_slice(&content).ok());
+        if content.as_ref() == Some(expected) {
+            assert_eq!(answer["text"], "saved the prompts of 1 objects: clicks/prompts.json");
+            return;
+        }
+        assert!(Instant::now() < end, "{answer}: {content:?}, expected {expected}");
+    }
+}
+
+#[tokio::test]
+async fn the_prompts_of_a_session_are_saved_by_frame_for_label() {
+    let folder = Scratch::new("cli-console-prompts");
+    std::fs::create_dir(folder.0.join("shots")).unwrap();
+    (0..3).for_each(|i| draw(&folder.0.join(format!("shots/{i}.png")), 60 + 40 * i));
+    let console = Console::start(&folder.0, &["shots", "--format", "prompts", "--out", "clicks"]);
+    let mut page = Page::open(console.address, &[]).await;
+    let first = page.picture().await;
+    let empty = page.answer(json!({"do": "save"})).await;
+    assert!(empty["ok"] == false && empty["text"].as_str().unwrap().contains("no prompts to save"), "{empty}");
+    assert_eq!(page.answer(click(&first, 0, 100, 100)).await["ok"], true);
+    let file = folder.0.join("clicks/prompts.json");
+    let first_click = json!({"frame": 0, "object": 1, "class": "", "points": [[100.0, 100.0]]});
+    saved_prompts(&mut page, &file, &json!([first_click])).await;
+    page.answer(json!({"do": "show", "index": 2})).await;
+    let third = loop {
+        let picture = page.picture().await;
+        if picture.header["stamp"] != first.header["stamp"] {
+            break picture;
+        }
+    };
+    // The object lives on, and a further click corrects it.
+    assert_eq!(page.answer(click(&third, 1, 180, 100)).await["ok"], true);
+    let second_click = json!({"frame": 2, "object": 1, "class": "", "points": [[180.0, 100.0]]});
+    saved_prompts(&mut page, &file, &json!([first_click, second_click])).await;
+    drop(console);
+    let mut label = Command::new(env!("CARGO_BIN_EXE_promptseg"));
+    label.current_dir(&folder.0).args([
+        "label",
+        "shots",
+        "--prompts",
+        "clicks/prompts.json",
+        "--out",
+        "out",
+        "--threads",
+        "1",
+    ]);
+    let output = label.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for (frame, left) in [(0, 60), (2, 140)] {
+        let record = std::fs::read(folder.0.join(format!("out/frames/{frame:06}.json"))).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let objects = record["objects"].as_array().unwrap();
+        assert_eq!((objects.len(), &objects[0]["object"], &objects[0]["source"]), (1, &json!(1), &json!("prompt")));
+        let bbox: Vec<i64> = serde_json::from_value(objects[0]["bbox"].clone()).unwrap();
+        assert!((bbox[0] - left).abs() < 6 && (bbox[2] - 80).abs() < 12, "the square from {left} on: {bbox:?}");
+    }
 }
 
 #[test]

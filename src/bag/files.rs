@@ -65,14 +65,14 @@ pub fn find(path: &Path) -> Result<BagFiles, BagError> {
     Ok(found)
 }
 
-/// Returns whether a path looks like a bag: a file with the extension of a bag, or a folder with such a file or with the
-/// metadata.yaml of a bag.
+/// Returns whether a path looks like a bag: a file with the extension of a bag, compressed or not, or a folder with such a
+/// file or with the metadata.yaml of a bag.
 pub fn is_bag(path: &Path) -> bool {
     if path.is_dir() {
         let is_listed = listed(path, &mut BagFiles::default()).is_ok_and(|listed| listed);
         return is_listed || in_folder(path).is_ok_and(|files| !files.is_empty());
     }
-    matches!(path.extension().and_then(OsStr::to_str), Some("mcap" | "db3"))
+    matches!(path.extension().and_then(OsStr::to_str), Some("mcap" | "db3" | "zstd" | "zst"))
 }
 
 /// Reads the list of metadata.yaml. Returns false if there is no such file.

@@ -37,6 +37,6 @@ mod server;
 pub mod settings;
 mod view;
 
-pub use owner::{Files, Owner, SavedMasks, Timeline};
+pub use owner::{Files, Owner, Saved, Timeline};
 pub use server::Console;
 pub use settings::{Settings, SettingsError, TlsFiles};

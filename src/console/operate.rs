@@ -185,5 +185,5 @@ async fn save(hub: &Hub, camera: usize) -> Result<Answer, String> {
     let result = scene.revision().result;
     let saved = spawn_blocking(move || files.save(&result)).await.map_err(|e| e.to_string())??;
     let list = saved.files.join(", ");
-    Ok(Answer::done(0, format!("saved {} masks: {list}", saved.masks)))
+    Ok(Answer::done(0, format!("saved {}: {list}", saved.content)))
 }

@@ -41,11 +41,11 @@ pub trait Files: Send + Sync {
     /// The picture cannot be read.
     fn show(&self, index: usize) -> Result<(), String>;
 
-    /// Saves the masks of a result beside the files.
+    /// Saves the masks of a result, or its prompts, beside the files.
     ///
     /// # Errors
     /// A file cannot be written.
-    fn save(&self, result: &FrameResult) -> Result<SavedMasks, String>;
+    fn save(&self, result: &FrameResult) -> Result<Saved, String>;
 }
 
 /// The pictures of files.
@@ -62,9 +62,9 @@ pub struct Timeline {
 
 /// What was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedMasks {
-    /// Number of masks.
-    pub masks: usize,
+pub struct Saved {
+    /// Number and kind of the saved things, such as "2 masks".
+    pub content: String,
     /// Paths of the files, for the person.
     pub files: Vec<String>,
 }

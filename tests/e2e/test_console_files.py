@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
+import bags
 from browser import Tab, needs_chromium
 from harness import ROOT, START_TIMEOUT, eventually, find_node, free_domain
 from robot import GOOD
@@ -139,6 +142,36 @@ def test_a_video_has_a_timeline(start: Start, open_tab: Open, tmp_path: Path) ->
     tab.until_toast("saved 1 masks: ")
     saved = np.asarray(Image.open(out / "drive_000004_mask.png")) > 127
     assert iou(saved, frames[4].truth[0]) >= GOOD
+
+
+def test_a_bag_is_clicked_through_and_its_prompts_label_it(start: Start, open_tab: Open, tmp_path: Path) -> None:
+    frames = [Scene((DISK.moved(8 * i, 0), CARD)) for i in range(4)]
+    stamps = [bags.START + i * 100_000_000 for i in range(4)]
+    messages = [bags.Recorded("/image", bags.IMAGE, at, bags.image(scene.rgb, at)) for at, scene in zip(stamps, frames)]
+    bag = bags.write(tmp_path / "drive", messages)
+    clicks, out = tmp_path / "clicks", tmp_path / "out"
+    tab = open_tab(console_of(start, bag, "--format", "prompts", "--out", clicks))
+    tab.until_state("live")
+    timeline(tab, "1 of 4, 0.00 s: drive")
+    tab.click_spot(DISK.colour)
+    tab.until_objects(1)
+    shown_after(tab, lambda: tab.page.locator("#next").click())
+    timeline(tab, "2 of 4, 0.10 s")
+    tab.until_objects(1)
+    tab.page.keyboard.press("n")
+    tab.click_spot(CARD.colour)
+    tab.until_objects(2)
+    tab.page.keyboard.press("Control+s")
+    tab.until_toast("saved the prompts of 2 objects: ")
+    prompts = json.loads((clicks / "prompts.json").read_text())
+    assert [(entry["frame"], entry["object"], len(entry["points"])) for entry in prompts] == [(0, 1, 1), (1, 2, 1)]
+    command = [cli(), "label", bag, "--prompts", clicks / "prompts.json", "--out", out, "--threads", "1"]
+    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
+    for frame, shape in ((0, 0), (1, 1)):
+        record = json.loads((out / "frames" / f"{frame:06}.json").read_text())
+        (found,) = record["objects"]
+        mask = coco_mask.decode({"size": [240, 320], "counts": found["counts"]}).astype(bool)
+        assert iou(mask, frames[frame].truth[shape]) >= GOOD
 
 
 def test_the_demo_shows_its_scene_in_the_console(start: Start, open_tab: Open, tmp_path: Path) -> None:

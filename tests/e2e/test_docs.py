@@ -8,6 +8,7 @@ node. The end of the output has the counts, and the reason of each exemption.
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import re
 import shlex
@@ -165,6 +166,9 @@ class Bench:
             bags.Recorded("/detections", bags.DETECTIONS, bags.START, found),
         ]
         bags.write(folder / "drive", recorded)
+        (folder / "clicks").mkdir()
+        prompts = [{"frame": 0, "object": 1, "points": [[80, 100]]}]
+        (folder / "clicks" / "prompts.json").write_text(json.dumps(prompts))
         for several, arguments in {
             False: ["-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info"],
             True: ["-p", "cameras:=[front, rear]", "-r", "front/image:=/front/image_raw", "-r", "rear/image:=/rear/image_raw"],

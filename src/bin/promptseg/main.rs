@@ -5,6 +5,7 @@
 
 mod bench;
 mod build_engines;
+mod clips;
 mod coco;
 mod console;
 mod edges;
@@ -53,9 +54,9 @@ enum Command {
     Proposals(proposals::Arguments),
     /// Compute images of edges from the masks of everything.
     Edges(edges::Arguments),
-    /// Follow objects through a video or a folder of pictures.
+    /// Follow objects through a video, a folder of pictures or a bag.
     Track(track::Arguments),
-    /// Show pictures, a folder or a video in the operator's console: click in any browser, save masks.
+    /// Show pictures, a video or a bag in the operator's console: click in any browser, save masks.
     Console(console::Arguments),
     /// Make a data set from a bag: masks from prompts, a detector's boxes, or everything.
     Label(label::Arguments),

@@ -1,11 +1,11 @@
-//! Saves masks beside the pictures, in the formats of `promptseg segment`.
+//! Saves masks beside the pictures, in the formats of `promptseg segment`, or the prompts of the session.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use promptseg::console::SavedMasks;
+use promptseg::console::Saved;
 use promptseg::engine::{FrameResult, ObjectResult};
 use serde_json::{Value, json};
 
@@ -13,7 +13,10 @@ use super::arguments::{Arguments, Format};
 use crate::files::{Writer, file_in, make_folder};
 use crate::formats::{add_segmentation, mask_png, npy, rounded};
 
-/// Saves the masks of pictures.
+/// Name of the file with the prompts of a session.
+const PROMPTS: &str = "prompts.json";
+
+/// Saves the masks of pictures, or the prompts of the session.
 pub struct Saver {
     format: Format,
     /// Folder of the masks; `None` for the folder of each picture.
@@ -40,14 +43,13 @@ impl Saver {
     ///
     /// # Errors
     /// There are no masks, or a file cannot be written.
-    pub fn save(&self, picture: &Path, name: &OsStr, result: &FrameResult) -> Result<SavedMasks, String> {
+    pub fn save(&self, picture: &Path, name: &OsStr, result: &FrameResult) -> Result<Saved, String> {
         let objects: Vec<&ObjectResult> =
             result.objects.iter().map(AsRef::as_ref).filter(|object| object.mask.area > 0).collect();
         if objects.is_empty() {
             return Err("there are no masks to save: click an object first".to_owned());
         }
-        let folder = self.folder.clone().or_else(|| picture.parent().map(Path::to_owned)).unwrap_or_default();
-        make_folder(&folder)?;
+        let folder = self.folder_of(picture)?;
         let contents = self.contents(picture, &objects, result.image.dimensions())?;
         let mut files = Vec::with_capacity(contents.len());
         for (suffix, content) in contents {
@@ -55,7 +57,32 @@ impl Saver {
             self.write(&file, &content)?;
             files.push(file.display().to_string());
         }
-        Ok(SavedMasks { masks: objects.len(), files })
+        Ok(Saved { content: format!("{} masks", objects.len()), files })
+    }
+
+    /// Returns whether prompts are saved instead of masks.
+    pub fn saves_prompts(&self) -> bool {
+        self.format == Format::Prompts
+    }
+
+    /// Saves the prompts of the session. `picture`: the picture that is shown.
+    ///
+    /// # Errors
+    /// There are no prompts, or the file cannot be written.
+    pub fn save_prompts(&self, picture: &Path, content: &str, objects: usize) -> Result<Saved, String> {
+        if objects == 0 {
+            return Err("there are no prompts to save: click an object first".to_owned());
+        }
+        let file = self.folder_of(picture)?.join(PROMPTS);
+        self.write(&file, content.as_bytes())?;
+        Ok(Saved { content: format!("the prompts of {objects} objects"), files: vec![file.display().to_string()] })
+    }
+
+    /// Returns the folder for the files of a picture, which exists then.
+    fn folder_of(&self, picture: &Path) -> Result<PathBuf, String> {
+        let folder = self.folder.clone().or_else(|| picture.parent().map(Path::to_owned)).unwrap_or_default();
+        make_folder(&folder)?;
+        Ok(folder)
     }
 
     /// Returns the suffix and the content of each file.
@@ -76,6 +103,8 @@ impl Saver {
                 let masks: Vec<_> = objects.iter().map(|object| &object.mask).collect();
                 Ok(vec![("_mask.npy".to_owned(), npy(&masks, size)?)])
             }
+            // Prompts are saved by `save_prompts`.
+            Format::Prompts => Ok(Vec::new()),
             Format::CocoRle | Format::Polygon => {
                 let masks: Vec<Value> = objects.iter().enumerate().map(|(i, o)| self.mask(i + 1, o)).collect();
                 let line = json!({ "image": picture.to_string_lossy(), "size": [size.1, size.0], "masks": masks });

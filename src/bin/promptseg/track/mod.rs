@@ -1,23 +1,20 @@
 //! `promptseg track`: objects through a video, a folder of pictures or a bag.
 
 mod arguments;
-mod clip;
 mod output;
 mod overlay;
 mod prompts;
-mod recording;
 mod tracker;
-pub mod video;
 
 use std::path::PathBuf;
 
 use promptseg::model::Model;
 
+use crate::clips::Clip;
 use crate::failure::Failure;
 use crate::pictures::read_mask;
 use crate::terminal;
 pub use arguments::Arguments;
-use clip::Clip;
 use output::Output;
 use prompts::Prompts;
 use tracker::Tracker;

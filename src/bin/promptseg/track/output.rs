@@ -9,8 +9,8 @@ use promptseg::prompt::Prompt;
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, Format};
-use super::clip::Clip;
 use super::overlay::OverlayWriter;
+use crate::clips::Clip;
 use crate::failure::Failure;
 use crate::files::{Lines, Target, Writer, file_in, make_folder};
 use crate::formats::{mask_png, rounded, run_lengths};

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use image::RgbImage;
 
-use super::video::file_url;
+use crate::clips::video::file_url;
 use crate::files::{Writer, file_in};
 use crate::formats::png;
 use crate::terminal;

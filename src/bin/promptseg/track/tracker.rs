@@ -10,9 +10,9 @@ use promptseg::prompt::Prompt;
 use promptseg::video::{Direction, Limits, Position, Track, TrackedMask, separate};
 
 use super::arguments::Arguments;
-use super::clip::{Clip, Frames};
 use super::output::{ObjectOnFrame, Output};
 use super::prompts::{FramePrompt, Prompts};
+use crate::clips::{Clip, Frames};
 use crate::pictures::read_mask;
 use crate::terminal;
 

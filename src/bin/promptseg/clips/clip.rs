@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
 use image::RgbImage;
-use promptseg::bag::is_bag;
 
+use super::inputs::Inputs;
 use super::recording::Recording;
 use super::video::{Video, frame_rate};
 use crate::failure::Failure;
@@ -29,27 +29,19 @@ pub enum Clip {
 impl Clip {
     /// Finds the clip that the arguments name. `topic` is the topic of the images in a bag.
     pub fn find(arguments: &[PathBuf], topic: Option<&str>) -> Result<Self, Failure> {
-        if let [path] = arguments
-            && is_bag(path)
-        {
-            return Ok(Clip::Bag(Recording::open(path, topic)?));
-        }
-        if topic.is_some() {
+        Self::of(Inputs::find(arguments)?, topic)
+    }
+
+    /// Opens a clip. `topic` is the topic of the images in a bag.
+    pub fn of(inputs: Inputs, topic: Option<&str>) -> Result<Self, Failure> {
+        if topic.is_some() && !matches!(inputs, Inputs::Bag(_)) {
             return Err(Failure::Usage("--image is the topic of a bag; expected a bag as the clip".to_owned()));
         }
-        if let [path] = arguments
-            && (path == Path::new(STDIN) || path.is_file())
-            && path.extension().and_then(|e| e.to_str()).is_none_or(|e| !pictures::is_picture(e))
-        {
-            return Ok(Clip::Video(path.clone()));
-        }
-        let mut list = pictures::find(arguments)?;
-        if list.is_sorted() {
-            // A shell expands frames/* in the order of characters, 10.jpg before 2.jpg. Any other order is intended.
-            list.sort_by(|a, b| pictures::compare_paths(a, b));
-        }
-        let names = pictures::result_names(&list)?;
-        Ok(Clip::Pictures { list, names })
+        Ok(match inputs {
+            Inputs::Bag(path) => Clip::Bag(Recording::open(&path, topic)?),
+            Inputs::Video(path) => Clip::Video(path),
+            Inputs::Pictures(list) => Clip::Pictures { names: pictures::result_names(&list)?, list },
+        })
     }
 
     /// Returns the files of the clip.
