@@ -68,6 +68,9 @@ pub struct FrameRecord {
     pub size: (u32, u32),
     /// File of the image in its folder; none if it could not be decoded, or if images are not written.
     pub image: Option<String>,
+    /// Name of the picture's file in the input; none for images of bags and videos.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
     pub split: Split,
     /// Why the image could not be decoded.
     pub fault: Option<String>,
@@ -122,6 +125,7 @@ mod tests {
             frame_id: "camera".into(),
             size: (3, 2),
             image: Some("000003.png".into()),
+            picture: None,
             split: Split::Val,
             fault: None,
             next_object: 8,

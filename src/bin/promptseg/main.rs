@@ -1,5 +1,5 @@
-//! The command line tool: segments pictures, finds everything in them, follows objects through clips, makes data sets of bags,
-//! describes and measures models. Needs no ROS.
+//! The command line tool: segments pictures, finds everything in them, follows objects through clips, makes data sets of
+//! bags, videos and pictures, describes and measures models. Needs no ROS.
 
 #![forbid(unsafe_code)]
 
@@ -58,7 +58,7 @@ enum Command {
     Track(track::Arguments),
     /// Show pictures, a video or a bag in the operator's console: click in any browser, save masks.
     Console(console::Arguments),
-    /// Make a data set from a bag: masks from prompts, a detector's boxes, or everything.
+    /// Make a data set from a bag, a video or pictures: masks from prompts, a detector's boxes, or everything.
     Label(label::Arguments),
     /// Describe a bundle or a pair of ONNX files, and try it on each execution provider.
     Inspect(inspect::Arguments),

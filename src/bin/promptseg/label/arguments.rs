@@ -14,7 +14,7 @@ Stages, each on every frame:
   3. with --auto the masks of everything that is left over
 
 Content of --out:
-  images/train/, images/val/    the images, as they are in the bag (JPEG, PNG) or as PNG
+  images/train/, images/val/    the images: JPEG and PNG as they are in the bag or the folder, others as PNG
   frames/                       one record for each frame; a run that was interrupted goes on behind the last one
   manifest.json                 model, bag, settings and counts
   coco     annotations/instances_train.json, annotations/instances_val.json
@@ -26,6 +26,8 @@ Content of --out:
 Examples:
   promptseg label drive/ --image /camera/image_raw --detections /detections --out dataset/
   promptseg label drive.mcap --prompts prompts.json --model sam2.1 --rate 2 --format coco,yolo --val 0.2 --out dataset/
+  promptseg label drive.mp4 --prompts prompts.json --model sam2.1 --every 2 --out dataset/
+  promptseg label shots/ --auto --format coco,yolo --out dataset/
   promptseg label drive/ --auto --start 10 --end 60 --every 5 --out dataset/
 
 Exit codes: 0 done, 1 failure or interrupted (the frames before are done), 2 wrong usage.";
@@ -33,10 +35,11 @@ Exit codes: 0 done, 1 failure or interrupted (the frames before are done), 2 wro
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A bag: a folder of rosbag2, or one .mcap or .db3 file.
-    #[arg(value_name = "BAG")]
-    pub bag: PathBuf,
-    /// Topic of the images, by its name or type [default: the only topic of images].
+    /// A bag of rosbag2 (a folder, or a .mcap or .db3 file); a video; a folder of JPEG or PNG files, ordered by the numbers in
+    /// their names; files; or patterns in quotes.
+    #[arg(required = true, value_name = "BAG_OR_VIDEO_OR_FOLDER")]
+    pub input: Vec<PathBuf>,
+    /// Topic of the images in a bag, by its name or type [default: the only topic of images].
     #[arg(long, value_name = "TOPIC")]
     pub image: Option<String>,
     #[command(flatten)]
@@ -77,10 +80,13 @@ pub struct Arguments {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Frames")]
 pub struct SelectionArguments {
+    /// Frames a second of pictures, which have no times without it, or of a video instead of its own rate.
+    #[arg(long, value_name = "HZ", allow_negative_numbers = true)]
+    pub fps: Option<f64>,
     /// First time, in seconds after the first image.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, allow_negative_numbers = true)]
     start: f64,
-    /// End, in seconds after the first image [default: the end of the bag].
+    /// End, in seconds after the first image [default: the end of the input].
     #[arg(long, value_name = "SECONDS")]
     end: Option<f64>,
     /// Use every Nth image.
@@ -92,6 +98,11 @@ pub struct SelectionArguments {
 }
 
 impl SelectionArguments {
+    /// Returns whether frames are selected by their times.
+    pub fn needs_times(&self) -> bool {
+        self.start != 0.0 || self.end.is_some() || self.rate.is_some()
+    }
+
     pub fn selection(&self) -> Selection {
         let all = Selection::default();
         Selection {

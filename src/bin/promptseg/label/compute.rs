@@ -29,7 +29,7 @@ struct Start {
 /// Labels the frames of a plan that have no record yet. Returns the number of frames that have one now.
 ///
 /// # Errors
-/// The bag cannot be read, the model fails, or a file cannot be written. The frames before have their records.
+/// The input cannot be read, the model fails, or a file cannot be written. The frames before have their records.
 pub fn compute(
     plan: &Plan,
     store: &Store,
@@ -51,11 +51,11 @@ pub fn compute(
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel::<FromReader>(READ_AHEAD);
         let wanted = &wanted;
-        scope.spawn(move || read(&plan.bag, &plan.image_topic, wanted, with_images, &sender));
+        scope.spawn(move || read(&plan.source, wanted, with_images, &sender));
         if let Some((next_object, previous)) = start.state {
             let mut image = None;
             if let Some(index) = resumed {
-                let content = receiver.recv().map_err(|_| "the bag ended early".to_owned())??;
+                let content = receiver.recv().map_err(|_| "the input ended early".to_owned())??;
                 image = Some((index as Position, content.image?));
             }
             let image = image.as_ref().map(|(at, image)| (*at, &**image));
@@ -65,7 +65,7 @@ pub fn compute(
         for content in &receiver {
             let (content, planned) = (content?, &plan.frames[at]);
             if content.frame != planned.frame {
-                return Err(format!("image {} instead of {}: the bag was changed", content.frame, planned.frame));
+                return Err(format!("image {} instead of {}: the input was changed", content.frame, planned.frame));
             }
             let record = label(plan, planned, at, content, store, labeller, bar)?;
             store.write_record(&record)?;
@@ -75,7 +75,7 @@ pub fn compute(
                 return Ok(at);
             }
         }
-        Err(format!("the bag ended after {at} of {} frames: it was changed", plan.frames.len()))
+        Err(format!("the input ended after {at} of {} frames: it was changed", plan.frames.len()))
     })
 }
 
@@ -96,25 +96,27 @@ fn label(
         frame_id,
         size: (0, 0),
         image: None,
+        picture: plan.source.picture(frame),
         split: planned.split,
         fault: None,
         next_object: labeller.next_object(),
         objects: Vec::new(),
     };
+    let name = record.picture.as_ref().map_or_else(String::new, |picture| format!(" ({picture})"));
     let image = match image {
         Ok(image) => image,
         Err(reason) => {
-            bar.suspend(|| terminal::warn(format!("image {frame}: {reason}; it is left out")));
+            bar.suspend(|| terminal::warn(format!("image {frame}{name}: {reason}; it is left out")));
             record.fault = Some(reason);
             return Ok(record);
         }
     };
     let objects = labeller
         .frame(at as Position, &image, plan.seeds.on(frame), &planned.detections)
-        .map_err(|e| format!("image {frame}: {e}"))?;
+        .map_err(|e| format!("image {frame}{name}: {e}"))?;
     let remarks = labeller.take_remarks();
     bar.suspend(|| {
-        remarks.iter().for_each(|remark| terminal::warn(format!("image {frame}: {remark}; it is not used")))
+        remarks.iter().for_each(|remark| terminal::warn(format!("image {frame}{name}: {remark}; it is not used")))
     });
     if let Some((extension, content)) = file {
         let name = format!("{}.{extension}", frame_name(frame));

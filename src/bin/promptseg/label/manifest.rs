@@ -1,7 +1,7 @@
 //! The manifest: with what a data set was made, so that it can be made again, and what is in it.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use promptseg::label::record::FrameRecord;
 use promptseg::label::{Settings, Split};
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::arguments::Arguments;
 use super::plan::Plan;
+use super::source::Source;
 use super::store::Store;
 use crate::formats::rounded;
 
@@ -21,10 +22,6 @@ const MANIFEST: &str = "manifest.json";
 /// Describes everything that the records depend on.
 pub fn inputs(arguments: &Arguments, plan: &Plan, model: &Model, settings: &Settings) -> Value {
     let info = &model.info;
-    let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let files: Vec<Value> =
-        plan.bag.files().iter().map(|file| json!({ "name": name(file), "bytes": size(file) })).collect();
     let sessions: BTreeMap<&str, String> =
         model.reports().into_iter().map(|(session, report)| (session, report.runs())).collect();
     let selection = arguments.selection.selection();
@@ -46,11 +43,9 @@ pub fn inputs(arguments: &Arguments, plan: &Plan, model: &Model, settings: &Sett
             "stability_score_thresh": rounded(everything.stability_score_thresh),
         })
     });
-    json!({
+    let mut inputs = json!({
         "promptseg": env!("CARGO_PKG_VERSION"),
         "model": { "name": info.name, "family": info.family, "hash": info.hash, "bytes": info.bytes, "sessions": sessions },
-        "bag": files,
-        "image": plan.image_topic,
         "camera": plan.calibration.as_ref().map(|c| json!({
             "width": c.width, "height": c.height, "distortion_model": c.distortion_model, "d": c.d, "k": c.k, "r": c.r, "p": c.p,
         })),
@@ -70,7 +65,30 @@ pub fn inputs(arguments: &Arguments, plan: &Plan, model: &Model, settings: &Sett
         "val": arguments.val,
         "images": !arguments.no_images,
         "frames_planned": plan.frames.len(),
-    })
+    });
+    add_source(&mut inputs, &plan.source);
+    inputs
+}
+
+/// Describes the files that are read.
+fn add_source(inputs: &mut Value, source: &Source) {
+    let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    match source {
+        Source::Bag { bag, topic } => {
+            let file = |file: &PathBuf| json!({ "name": name(file), "bytes": size(file) });
+            inputs["bag"] = bag.files().iter().map(file).collect();
+            inputs["image"] = json!(topic);
+        }
+        Source::Pictures { list, rate } => {
+            let lines: String = list.iter().map(|path| format!("{} {}\n", size(path), name(path))).collect();
+            inputs["pictures"] =
+                json!({ "count": list.len(), "sizes_and_names_sha256": sha256(lines.as_bytes()), "fps": rate });
+        }
+        Source::Video { path, count, rate } => {
+            inputs["video"] = json!({ "name": name(path), "bytes": size(path), "frames": count, "fps": rate });
+        }
+    }
 }
 
 /// Stores the inputs, or compares them with those of the run that is resumed.
@@ -78,27 +96,36 @@ pub fn inputs(arguments: &Arguments, plan: &Plan, model: &Model, settings: &Sett
 /// # Errors
 /// The folder has the records of a run with other inputs.
 pub fn check_inputs(store: &Store, inputs: &Value) -> Result<(), String> {
-    let path = store.folder().join(INPUTS);
-    let old = match std::fs::read(&path) {
-        Ok(old) => old,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return store.write(INPUTS, text(inputs).as_bytes()),
-        Err(e) => return Err(format!("{}: {e}", path.display())),
-    };
-    let old: Value = serde_json::from_slice(&old).unwrap_or_default();
+    let Some(old) = stored_inputs(store)? else { return store.write(INPUTS, text(inputs).as_bytes()) };
     if old == *inputs {
         return Ok(());
-    }
-    let mut differences = Vec::new();
-    for (name, value) in inputs.as_object().into_iter().flatten() {
-        if old[name] != *value {
-            differences.push(format!("{name} was {}, is {value}", old[name]));
-        }
     }
     Err(format!(
         "{} has the frames of another run: {}; give another --out, or --overwrite to begin again",
         store.folder().display(),
-        differences.join("; ")
+        differences(&old, inputs).join("; ")
     ))
+}
+
+/// Returns the inputs of the run that wrote a folder; none if no run did.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn stored_inputs(store: &Store) -> Result<Option<Value>, String> {
+    let path = store.folder().join(INPUTS);
+    match std::fs::read(&path) {
+        Ok(content) => Ok(Some(serde_json::from_slice(&content).unwrap_or_default())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(format!("{}: {e}", path.display())),
+    }
+}
+
+/// Describes the inputs of a run that another run had not, or had with another value.
+pub fn differences(old: &Value, new: &Value) -> Vec<String> {
+    let names = |value: &Value| value.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+    let all: BTreeSet<String> = [old, new].into_iter().flat_map(|value| -> Vec<String> { names(value) }).collect();
+    let changed = all.into_iter().filter(|name| old[name] != new[name]);
+    changed.map(|name| format!("{name} was {}, is {}", old[&name], new[&name])).collect()
 }
 
 /// What is in a data set.

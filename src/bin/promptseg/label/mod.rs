@@ -1,12 +1,14 @@
-//! `promptseg label`: a data set from a bag.
+//! `promptseg label`: a data set from a bag, a video or pictures.
 
 mod arguments;
 mod compute;
+mod content;
 mod export;
 mod interrupt;
 mod manifest;
 mod plan;
 mod read;
+mod source;
 mod store;
 
 use promptseg::everything;
@@ -23,7 +25,7 @@ use plan::Plan;
 use store::Store;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let spinner = terminal::spinner("reading the bag");
+    let spinner = terminal::spinner("reading the input");
     let plan = Plan::make(arguments);
     spinner.finish_and_clear();
     let plan = plan?;
@@ -109,7 +111,7 @@ fn export(
     for planned in frames {
         counts.add(&store.record(planned.frame)?.ok_or("a record is gone")?);
     }
-    let dataset = Dataset::new(store, frames, &counts.classes(), model);
+    let dataset = Dataset::new(store, frames, &counts.classes(), model, plan.source.has_times());
     let mut remarks = plan.remarks.clone();
     let mut names = Vec::new();
     for format in &arguments.format {

@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use promptseg::bag::{Bag, Overview, TimedDetections, TopicContent};
+use promptseg::bag::TimedDetections;
 use promptseg::camera::CameraInfo;
 use promptseg::engine::detections::DetectionFilter;
 use promptseg::engine::{DetectedBox, Stamp};
 use promptseg::label::{Seeds, Split, split_at};
 
 use super::arguments::Arguments;
+use super::content::Content;
+use super::source::Source;
 use crate::failure::Failure;
 use crate::pictures::read_file;
 
 /// A frame that is used.
 pub struct PlannedFrame {
-    /// Number of the image among the messages of its topic.
+    /// Number of the image among the messages of its topic, the pictures, or the frames of the video.
     pub frame: usize,
     pub stamp: Stamp,
     pub split: Split,
@@ -25,9 +27,7 @@ pub struct PlannedFrame {
 
 /// The frames of a run, and what they are labelled with.
 pub struct Plan {
-    pub bag: Bag,
-    /// Name of the topic of the images.
-    pub image_topic: String,
+    pub source: Source,
     /// Name of the topic of the detections.
     pub detection_topic: Option<String>,
     pub frames: Vec<PlannedFrame>,
@@ -36,15 +36,18 @@ pub struct Plan {
     pub seeds_text: String,
     /// Calibration of the camera, if the bag has exactly one.
     pub calibration: Option<CameraInfo>,
-    /// What is wrong with the bag, as sentences for people.
+    /// What is wrong with the input, as sentences for people.
     pub remarks: Vec<String>,
 }
 
 impl Plan {
-    /// Reads what is in the bag, and decides which frames are used.
+    /// Reads what is in the input, and decides which frames are used.
     pub fn make(arguments: &Arguments) -> Result<Plan, Failure> {
         let selection = arguments.selection.selection();
         selection.check().map_err(|e| Failure::Usage(e.to_string()))?;
+        if let Some(fps) = arguments.selection.fps.filter(|fps| !fps.is_finite() || *fps <= 0.0) {
+            return Err(Failure::Usage(format!("--fps {fps}: expected a number above 0")));
+        }
         if !(0.0..=1.0).contains(&arguments.val) {
             return Err(Failure::Usage(format!("--val {}: expected a share from 0 to 1", arguments.val)));
         }
@@ -56,19 +59,13 @@ impl Plan {
             Some(file) => read_seeds(file)?,
             None => (Seeds::default(), String::new()),
         };
-        let bag = Bag::open(&arguments.bag)?;
-        let overview = Overview::of(&bag)?;
-        let (image_topic, images) = overview.image_topic(arguments.image.as_deref())?;
-        let mut remarks: Vec<String> = bag.remarks().iter().chain(&overview.damage).cloned().collect();
-        remarks.extend(undecoded(image_topic, images));
-        let chosen = selection.select(&images.stamps);
+        let Content { source, stamps: all_stamps, detections, calibration, mut remarks } = Content::read(arguments)?;
+        let chosen = selection.select(&all_stamps);
         if chosen.is_empty() {
-            let count = images.stamps.len();
-            return Err(
-                format!("{image_topic}: none of the {count} images is in the range; {}", remarks.join("; ")).into()
-            );
+            let (name, count, remarks) = (source.name(), all_stamps.len(), remarks.join("; "));
+            return Err(format!("{name}: none of the {count} images is in the range; {remarks}").into());
         }
-        let stamps = chosen.iter().filter_map(|index| images.stamps[*index]);
+        let stamps = chosen.iter().filter_map(|index| all_stamps[*index]);
         let border = split_at(stamps.clone(), arguments.val);
         let split = |stamp: Stamp| match border {
             Some(border) if stamp.nanoseconds() >= border => Split::Val,
@@ -77,20 +74,15 @@ impl Plan {
         let frame = |(frame, stamp)| PlannedFrame { frame, stamp, split: split(stamp), detections: Vec::new() };
         let mut frames: Vec<PlannedFrame> = chosen.iter().copied().zip(stamps).map(frame).collect();
         let mut detection_topic = None;
-        if let Some(wanted) = &arguments.detections.detections {
-            let (name, topic) = overview.detection_topic(Some(wanted))?;
-            remarks.extend(undecoded(name, topic));
+        if let Some((name, messages)) = detections {
             let filter = arguments.detections.filter();
-            remarks.extend(assign(&mut frames, &topic.detections, &filter, arguments.detections.tolerance));
-            detection_topic = Some(name.to_owned());
+            remarks.extend(assign(&mut frames, &messages, &filter, arguments.detections.tolerance));
+            detection_topic = Some(name);
         }
         for missing in seeds.frames().filter(|f| frames.binary_search_by_key(f, |planned| planned.frame).is_err()) {
             remarks.push(format!("the prompts of frame {missing} are not used: the run does not have the frame"));
         }
-        let calibrations: Vec<&CameraInfo> = overview.topics.values().filter_map(|t| t.calibration.as_ref()).collect();
-        let calibration = if let [only] = calibrations[..] { Some(only.clone()) } else { None };
-        let image_topic = image_topic.to_owned();
-        Ok(Plan { bag, image_topic, detection_topic, frames, seeds, seeds_text, calibration, remarks })
+        Ok(Plan { source, detection_topic, frames, seeds, seeds_text, calibration, remarks })
     }
 }
 
@@ -100,12 +92,6 @@ fn read_seeds(file: &Path) -> Result<(Seeds, String), Failure> {
     let text = String::from_utf8(content).map_err(|e| failed(e.to_string()))?;
     let seeds = Seeds::parse(&text).map_err(|e| failed(e.to_string()))?;
     Ok((seeds, text))
-}
-
-/// Describes the messages of a topic that cannot be decoded.
-fn undecoded(name: &str, topic: &TopicContent) -> Option<String> {
-    let fault = topic.first_fault.as_ref()?;
-    Some(format!("{name}: {} of {} messages cannot be decoded, the first: {fault}", topic.undecoded, topic.messages))
 }
 
 /// Hands each message of a detector to the frame whose stamp is nearest, within `tolerance` seconds. Of several messages on a

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use image::RgbImage;
-use promptseg::bag::{Bag, read_frames};
 use promptseg::engine::{Frame, FramePixels};
 
+use super::source::Source;
 use crate::formats::png;
 
-/// An image of the bag.
+/// An image of the input.
 pub struct ReadFrame {
-    /// Number of the image among the messages of its topic.
+    /// Number of the image.
     pub frame: usize,
     /// Optical frame of the camera.
     pub frame_id: String,
@@ -22,25 +22,24 @@ pub struct ReadFrame {
     pub file: Option<(&'static str, Vec<u8>)>,
 }
 
-/// What the reader sends: images, or the reason why the bag cannot be read.
+/// What the reader sends: images, or the reason why the input cannot be read.
 pub type FromReader = Result<ReadFrame, String>;
 
 /// Reads images until all are read or the receiver is gone. `with_files`: also makes the files of the images.
-pub fn read(bag: &Bag, topic: &str, frames: &[usize], with_files: bool, sender: &SyncSender<FromReader>) {
-    let mut take = |frame: usize, content: Result<Frame, promptseg::bag::CdrError>| {
+pub fn read(source: &Source, frames: &[usize], with_files: bool, sender: &SyncSender<FromReader>) {
+    let mut take = |frame: usize, content: Result<Frame, String>| {
         let read = match content {
             Ok(content) => decode(frame, content, with_files),
-            Err(e) => ReadFrame { frame, frame_id: String::new(), image: Err(e.to_string()), file: None },
+            Err(reason) => ReadFrame { frame, frame_id: String::new(), image: Err(reason), file: None },
         };
         match sender.send(Ok(read)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
     };
-    // Damage of the bag is known from its overview.
-    if let Err(e) = read_frames(bag, topic, frames, &mut take) {
+    if let Err(reason) = source.read(frames, &mut take) {
         // The receiver may be gone, which ends the run anyway.
-        let _ = sender.send(Err(e.to_string()));
+        let _ = sender.send(Err(reason));
     }
 }
 

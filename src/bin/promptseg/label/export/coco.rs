@@ -20,10 +20,16 @@ pub fn write(dataset: &Dataset<'_>, split: Split) -> Result<(), String> {
             return Ok(());
         }
         let (width, height) = record.size;
-        let stamp = record.stamp().to_string();
-        images.push(json!({
-            "id": image_id(record), "file_name": image_name(record), "width": width, "height": height, "stamp": stamp,
-        }));
+        let mut image = json!({
+            "id": image_id(record), "file_name": image_name(record), "width": width, "height": height,
+        });
+        if dataset.has_times {
+            image["stamp"] = json!(record.stamp().to_string());
+        }
+        if let Some(picture) = &record.picture {
+            image["picture"] = json!(picture);
+        }
+        images.push(image);
         for object in &record.objects {
             count += 1;
             let mut entry = annotation(&record.run_lengths(object)?, Some(object.rect()), object.iou);

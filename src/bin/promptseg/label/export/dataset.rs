@@ -17,15 +17,23 @@ pub struct Dataset<'a> {
     pub classes: Vec<String>,
     /// Name of the model.
     pub model: String,
+    /// Whether the stamps of the records are times.
+    pub has_times: bool,
 }
 
 impl<'a> Dataset<'a> {
     /// Makes a data set of the records of `frames`. `classes` may have an empty class.
-    pub fn new(store: &'a Store, frames: &'a [PlannedFrame], classes: &[String], model: &str) -> Dataset<'a> {
+    pub fn new(
+        store: &'a Store,
+        frames: &'a [PlannedFrame],
+        classes: &[String],
+        model: &str,
+        has_times: bool,
+    ) -> Dataset<'a> {
         let mut classes: Vec<String> = classes.iter().map(|class| named(class).to_owned()).collect();
         classes.sort();
         classes.dedup();
-        Dataset { store, frames, classes, model: model.to_owned() }
+        Dataset { store, frames, classes, model: model.to_owned(), has_times }
     }
 
     /// Calls `visit` with each record, in the order of the frames; images that could not be decoded are left out.
