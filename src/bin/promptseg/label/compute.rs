@@ -1,20 +1,24 @@
-//! The loop over the frames: each one is labelled, and its image and record are written.
+//! The loop over the frames: each one is labelled, while the images of the next frames are read and the files of the frames
+//! before are written.
 
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use indicatif::ProgressBar;
 use promptseg::label::record::{FrameRecord, ObjectRecord};
-use promptseg::label::{Labelled, Labeller, Previous};
+use promptseg::label::{Labeller, Previous};
 use promptseg::video::Position;
 
 use super::interrupt::Interrupt;
 use super::plan::{Plan, PlannedFrame};
 use super::read::{FromReader, ReadFrame, read};
-use super::store::{Store, frame_name};
+use super::store::Store;
+use super::write::{LabelledFrame, write};
 use crate::terminal;
 
 /// Images that wait decoded.
 const READ_AHEAD: usize = 2;
+/// Frames that are labelled and wait to be written.
+const WRITE_BEHIND: usize = 2;
 
 /// Where a run begins.
 struct Start {
@@ -49,9 +53,11 @@ pub fn compute(
     let mut wanted: Vec<usize> = resumed.iter().map(|index| plan.frames[*index].frame).collect();
     wanted.extend(plan.frames[done..].iter().map(|planned| planned.frame));
     std::thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<FromReader>(READ_AHEAD);
+        let (sender, mut receiver) = sync_channel::<FromReader>(READ_AHEAD);
+        let (to_writer, labelled) = sync_channel::<LabelledFrame>(WRITE_BEHIND);
         let wanted = &wanted;
         scope.spawn(move || read(&plan.source, wanted, with_images, &sender));
+        let writer = scope.spawn(move || write(store, &labelled, bar));
         if let Some((next_object, previous)) = start.state {
             let mut image = None;
             if let Some(index) = resumed {
@@ -61,87 +67,81 @@ pub fn compute(
             let image = image.as_ref().map(|(at, image)| (*at, &**image));
             labeller.resume(next_object, previous, image).map_err(|e| e.to_string())?;
         }
-        let mut at = done;
-        for content in &receiver {
-            let (content, planned) = (content?, &plan.frames[at]);
-            if content.frame != planned.frame {
-                return Err(format!("image {} instead of {}: the input was changed", content.frame, planned.frame));
-            }
-            let record = label(plan, planned, at, content, store, labeller, bar)?;
-            store.write_record(&record)?;
-            at += 1;
-            bar.inc(1);
-            if interrupt.is_set() || at == plan.frames.len() {
-                return Ok(at);
-            }
-        }
-        Err(format!("the input ended after {at} of {} frames: it was changed", plan.frames.len()))
+        let work = Work { plan, labeller, interrupt, bar };
+        let outcome = work.label_all(done, &mut receiver, to_writer);
+        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        outcome.map(|()| done + written)
     })
 }
 
-/// Labels one frame and writes its image. Returns the record.
-fn label(
-    plan: &Plan,
-    planned: &PlannedFrame,
-    at: usize,
-    content: ReadFrame,
-    store: &Store,
-    labeller: &mut Labeller,
-    bar: &ProgressBar,
-) -> Result<FrameRecord, String> {
-    let ReadFrame { frame, frame_id, image, file } = content;
-    let mut record = FrameRecord {
-        frame,
-        stamp: (planned.stamp.sec, planned.stamp.nanosec),
-        frame_id,
-        size: (0, 0),
-        image: None,
-        picture: plan.source.picture(frame),
-        split: planned.split,
-        fault: None,
-        next_object: labeller.next_object(),
-        objects: Vec::new(),
-    };
-    let name = record.picture.as_ref().map_or_else(String::new, |picture| format!(" ({picture})"));
-    let image = match image {
-        Ok(image) => image,
-        Err(reason) => {
-            bar.suspend(|| terminal::warn(format!("image {frame}{name}: {reason}; it is left out")));
-            record.fault = Some(reason);
-            return Ok(record);
-        }
-    };
-    let objects = labeller
-        .frame(at as Position, &image, plan.seeds.on(frame), &planned.detections)
-        .map_err(|e| format!("image {frame}{name}: {e}"))?;
-    let remarks = labeller.take_remarks();
-    bar.suspend(|| {
-        remarks.iter().for_each(|remark| terminal::warn(format!("image {frame}{name}: {remark}; it is not used")))
-    });
-    if let Some((extension, content)) = file {
-        let name = format!("{}.{extension}", frame_name(frame));
-        store.write(&format!("images/{}/{name}", planned.split.name()), &content)?;
-        record.image = Some(name);
-    }
-    record.size = image.dimensions();
-    record.next_object = labeller.next_object();
-    record.objects = objects.iter().map(object_record).collect();
-    Ok(record)
+/// What the loop over the frames needs.
+struct Work<'a> {
+    plan: &'a Plan,
+    labeller: &'a mut Labeller,
+    interrupt: &'a Interrupt,
+    bar: &'a ProgressBar,
 }
 
-fn object_record(object: &Labelled) -> ObjectRecord {
-    let (area, bbox, counts) = ObjectRecord::of_mask(&object.mask);
-    ObjectRecord {
-        object: object.object,
-        class: object.class.clone(),
-        source: object.source,
-        iou: object.iou,
-        stability: object.mask.stability,
-        object_score: object.object_score,
-        detection_score: object.detection_score,
-        area,
-        bbox,
-        counts,
+impl Work<'_> {
+    /// Labels the frames from the index `done` on. Ends early if the run is interrupted or the writer failed.
+    fn label_all(
+        mut self,
+        done: usize,
+        receiver: &mut Receiver<FromReader>,
+        to_writer: SyncSender<LabelledFrame>,
+    ) -> Result<(), String> {
+        let plan = self.plan;
+        for (at, planned) in plan.frames.iter().enumerate().skip(done) {
+            let frames = plan.frames.len();
+            let content = receiver.recv().map_err(|_| format!("the input ended after {at} of {frames} frames"))??;
+            if content.frame != planned.frame {
+                return Err(format!("image {} instead of {}: the input was changed", content.frame, planned.frame));
+            }
+            let labelled = self.label(planned, at, content)?;
+            // The writer returns its own error.
+            if to_writer.send(labelled).is_err() || self.interrupt.is_set() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Labels one frame.
+    fn label(&mut self, planned: &PlannedFrame, at: usize, content: ReadFrame) -> Result<LabelledFrame, String> {
+        let ReadFrame { frame, frame_id, image, file } = content;
+        let mut record = FrameRecord {
+            frame,
+            stamp: (planned.stamp.sec, planned.stamp.nanosec),
+            frame_id,
+            size: (0, 0),
+            image: None,
+            picture: self.plan.source.picture(frame),
+            split: planned.split,
+            fault: None,
+            next_object: self.labeller.next_object(),
+            objects: Vec::new(),
+        };
+        let name = record.picture.as_ref().map_or_else(String::new, |picture| format!(" ({picture})"));
+        let image = match image {
+            Ok(image) => image,
+            Err(reason) => {
+                self.bar.suspend(|| terminal::warn(format!("image {frame}{name}: {reason}; it is left out")));
+                record.fault = Some(reason);
+                return Ok(LabelledFrame { record, objects: Vec::new(), file: None });
+            }
+        };
+        let objects = self
+            .labeller
+            .frame(at as Position, &image, self.plan.seeds.on(frame), &planned.detections)
+            .map_err(|e| format!("image {frame}{name}: {e}"))?;
+        let remarks = self.labeller.take_remarks();
+        self.bar.suspend(|| {
+            let warn = |remark| terminal::warn(format!("image {frame}{name}: {remark}; it is not used"));
+            remarks.iter().for_each(warn);
+        });
+        record.size = image.dimensions();
+        record.next_object = self.labeller.next_object();
+        Ok(LabelledFrame { record, objects, file })
     }
 }
 

@@ -10,6 +10,7 @@ mod plan;
 mod read;
 mod source;
 mod store;
+mod write;
 
 use promptseg::everything;
 use promptseg::label::{Labeller, Settings};
