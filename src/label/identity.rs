@@ -30,8 +30,9 @@ pub fn link(
             }
         }
     }
-    // Of equal pairs the first counts, so that the result does not depend on the sort.
-    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    // Equal pairs are in the order of their masks, so that the result does not depend on the order of the objects.
+    let key = |(_, i, j): &(f32, usize, usize)| (&before[*i].counts, &now[*j].counts, *i, *j);
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| key(a).cmp(&key(b))));
     let (mut is_taken, mut links) = (vec![false; before.len()], vec![None; now.len()]);
     for (_, i, j) in pairs {
         if !is_taken[i] && links[j].is_none() {
@@ -71,5 +72,17 @@ mod tests {
         assert_eq!(link(&[&a, &b], &[&d, &c], 0.6, all), [None, Some(0)]);
         assert_eq!(link(&[&a], &[&d, &c], 0.3, |_, now| now == 0), [Some(0), None]);
         assert_eq!(link(&[], &[&c], 0.3, all), [None]);
+    }
+
+    #[test]
+    fn equal_pairs_are_linked_by_their_masks_in_any_order() {
+        // Both old masks overlap the new one by half, and the other way round.
+        let (left, right, middle) = (columns(0, 4), columns(4, 8), columns(2, 6));
+        let all = |_, _| true;
+        let first = link(&[&left, &right], &[&middle], 0.1, all)[0];
+        let second = link(&[&right, &left], &[&middle], 0.1, all)[0];
+        assert_eq!((first, second), (Some(0), Some(1)), "the left one in both orders");
+        assert_eq!(link(&[&middle], &[&left, &right], 0.1, all), [Some(0), None]);
+        assert_eq!(link(&[&middle], &[&right, &left], 0.1, all), [None, Some(0)]);
     }
 }

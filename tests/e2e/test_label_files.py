@@ -1,8 +1,11 @@
-"""`promptseg label` on folders of pictures and on videos."""
+"""`promptseg label` on folders of pictures and on videos, and in slices."""
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -201,3 +204,64 @@ def test_a_memory_follows_through_files_and_a_killed_run_goes_on(kind: str, tmp_
     whole, resumed = files(tmp_path / "whole"), files(out)
     assert sorted(whole) == sorted(resumed)
     assert [name for name in whole if whole[name] != resumed[name]] == []
+
+
+@pytest.mark.parametrize("count", [3, 9])
+def test_joined_slices_are_one_run_byte_by_byte(count: int, tmp_path: Path) -> None:
+    messages = recording(scenes(8))
+    # An image that cannot be decoded, at the begin of a slice.
+    broken = [i for i, m in enumerate(messages) if m.topic == "/camera/image_raw"][2]
+    unknown = dataclasses.replace(messages[broken].message, encoding="unknown")
+    messages[broken] = dataclasses.replace(messages[broken], message=unknown)
+    bag = bags.write(tmp_path / "drive", messages)
+    prompts = prompts_file(tmp_path / "prompts.json", [0, 5])
+    options = ["--prompts", prompts, "--detections", "/detections", "--auto", "--points-per-side", "4", "--val", "0.3"]
+    formats = ["--format", "coco,yolo,png,sa1b,bag"]
+    label(bag, *options, *formats, "--out", tmp_path / "whole")
+    slices = [tmp_path / f"slice{number}" for number in range(1, count + 1)]
+    for number, folder in enumerate(slices, 1):
+        label(bag, *options, "--slice", f"{number}/{count}", "--out", folder)
+        assert not (folder / "manifest.json").exists()
+    label(bag, *options, *formats, "--join", *slices, "--out", tmp_path / "joined")
+    whole, joined = files(tmp_path / "whole"), files(tmp_path / "joined")
+    assert sorted(whole) == sorted(joined)
+    # The library that writes MCAP repeats the definitions at the end of the file in any order.
+    assert [name for name in whole if whole[name] != joined[name] and name != "bag/bag_0.mcap"] == []
+    of_whole, of_joined = ([(t, at, repr(m)) for t, at, m in bags.read(tmp_path / n / "bag")] for n in ("whole", "joined"))
+    assert of_whole == of_joined
+    numbers = {o["object"] for record in records(tmp_path / "whole").values() for o in record["objects"]}
+    assert len(numbers) >= 4
+
+
+def test_slices_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "drive", recording(scenes(4)))
+    options = [bag, "--detections", "/detections"]
+    one, two, out = (tmp_path / name for name in ("one", "two", "out"))
+    label(*options, "--slice", "1/2", "--out", one)
+    label(*options, "--slice", "2/2", "--min-score", "0.5", "--out", two)
+    errors = label(*options, "--join", one, two, "--out", out, code=1)
+    assert "is no slice of this run" in errors and "detections was" in errors
+    assert "slice was" in label(*options, "--join", one, one, "--out", out, code=1)
+    assert "found no slice" in label(*options, "--join", one, tmp_path / "nothing", "--out", out, code=1)
+    label(*options, "--slice", "2/2", "--overwrite", "--out", two)
+    (two / "frames" / "000003.json").unlink()
+    assert "no record of image 3" in label(*options, "--join", one, two, "--out", out, code=1)
+    assert "expected K/N" in label(*options, "--slice", "3/2", "--out", two, code=2)
+    prompts = prompts_file(tmp_path / "prompts.json", [0])
+    followed = [VIDEO / "frames", "--model", VIDEO, "--prompts", prompts, "--slice", "1/2"]
+    assert "from frame to frame" in label(*followed, "--out", tmp_path / "x", code=2)
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "drive", recording(scenes(2)))
+    out = tmp_path / "out"
+    out.mkdir()
+    options = [bag, "--auto", "--points-per-side", "2", "--out", out]
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        assert "another run works on this folder" in label(*options, code=1)
+    finally:
+        os.close(folder)
+    label(*options)
+    assert len(records(out)) == 2

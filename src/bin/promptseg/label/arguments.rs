@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use promptseg::bag::Selection;
 use promptseg::engine::detections::DetectionFilter;
 
+use super::slice::Slice;
 use crate::model_arguments::ModelArguments;
 
 const EXAMPLES: &str = "\
@@ -69,6 +70,12 @@ pub struct Arguments {
     /// Leave the images out.
     #[arg(long)]
     pub no_images: bool,
+    /// Label one of N parts of the frames, for a join: records and images alone are written to --out.
+    #[arg(long, value_name = "K/N", conflicts_with = "join")]
+    pub slice: Option<Slice>,
+    /// Take the frames of slices that were labelled with the same arguments: their folders, in the order of the slices.
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    pub join: Vec<PathBuf>,
     /// Begin again: the data set of an earlier run in --out is removed.
     #[arg(long)]
     pub overwrite: bool,

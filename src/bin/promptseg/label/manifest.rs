@@ -64,9 +64,12 @@ pub fn inputs(arguments: &Arguments, plan: &Plan, model: &Model, settings: &Sett
         },
         "val": arguments.val,
         "images": !arguments.no_images,
-        "frames_planned": plan.frames.len(),
+        "frames_planned": plan.total,
     });
     add_source(&mut inputs, &plan.source);
+    if let Some(slice) = arguments.slice {
+        inputs["slice"] = json!(slice.to_string());
+    }
     inputs
 }
 

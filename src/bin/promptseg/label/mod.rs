@@ -5,15 +5,17 @@ mod compute;
 mod content;
 mod export;
 mod interrupt;
+mod join;
 mod manifest;
 mod plan;
 mod read;
+mod slice;
 mod source;
 mod store;
 mod write;
 
 use promptseg::everything;
-use promptseg::label::{Labeller, Settings};
+use promptseg::label::{Labeller, Renumbering, Settings};
 use promptseg::model::ModelInfo;
 
 use crate::failure::Failure;
@@ -35,9 +37,15 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let model = arguments.model.open(true)?;
     spinner.finish_and_clear();
     let settings = settings(arguments, &plan, &model.info)?;
+    check_slices(arguments, &plan, &model.info)?;
     let store = Store::open(&arguments.out, arguments.overwrite)?;
     let inputs = manifest::inputs(arguments, &plan, &model, &settings);
     manifest::check_inputs(&store, &inputs)?;
+    if !arguments.join.is_empty() {
+        let slices: Vec<Store> = arguments.join.iter().map(|folder| Store::of_earlier(folder)).collect();
+        let renumbering = Renumbering::new(plan.seeds.last_object() + 1, settings.link_iou);
+        join::join(&slices, &plan, &store, &inputs, renumbering)?;
+    }
     let interrupt = Interrupt::watch()?;
     let name = model.info.name.clone();
     let mut labeller = Labeller::new(model, settings, plan.seeds.last_object() + 1)?;
@@ -45,6 +53,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let bar = terminal::progress(total, "frames");
     let computed = compute::compute(&plan, &store, &mut labeller, !arguments.no_images, &interrupt, &bar);
     bar.finish_and_clear();
+    if arguments.slice.is_some() {
+        return end_slice(arguments, computed?, total);
+    }
     // The data set is made of the frames that are done, also after a failure.
     let done = plan.frames.iter().take_while(|planned| store.has_record(planned.frame)).count();
     let exported = export(arguments, &plan, &store, &inputs, &name, done);
@@ -58,6 +69,34 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     terminal::note(format!("{masks} masks on {total} frames in {}", arguments.out.display()));
     terminal::print(arguments.out.join("manifest.json").display());
+    Ok(())
+}
+
+/// Returns an error if the frames cannot be labelled in slices: a memory follows objects from the first frame on.
+fn check_slices(arguments: &Arguments, plan: &Plan, info: &ModelInfo) -> Result<(), Failure> {
+    let is_sliced = arguments.slice.is_some() || !arguments.join.is_empty();
+    let is_followed = info.memory.is_some() && (arguments.prompts.is_some() || plan.detection_topic.is_some());
+    if is_sliced && is_followed {
+        let message = format!(
+            "{} follows the objects of prompts and detections from frame to frame, so slices would differ from one run: \
+             label the whole input, or with --auto alone",
+            info.name
+        );
+        return Err(Failure::Usage(message));
+    }
+    Ok(())
+}
+
+/// Reports the end of a slice. Its data set is made when the slices are joined.
+fn end_slice(arguments: &Arguments, done: usize, total: usize) -> Result<(), Failure> {
+    let out = arguments.out.display();
+    if done < total {
+        let message =
+            format!("interrupted after {done} of {total} frames, which are in {out}; the same command goes on");
+        return Err(Failure::Failed(message.into()));
+    }
+    terminal::note(format!("{total} frames of the slice in {out}"));
+    terminal::print(out);
     Ok(())
 }
 

@@ -31,6 +31,8 @@ pub struct Plan {
     /// Name of the topic of the detections.
     pub detection_topic: Option<String>,
     pub frames: Vec<PlannedFrame>,
+    /// Number of frames of all slices of the run.
+    pub total: usize,
     pub seeds: Seeds,
     /// Content of the prompts file; empty without one.
     pub seeds_text: String,
@@ -82,7 +84,13 @@ impl Plan {
         for missing in seeds.frames().filter(|f| frames.binary_search_by_key(f, |planned| planned.frame).is_err()) {
             remarks.push(format!("the prompts of frame {missing} are not used: the run does not have the frame"));
         }
-        Ok(Plan { source, detection_topic, frames, seeds, seeds_text, calibration, remarks })
+        let total = frames.len();
+        if let Some(slice) = arguments.slice {
+            let range = slice.range(total);
+            frames.truncate(range.end);
+            frames.drain(..range.start);
+        }
+        Ok(Plan { source, detection_topic, frames, total, seeds, seeds_text, calibration, remarks })
     }
 }
 

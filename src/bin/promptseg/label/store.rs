@@ -1,7 +1,7 @@
 //! The folder of a data set: images, records of frames, and files that are written whole or not at all.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,8 @@ const PARTS: [&str; 9] =
 /// The folder of a data set.
 pub struct Store {
     folder: PathBuf,
+    /// The folder, locked against other runs until the end of this one; none for a folder that is read only.
+    _lock: Option<File>,
 }
 
 impl Store {
@@ -39,6 +41,8 @@ impl Store {
                 "--out {folder}: found other files, expected an empty folder or a data set of this command"
             ));
         }
+        make_folder(folder)?;
+        let lock = lock(folder)?;
         if overwrite && is_dataset {
             for part in PARTS.map(|part| folder.join(part)) {
                 let removed = if part.is_dir() { std::fs::remove_dir_all(&part) } else { std::fs::remove_file(&part) };
@@ -46,7 +50,12 @@ impl Store {
             }
         }
         make_folder(&folder.join(FRAMES))?;
-        Ok(Store { folder: folder.to_owned() })
+        Ok(Store { folder: folder.to_owned(), _lock: Some(lock) })
+    }
+
+    /// Opens the folder of an earlier run, to read it.
+    pub fn of_earlier(folder: &Path) -> Store {
+        Store { folder: folder.to_owned(), _lock: None }
     }
 
     pub fn folder(&self) -> &Path {
@@ -71,6 +80,17 @@ impl Store {
         let part = path.with_file_name(part);
         let file = File::create(&part).map_err(|e| format!("cannot write {}: {e}", part.display()))?;
         Ok(WholeFile { path, part, file: Some(BufWriter::new(file)) })
+    }
+
+    /// Takes a file of another folder under the same name, without a copy of its content if both are on one file system.
+    pub fn adopt(&self, other: &Store, name: &str) -> Result<(), String> {
+        let (from, to) = (other.folder.join(name), self.folder.join(name));
+        make_folder(to.parent().unwrap_or(&self.folder))?;
+        if to.exists() || std::fs::hard_link(&from, &to).is_ok() {
+            return Ok(());
+        }
+        let content = std::fs::read(&from).map_err(|e| format!("{}: {e}", from.display()))?;
+        self.write(name, &content)
     }
 
     fn record_name(frame: usize) -> String {
@@ -101,6 +121,20 @@ impl Store {
             Err(e) => return Err(failed(&e)),
         };
         serde_json::from_slice(&content).map(Some).map_err(|e| failed(&e))
+    }
+}
+
+/// Locks the folder of a data set. The lock ends with the process.
+///
+/// # Errors
+/// Another process has the lock.
+fn lock(folder: &Path) -> Result<File, String> {
+    let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
+    let file = File::open(folder).map_err(failed)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(format!("--out {}: another run works on this folder", folder.display())),
+        // Some network file systems have no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 
