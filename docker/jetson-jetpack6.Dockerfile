@@ -13,7 +13,9 @@ COPY . /ws/src/promptseg
 RUN build-promptseg humble
 
 FROM ros
-# ONNX Runtime with CUDA and TensorRT for Python 3.10 and CUDA 12.6: a wheel of the Jetson AI Lab for JetPack 6.
+# ONNX Runtime with CUDA and TensorRT for Python 3.10 and CUDA 12.6: a wheel of the Jetson AI Lab for JetPack 6, with kernels for the
+# compute capability 8.7. The package onnxruntime-gpu for aarch64 has neither those nor TensorRT. 1.23.0 is the newest that the index
+# has for TensorRT 10.3; the node needs 1.20.
 ARG ORT_INDEX=https://pypi.jetson-ai-lab.io/jp6/cu126
 ARG ORT_VERSION=1.23.0
 RUN apt-get update && apt-get install -y --no-install-recommends python3-pip && rm -rf /var/lib/apt/lists/* \

@@ -32,6 +32,8 @@ need_debian() {
             libclang) have_libclang || packages+=(libclang-dev) ;;
             venv) "$python" -c 'import venv, ensurepip' 2>/dev/null || packages+=("$("$python" -c \
                 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')") ;;
+            apt-ftparchive) command -v apt-ftparchive >/dev/null || packages+=(apt-utils) ;;
+            gpg) command -v gpg >/dev/null || packages+=(gpg gpg-agent) ;;
             g++) command -v g++ >/dev/null || command -v c++ >/dev/null || packages+=(g++) ;;
             *) command -v "$tool" >/dev/null || packages+=("$tool") ;;
         esac
