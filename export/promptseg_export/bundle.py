@@ -14,12 +14,19 @@ MEMORY_ENCODER = "memory_encoder.onnx"
 MEMORY = "memory.safetensors"
 STAGING = ".partial"
 """Folder within the output folder, in which a bundle is made."""
+INLINE = 1_800_000_000
+"""Largest size of weights, in bytes, stored in the file of the graph: protobuf files end at 2 GiB."""
 SUFFIXES = (".onnx", ".data", ".safetensors", ".json")
 
 
 def variant_of(name: str, precision: str) -> str:
     """The file name of a graph in a precision."""
     return name if precision == "fp32" else name.replace(".onnx", f".{precision}.onnx")
+
+
+def levels_of(name: str) -> str:
+    """The file name of an image encoder that takes levels in 8 bits."""
+    return name.replace(".onnx", ".u8.onnx")
 
 
 def entry(path: Path) -> dict:
@@ -30,9 +37,40 @@ def entry(path: Path) -> dict:
     return {"sha256": digest.hexdigest(), "bytes": path.stat().st_size}
 
 
-def write_description(folder: Path, fields: dict) -> None:
+class Unreadable(Exception):
+    """A folder is no bundle, or its description is damaged."""
+
+
+def read_description(folder: Path) -> dict:
+    """Reads bundle.json. Each description has variants, as those of bundles that list none are fp32 alone.
+
+    Raises `Unreadable` with the reason.
+    """
+    try:
+        fields = json.loads((folder / DESCRIPTION).read_text())
+        if not fields.get("variants"):
+            fields["variants"] = [plain_variant(fields)]
+    except (OSError, ValueError, AttributeError, TypeError) as e:
+        raise Unreadable(f"{folder} is not a bundle: {DESCRIPTION}: {e}") from e
+    return fields
+
+
+def plain_variant(fields: dict) -> dict:
+    variant = {"precision": "fp32", "encoder": ENCODER, "decoder": DECODER}
+    if "memory" in fields:
+        variant |= {"memory_attention": MEMORY_ATTENTION, "memory_encoder": MEMORY_ENCODER}
+    return {**variant, "providers": ["tensorrt", "cuda", "openvino", "cpu"], "parity": fields.get("parity", {})}
+
+
+def remove(graph: Path) -> None:
+    """Removes a graph and its external weights."""
+    for path in graph.parent.glob(f"{graph.name}*"):
+        path.unlink()
+
+
+def write_description(folder: Path, fields: dict, version: int = FORMAT) -> None:
     files = {path.name: entry(path) for path in sorted(folder.iterdir()) if path.name != DESCRIPTION}
-    text = json.dumps({"format": FORMAT, **fields, "files": files}, indent=2)
+    text = json.dumps({"format": version, **fields, "files": files}, indent=2)
     (folder / DESCRIPTION).write_text(text + "\n")
 
 
@@ -43,6 +81,15 @@ def listed_files(folder: Path) -> set:
         return {name for name in names if Path(name).name == name and (folder / name).is_file()}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
+
+
+def unusable(out: Path) -> str | None:
+    """The reason why a bundle cannot be written to a folder, or None."""
+    if out.exists() and not out.is_dir():
+        return f"{out} is a file, expected a folder or an unused name"
+    if foreign := foreign_files(out):
+        return f"{out} holds {', '.join(foreign)} and is no bundle, expected a bundle to replace or a name that is free"
+    return None
 
 
 def foreign_files(out: Path) -> list:

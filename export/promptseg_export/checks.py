@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 BANNED = {
     "OneHot": "TensorRT has no such layer",
@@ -82,7 +82,7 @@ def violations(model: onnx.ModelProto) -> list[str]:
     for node in graph.node:
         if node.op_type == "Constant":
             constants[node.output[0]] = types.get(node.output[0], TensorProto.UNDEFINED)
-    problems = [*opset_problems(inferred), *input_problems(graph), *decomposed_norms(graph)]
+    problems = [*opset_problems(inferred), *input_problems(graph), *decomposed_norms(graph), *quantisation_problems(graph)]
     for node in graph.node:
         problems += [f"{node.op_type} {node.output[0]}: {problem}" for problem in node_problems(node, types, constants)]
     return problems
@@ -107,11 +107,33 @@ def input_problems(graph: onnx.GraphProto) -> list[str]:
                 problems.append(
                     f"input {value.name}: axis {axis} is dynamic; only objects, tokens, wanted masks and memories may be dynamic"
                 )
-        if kind.elem_type != TensorProto.FLOAT:
-            problems.append(f"input {value.name}: type {TensorProto.DataType.Name(kind.elem_type)}, expected float")
+        users = {node.op_type for node in graph.node if value.name in node.input}
+        levels = kind.elem_type == TensorProto.UINT8 and users == {"Cast"}
+        if kind.elem_type != TensorProto.FLOAT and not levels:
+            name = TensorProto.DataType.Name(kind.elem_type)
+            problems.append(f"input {value.name}: type {name}, expected float, or uint8 that is cast at once")
     for value in graph.output:
         if value.type.tensor_type.elem_type != TensorProto.FLOAT:
             problems.append(f"output {value.name}: not float")
+    return problems
+
+
+def quantisation_problems(graph: onnx.GraphProto) -> list[str]:
+    """Finds quantisation that TensorRT cannot build: computed scales, zero points other than 0, integers of more than 8 bits."""
+    values = {t.name: t for t in graph.initializer}
+    problems = []
+    for node in graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        name = f"{node.op_type} {node.output[0]}"
+        if node.input[1] not in values:
+            problems.append(f"{name}: its scale {node.input[1]} is computed")
+        zero = values.get(node.input[2]) if len(node.input) > 2 else None
+        if len(node.input) > 2 and (zero is None or numpy_helper.to_array(zero).any()):
+            problems.append(f"{name}: its zero point {node.input[2]} is not 0")
+        elif zero is None or zero.data_type != TensorProto.INT8:
+            kind = "uint8" if zero is None else TensorProto.DataType.Name(zero.data_type).lower()
+            problems.append(f"{name}: {kind}, expected int8")
     return problems
 
 

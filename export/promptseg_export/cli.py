@@ -74,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
             help="precisions, separated by commas: fp32 (always written), fp16 (GPUs), int8 (CPUs); default: all three",
         )
         family.add_argument(
+            "--calibrate", type=Path, metavar="FOLDER",
+            help="folder of JPEG or PNG pictures, some dozens, like those of the robot's camera: int8 gets fixed scales, which "
+            "also run on TensorRT",
+        )  # fmt: skip
+        family.add_argument(
             "--image-size", type=int, metavar="S",
             help="image size of the model `small`, a multiple of 32 (default: 512; SAM 2: 256)",
         )  # fmt: skip
@@ -82,6 +87,10 @@ def parser() -> argparse.ArgumentParser:
         family.add_argument("--name", help="name in bundle.json (default: FAMILY_MODEL)")
         family.add_argument("--source", help="source of the weights in bundle.json (default: name of the file)")
         family.add_argument("out", type=Path, metavar="OUT", help="folder of the bundle, created if missing")
+    again = families.add_parser("calibrate", help="a bundle with an int8 variant for the pictures of a folder; needs no PyTorch")
+    again.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of an existing bundle, which stays unchanged")
+    again.add_argument("pictures", type=Path, metavar="FOLDER", help="folder of JPEG or PNG pictures, some dozens")
+    again.add_argument("out", type=Path, metavar="OUT", help="folder of the new bundle, created if missing")
     return top
 
 
@@ -96,6 +105,8 @@ def main(arguments: list | None = None) -> int:
         print(f"promptseg-export: {text}", file=sys.stderr)
         return code
 
+    if args.family == "calibrate":
+        return calibrate(args, log, fail)
     listing = next(f for f in FAMILIES if f.name == args.family)
     if args.checkpoint is not None and not (
         args.checkpoint.is_file() or (listing.folders and (args.checkpoint / "config.json").is_file())
@@ -103,16 +114,18 @@ def main(arguments: list | None = None) -> int:
         return fail(f"{args.checkpoint}: no such checkpoint", 2)
     if args.image_size is not None and (args.model != "small" or args.image_size % 32 or args.image_size < 64):
         return fail(f"--image-size {args.image_size}: expected a multiple of 32, at least 64, and --model small", 2)
-    if args.out.exists() and not args.out.is_dir():
-        return fail(f"{args.out} is a file, expected a folder or an unused name", 2)
-    if foreign := bundle.foreign_files(args.out):
-        return fail(f"{args.out} holds {', '.join(foreign)} and is no bundle, expected a bundle to replace or a name that is free", 2)
+    if args.calibrate is not None and "int8" not in args.variants:
+        return fail(f"--calibrate {args.calibrate}: expected int8 among --variants", 2)
+    if args.calibrate is not None and not args.calibrate.is_dir():
+        return fail(f"--calibrate {args.calibrate}: no such folder, expected a folder of JPEG or PNG pictures", 2)
+    if problem := bundle.unusable(args.out):
+        return fail(problem, 2)
     random = args.random_weights is not None
     log(f"{listing.help} {args.model} with {'random weights' if random else args.checkpoint} ...")
     try:
         import torch
 
-        from . import checkpoints, export, parity, sight
+        from . import calibration, checkpoints, export, parity, sight
 
         module = import_module(f".{listing.module}", __package__)
     except ModuleNotFoundError as e:
@@ -129,8 +142,8 @@ def main(arguments: list | None = None) -> int:
             parity.check_sight(family)
         name = args.name or f"{listing.name}_{args.model}".replace("-", "_")
         source = args.source or (f"random weights, seed {args.random_weights}" if random else args.checkpoint.name)
-        measured = export.export(family, name, source, args.out, args.variants, log)
-    except checkpoints.CheckpointError as e:
+        measured = export.export(family, name, source, args.out, args.variants, log, args.calibrate, True)
+    except (checkpoints.CheckpointError, calibration.NoPictures) as e:
         return fail(str(e), 1)
     except parity.Mismatch as e:
         return fail(f"not equal to PyTorch, no bundle written: {e}", 1)
@@ -143,4 +156,22 @@ def main(arguments: list | None = None) -> int:
     except OSError as e:
         return fail(f"cannot write {args.out}: {e}", 1)
     log(f"{args.out}: equal to PyTorch within {measured['fp32'].low_res:.1e} of the range of the logits")
+    return 0
+
+
+def calibrate(args: argparse.Namespace, log, fail) -> int:
+    from . import calibration, recalibrate
+
+    if not args.pictures.is_dir():
+        return fail(f"{args.pictures}: no such folder, expected a folder of JPEG or PNG pictures", 2)
+    if problem := bundle.unusable(args.out):
+        return fail(problem, 2)
+    try:
+        recalibrate.write(args.bundle, args.pictures, args.out, log)
+    except (bundle.Unreadable, calibration.NoPictures, recalibrate.Refused) as e:
+        return fail(f"no bundle written: {e}", 1)
+    except KeyboardInterrupt:
+        return fail("interrupted, no bundle written", 130)
+    except OSError as e:
+        return fail(f"cannot write {args.out}: {e}", 1)
     return 0

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
-from . import bundle, checks, graphs, variants, video_proof
+from . import bundle, calibration, checks, graphs, parity, qdq, u8_encoder, variants, video_proof
 from .family import Family
 from .parity import Mismatch, Parity, Proof
 
@@ -19,8 +20,13 @@ class Unfit(Exception):
     """TensorRT cannot build the graph."""
 
 
-def export(family: Family, name: str, source: str, out: Path, precisions=("fp32",), log=print) -> dict[str, Parity]:
+def export(
+    family: Family, name: str, source: str, out: Path, precisions=("fp32",), log=print, calibrate=None, levels=False
+) -> dict[str, Parity]:
     """Writes the bundle to `out` after its parity check; returns the measured parity of each precision.
+
+    `calibrate`: folder of pictures for an int8 variant with fixed scales; None: its scales are computed in each run.
+    `levels`: whether the variants for GPUs get image encoders that take levels in 8 bits.
 
     Raises `Mismatch` and leaves `out` unchanged if fp32 differs from PyTorch. Other precisions beyond their limits are
     left out.
@@ -32,7 +38,7 @@ def export(family: Family, name: str, source: str, out: Path, precisions=("fp32"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
-        measured = write(family, name, source, staging, precisions, log)
+        measured = write(family, name, source, staging, precisions, log, calibrate, levels)
     except BaseException:
         shutil.rmtree(out if new else staging, ignore_errors=True)
         raise
@@ -41,7 +47,9 @@ def export(family: Family, name: str, source: str, out: Path, precisions=("fp32"
     return measured
 
 
-def write(family: Family, name: str, source: str, folder: Path, precisions, log) -> dict[str, Parity]:
+def write(
+    family: Family, name: str, source: str, folder: Path, precisions, log, calibrate: Path | None, levels: bool
+) -> dict[str, Parity]:
     encoder, decoder = folder / bundle.ENCODER, folder / bundle.DECODER
     log(f"image encoder, {family.side} x {family.side} ...")
     graphs.export_encoder(family.encoder, family.side, family.encoder_outputs, encoder)
@@ -68,7 +76,13 @@ def write(family: Family, name: str, source: str, folder: Path, precisions, log)
             log("int8 is left out: the image encoder has no matrix products with weights")
             continue
         log(f"{precision} ...")
-        files = write_half(folder, proof.image, feeds, log) if precision == "fp16" else write_int8(folder)
+        more = {}
+        if precision == "fp16":
+            files = write_half(folder, proof.image, feeds, log)
+        elif calibrate is None:
+            files = write_int8(folder)
+        else:
+            files, more = write_calibrated(folder, family.description(), calibrate, log)
         for file in files:
             if file != bundle.DECODER:
                 check(folder / file)
@@ -78,22 +92,50 @@ def write(family: Family, name: str, source: str, folder: Path, precisions, log)
             log(f"{precision} is left out: {problem}")
             for file in files:
                 if file != bundle.DECODER:
-                    (folder / file).unlink()
+                    bundle.remove(folder / file)
         else:
-            listed.append(variant(precision, *files, measured[precision]))
+            listed.append({**variant(precision, *files, measured[precision]), **more})
+    if levels:
+        write_levels(family, proof.image, folder, listed, log)
     fields = {"name": name, "source": source, **family.description(), "variants": listed}
     if family.memory is not None:
-        parities = video_proof.prove(family, folder, any(v["precision"] == "fp16" for v in listed), log)
-        fields["memory"] = {**family.memory.description(), "parity": parities}
-        for entry in listed:
-            # The memory has no int8 graphs.
-            precision = entry["precision"] if entry["precision"] in parities else "fp32"
-            entry["memory_attention"] = bundle.variant_of(bundle.MEMORY_ATTENTION, precision)
-            entry["memory_encoder"] = bundle.variant_of(bundle.MEMORY_ENCODER, precision)
-            check(folder / entry["memory_attention"])
-            check(folder / entry["memory_encoder"])
+        add_memory(family, folder, fields, log)
     bundle.write_description(folder, fields)
     return measured
+
+
+def add_memory(family: Family, folder: Path, fields: dict, log) -> None:
+    """Proves the memory, and adds its description and its graphs to the fields of bundle.json."""
+    listed = fields["variants"]
+    parities = video_proof.prove(family, folder, any(v["precision"] == "fp16" for v in listed), log)
+    fields["memory"] = {**family.memory.description(), "parity": parities}
+    for entry in listed:
+        # The memory has no int8 graphs.
+        precision = entry["precision"] if entry["precision"] in parities else "fp32"
+        entry["memory_attention"] = bundle.variant_of(bundle.MEMORY_ATTENTION, precision)
+        entry["memory_encoder"] = bundle.variant_of(bundle.MEMORY_ENCODER, precision)
+        check(folder / entry["memory_attention"])
+        check(folder / entry["memory_encoder"])
+
+
+def write_levels(family: Family, image: np.ndarray, folder: Path, listed: list[dict], log) -> None:
+    """Writes encoders that take levels in 8 bits, for the variants that are meant for GPUs. An encoder whose features differ
+    from those of normalised values is left out. `image`: the input of the network for the photo of the parity check."""
+    description = family.description()
+    sample = calibration.sample(Image.fromarray(parity.photo()), description)
+    for entry in listed:
+        if not {"tensorrt", "cuda"}.intersection(entry["providers"]):
+            continue
+        plain, levels = folder / entry["encoder"], folder / bundle.levels_of(entry["encoder"])
+        u8_encoder.write(plain, levels, description)
+        check(levels)
+        apart = u8_encoder.difference(plain, levels, sample, image)
+        log(f"{levels.name}: {apart:.1e} of the range from {plain.name}")
+        if apart <= u8_encoder.LIMIT:
+            entry["u8_encoder"] = levels.name
+            continue
+        log(f"{levels.name} is left out: limit {u8_encoder.LIMIT:.0e}; the family does not resize to whole levels")
+        levels.unlink()
 
 
 def variant(precision: str, encoder: str, decoder: str, parity: Parity) -> dict:
@@ -160,6 +202,14 @@ def write_int8(folder: Path) -> tuple[str, str]:
     target = bundle.variant_of(bundle.ENCODER, "int8")
     variants.int8(folder / bundle.ENCODER, folder / target)
     return target, bundle.DECODER
+
+
+def write_calibrated(folder: Path, description: dict, pictures: Path, log) -> tuple[tuple[str, str], dict]:
+    """Writes an int8 encoder with fixed scales. Also returns the fields of bundle.json that describe the calibration."""
+    target = bundle.variant_of(bundle.ENCODER, "int8")
+    samples = calibration.read(pictures, description, log)
+    count = qdq.int8(folder / bundle.ENCODER, folder / target, [sample.image for sample in samples])
+    return (target, bundle.DECODER), calibration.measured(folder, description, target, samples, count, log)
 
 
 def check(path: Path) -> None:

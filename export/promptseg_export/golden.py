@@ -9,6 +9,7 @@ embeddings of PyTorch's PromptEncoder. Full-size masks are PNG files. `cases.jso
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,16 @@ def export_official_decoder(sam: torch.nn.Module, path: Path) -> None:
 
 
 @torch.no_grad()
+def make_calibrated(out: Path) -> None:
+    """Writes a bundle with an int8 variant that was calibrated on the photos, and an encoder that takes levels in 8 bits."""
+    family = sam.build("small", None, SEED, image_size=128, width=32)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, photo in photos().items():
+            Image.fromarray(photo).save(Path(folder) / f"{name}.png")
+        export(family, "sam_calibrated", MADE_OF, out, ("fp32", "int8"), calibrate=Path(folder), levels=True)
+
+
+@torch.no_grad()
 def make(out: Path) -> None:
     family = sam.build("small", None, SEED)
     model = family.network
@@ -143,6 +154,8 @@ def make(out: Path) -> None:
     # All precisions, with the smallest model.
     smallest = sam.build("small", None, SEED, image_size=128, width=32)
     export(smallest, "sam_variants", MADE_OF, out / "variants", ("fp32", "fp16", "int8"))
+
+    make_calibrated(out / "calibrated")
 
     predictor, tensors, listed = SamPredictor(model), {}, []
     for made in (family, smallest):

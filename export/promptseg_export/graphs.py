@@ -17,10 +17,10 @@ from onnx import numpy_helper
 from onnxscript import optimizer
 from torch import Tensor, nn
 
+from .bundle import INLINE
+
 OPSET = 17
 FOLDED = 1 << 20
-INLINE = 1_800_000_000
-"""Largest size of weights, in bytes, stored in the file of the graph: protobuf files end at 2 GiB."""
 
 
 class _Reshape(torch.autograd.Function):

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from . import sight
 from .family import Family, Prompts
+from .sessions import session
 
 LOW_RES = {"fp32": 1e-3, "fp16": 2e-2, "int8": 0.1}
 """Largest accepted difference of the low-resolution logits, relative to their range."""
@@ -69,14 +69,6 @@ class Case:
     def wanted(self) -> np.ndarray:
         """Value of `wanted_masks` for all four masks of the decoder and, as the fifth, the best candidate."""
         return np.tile(np.eye(5, dtype=np.float32), (len(self.sparse), 1, 1))
-
-
-def session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    # Halves the memory, which the PyTorch model needs too.
-    options.enable_cpu_mem_arena = False
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def photo() -> np.ndarray:

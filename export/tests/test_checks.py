@@ -78,6 +78,37 @@ def test_violations_are_named(nodes, constants, expected):
         assert any(line.startswith(text) for line in violations), violations
 
 
+def quantised(zero, scale="s"):
+    """A product of 8-bit weights and inputs. `zero`: zero point of the input."""
+    nodes = [
+        node("QuantizeLinear", ["x", scale, "z"], ["q"]),
+        node("DequantizeLinear", ["q", scale, "z"], ["d"]),
+        node("DequantizeLinear", ["w", "ws", "wz"], ["dw"], axis=1),
+        node("MatMul", ["d", "dw"], ["y"]),
+    ]
+    weights = {"w": np.ones((4, 3), np.int8), "ws": np.ones(3, np.float32), "wz": np.zeros(3, np.int8)}
+    return graph(nodes, constants={**weights, "s": np.float32(0.1), "z": zero})
+
+
+def test_quantisation_has_fixed_scales_and_zero_points_of_0():
+    assert checks.violations(quantised(np.int8(0))) == []
+    assert "QuantizeLinear q: its zero point z is not 0" in checks.violations(quantised(np.int8(3)))
+    assert "QuantizeLinear q: uint8, expected int8" in checks.violations(quantised(np.uint8(0)))
+    computed = quantised(np.int8(0), "c")
+    computed.graph.node.insert(0, node("ReduceMax", ["x"], ["c"], keepdims=0))
+    assert "QuantizeLinear q: its scale c is computed" in checks.violations(computed)
+
+
+def test_an_input_in_8_bits_is_cast_at_once():
+    levels = graph([node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)])
+    levels.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    assert checks.violations(levels) == []
+    levels.graph.node.insert(0, node("Transpose", ["x"], ["t"], perm=[1, 0]))
+    levels.graph.node[1].input[0] = "t"
+    (line,) = checks.violations(levels)
+    assert line == "input x: type UINT8, expected float, or uint8 that is cast at once"
+
+
 def test_only_objects_and_tokens_may_be_dynamic():
     inputs = {"sparse_prompt_embeddings": ["objects", "tokens", 4], "image_embeddings": ["n", 4]}
     nodes = [node("Add", ["sparse_prompt_embeddings", "image_embeddings"], ["y"])]

@@ -46,6 +46,10 @@ class Engine:
     layers: int = 0
     half: float = 0.0
     """Part of the convolutions and matrix products that give 16 bits."""
+    quantised: int = 0
+    """Number of layers that quantise to 8 bits."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Types of the inputs by name."""
     errors: list[str] = field(default_factory=list)
 
 
@@ -132,7 +136,10 @@ def compiled(plan: Plan, capabilities: tuple[str, ...] = CAPABILITIES) -> Engine
     engine = builder.build_serialized_network(network, config)
     if engine is None:
         return Engine(errors=logger.lines or ["the compiler gave no reason"])
-    return Engine(engine.nbytes, time.monotonic() - started, network.num_layers, half_part(network))
+    inputs = {tensor.name: tensor.dtype.name for tensor in (network.get_input(i) for i in range(network.num_inputs))}
+    kinds = [network.get_layer(i).type for i in range(network.num_layers)]
+    quantised = kinds.count(trt.LayerType.QUANTIZE)
+    return Engine(engine.nbytes, time.monotonic() - started, len(kinds), half_part(network), quantised, inputs)
 
 
 def half_part(network: trt.INetworkDefinition) -> float:

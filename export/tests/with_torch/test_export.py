@@ -113,7 +113,7 @@ def test_an_export_replaces_an_older_bundle(smallest, log, tmp_path):
 def at_once(monkeypatch):
     """Replaces the export by one that takes no time."""
 
-    def write(family, name, source, folder, precisions, log):
+    def write(family, name, source, folder, *_):
         (folder / "image_encoder.onnx").write_text(name)
         bundle.write_description(folder, {"name": name})
 

@@ -1,0 +1,117 @@
+"""Converts an fp32 image encoder to 8 bits with fixed scales: static, explicit quantisation (QDQ), calibrated on pictures.
+
+Every product with weights gets 8-bit weights with a scale per channel, and 8-bit inputs with a scale for the whole tensor. All
+zero points are 0, as TensorRT requires. Norms, softmax, the products of attention, convolutions, and the last products before
+each output stay in fp32. Needs no PyTorch.
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+from . import bundle
+
+PRODUCTS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
+QUANTISED = ("MatMul",)
+"""Products that are converted. Convolutions in 8 bits are slower than in fp32 on CPUs, and are the last layers of ViT."""
+
+
+class Reader(CalibrationDataReader):
+    """The inputs of the calibration, one for each picture."""
+
+    def __init__(self, name: str, images: Iterable[np.ndarray]):
+        self.feeds = ({name: image} for image in images)
+
+    def get_next(self) -> dict | None:
+        return next(self.feeds, None)
+
+
+def products(graph: onnx.GraphProto) -> list[str]:
+    """The names of the products that are converted: products with weights, except the last before each output."""
+    weights = {tensor.name for tensor in graph.initializer}
+    last = last_products(graph)
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type in QUANTISED and node.input[1] in weights and node.name not in last
+    ]
+
+
+def last_products(graph: onnx.GraphProto) -> set[str]:
+    """The products that an output depends on without another product between them. All nodes must have names."""
+    makers = {name: node for node in graph.node for name in node.output}
+    found, waiting, seen = set(), [value.name for value in graph.output], set()
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in seen:
+            continue
+        seen.add(node.name)
+        if node.op_type in PRODUCTS:
+            found.add(node.name)
+        else:
+            waiting.extend(node.input)
+    return found
+
+
+def name_nodes(source: Path, target: Path) -> onnx.GraphProto:
+    """Writes a copy of a graph in which each node has a name of its own, without its external weights."""
+    model = onnx.load(source, load_external_data=False)
+    for number, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{number}"
+    onnx.save(model, target)
+    return model.graph
+
+
+def int8(source: Path, target: Path, images: list[np.ndarray]) -> int:
+    """Converts an encoder, with scales from runs on `images` [1, 3, S, S]. Returns the number of converted products."""
+    # Beside the source, because the graphs may share external weights.
+    named = source.with_name(f"named.{source.name}")
+    size = sum(part.stat().st_size for part in source.parent.glob(f"{source.name}*"))
+    try:
+        graph = name_nodes(source, named)
+        chosen = products(graph)
+        if not chosen:
+            return 0
+        # The quantiser recommends a preparation that would fuse operators for one runtime.
+        logging.getLogger().setLevel(logging.ERROR)
+        quantize_static(
+            named,
+            target,
+            Reader(graph.input[0].name, images),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTISED),
+            nodes_to_quantize=chosen,
+            per_channel=True,
+            # 8-bit weights overflow 16-bit sums on processors without VNNI.
+            reduce_range=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            use_external_data_format=size > bundle.INLINE,
+            extra_options={
+                "ActivationSymmetric": True,
+                "WeightSymmetric": True,
+                # The next operator reads the product in fp32.
+                "OpTypesToExcludeOutputQuantization": list(QUANTISED),
+            },
+        )
+    finally:
+        named.unlink(missing_ok=True)
+    strip(target)
+    return len(chosen)
+
+
+def strip(path: Path) -> None:
+    """Removes what the quantiser adds beside the graph: metadata, and operator sets that no operator uses."""
+    model = onnx.load(path, load_external_data=False)
+    del model.metadata_props[:]
+    del model.graph.value_info[:]
+    used = {node.domain or "" for node in model.graph.node}
+    kept = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    onnx.save(model, path)
