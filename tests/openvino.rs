@@ -143,6 +143,31 @@ fn a_requested_fp32_is_not_computed_in_bf16() {
     assert!(worst < LOW_RES, "{worst}");
 }
 
+#[test]
+#[ignore = "needs ONNX Runtime with OpenVINO: ./dev test --openvino"]
+fn a_calibrated_variant_gives_the_embedding_of_the_cpu() {
+    let embedding = |provider: Provider, precision: Precision| {
+        let mut options = options(&[provider], InferencePrecision::Auto);
+        options.precision = Some(precision);
+        let mut model = Model::open(&golden("calibrated"), None, &options).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(model.encoder.providers().runs(), format!("{provider}, {precision}"));
+        model.encoder.encode(&photo("chelsea")).unwrap().tensor("image_embeddings").unwrap().1.to_vec()
+    };
+    let apart = |a: &[f32], b: &[f32]| {
+        let largest = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        largest / range(a)
+    };
+    let plain = embedding(Provider::Cpu, Precision::Fp32);
+    let [cpu, openvino] = [Provider::Cpu, Provider::OpenVino].map(|provider| embedding(provider, Precision::Int8));
+    println!(
+        "int8: {:.1e} from the CPU's int8, which is {:.1e} from fp32",
+        apart(&cpu, &openvino),
+        apart(&plain, &cpu)
+    );
+    assert!(apart(&plain, &cpu) > 1e-3, "8 bits have an effect");
+    assert!(apart(&cpu, &openvino) < 0.02);
+}
+
 /// Runs the tool with its cache in `scratch`, and returns the lines that it prints.
 fn promptseg(scratch: &Scratch, arguments: &[&str]) -> (Vec<Value>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_promptseg"));

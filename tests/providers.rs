@@ -80,6 +80,14 @@ fn every_option_reaches_the_providers() {
     for line in ["option arena=0", "option session.intra_op.spin_duration_us=20"] {
         assert!(log.iter().any(|l| l == line), "no `{line}` in {log:#?}");
     }
+    // Products in bf16, where the processor of this machine is an ARM with instructions for it.
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let features = cpuinfo.lines().find(|line| line.starts_with("Features")).unwrap_or_default();
+    let bf16 = cfg!(target_arch = "aarch64") && features.split_whitespace().any(|flag| flag == "bf16");
+    let on = |log: &[String]| log.contains(&"option mlas.enable_gemm_fastmath_arm64_bfloat16=1".to_owned());
+    assert_eq!(on(&log), bf16, "{log:#?}");
+    machine.bench("sam", &["--providers", "cpu", "--precision", "fp32"]);
+    assert!(!on(&machine.log()), "the user asked for fp32");
 }
 
 #[test]
@@ -165,9 +173,9 @@ fn embeddings_stay_on_the_gpu() {
 }
 
 /// Returns the masks of two pictures as JSON, without the times.
-fn masks(machine: &Machine, arguments: &[&str]) -> Vec<Value> {
+fn masks(machine: &Machine, model: &str, arguments: &[&str]) -> Vec<Value> {
     let (cat, flower) = (golden("chelsea.png"), golden("flower.png"));
-    let model = golden("sam");
+    let model = golden(model);
     let base = ["segment", cat.to_str().unwrap(), flower.to_str().unwrap(), "--model", model.to_str().unwrap()];
     let prompts = ["--box", "30,40,300,260", "--format", "json"];
     let output = machine.run(&[&base[..], &prompts[..], &FEW[..], arguments].concat());
@@ -181,12 +189,16 @@ fn masks(machine: &Machine, arguments: &[&str]) -> Vec<Value> {
 #[test]
 fn the_gpu_gives_the_masks_of_the_cpu() {
     let machine = Machine::new("answers", "");
-    let expected = masks(&machine, &["--providers", "cpu"]);
-    assert_ne!(expected[0], expected[1]);
-    assert_eq!(masks(&machine, &["--providers", "cuda"]), expected);
-    assert_eq!(masks(&machine, &["--providers", "tensorrt"]), expected);
-    // All pictures share a buffer, so that embeddings of the first picture must be copies.
-    assert_eq!(masks(&machine, &["--providers", "cuda", "--cuda-graphs"]), expected);
+    // The second model takes levels on a GPU.
+    for model in ["sam", "calibrated"] {
+        let masks = |arguments: &[&str]| masks(&machine, model, &[arguments, &["--precision", "fp32"]].concat());
+        let expected = masks(&["--providers", "cpu"]);
+        assert_ne!(expected[0], expected[1]);
+        assert_eq!(masks(&["--providers", "cuda"]), expected);
+        assert_eq!(masks(&["--providers", "tensorrt"]), expected);
+        // All pictures share a buffer, so that embeddings of the first picture must be copies.
+        assert_eq!(masks(&["--providers", "cuda", "--cuda-graphs"]), expected);
+    }
 }
 
 /// Segments one picture on TensorRT with the prompts in `arguments`.

@@ -2,6 +2,7 @@
 
 mod scratch;
 
+use image::{Rgb, RgbImage, imageops};
 use promptseg::model::{Error, Model, Precision, Provider, SessionOptions};
 use promptseg::pixels::{Mask, decode_compressed};
 use promptseg::prompt::Prompt;
@@ -18,9 +19,13 @@ fn runs(model: &Model) -> [Option<Precision>; 2] {
     [model.encoder.providers().precision, model.decoder.providers().precision]
 }
 
-fn mask(precision: Precision) -> Mask {
-    let image = decode_compressed(&std::fs::read(golden("chelsea.png")).unwrap(), "png").unwrap();
-    let model = Model::open(&golden("variants"), None, &options(Some(precision))).unwrap();
+fn photo() -> RgbImage {
+    decode_compressed(&std::fs::read(golden("chelsea.png")).unwrap(), "png").unwrap()
+}
+
+fn mask(bundle: &str, precision: Precision) -> Mask {
+    let image = photo();
+    let model = Model::open(&golden(bundle), None, &options(Some(precision))).unwrap();
     let mut segmenter = Segmenter::new(model);
     segmenter.set_image(&image).unwrap();
     segmenter.predict(&Prompt::bbox(80.0, 40.0, 330.0, 270.0), &Default::default()).unwrap().best.mask
@@ -42,14 +47,56 @@ fn the_requested_precision_runs_and_all_give_similar_masks() {
         let model = Model::open(&golden("variants"), None, &options(choice)).unwrap();
         assert_eq!(runs(&model), [choice, Precision::choice(decoder).unwrap()]);
     }
-    let plain = mask(Precision::Fp32);
+    let plain = mask("variants", Precision::Fp32);
     assert!(plain.area > 1000);
-    for precision in [Precision::Fp16, Precision::Int8] {
-        let other = mask(precision);
+    // Both bundles have the same fp32 graphs.
+    for (bundle, precision) in
+        [("variants", Precision::Fp16), ("variants", Precision::Int8), ("calibrated", Precision::Int8)]
+    {
+        let other = mask(bundle, precision);
         let (a, b) = (plain.full(), other.full());
         let count = |both: fn(u8, u8) -> bool| a.iter().zip(&b).filter(|(a, b)| both(**a, **b)).count() as f64;
         let iou = count(|a, b| a & b != 0) / count(|a, b| a | b != 0);
-        assert!(iou > 0.9, "{precision}: {iou}");
+        assert!(iou > 0.9, "{bundle}, {precision}: {iou}");
+    }
+}
+
+#[test]
+fn a_calibrated_variant_runs_where_the_bundle_lists_it_or_on_request() {
+    let copy = Scratch::with("calibrated", "calibrated");
+    let listed = |providers: serde_json::Value| {
+        copy.describe(|d| d["variants"].as_array_mut().unwrap().last_mut().unwrap()["providers"] = providers);
+        runs(&Model::open(&copy.0, None, &options(None)).unwrap())[0]
+    };
+    assert_eq!(listed(json!(["cpu"])), Some(Precision::Int8));
+    assert_eq!(listed(json!([])), Some(Precision::Fp32));
+    let asked = Model::open(&copy.0, None, &options(Some(Precision::Int8))).unwrap();
+    assert_eq!(asked.encoder.providers().to_string(), "cpu, int8");
+    assert!(asked.info.variants.last().unwrap().calibration["mask_iou"] > 0.9);
+}
+
+/// Returns the values of the embedding of each image, encoded one after the other.
+fn embeddings(folder: &std::path::Path, images: &[RgbImage]) -> Vec<Vec<f32>> {
+    let mut model = Model::open(folder, None, &options(Some(Precision::Fp32))).unwrap();
+    let mut values = |image| model.encoder.encode(image).unwrap().tensor("image_embeddings").unwrap().1.to_vec();
+    images.iter().map(|image| values(image)).collect()
+}
+
+#[test]
+fn an_encoder_that_takes_levels_gives_the_same_embeddings() {
+    let levels = Scratch::with("levels", "calibrated");
+    levels.describe(|d| d["variants"][0]["encoder"] = "image_encoder.u8.onnx".into());
+    // Landscape, portrait, square, and a small image after a large one: the padding holds the levels of earlier images.
+    let photo = photo();
+    let white = RgbImage::from_pixel(64, 64, Rgb([255; 3]));
+    let small = RgbImage::from_fn(9, 50, |x, y| Rgb([x as u8 * 20, y as u8 * 5, 99]));
+    let images = [photo.clone(), imageops::rotate90(&photo), white, small, photo];
+    let (expected, found) = (embeddings(&golden("calibrated"), &images), embeddings(&levels.0, &images));
+    assert_ne!(expected[0], expected[1]);
+    for (expected, found) in expected.iter().zip(&found) {
+        let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+        let apart = expected.iter().zip(found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart <= 1e-6 * (high - low), "{:e} of the range", apart / (high - low));
     }
 }
 
@@ -117,12 +164,29 @@ fn invalid_descriptions_of_variants_are_refused() {
         (json!([with("encoder", "other.onnx")]), &["files is without other.onnx"]),
         (json!([with("providers", "cpu")]), &["bundle.json: not a bundle description", "expected a sequence"]),
         (json!([{"precision": "fp32"}]), &["missing field `encoder`"]),
+        (json!([with("u8_encoder", "levels.onnx")]), &["files is without levels.onnx"]),
     ] {
         let copy = Scratch::with("described", "variants");
         copy.describe(|d| d["variants"] = variants);
         let Err(e) = Model::open(&copy.0, None, &options(None)) else { panic!("accepted: {says:?}") };
         assert_says(&e.to_string(), says);
     }
+}
+
+#[test]
+fn a_model_that_stretches_its_pictures_takes_no_levels() {
+    let says = &["u8_encoder with resize stretch, whose pictures are not whole levels", "letterbox only"];
+    let copy = Scratch::with("stretched", "calibrated");
+    copy.describe(|d| d["resize"] = "stretch".into());
+    let Err(e) = Model::open(&copy.0, None, &options(None)) else { panic!("accepted") };
+    assert_says(&e.to_string(), says);
+    // The same for a graph that the bundle lists as its only encoder.
+    copy.describe(|d| {
+        d["variants"][0]["encoder"] = "image_encoder.u8.onnx".into();
+        d["variants"][0].as_object_mut().unwrap().remove("u8_encoder");
+    });
+    let Err(e) = Model::open(&copy.0, None, &options(Some(Precision::Fp32))) else { panic!("accepted") };
+    assert_says(&e.to_string(), &["image u8[1,128,128,3]", "f32: stretched pictures are not whole levels"]);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use tracing::debug_span;
 
 use super::embedding::{Embedding, EncodeTimings};
 use super::error::Error;
-use super::layout::{EncoderLayout, PictureForm, TensorSpec};
+use super::layout::{CONTENT, EncoderLayout, PictureForm, TensorSpec};
+use super::picture::{Picture, content_shapes};
 use super::runtime::binding::DeviceBuffers;
 use super::runtime::failure::run_failed;
 use super::runtime::tensor::typed_tensor;
@@ -27,7 +28,10 @@ pub struct ImageEncoder {
     input: Vec<f32>,
     /// Shape of the picture.
     shape: Vec<usize>,
-    /// Buffers that replace `input` if the session runs on a GPU.
+    /// Levels that replace `input` in a graph that takes levels, and the inputs [`CONTENT`].
+    levels: Vec<u8>,
+    content: [Vec<f32>; CONTENT.len()],
+    /// Buffers that replace `input` and `levels` if the session runs on a GPU.
     device: Option<DeviceBuffers>,
     file: String,
 }
@@ -44,16 +48,22 @@ impl ImageEncoder {
         let side = spec.side as usize;
         let mut providers = providers;
         let preprocessor = Preprocessor::new(spec);
-        let shape = vec![1, 3, side, side];
+        let bytes = layout.form == PictureForm::Bytes;
+        let shape = if bytes { vec![1, side, side, 3] } else { vec![1, 3, side, side] };
         let mut device = None;
-        if providers.used.on_gpu() && matches!(layout.form, PictureForm::Square) && !layout.image.is_half() {
-            match DeviceBuffers::new(&session, &layout, gpu.device_id, &shape, gpu.cuda_graphs) {
+        let fixed = matches!(layout.form, PictureForm::Square | PictureForm::Bytes);
+        if providers.used.on_gpu() && fixed && !layout.image.is_half() {
+            match DeviceBuffers::new(&session, &layout, gpu.device_id, side, gpu.cuda_graphs) {
                 Ok(buffers) => device = Some(buffers),
                 Err(e) => providers.notes.push(format!("embeddings go through the processor's memory: {e}")),
             }
         }
-        let input = if device.is_some() { Vec::new() } else { vec![0.0; 3 * side * side] };
-        ImageEncoder { session, layout, providers, preprocessor, input, shape, device, file }
+        let on_host = |used: bool| if used && device.is_none() { side } else { 0 };
+        let (values, marks) = (on_host(!bytes), on_host(bytes));
+        let input = vec![0.0; 3 * values * values];
+        let levels = vec![0; 3 * marks * marks];
+        let content = std::array::from_fn(|_| vec![0.0; marks]);
+        ImageEncoder { session, layout, providers, preprocessor, input, shape, levels, content, device, file }
     }
 
     /// Returns which execution provider runs the encoder.
@@ -84,9 +94,16 @@ impl ImageEncoder {
     /// Writes the picture of an image into the input buffer.
     fn preprocess(&mut self, image: &RgbImage) -> Result<Geometry, PixelError> {
         match self.layout.form {
-            PictureForm::Square => {
-                let input = self.device.as_mut().map_or(self.input.as_mut_slice(), DeviceBuffers::picture);
-                self.preprocessor.run(image, input)
+            PictureForm::Square | PictureForm::Bytes => {
+                let picture = match &mut self.device {
+                    Some(device) => device.picture(),
+                    None if self.layout.form == PictureForm::Bytes => Picture::Levels {
+                        levels: &mut self.levels,
+                        content: self.content.each_mut().map(Vec::as_mut_slice),
+                    },
+                    None => Picture::Values(&mut self.input),
+                };
+                picture.write(image, &mut self.preprocessor)
             }
             PictureForm::Levels => {
                 let geometry = self.preprocessor.content(image, &mut self.input)?;
@@ -108,14 +125,21 @@ impl ImageEncoder {
             return device.run(&mut self.session, &self.layout).map_err(failed);
         }
         let image = &self.layout.image;
-        let input = match image.is_half() {
-            true => typed_tensor(image, &self.shape, self.input.clone()).map_err(failed)?.into(),
-            false => {
-                let view = TensorRef::from_array_view((self.shape.as_slice(), self.input.as_slice()));
-                SessionInputValue::from(view.map_err(failed)?)
-            }
+        let shape = self.shape.as_slice();
+        let picture: ort::Result<SessionInputValue<'_>> = match self.layout.form {
+            PictureForm::Bytes => TensorRef::from_array_view((shape, self.levels.as_slice())).map(Into::into),
+            _ if image.is_half() => typed_tensor(image, shape, self.input.clone()).map(Into::into),
+            _ => TensorRef::from_array_view((shape, self.input.as_slice())).map(Into::into),
         };
-        let mut outputs = self.session.run(ort::inputs![image.name.as_str() => input]).map_err(failed)?;
+        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = vec![(image.name.as_str(), picture.map_err(failed)?)];
+        if self.layout.form == PictureForm::Bytes {
+            let side = self.content[0].len();
+            for ((name, values), shape) in CONTENT.into_iter().zip(&self.content).zip(content_shapes(side)) {
+                let part = TensorRef::from_array_view((shape, values.as_slice())).map_err(failed)?;
+                inputs.push((name, part.into()));
+            }
+        }
+        let mut outputs = self.session.run(inputs).map_err(failed)?;
         let take = |spec: &TensorSpec| {
             let value = outputs.remove(&spec.name).ok_or_else(|| Error::Session {
                 file: self.file.clone(),

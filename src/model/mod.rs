@@ -12,6 +12,7 @@
 //! * `info`: everything about a model that does not need its sessions.
 //! * `runtime`: sessions of ONNX Runtime, options, execution providers, TensorRT's engines.
 //! * [`prompt_encoder`]: points, boxes and masks to prompt embeddings, in Rust.
+//! * `picture`: the encoder's picture in the buffers of its session.
 //! * `layout`: graphs of all exporters, recognised by their tensors.
 //! * [`bundle`]: the folder of a model, `bundle.json`, hashes, variants.
 //! * `candidates`, `decoded`, `embedding`, `error`, `grid_defaults`, `provider`, `precision`: the values that pass between them.
@@ -30,6 +31,7 @@ mod loaded;
 mod memory;
 pub mod network;
 mod opening;
+mod picture;
 mod precision;
 pub mod prompt_encoder;
 mod provider;

@@ -1,6 +1,7 @@
 //! Functions of ONNX Runtime that ort does not offer.
 
 use std::ffi::CStr;
+use std::fmt::Debug;
 use std::path::Path;
 use std::ptr;
 
@@ -9,7 +10,7 @@ use ort::AsPointer;
 use ort::environment::Environment;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::Session;
-use ort::value::Tensor;
+use ort::value::{PrimitiveTensorElementType, Tensor};
 
 /// Returns the version of the library at `path`, for instance `1.31.1`; none if the file is not an ONNX Runtime
 /// library.
@@ -62,10 +63,10 @@ pub fn drop_arena(environment: &Environment) -> ort::Result<()> {
 }
 
 /// A tensor in page-locked memory, which the CPU writes and the GPU reads by direct memory access.
-pub struct PageLocked(Tensor<f32>);
+pub struct PageLocked<T: PrimitiveTensorElementType + Debug>(Tensor<T>);
 
-impl PageLocked {
-    /// Allocates a tensor of f32 for a session that runs on the GPU `device_id`.
+impl<T: PrimitiveTensorElementType + Debug> PageLocked<T> {
+    /// Allocates a tensor for a session that runs on the GPU `device_id`.
     ///
     /// # Errors
     /// The error of ONNX Runtime, if the session does not run on a GPU or memory is exhausted.
@@ -76,15 +77,15 @@ impl PageLocked {
     }
 
     /// Returns the tensor, as an input for the session.
-    pub fn tensor(&self) -> &Tensor<f32> {
+    pub fn tensor(&self) -> &Tensor<T> {
         &self.0
     }
 
     /// Returns the values of the tensor.
-    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
         let elements = self.0.shape().num_elements();
-        // SAFETY: `new` allocated page-locked memory of `elements` f32, which is borrowed as long as the slice. ort
+        // SAFETY: `new` allocated page-locked memory of `elements` numbers of the type T, set to 0, which is borrowed as long as the slice. ort
         // refuses a slice of it with ONNX Runtime 1.23 or newer, because it takes the memory for memory of the GPU.
-        unsafe { std::slice::from_raw_parts_mut(self.0.data_ptr_mut().cast::<f32>(), elements) }
+        unsafe { std::slice::from_raw_parts_mut(self.0.data_ptr_mut().cast::<T>(), elements) }
     }
 }

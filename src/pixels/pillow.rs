@@ -26,6 +26,8 @@ pub(super) enum Target<'a> {
     Planes { out: &'a mut [f32], side: usize, norm: ([f32; 3], [f32; 3]) },
     /// Levels of interleaved red, green, blue.
     Levels(&'a mut [f32]),
+    /// The top-left corner of a square of `side` x `side`, as levels of interleaved red, green, blue. The rest stays as it is.
+    Corner { out: &'a mut [u8], side: usize },
 }
 
 impl Target<'_> {
@@ -45,6 +47,12 @@ impl Target<'_> {
                 let row = &mut out[y * pixels.len() * 3..][..pixels.len() * 3];
                 for (out, pixel) in row.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
                     *out = [pixel[0], pixel[1], pixel[2]].map(f32::from);
+                }
+            }
+            Target::Corner { out, side } => {
+                let row = &mut out[y * *side * 3..][..pixels.len() * 3];
+                for (out, pixel) in row.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+                    *out = [pixel[0], pixel[1], pixel[2]];
                 }
             }
         }
@@ -184,6 +192,14 @@ mod tests {
             resize(&mut resizer, &pixels, from.0, to, Target::Levels(&mut a));
             resize_rows(&mut resizer, &pixels, from.0, to, Target::Levels(&mut b));
             assert!(a == b, "{from:?} to {to:?}");
+            let mut corner = vec![7; 3 * side * side];
+            resize(&mut resizer, &pixels, from.0, to, Target::Corner { out: &mut corner, side });
+            for (y, line) in corner.chunks_exact(3 * side).enumerate() {
+                let content = if y < to.1 { 3 * to.0 } else { 0 };
+                let expected = a.iter().skip(y * 3 * to.0).take(content);
+                assert!(line[..content].iter().map(|v| f32::from(*v)).eq(expected.copied()), "{from:?} to {to:?}");
+                assert!(line[content..].iter().all(|v| *v == 7), "outside of the content");
+            }
         }
     }
 }

@@ -82,6 +82,24 @@ impl Preprocessor {
         Ok(geometry)
     }
 
+    /// Fills the content of a letterbox in `out`, `[side, side, 3]` levels of red, green, blue. The padding stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn levels(&mut self, image: &RgbImage, out: &mut [u8]) -> Result<Geometry, PixelError> {
+        let (width, height) = image.dimensions();
+        check_size(width, height)?;
+        let side = self.spec.side as usize;
+        let expected = side.saturating_mul(side).saturating_mul(3);
+        if out.len() != expected || expected == 0 {
+            return Err(PixelError::OutputSize { found: out.len(), expected, side: self.spec.side });
+        }
+        let geometry = Geometry::new(width, height, self.spec.side, Resize::Letterbox);
+        let (from, to) = (size(geometry.image), size(geometry.content));
+        self.resizer.run(image.as_raw(), from, to, Target::Corner { out, side });
+        Ok(geometry)
+    }
+
     /// Fills `out` with the image at its own size, `[3, height, width]` from 0 to 1, for graphs that stretch and
     /// normalise.
     ///

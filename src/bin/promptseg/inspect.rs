@@ -243,7 +243,13 @@ fn variant_line(variant: &Variant) -> String {
     let parity = variant.parity.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
     let parity = if parity.is_empty() { "not measured".to_owned() } else { parity };
     let graphs = variant.graphs().collect::<Vec<_>>().join(", ");
-    format!("{} for {providers}: {graphs}; against PyTorch: {parity}", variant.precision)
+    let providers = if providers.is_empty() { "no provider unless requested".to_owned() } else { providers };
+    let calibration = variant.calibration.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
+    let calibrated = match calibration.as_slice() {
+        [] => String::new(),
+        figures => format!("; calibrated, against fp32: {}", figures.join(", ")),
+    };
+    format!("{} for {providers}: {graphs}; against PyTorch: {parity}{calibrated}", variant.precision)
 }
 
 /// Returns the model, its files and the outcome on each provider as one JSON object.

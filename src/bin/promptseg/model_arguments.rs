@@ -99,6 +99,9 @@ pub struct ModelOptions {
     /// Run the encoder as one CUDA graph.
     #[arg(long, help_heading = GPU)]
     cuda_graphs: bool,
+    /// Send pictures to the GPU as levels in 8 bits, if the bundle has an encoder that takes them.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = GPU)]
+    u8_pictures: bool,
     /// Run a model once on TensorRT, CUDA and OpenVINO when it is opened, and compare fp16 and bf16 with fp32.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, help_heading = GPU)]
     self_check: bool,
@@ -131,6 +134,7 @@ impl ModelOptions {
             precision: Precision::choice(&self.precision)?,
             threads: self.threads,
             spinning: self.spinning,
+            cpu_bf16: true,
             arena: self.arena.parse()?,
             gpu: GpuOptions {
                 device_id: self.device_id,
@@ -140,6 +144,7 @@ impl ModelOptions {
                 workspace: self.tensorrt_workspace_mb.saturating_mul(MEGABYTE),
                 engine_cache: GpuOptions::engine_cache_of(&self.engine_cache),
                 cuda_graphs: self.cuda_graphs,
+                u8_pictures: self.u8_pictures,
                 self_check: self.self_check,
             },
             openvino: OpenVinoOptions {

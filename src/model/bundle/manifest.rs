@@ -110,7 +110,7 @@ impl Manifest {
 
     /// Returns the entry of a file, and if the file is a graph, the entries of all files that may hold its weights.
     ///
-    /// Those are `NAME.*` and `NAME_*`, and since a graph may name its weights freely, every file that does not belong to
+    /// Those are `NAME.*` and `NAME_*`, for an encoder that takes levels also those of its variant's encoder, and since a graph may name its weights freely, every file that does not belong to
     /// another graph and is not read by promptseg itself.
     pub(in crate::model) fn with_weights<'a>(
         &'a self,
@@ -120,9 +120,11 @@ impl Manifest {
         let named_after = |graph: &str, file: &str| {
             file.strip_prefix(graph).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
         };
+        let twin = self.variants.iter().find(|v| v.u8_encoder.as_deref() == Some(name)).map(|v| v.encoder.as_str());
         let belongs = move |file: &str| {
             let safetensors = [PROMPT_ENCODER, MEMORY_WEIGHTS].contains(&file);
-            let other_graph = || graphs.iter().any(|graph| *graph != name && named_after(graph, file));
+            let other = |graph: &str| graph != name && (twin != Some(graph) || graph == file);
+            let other_graph = || graphs.iter().any(|graph| other(graph) && named_after(graph, file));
             file == name || graphs.contains(name) && !safetensors && !other_graph()
         };
         self.files.iter().filter(move |(file, _)| belongs(file))

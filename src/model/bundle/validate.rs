@@ -1,5 +1,7 @@
 //! Reading and validating `bundle.json`.
 
+use std::collections::BTreeMap;
+
 use super::file_checks;
 use super::manifest::{
     DECODER, ENCODER, FORMAT, MEMORY_ATTENTION, MEMORY_ENCODER, MEMORY_WEIGHTS, Manifest, PROMPT_ENCODER,
@@ -9,6 +11,7 @@ use super::variant::Variant;
 use crate::model::error::Error;
 use crate::model::precision::Precision;
 use crate::model::provider::Provider;
+use crate::pixels::Resize;
 
 /// Largest side of the encoder's square picture: a larger one is a mistake, and would take gigabytes.
 pub const MAX_IMAGE_SIZE: usize = 8192;
@@ -59,10 +62,12 @@ impl Manifest {
                 precision: Precision::Fp32,
                 encoder: ENCODER.to_owned(),
                 decoder: DECODER.to_owned(),
+                u8_encoder: None,
                 memory_attention: manifest.memory.map(|_| MEMORY_ATTENTION.to_owned()),
                 memory_encoder: manifest.memory.map(|_| MEMORY_ENCODER.to_owned()),
                 providers: Provider::ALL.to_vec(),
                 parity: manifest.parity.clone(),
+                calibration: BTreeMap::new(),
             });
         }
         manifest.validate().map_err(|Fault { field, found, expected }| Error::BundleField {
@@ -160,6 +165,10 @@ impl Manifest {
         }
         if self.variants.iter().all(|v| v.precision != Precision::Fp32) {
             return fault("variants", "without fp32", "fp32 among them");
+        }
+        if self.resize() == Resize::Stretch && self.variants.iter().any(|v| v.u8_encoder.is_some()) {
+            let found = "u8_encoder with resize stretch, whose pictures are not whole levels";
+            return fault("variants", found, "u8_encoder with resize letterbox only");
         }
         Ok(())
     }

@@ -14,6 +14,9 @@ pub struct Variant {
     /// File names within the bundle. Variants may share a file.
     pub encoder: String,
     pub decoder: String,
+    /// Encoder for GPUs, with the same results, that takes levels in 8 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub u8_encoder: Option<String>,
     /// Present in bundles with memory, absent in all others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_attention: Option<String>,
@@ -24,13 +27,17 @@ pub struct Variant {
     /// Differences from PyTorch that the exporter measured: `low_res` (divided by the range), `iou`, `mask_iou`.
     #[serde(default)]
     pub parity: BTreeMap<String, f64>,
+    /// Differences from fp32 on the pictures that the scales of an int8 variant were calibrated on: `pictures` (their number),
+    /// `low_res`, `mask_iou`, `lowest_mask_iou`, and the ratio of the times, `time`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub calibration: BTreeMap<String, f64>,
 }
 
 impl Variant {
     /// Returns the names of the graphs.
     pub fn graphs(&self) -> impl Iterator<Item = &str> {
-        let memory = [&self.memory_attention, &self.memory_encoder];
-        [&self.encoder, &self.decoder].into_iter().chain(memory.into_iter().flatten()).map(String::as_str)
+        let optional = [&self.u8_encoder, &self.memory_attention, &self.memory_encoder];
+        [&self.encoder, &self.decoder].into_iter().chain(optional.into_iter().flatten()).map(String::as_str)
     }
 }
 
@@ -53,9 +60,19 @@ mod tests {
 
     fn variant(precision: Precision, providers: &[Provider]) -> Variant {
         let (encoder, decoder) = (format!("e.{precision}"), format!("d.{precision}"));
-        let (memory_attention, memory_encoder) = (None, None);
-        let (providers, parity) = (providers.to_vec(), BTreeMap::new());
-        Variant { precision, encoder, decoder, memory_attention, memory_encoder, providers, parity }
+        let (u8_encoder, memory_attention, memory_encoder) = (None, None, None);
+        let (providers, parity, calibration) = (providers.to_vec(), BTreeMap::new(), BTreeMap::new());
+        Variant {
+            precision,
+            encoder,
+            decoder,
+            u8_encoder,
+            memory_attention,
+            memory_encoder,
+            providers,
+            parity,
+            calibration,
+        }
     }
 
     #[test]

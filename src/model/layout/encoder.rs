@@ -9,8 +9,12 @@ const PICTURES: &[&str] = &["image", "images", "input_image", "input", "pixel_va
 
 /// Known layouts, for messages.
 const KNOWN: &str = "one picture `image`, `images`, `input_image`, `input` or `pixel_values` f32[1,3,S,S], `input_image` \
-                     f32[?,?,3] in levels, or `batched_images` f32[?,3,?,?] from 0 to 1 -> embeddings f32, with the \
+                     f32[?,?,3] in levels, or `batched_images` f32[?,3,?,?] from 0 to 1, or \
+                     `image` u8[1,S,S,3] with `content_rows` and `content_columns` -> embeddings f32, with the \
                      names of the decoder's inputs; f16 in the place of f32";
+
+/// Inputs of an encoder that takes levels: 1 in the rows and in the columns of the content, 0 in the padding.
+pub const CONTENT: [&str; 2] = ["content_rows", "content_columns"];
 
 /// Form of the picture that the encoder takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,9 @@ pub enum PictureForm {
     Square,
     /// `[h, w, 3]` from 0 to 255, resized by promptseg; the graph normalises and pads (samexporter `--use-preprocess`).
     Levels,
+    /// `[1, S, S, 3]` from 0 to 255 in 8 bits, resized by promptseg; the graph normalises, and sets the padding to 0 by the inputs
+    /// [`CONTENT`], `[1, 1, S, 1]` and `[1, 1, 1, S]`.
+    Bytes,
     /// `[1, 3, h, w]` from 0 to 1, of the image's size; the graph resizes and normalises (EfficientSAM).
     Unit,
 }
@@ -49,14 +56,18 @@ impl EncoderLayout {
                 nearest: nearest.to_owned(),
             })
         };
+        let levels = levels_side(graph);
         let image = match graph.inputs.as_slice() {
+            [image, ..] if levels.is_some() => image,
             [one] if PICTURES.contains(&one.name.as_str()) => one,
             _ => return unknown(KNOWN),
         };
         let one = |axis: usize| image.fixed(axis).is_none_or(|n| n == 1);
         let rgb = |axis: usize| image.fixed(axis).is_none_or(|n| n == 3);
         let planes = image.is_float(4) && one(0) && rgb(1) && image.fixed(2) == image.fixed(3);
-        let form = if planes && image.name == "batched_images" && image.fixed(2).is_none() {
+        let form = if levels.is_some() {
+            PictureForm::Bytes
+        } else if planes && image.name == "batched_images" && image.fixed(2).is_none() {
             PictureForm::Unit
         } else if planes {
             PictureForm::Square
@@ -68,9 +79,24 @@ impl EncoderLayout {
         if graph.outputs.is_empty() || graph.outputs.iter().any(|o| !FLOATS.contains(&o.dtype.as_str())) {
             return unknown(&format!("{KNOWN}; here the outputs are of another type"));
         }
-        let side = if form == PictureForm::Square { image.fixed(2) } else { None };
+        let side = if form == PictureForm::Square { image.fixed(2) } else { levels };
         Ok(EncoderLayout { image: image.clone(), form, side, outputs: graph.outputs.clone() })
     }
+}
+
+/// Returns the side of the square picture of a graph that takes levels in 8 bits; none if the graph takes something else.
+fn levels_side(graph: &Signature) -> Option<usize> {
+    let [image, content @ ..] = graph.inputs.as_slice() else { return None };
+    let side = image.fixed(1)?;
+    let s = i64::try_from(side).ok()?;
+    let picture = PICTURES.contains(&image.name.as_str()) && image.dtype == "u8" && image.shape == [1, s, s, 3];
+    let shapes = [[1, 1, s, 1], [1, 1, 1, s]];
+    let padded = content.len() == CONTENT.len()
+        && content
+            .iter()
+            .zip(CONTENT.iter().zip(shapes))
+            .all(|(input, (name, shape))| input.name == *name && input.dtype == "f32" && input.shape == shape);
+    (picture && padded).then_some(side)
 }
 
 /// Returns the shape of an embedding that the decoder takes, from the graph that fixes it; none if neither fixes it. The number of

@@ -11,7 +11,7 @@ mod role;
 mod signature;
 
 pub use decoder::{DecoderLayout, FusedInputs, PromptInput};
-pub use encoder::{EncoderLayout, PictureForm, check_pair, embedding_shape};
+pub use encoder::{CONTENT, EncoderLayout, PictureForm, check_pair, embedding_shape};
 pub use known::Family;
 pub use memory::{IMAGE_EMBEDDINGS, MemoryGraph, MemoryLayout, MemorySizes};
 pub(super) use role::{recognise_decoder, recognise_encoder, recognise_memory};

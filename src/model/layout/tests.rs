@@ -221,6 +221,13 @@ fn encoders_are_recognised_by_their_picture() {
     assert_eq!(encoder("image f32[?,3,?,?]").unwrap().side, None);
     assert_eq!(encoder("input_image f32[?,?,3]").unwrap().form, PictureForm::Levels);
     assert_eq!(encoder("batched_images f32[?,3,?,?]").unwrap().form, PictureForm::Unit);
+    let levels = "image u8[1,64,64,3]; content_rows f32[1,1,64,1]; content_columns f32[1,1,1,64]";
+    let layout = encoder(levels).unwrap();
+    assert_eq!((layout.form, layout.side, layout.image.name.as_str()), (PictureForm::Bytes, Some(64), "image"));
+    for (from, to) in [("64,64,3", "64,32,3"), ("u8", "i8"), ("[1,1,1,64]", "[1,1,64,1]"), ("_rows", "_lines")] {
+        let e = encoder(&levels.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(e.contains("`image` u8[1,S,S,3] with `content_rows` and `content_columns`"), "{e}");
+    }
     for wrong in ["[1,4,1024,1024]", "[1,3,1024,768]", "[1024,1024,3]", "[8,3,1024,1024]"] {
         let e = encoder(&format!("image f32{wrong}")).unwrap_err().to_string();
         assert!(e.contains("[1,3,S,S]") && e.contains(wrong), "{e}");

@@ -11,7 +11,7 @@ use crate::model::encoder::ImageEncoder;
 use crate::model::error::Error;
 use crate::model::info::ModelInfo;
 use crate::model::layout::{
-    DecoderLayout, PromptInput, Signature, TensorSpec, check_pair, recognise_decoder, recognise_encoder,
+    DecoderLayout, PictureForm, PromptInput, Signature, TensorSpec, check_pair, recognise_decoder, recognise_encoder,
 };
 use crate::model::loaded::Model;
 use crate::model::memory::MemorySessions;
@@ -25,6 +25,7 @@ use crate::model::runtime::profile;
 use crate::model::runtime::session::{self, OpenedSession, SessionRequest};
 use crate::model::runtime::shape_profile::ShapeProfile;
 use crate::model::runtime::{ProviderRefusal, SessionOptions};
+use crate::pixels::Resize;
 
 /// Refusals of earlier attempts to open a model, for each graph.
 pub type Refusals = PerGraph<Vec<ProviderRefusal>>;
@@ -168,6 +169,11 @@ fn assemble(
         let (found, expected) = (format!("{0} x {0} pixels", info.image_size), format!("at most {MAX_IMAGE_SIZE}"));
         return Err(Error::Tensor { file: info.encoder.file, tensor: encoder_layout.image.name, found, expected });
     }
+    if encoder_layout.form == PictureForm::Bytes && info.resize == Resize::Stretch {
+        let (found, expected) = (encoder_layout.image.to_string(), "f32: stretched pictures are not whole levels");
+        let (file, tensor) = (info.encoder.file, encoder_layout.image.name);
+        return Err(Error::Tensor { file, tensor, found, expected: expected.to_owned() });
+    }
     let (file, spec) = (info.encoder.file.clone(), info.input_spec());
     let mut decoder = MaskDecoder::new(decoder.session, decoder_layout, decoder.report, info, prompt_encoder, options)?;
     if let Some(fallback) = fallback {
@@ -198,7 +204,7 @@ fn open_fallback(
         return None;
     }
     let precision = matches!(graphs, GraphVariants::Bundled(..)).then_some(Precision::Fp32);
-    let options = SessionOptions { precision, ..request.options.clone() };
+    let options = SessionOptions { precision, cpu_bf16: false, ..request.options.clone() };
     match session::open(graphs, &SessionRequest { options: &options, providers: &providers, ..*request }) {
         Ok(opened) => Some(opened),
         Err(e) => {

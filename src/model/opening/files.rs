@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::model::bundle::{Bundle, hash};
 use crate::model::error::Error;
 use crate::model::layout::{DecoderLayout, EncoderLayout, Signature};
-use crate::model::runtime::graph_file::GraphFile;
+use crate::model::precision::Precision;
+use crate::model::provider::Provider;
+use crate::model::runtime::graph_file::{GraphFile, GraphRole, GraphVariants};
 use crate::model::runtime::session;
 
 /// Files of a model.
@@ -18,6 +20,14 @@ impl ModelFiles {
     /// Returns whether the model may have several precisions.
     pub fn has_variants(&self) -> bool {
         matches!(self, ModelFiles::Bundle(_))
+    }
+
+    /// Returns whether the CPU runs a graph in 8 bits, which are less exact than what other providers compute in. `requested` is
+    /// the precision that the user asked for.
+    pub fn is_int8_on_cpu(&self, graph: GraphRole, requested: Option<Precision>) -> bool {
+        let ModelFiles::Bundle(bundle) = self else { return false };
+        let files = GraphVariants::Bundled(bundle, graph).for_provider(Provider::Cpu, requested, false);
+        files.first().is_some_and(|(_, precision)| *precision == Some(Precision::Int8))
     }
 
     /// Returns the SHA-256 of all graphs and weights together. For a bundle, the hashes in its description count.

@@ -68,8 +68,9 @@ impl Model {
             None => ModelFiles::Bundle(Box::new(Bundle::embedded(TINY)?)),
         };
         let open = |choice: &Choice| {
-            // An empty list of providers means the CPU, which needs no trial run.
-            if options.gpu.self_check && choice.providers.values().into_iter().flatten().any(|p| p.is_tried()) {
+            // An empty list of providers means the CPU, which needs no trial run in fp32.
+            let tried = || choice.providers.values().into_iter().flatten().any(|p| p.is_tried());
+            if options.gpu.self_check && (options.may_compute_in_bf16_on_cpu() || tried()) {
                 open_with_trials(&files, options, choice, progress)
             } else {
                 Ok(assemble::open(&files, options, choice, &Refusals::default(), progress)?.model)
@@ -96,6 +97,7 @@ fn open_with_trials(
 ) -> Result<Model, Error> {
     let fp32 = SessionOptions {
         precision: files.has_variants().then_some(Precision::Fp32),
+        cpu_bf16: false,
         gpu: GpuOptions { fp16: false, cuda_graphs: false, engine_cache: None, ..options.gpu.clone() },
         ..options.clone()
     };
@@ -137,6 +139,11 @@ fn accept(engines: &[EngineRecord]) {
     }
 }
 
+/// Returns whether a session needs a trial run: on another provider than the CPU, and on the CPU in bf16.
+fn is_tried(provider: Provider, precision: Option<Precision>) -> bool {
+    provider.is_tried() || precision == Some(Precision::Bf16)
+}
+
 /// Providers and precisions that run a group of a model's sessions.
 struct UsedProviders(Vec<(GraphRole, Provider, Option<Precision>)>);
 
@@ -146,9 +153,9 @@ impl UsedProviders {
         UsedProviders(group.map(|(graph, report)| (graph, report.used, report.precision)).collect())
     }
 
-    /// Returns whether a trial run is due: unless all sessions run on the CPU, or on engines that an earlier start tried.
+    /// Returns whether a trial run is due: unless all sessions run on the CPU in the precision of their graphs, or on engines that an earlier start tried.
     fn are_untried(&self, engines: &[EngineRecord]) -> bool {
-        let tried = self.0.iter().filter(|(_, provider, _)| provider.is_tried()).count();
+        let tried = self.0.iter().filter(|(_, provider, precision)| is_tried(*provider, *precision)).count();
         tried > 0 && (engines.len() < tried || engines.iter().any(|record| !record.checked))
     }
 
@@ -163,11 +170,13 @@ impl UsedProviders {
         match failure {
             TrialFailure::Run { graph: failed, error } => {
                 let reason = format!("it opens and then fails: {error}");
-                for (graph, provider, _) in &self.0 {
+                for (graph, provider, precision) in &self.0 {
                     // Without the graph, the providers that need no trial are not at fault.
-                    if failed.map_or(provider.is_tried(), |failed| failed == *graph) {
+                    if failed.map_or(is_tried(*provider, *precision), |failed| failed == *graph) {
                         progress(&format!("not on {provider}: {reason}"));
-                        let refusal = ProviderRefusal { provider: *provider, precision: None, reason: reason.clone() };
+                        // The CPU runs the graph in fp32.
+                        let precision = precision.filter(|_| !provider.is_tried() && is_tried(*provider, *precision));
+                        let refusal = ProviderRefusal { provider: *provider, precision, reason: reason.clone() };
                         refusals.get_mut(*graph).push(refusal);
                     }
                 }

@@ -10,6 +10,7 @@ use super::engine_cache::{EngineCache, EngineKey, EngineRecord};
 use super::execution::SessionPlan;
 use super::graph_file::GraphFile;
 use super::library;
+use crate::model::precision::Precision;
 use crate::model::provider::Provider;
 use crate::native;
 
@@ -98,7 +99,7 @@ fn key<'a>(plan: &SessionPlan<'_>, graph: &'a str) -> EngineKey<'a> {
     let SessionPlan { options, profile, .. } = plan;
     let (gpu, precision) = (&options.gpu, plan.computes());
     let unknown = || "unknown".to_owned();
-    let (kind, half) = (kind(plan.provider), plan.lower.is_some());
+    let (kind, half) = (kind(plan.provider), plan.lower.is_some_and(Precision::is_half));
     if plan.provider == Provider::OpenVino {
         let device = &options.openvino.device;
         let version = library::folder().and_then(|folder| native::openvino::version_in(&folder));

@@ -16,11 +16,15 @@ use crate::model::bundle::file_checks;
 use crate::model::precision::Precision;
 use crate::model::provider::Provider;
 
+/// Option of the session: matrix products of fp32 graphs run in bf16 on ARM.
+const ARM_BF16: &str = "mlas.enable_gemm_fastmath_arm64_bfloat16";
+
 /// Provider and options of one session.
 #[derive(Clone, Copy)]
 pub struct SessionPlan<'a> {
     pub provider: Provider,
-    /// Precision below that of the graph in which TensorRT or OpenVINO may compute.
+    /// Precision below fp32 in which the provider may compute. An fp16 graph and a graph with 8-bit weights need TensorRT's
+    /// permission.
     pub lower: Option<Precision>,
     pub options: &'a SessionOptions,
     pub profile: &'a ShapeProfile,
@@ -62,11 +66,19 @@ impl SessionPlan<'_> {
                 .with_config_entry("session.intra_op.spin_duration_us", "20")?
                 .with_config_entry("session.intra_op.spin_backoff_max", "8")?;
         }
+        if let Some((key, value)) = self.kernels() {
+            builder = builder.with_config_entry(key, value)?;
+        }
         if options.arena == Arena::Exact {
             // The arena of the process, which all sessions share (`library`).
             builder = builder.with_env_allocators()?;
         }
         Ok(builder.with_execution_providers(self.providers(engines))?)
+    }
+
+    /// Returns the option for the kernels of the CPU provider, if they may compute in bf16.
+    fn kernels(&self) -> Option<(&'static str, &'static str)> {
+        (self.provider == Provider::Cpu && self.lower == Some(Precision::Bf16)).then_some((ARM_BF16, "1"))
     }
 
     fn providers(&self, engines: Option<&EngineCache>) -> Vec<ExecutionProviderDispatch> {
@@ -132,10 +144,10 @@ impl SessionPlan<'_> {
         let gpu = &self.options.gpu;
         let mut trt = ep::TensorRT::default()
             .with_device_id(gpu.device_id)
-            .with_fp16(self.lower.is_some())
-            .with_int8(gpu.int8)
+            .with_fp16(self.lower == Some(Precision::Fp16))
+            .with_int8(gpu.int8 || self.lower == Some(Precision::Int8))
             .with_cuda_graph(self.cuda_graph());
-        if self.lower.is_some() {
+        if self.lower == Some(Precision::Fp16) {
             trt = trt.with_layer_norm_fp32_fallback(true);
         }
         if gpu.workspace > 0 {
@@ -192,4 +204,22 @@ fn cut(graph: GraphFile<'_>, outputs: &[String]) -> Result<Option<Vec<u8>>, Stri
         Err(e) => Err(e),
     };
     cut.map_err(|e| format!("not an ONNX graph: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_computes_in_bf16_by_the_option_of_its_kernels_alone() {
+        let options = SessionOptions::default();
+        let kernels = |provider, lower| {
+            let profile = &ShapeProfile::default();
+            SessionPlan { provider, lower, options: &options, profile, outputs: &[], fixed_shapes: false }.kernels()
+        };
+        let on = Some(("mlas.enable_gemm_fastmath_arm64_bfloat16", "1"));
+        assert_eq!(kernels(Provider::Cpu, Some(Precision::Bf16)), on);
+        assert_eq!(kernels(Provider::Cpu, None), None);
+        assert_eq!(kernels(Provider::OpenVino, Some(Precision::Bf16)), None);
+    }
 }

@@ -115,21 +115,26 @@ pub enum GraphVariants<'a> {
 }
 
 impl<'a> GraphVariants<'a> {
-    /// Returns the files to try on a provider, the best first, each with its precision if that is known.
+    /// Returns the files to try on a provider, the best first, each with its precision if that is known. `levels`: whether a GPU
+    /// may get the encoder that takes levels in 8 bits.
     pub fn for_provider(
         self,
         provider: Provider,
         requested: Option<Precision>,
+        levels: bool,
     ) -> Vec<(GraphFile<'a>, Option<Precision>)> {
         match self {
             GraphVariants::Path(path) => vec![(GraphFile::Path(path), None)],
             GraphVariants::Bundled(bundle, role) => {
+                let with_levels = levels && provider.on_gpu() && role == GraphRole::ImageEncoder;
+                let twin = |variant: &'a Variant| variant.u8_encoder.as_deref().filter(|_| with_levels);
+                let files = |variant: &'a Variant| twin(variant).into_iter().chain(role.file_in(variant));
                 let order = for_provider(&bundle.manifest.variants, requested, provider).into_iter();
-                let file = |name: &'a str| (GraphFile::Bundled(bundle, name), bundle.manifest.precision_of(name));
-                let mut list: Vec<_> = order.filter_map(|variant| role.file_in(variant)).map(file).collect();
+                let mut names: Vec<&str> = order.flat_map(files).collect();
                 // Variants may share a graph.
-                list.dedup_by_key(|(_, precision)| *precision);
-                list
+                names.dedup();
+                let file = |name: &'a str| (GraphFile::Bundled(bundle, name), bundle.manifest.precision_of(name));
+                names.into_iter().map(file).collect()
             }
         }
     }
@@ -142,7 +147,7 @@ impl<'a> GraphVariants<'a> {
 
     /// Returns the file whose inputs and outputs stand for all variants.
     pub fn plain(self, requested: Option<Precision>) -> GraphFile<'a> {
-        match (self, self.for_provider(Provider::Cpu, requested).last()) {
+        match (self, self.for_provider(Provider::Cpu, requested, false).last()) {
             (_, Some((file, _))) => *file,
             (GraphVariants::Path(path), None) => GraphFile::Path(path),
             (GraphVariants::Bundled(bundle, role), None) => GraphFile::Bundled(bundle, role.usual_file()),
@@ -191,5 +196,17 @@ mod tests {
         let [a, b] = [hash("a"), hash("b")];
         assert!(a[0] != b[0] && a[1] == b[1]);
         assert!(description.contains(&a[1]), "a graph alone keeps its hash");
+    }
+
+    #[test]
+    fn an_encoder_of_levels_shares_the_weights_of_its_variant() {
+        let description = include_str!("../../../tests/golden/calibrated/bundle.json");
+        let mut manifest = Manifest::parse(description.as_bytes(), "").unwrap();
+        let entry = manifest.files["prompt_encoder.safetensors"].clone();
+        manifest.files.insert("image_encoder.onnx.data".to_owned(), entry);
+        let with_weights = |graph| manifest.with_weights(graph).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+        assert_eq!(with_weights("image_encoder.u8.onnx"), ["image_encoder.onnx.data", "image_encoder.u8.onnx"]);
+        assert_eq!(with_weights("image_encoder.onnx"), ["image_encoder.onnx", "image_encoder.onnx.data"]);
+        assert_eq!(with_weights("image_encoder.int8.onnx"), ["image_encoder.int8.onnx"]);
     }
 }

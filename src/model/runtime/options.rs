@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::cpu::Cpu;
 use super::threads;
 use crate::model::precision::Precision;
 use crate::model::provider::Provider;
@@ -28,6 +29,9 @@ pub struct SessionOptions {
     /// to 10 % faster if no other program uses the processors. If encoder, decoder and other programs share them, a run takes
     /// twice as long.
     pub spinning: bool,
+    /// The CPU provider may compute the matrix products of fp32 graphs in bf16, on ARM processors with instructions for it, if no
+    /// precision is requested.
+    pub cpu_bf16: bool,
     pub arena: Arena,
     pub gpu: GpuOptions,
     pub openvino: OpenVinoOptions,
@@ -76,6 +80,8 @@ pub struct GpuOptions {
     pub engine_cache: Option<PathBuf>,
     /// Replay the encoder's kernel launches as one CUDA graph.
     pub cuda_graphs: bool,
+    /// Send pictures to the GPU as levels in 8 bits, if the bundle has an encoder that takes them.
+    pub u8_pictures: bool,
     /// Try TensorRT, CUDA and OpenVINO when a model is opened, and refuse fp16 and bf16 if the masks differ from those of fp32.
     pub self_check: bool,
 }
@@ -88,6 +94,7 @@ impl Default for SessionOptions {
             precision: None,
             threads: 0,
             spinning: false,
+            cpu_bf16: true,
             arena: Arena::default(),
             gpu: GpuOptions::default(),
             openvino: OpenVinoOptions::default(),
@@ -114,6 +121,7 @@ impl Default for GpuOptions {
             workspace: 0,
             engine_cache: None,
             cuda_graphs: false,
+            u8_pictures: true,
             self_check: true,
         }
     }
@@ -123,6 +131,17 @@ impl SessionOptions {
     /// Returns options for the CPU with `threads` threads, as tests and benchmarks use them.
     pub fn cpu(threads: usize) -> Self {
         SessionOptions { providers: vec![Provider::Cpu], threads, ..SessionOptions::default() }
+    }
+
+    /// Returns the precision below fp32 in which the CPU provider computes the matrix products of fp32 graphs; none for fp32.
+    /// ONNX Runtime has such kernels for ARM only.
+    pub(in crate::model) fn cpu_precision(&self, cpu: &Cpu) -> Option<Precision> {
+        (self.cpu_bf16 && self.precision.is_none() && cpu.arm && cpu.bf16).then_some(Precision::Bf16)
+    }
+
+    /// Returns whether the CPU provider may compute fp32 graphs in bf16 on this machine.
+    pub(in crate::model) fn may_compute_in_bf16_on_cpu(&self) -> bool {
+        self.cpu_precision(Cpu::of_this_machine()).is_some()
     }
 
     /// Returns the number of threads of a session: [`Self::threads`], or one for each physical core. Two threads on one core
@@ -252,6 +271,19 @@ mod tests {
         assert_eq!(lower("CPU", "auto", Some(Fp32), true), None, "the user asked for fp32");
         assert_eq!((lower("CPU", "bf16", Some(Fp32), false), lower("CPU", "f32", None, true)), (Some(Bf16), None));
         assert!("fp32".parse::<InferencePrecision>().unwrap_err().to_string().contains("expected auto, f32 or bf16"));
+    }
+
+    #[test]
+    fn the_cpu_computes_in_bf16_on_arm_alone() {
+        let cpu = |arm, bf16| Cpu { name: String::new(), arm, bf16 };
+        let options = SessionOptions::default();
+        assert_eq!(options.cpu_precision(&cpu(true, true)), Some(Precision::Bf16));
+        assert_eq!(options.cpu_precision(&cpu(true, false)), None, "no instructions");
+        assert_eq!(options.cpu_precision(&cpu(false, true)), None, "no kernels for x86");
+        let asked = SessionOptions { precision: Some(Precision::Fp32), ..options.clone() };
+        assert_eq!(asked.cpu_precision(&cpu(true, true)), None, "the user asked for fp32");
+        let off = SessionOptions { cpu_bf16: false, ..options };
+        assert_eq!(off.cpu_precision(&cpu(true, true)), None, "the reference of the self-check");
     }
 
     #[test]

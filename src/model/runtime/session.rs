@@ -67,7 +67,7 @@ struct Attempt<'a> {
     graph: GraphFile<'a>,
     /// Precision in which the session computes, if known.
     precision: Option<Precision>,
-    /// Precision below that of the graph in which TensorRT or OpenVINO may compute.
+    /// Precision below fp32 in which the provider may compute.
     lower: Option<Precision>,
 }
 
@@ -83,21 +83,24 @@ fn attempts<'a>(graphs: GraphVariants<'a>, provider: Provider, request: &Session
     let lower = match provider {
         Provider::Tensorrt => fp16.filter(|_| options.gpu.fp16),
         Provider::OpenVino => options.openvino.lower_precision(options.precision, Cpu::of_this_machine().bf16),
-        Provider::Cuda | Provider::Cpu => None,
+        Provider::Cpu => options.cpu_precision(Cpu::of_this_machine()),
+        Provider::Cuda => None,
     };
+    let levels = options.gpu.u8_pictures;
     let mut list = Vec::new();
-    for (graph, precision) in graphs.for_provider(provider, options.precision) {
+    for (graph, precision) in graphs.for_provider(provider, options.precision, levels) {
         if lower.is_some() && matches!(precision, None | Some(Precision::Fp32)) {
             list.push(Attempt { graph, precision: lower, lower });
         }
-        // Without the builder's permission TensorRT computes an fp16 graph in fp32.
-        let permitted = fp16.filter(|_| provider == Provider::Tensorrt && precision == fp16);
+        // Without the builder's permission TensorRT computes an fp16 graph in fp32, and refuses a graph with 8-bit weights.
+        let below_fp32 = |p: &Precision| matches!(p, Precision::Fp16 | Precision::Int8);
+        let permitted = precision.filter(|p| provider == Provider::Tensorrt && below_fp32(p));
         list.push(Attempt { graph, precision, lower: permitted });
     }
     list.retain(|attempt| !skipped(attempt));
     if list.is_empty() {
         // An earlier attempt refused the requested precision on this provider: fp32 is left.
-        let plain = graphs.for_provider(provider, Some(Precision::Fp32)).into_iter();
+        let plain = graphs.for_provider(provider, Some(Precision::Fp32), levels).into_iter();
         list.extend(plain.map(|(graph, precision)| Attempt { graph, precision, lower: None }));
     }
     list

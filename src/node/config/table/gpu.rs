@@ -40,9 +40,16 @@ pub const GPU: &[Definition] = &[
         kind: Flag { default: || session().gpu.cuda_graphs, store: |c, v| c.model.session.gpu.cuda_graphs = v },
     },
     Definition {
+        name: "gpu.u8_pictures",
+        formerly: None,
+        description: "Send pictures to the GPU as levels in 8 bits, a quarter of the bytes, if the bundle has an encoder that takes them.",
+        takes_effect: WithConfigure,
+        kind: Flag { default: || session().gpu.u8_pictures, store: |c, v| c.model.session.gpu.u8_pictures = v },
+    },
+    Definition {
         name: "gpu.self_check",
         formerly: Some("self_check"),
-        description: "Try a model on TensorRT, CUDA (also with a full batch) and OpenVINO while it is loaded, and compare fp16 and bf16 with fp32: a provider or precision that fails is not used.",
+        description: "Try a model on TensorRT, CUDA (also with a full batch) and OpenVINO while it is loaded, and compare fp16 and bf16 (also on the CPU of an ARM board) with fp32: a provider or precision that fails is not used.",
         takes_effect: WithConfigure,
         kind: Flag { default: || session().gpu.self_check, store: |c, v| c.model.session.gpu.self_check = v },
     },

@@ -18,7 +18,7 @@ pub const TENSORRT: &[Definition] = &[
     Definition {
         name: "tensorrt.int8",
         formerly: Some("int8"),
-        description: "TensorRT may compute the quantised operators of an int8 graph in 8 bits.",
+        description: "TensorRT may compute the quantised operators of graphs without a bundle in 8 bits; an int8 variant needs no permission.",
         takes_effect: WithConfigure,
         kind: Flag { default: || session().gpu.int8, store: |c, v| c.model.session.gpu.int8 = v },
     },
