@@ -20,7 +20,8 @@ use crate::model::runtime::{ProviderRefusal, SessionOptions};
 const ROUNDS: usize = 5;
 /// Time after which no further round starts, if one was counted.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Another provider replaces the CPU if it needs at most this fraction of the CPU's time.
+/// Another provider replaces the CPU if it needs at most this fraction of the CPU's time. If the CPU runs the graph in 8 bits, any
+/// gain is enough, because the other provider is also more exact.
 const GAIN: f64 = 0.95;
 
 /// Providers of the graphs of a model.
@@ -49,7 +50,8 @@ impl Choice {
 
     /// Tries the fastest provider of each graph first. Providers that cannot run a graph stand before it, so that the report
     /// has the reasons.
-    fn fastest(listed: &[Provider], measured: GraphTimings, notes: Vec<String>) -> Self {
+    /// `int8` are the graphs that the CPU runs in 8 bits.
+    fn fastest(listed: &[Provider], measured: GraphTimings, int8: &PerGraph<bool>, notes: Vec<String>) -> Self {
         let GraphTimings { timings, failed } = measured;
         let refusal = |(provider, reason): &(Provider, String)| ProviderRefusal {
             provider: *provider,
@@ -57,7 +59,7 @@ impl Choice {
             reason: reason.clone(),
         };
         let order = |graph: GraphRole| {
-            let Some(first) = fastest(timings.get(graph)) else { return listed.to_vec() };
+            let Some(first) = fastest(timings.get(graph), *int8.get(graph)) else { return listed.to_vec() };
             let timed = |p: &Provider| timings.get(graph).iter().any(|(provider, _)| provider == p);
             let (timed, others): (Vec<Provider>, Vec<Provider>) = listed.iter().copied().partition(|p| timed(p));
             let after = timed.into_iter().filter(|p| *p != first);
@@ -72,10 +74,11 @@ impl Choice {
     }
 }
 
-/// Returns the provider to run a graph on: the fastest. Another provider replaces the CPU only if it is clearly faster.
-fn fastest(timings: &[(Provider, f64)]) -> Option<Provider> {
+/// Returns the provider to run a graph on: the fastest. Another provider replaces the CPU only if it is clearly faster, or faster at
+/// all if the CPU runs the graph in 8 bits.
+fn fastest(timings: &[(Provider, f64)], int8: bool) -> Option<Provider> {
     let weighted = |(provider, ms): &(Provider, f64)| {
-        let weight = if *provider == Provider::Cpu { GAIN } else { 1.0 };
+        let weight = if *provider == Provider::Cpu && !int8 { GAIN } else { 1.0 };
         (*provider, weight * ms)
     };
     timings.iter().map(weighted).min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(provider, _)| provider)
@@ -101,6 +104,7 @@ pub fn choose(
     if candidates.len() < 2 {
         return Ok(Choice::listed(listed));
     }
+    let int8 = PerGraph::new(|graph| files.is_int8_on_cpu(graph, options.precision));
     let mut notes = Vec::new();
     let mut file = None;
     if let Some(cache) = &options.gpu.engine_cache {
@@ -110,7 +114,7 @@ pub fn choose(
         }
     }
     match file.as_ref().map_or(Ok(None), ChoiceFile::read) {
-        Ok(Some(measured)) => return Ok(Choice::fastest(listed, measured, notes)),
+        Ok(Some(measured)) => return Ok(Choice::fastest(listed, measured, &int8, notes)),
         Ok(None) => {}
         Err(why) => notes.push(format!("the providers are timed again: {why}")),
     }
@@ -129,7 +133,7 @@ pub fn choose(
     {
         notes.push(format!("the timings of the providers are not kept on disk: {why}"));
     }
-    Ok(Choice::fastest(listed, measured, notes))
+    Ok(Choice::fastest(listed, measured, &int8, notes))
 }
 
 /// A model that was opened on a provider, with its timings in milliseconds.
@@ -229,10 +233,16 @@ mod tests {
 
     #[test]
     fn another_provider_replaces_the_cpu_if_it_is_clearly_faster() {
-        assert_eq!(fastest(&[(OpenVino, 94.0), (Cpu, 100.0)]), Some(OpenVino));
-        assert_eq!(fastest(&[(OpenVino, 96.0), (Cpu, 100.0)]), Some(Cpu));
-        assert_eq!(fastest(&[(Tensorrt, 10.0), (Cuda, 9.9), (Cpu, 100.0)]), Some(Cuda));
-        assert_eq!(fastest(&[]), None);
+        assert_eq!(fastest(&[(OpenVino, 94.0), (Cpu, 100.0)], false), Some(OpenVino));
+        assert_eq!(fastest(&[(OpenVino, 96.0), (Cpu, 100.0)], false), Some(Cpu));
+        assert_eq!(
+            fastest(&[(OpenVino, 96.0), (Cpu, 100.0)], true),
+            Some(OpenVino),
+            "int8 loses on speed and accuracy"
+        );
+        assert_eq!(fastest(&[(OpenVino, 101.0), (Cpu, 100.0)], true), Some(Cpu));
+        assert_eq!(fastest(&[(Tensorrt, 10.0), (Cuda, 9.9), (Cpu, 100.0)], false), Some(Cuda));
+        assert_eq!(fastest(&[], false), None);
     }
 
     #[test]
@@ -242,7 +252,8 @@ mod tests {
         measured.timings.decoder = vec![(Cpu, 4.0)];
         measured.failed.encoder = vec![(Cuda, "no driver".to_owned())];
         measured.failed.decoder = vec![(Cuda, "no driver".to_owned()), (OpenVino, "no kernel".to_owned())];
-        let choice = Choice::fastest(&Provider::ALL, measured.clone(), vec![]);
+        let int8 = PerGraph::default();
+        let choice = Choice::fastest(&Provider::ALL, measured.clone(), &int8, vec![]);
         assert_eq!(choice.providers.encoder, [Tensorrt, Cuda, OpenVino, Cpu]);
         assert_eq!(choice.providers.decoder, [Tensorrt, Cuda, OpenVino, Cpu]);
         assert_eq!(choice.refused.decoder.len(), 2);
@@ -250,7 +261,7 @@ mod tests {
         assert_eq!(choice.providers.memory_encoder, Provider::ALL, "the model has no memory");
         measured.timings.encoder = vec![(OpenVino, 150.0), (Cpu, 100.0)];
         assert_eq!(
-            Choice::fastest(&Provider::ALL, measured, vec![]).providers.encoder,
+            Choice::fastest(&Provider::ALL, measured, &int8, vec![]).providers.encoder,
             [Tensorrt, Cuda, Cpu, OpenVino]
         );
     }
