@@ -55,6 +55,9 @@ pub enum LabelError {
     Model(#[from] model::Error),
     #[error(transparent)]
     Everything(#[from] everything::Error),
+    /// A prompt or a stored mask does not fit.
+    #[error("{0}")]
+    Input(String),
 }
 
 /// An object on the last frame.
@@ -109,6 +112,11 @@ impl Labeller {
 
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// Returns the model and the rules of the stages.
+    pub fn into_parts(self) -> (Model, Settings) {
+        (self.model, self.settings)
     }
 
     /// Returns the number of frames after which the state of the labeller is that of the frame before: a run is resumed at a

@@ -12,8 +12,8 @@ use crate::everything::{Encoder, GeneratedMask};
 use crate::model::{self, Embedding, Model};
 use crate::pixels::{Mask, RunLengths};
 
-/// A mask of the automatic mask generator is left out if more than this share of it lies inside other objects.
-const COVERED: f32 = 0.5;
+/// A mask of the automatic mask generator is left out if more than this share of it lies inside another object.
+pub(super) const COVERED: f32 = 0.5;
 
 impl Labeller {
     /// Adds the masks of everything that the other objects leave over.

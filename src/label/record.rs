@@ -90,13 +90,18 @@ impl FrameRecord {
     /// The text is no run lengths of an image of this size: the record was changed.
     pub fn run_lengths(&self, object: &ObjectRecord) -> Result<RunLengths, String> {
         let (width, height) = self.size;
-        let pixels = u64::from(width) * u64::from(height);
-        let counts = counts_of_coco_string(&object.counts)
-            .filter(|counts| counts.iter().map(|n| u64::from(*n)).sum::<u64>() == pixels);
         let wrong =
             || format!("frame {}, object {}: no run lengths of {width}x{height} pixels", self.frame, object.object);
-        Ok(RunLengths { width, height, counts: counts.ok_or_else(wrong)? })
+        run_lengths(&object.counts, self.size).ok_or_else(wrong)
     }
+}
+
+/// Decodes COCO's compressed run lengths of an image of this size. None if the text is no run lengths of that many pixels.
+pub fn run_lengths(text: &str, (width, height): (u32, u32)) -> Option<RunLengths> {
+    let pixels = u64::from(width) * u64::from(height);
+    let counts =
+        counts_of_coco_string(text).filter(|counts| counts.iter().map(|n| u64::from(*n)).sum::<u64>() == pixels)?;
+    Some(RunLengths { width, height, counts })
 }
 
 #[cfg(test)]
