@@ -1,5 +1,9 @@
 //! Indexed PNG files, as DAVIS and VOC have them: the number of the object on each pixel, with the colours of VOC's palette.
 
+use std::collections::HashMap;
+
+use image::DynamicImage;
+
 use crate::pixels::{Mask, label_image};
 
 /// Largest number of an object in a file: a pixel has 8 bits.
@@ -47,9 +51,72 @@ pub fn indexed_png(objects: &[(u32, &Mask)], (width, height): (u32, u32)) -> Res
     Ok(file)
 }
 
+/// Numbers of the objects on the pixels of a picture, row by row; 0 is background.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberedPixels {
+    pub width: u32,
+    pub height: u32,
+    pub numbers: Vec<u16>,
+    /// Largest number that the picture can have.
+    pub largest: u32,
+}
+
+/// Reads a PNG file with the number of the object on each pixel: colours of the palette, in any form in which an editor saves
+/// them, or grey levels of 8 or 16 bits.
+///
+/// # Errors
+/// The file is no PNG, or has other colours, in words.
+pub fn read_numbers(file: &[u8]) -> Result<NumberedPixels, String> {
+    let picture = image::load_from_memory_with_format(file, image::ImageFormat::Png).map_err(|e| e.to_string())?;
+    let (width, height) = (picture.width(), picture.height());
+    let largest = if picture.color() == image::ColorType::L16 { u32::from(u16::MAX) } else { MAX_OBJECT };
+    let numbers = match picture {
+        DynamicImage::ImageLuma8(grey) => grey.into_raw().into_iter().map(u16::from).collect(),
+        DynamicImage::ImageLuma16(grey) => grey.into_raw(),
+        other => {
+            let palette = palette();
+            let number_of: HashMap<[u8; 3], u16> =
+                (0..).zip(palette.chunks_exact(3)).map(|(number, c)| ([c[0], c[1], c[2]], number)).collect();
+            let coloured = other.into_rgb8();
+            let number = |(x, y, pixel): (u32, u32, &image::Rgb<u8>)| {
+                let [r, g, b] = pixel.0;
+                number_of.get(&pixel.0).copied().ok_or_else(|| {
+                    format!(
+                        "the colour ({r}, {g}, {b}) at ({x}, {y}), expected colours of the palette without smooth edges"
+                    )
+                })
+            };
+            coloured.enumerate_pixels().map(number).collect::<Result<_, _>>()?
+        }
+    };
+    Ok(NumberedPixels { width, height, numbers, largest })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_read_from_palettes_colours_and_grey_levels() {
+        let columns = |end: u32| Mask::from_data(4, 1, &[0, 1, 2, 3].map(|x| u8::from(x < end))).unwrap();
+        let file = indexed_png(&[(200, &columns(3)), (9, &columns(1))], (4, 1)).unwrap();
+        let read = read_numbers(&file).unwrap();
+        assert_eq!((read.width, read.height, read.numbers.as_slice()), (4, 1, &[9, 200, 200, 0][..]));
+        let png = |image: DynamicImage| {
+            let mut file = std::io::Cursor::new(Vec::new());
+            image.write_to(&mut file, image::ImageFormat::Png).unwrap();
+            file.into_inner()
+        };
+        // An editor saved the palette as colours.
+        let coloured = image::load_from_memory(&file).unwrap();
+        assert_eq!(read_numbers(&png(coloured.to_rgba8().into())).unwrap(), read);
+        let grey = image::ImageBuffer::from_raw(2, 1, vec![0u16, 300]).unwrap();
+        let read = read_numbers(&png(DynamicImage::ImageLuma16(grey))).unwrap();
+        assert_eq!((read.numbers, read.largest), (vec![0, 300], 65535));
+        let smooth = image::RgbImage::from_pixel(1, 1, image::Rgb([3, 4, 5]));
+        assert!(read_numbers(&png(smooth.into())).unwrap_err().contains("(3, 4, 5) at (0, 0)"));
+        assert!(read_numbers(b"hello").is_err());
+    }
 
     #[test]
     fn the_palette_is_that_of_voc() {

@@ -14,10 +14,12 @@
 //! * `identity`: which objects on two frames are the same, by their masks.
 //! * `renumbering`: the numbers of objects when parts of a recording were labelled apart.
 //! * [`record`]: what is stored about a frame, so that a run can be resumed and exported.
+//! * `corrections`: masks and prompts of a person for frames that are labelled. `refine` decodes their prompts.
 //! * `split`: training and validation by time.
 //! * [`yolo`], [`indexed`]: formats that need more than the run lengths of a mask.
 
 mod compose;
+mod corrections;
 mod detect;
 mod followed;
 mod identity;
@@ -27,6 +29,7 @@ mod leftover;
 mod presence;
 mod propagate;
 pub mod record;
+mod refine;
 mod renumbering;
 mod seeds;
 mod spans;
@@ -35,10 +38,12 @@ mod tracklet;
 pub mod yolo;
 
 pub use compose::{Replacement, replace_objects};
+pub use corrections::{Correction, Corrections, edited_masks};
 pub use identity::{iou, link};
 pub use labeller::{LabelError, Labelled, Labeller, Previous, Settings};
 pub use presence::{Identities, Presence};
 pub use propagate::{Other, Propagation};
+pub use refine::refine;
 pub use renumbering::Renumbering;
 pub use seeds::{Seed, SeedError, Seeds};
 pub use spans::{Anchor, Span, spans};

@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
 /// Largest number of an object: label images have 16 bits.
-const MAX_OBJECT: u32 = u16::MAX as u32;
+pub(super) const MAX_OBJECT: u32 = u16::MAX as u32;
 
 /// Reason why a prompts file is refused.
 #[derive(Debug, Error)]
@@ -69,19 +69,10 @@ impl Seeds {
             if !(1..=MAX_OBJECT).contains(&entry.object) {
                 return Err(wrong(format!("object {}", entry.object), "a number from 1 to 65535"));
             }
-            let mut points = Vec::new();
-            for point in &entry.points {
-                points.push(match point[..] {
-                    [x, y] | [x, y, 1.0] => Point::foreground(x, y),
-                    [x, y, 0.0] => Point::background(x, y),
-                    _ => return Err(wrong(format!("the point {point:?}"), "[x, y], [x, y, 1] or [x, y, 0]")),
-                });
-            }
-            let bbox = entry.bbox.map(|[x_min, y_min, x_max, y_max]| BoxPrompt { x_min, y_min, x_max, y_max });
-            if points.is_empty() && bbox.is_none() {
+            let prompt = prompt(&entry.points, entry.bbox).map_err(|(found, expected)| wrong(found, expected))?;
+            if prompt.points.is_empty() && prompt.bbox.is_none() {
                 return Err(wrong("neither points nor a box".to_owned(), "at least one of them"));
             }
-            let prompt = Prompt { points, bbox, mask: None };
             let on_frame = seeds.0.entry(entry.frame).or_default();
             if on_frame.insert(entry.object, Seed { class: entry.class, prompt }).is_some() {
                 let found = format!("a second entry for object {} on frame {}", entry.object, entry.frame);
@@ -105,6 +96,21 @@ impl Seeds {
     pub fn last_object(&self) -> u32 {
         self.0.values().flat_map(BTreeMap::keys).copied().max().unwrap_or(0)
     }
+}
+
+/// Returns the prompt of an entry. `points` are `[x, y]` on the object and `[x, y, 0]` beside it, `bbox` has two corners.
+///
+/// # Errors
+/// A point has another form: what was found and what was expected.
+pub(super) fn prompt(points: &[Vec<f32>], bbox: Option<[f32; 4]>) -> Result<Prompt, (String, &'static str)> {
+    let point = |point: &Vec<f32>| match point[..] {
+        [x, y] | [x, y, 1.0] => Ok(Point::foreground(x, y)),
+        [x, y, 0.0] => Ok(Point::background(x, y)),
+        _ => Err((format!("the point {point:?}"), "[x, y], [x, y, 1] or [x, y, 0]")),
+    };
+    let points = points.iter().map(point).collect::<Result<_, _>>()?;
+    let bbox = bbox.map(|[x_min, y_min, x_max, y_max]| BoxPrompt { x_min, y_min, x_max, y_max });
+    Ok(Prompt { points, bbox, mask: None })
 }
 
 #[cfg(test)]
