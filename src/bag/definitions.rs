@@ -41,6 +41,11 @@ pub fn image() -> String {
     joined(IMAGE.1, &[HEADER, TIME])
 }
 
+/// Returns the definition of `sensor_msgs/msg/CompressedImage`.
+pub fn compressed_image() -> String {
+    joined("std_msgs/Header header\nstring format\nuint8[] data\n", &[HEADER, TIME])
+}
+
 /// Returns the definition of `vision_msgs/msg/Detection2DArray`.
 pub fn detections() -> String {
     let own = [

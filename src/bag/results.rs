@@ -1,8 +1,8 @@
-//! The messages that are written into bags: masks, labels and detections, as the node publishes them.
+//! The messages that are written into bags: masks, labels, detections and overlays, as the node publishes them.
 
 use super::cdr_writer::CdrWriter;
 use crate::engine::Header;
-use crate::pixels::{Mask, PixelRect, label_image};
+use crate::pixels::{JPEG_OF_RGB, Mask, PixelRect, label_image};
 
 pub const MASKS: &str = "promptseg_msgs/msg/MaskArray";
 
@@ -98,6 +98,14 @@ pub fn labels(header: &Header, (width, height): (u32, u32), objects: &[ObjectRes
     let data: Vec<u8> = pixels.iter().flat_map(|label| label.to_le_bytes()).collect();
     let mut writer = begin(header);
     write_image(&mut writer, (width, height), "mono16", 2, &data);
+    writer.finish()
+}
+
+/// Encodes the image of `~/overlay/compressed`.
+pub fn overlay(header: &Header, jpeg: &[u8]) -> Vec<u8> {
+    let mut writer = begin(header);
+    writer.string(JPEG_OF_RGB);
+    writer.bytes(jpeg);
     writer.finish()
 }
 

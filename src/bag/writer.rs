@@ -7,7 +7,7 @@ use mcap::records::MessageHeader;
 use mcap::{Compression, WriteOptions, Writer};
 
 use super::definitions;
-use super::messages::{DETECTIONS, IMAGE};
+use super::messages::{COMPRESSED_IMAGE, DETECTIONS, IMAGE};
 use super::results::MASKS;
 
 /// A topic of the results.
@@ -16,10 +16,12 @@ pub enum ResultTopic {
     Masks,
     Labels,
     Detections,
+    Overlay,
 }
 
 impl ResultTopic {
-    const ALL: [ResultTopic; 3] = [ResultTopic::Masks, ResultTopic::Labels, ResultTopic::Detections];
+    pub const ALL: [ResultTopic; 4] =
+        [ResultTopic::Masks, ResultTopic::Labels, ResultTopic::Detections, ResultTopic::Overlay];
 
     /// Returns the name of the topic: that of a node called `promptseg`.
     pub fn name(self) -> &'static str {
@@ -27,6 +29,7 @@ impl ResultTopic {
             ResultTopic::Masks => "/promptseg/masks",
             ResultTopic::Labels => "/promptseg/labels",
             ResultTopic::Detections => "/promptseg/detections",
+            ResultTopic::Overlay => "/promptseg/overlay/compressed",
         }
     }
 
@@ -35,6 +38,7 @@ impl ResultTopic {
             ResultTopic::Masks => MASKS,
             ResultTopic::Labels => IMAGE,
             ResultTopic::Detections => DETECTIONS,
+            ResultTopic::Overlay => COMPRESSED_IMAGE,
         }
     }
 
@@ -43,6 +47,7 @@ impl ResultTopic {
             ResultTopic::Masks => definitions::mask_array(),
             ResultTopic::Labels => definitions::image(),
             ResultTopic::Detections => definitions::detections(),
+            ResultTopic::Overlay => definitions::compressed_image(),
         }
     }
 }
@@ -97,18 +102,20 @@ impl<W: Seek> Seek for KeptError<W> {
 pub struct ResultWriter<W: Write + Seek> {
     writer: Writer<KeptError<W>>,
     channels: BTreeMap<ResultTopic, u16>,
+    /// Number of frames.
+    frames: u32,
     /// Number of messages of each topic.
-    messages: u32,
+    messages: BTreeMap<ResultTopic, u64>,
     /// First and last time, in nanoseconds.
     span: Option<(u64, u64)>,
 }
 
 impl<W: Write + Seek> ResultWriter<W> {
-    /// Begins a file, with the definitions of all types.
+    /// Begins a file with these topics, and with the definitions of their types.
     ///
     /// # Errors
     /// The file cannot be written, in words.
-    pub fn new(file: W) -> Result<Self, String> {
+    pub fn new(file: W, topics: &[ResultTopic]) -> Result<Self, String> {
         let options = WriteOptions::new()
             .profile("ros2")
             .library(concat!("promptseg ", env!("CARGO_PKG_VERSION")))
@@ -117,9 +124,10 @@ impl<W: Write + Seek> ResultWriter<W> {
             .compression_threads(0);
         let writer =
             options.create(KeptError { file, position: 0, length: 0, error: None }).map_err(|e| e.to_string())?;
-        let mut made = ResultWriter { writer, channels: BTreeMap::new(), messages: 0, span: None };
+        let messages = topics.iter().map(|topic| (*topic, 0)).collect();
+        let mut made = ResultWriter { writer, channels: BTreeMap::new(), frames: 0, messages, span: None };
         let metadata = BTreeMap::from([("offered_qos_profiles".to_owned(), String::new())]);
-        for topic in ResultTopic::ALL {
+        for topic in topics.iter().copied() {
             let definition = topic.definition();
             let schema = made.writer.add_schema(topic.message_type(), "ros2msg", definition.as_bytes());
             let schema = schema.map_err(|e| e.to_string())?;
@@ -129,17 +137,18 @@ impl<W: Write + Seek> ResultWriter<W> {
         Ok(made)
     }
 
-    /// Writes the messages of a frame at a time in nanoseconds.
+    /// Writes the messages of a frame at a time in nanoseconds. Messages of other topics than those of the file are left out.
     ///
     /// # Errors
     /// The file cannot be written, in words.
     pub fn write(&mut self, time: u64, messages: &[(ResultTopic, Vec<u8>)]) -> Result<(), String> {
         for (topic, data) in messages {
             let Some(channel_id) = self.channels.get(topic).copied() else { continue };
-            let header = MessageHeader { channel_id, sequence: self.messages, log_time: time, publish_time: time };
+            let header = MessageHeader { channel_id, sequence: self.frames, log_time: time, publish_time: time };
             self.writer.write_to_known_channel(&header, data).map_err(|e| e.to_string())?;
+            *self.messages.entry(*topic).or_default() += 1;
         }
-        self.messages = self.messages.saturating_add(1);
+        self.frames = self.frames.saturating_add(1);
         let (first, last) = self.span.unwrap_or((time, time));
         self.span = Some((first.min(time), last.max(time)));
         Ok(())
@@ -154,17 +163,17 @@ impl<W: Write + Seek> ResultWriter<W> {
         let (messages, span) = (self.messages, self.span.unwrap_or((0, 0)));
         match self.writer.into_inner().error {
             Some(error) => Err(error.to_string()),
-            None => Ok(metadata(file_name, messages, span)),
+            None => Ok(metadata(file_name, &messages, span)),
         }
     }
 }
 
 /// Returns the text of metadata.yaml, in version 5, which all distributions from Humble on read.
-fn metadata(file_name: &str, messages: u32, (first, last): (u64, u64)) -> String {
-    let (count, duration) = (u64::from(messages) * 3, last - first);
-    let topics: String = ResultTopic::ALL
+fn metadata(file_name: &str, messages: &BTreeMap<ResultTopic, u64>, (first, last): (u64, u64)) -> String {
+    let (count, duration) = (messages.values().sum::<u64>(), last - first);
+    let topics: String = messages
         .iter()
-        .map(|topic| {
+        .map(|(topic, messages)| {
             let (name, message_type) = (topic.name(), topic.message_type());
             format!(
                 "    - topic_metadata:\n        name: {name}\n        type: {message_type}\n        \
@@ -188,7 +197,7 @@ mod tests {
 
     use super::*;
     use crate::bag::messages::stamp;
-    use crate::bag::results::{detections, labels, masks};
+    use crate::bag::results::{detections, labels, masks, overlay};
     use crate::bag::{Topic, Visitor, read_mcap};
     use crate::engine::{Header, Stamp};
 
@@ -214,6 +223,7 @@ mod tests {
             (ResultTopic::Masks, masks(&header, (640, 480), "tiny", &[])),
             (ResultTopic::Labels, labels(&header, (640, 480), &[])),
             (ResultTopic::Detections, detections(&header, &[])),
+            (ResultTopic::Overlay, overlay(&header, b"jpeg")),
         ];
         writer.write(header.stamp.nanoseconds() as u64, &messages).unwrap();
     }
@@ -221,29 +231,44 @@ mod tests {
     #[test]
     fn messages_are_read_back_with_their_topics_and_times() {
         let mut file = Cursor::new(Vec::new());
-        let mut writer = ResultWriter::new(&mut file).unwrap();
+        let mut writer = ResultWriter::new(&mut file, &ResultTopic::ALL).unwrap();
         write(&mut writer, 3);
         write(&mut writer, 7);
         let metadata = writer.finish("bag_0.mcap").unwrap();
-        assert!(metadata.contains("nanoseconds: 4000000000") && metadata.contains("message_count: 6"), "{metadata}");
+        assert!(metadata.contains("nanoseconds: 4000000000") && metadata.contains("message_count: 8"), "{metadata}");
         let mut seen = Seen::default();
         assert!(read_mcap(file.get_ref().as_slice(), &mut seen).unwrap().is_continue());
         let first: Vec<&str> =
             seen.0.iter().filter(|(_, time)| *time == 3_000_000_005).map(|(n, _)| n.as_str()).collect();
-        assert_eq!(first, ["/promptseg/masks", "/promptseg/labels", "/promptseg/detections"]);
-        assert_eq!(seen.0.len(), 6);
+        assert_eq!(
+            first,
+            ["/promptseg/masks", "/promptseg/labels", "/promptseg/detections", "/promptseg/overlay/compressed"]
+        );
+        assert_eq!(seen.0.len(), 8);
+    }
+
+    #[test]
+    fn a_topic_that_the_file_does_not_have_is_left_out() {
+        let mut file = Cursor::new(Vec::new());
+        let mut writer = ResultWriter::new(&mut file, &ResultTopic::ALL[..3]).unwrap();
+        write(&mut writer, 3);
+        let metadata = writer.finish("bag_0.mcap").unwrap();
+        assert!(!metadata.contains("overlay") && metadata.contains("message_count: 3"), "{metadata}");
+        let mut seen = Seen::default();
+        assert!(read_mcap(file.get_ref().as_slice(), &mut seen).unwrap().is_continue());
+        assert_eq!(seen.0.len(), 3);
     }
 
     #[test]
     fn a_full_disk_is_an_error_wherever_it_happens() {
         let mut whole = Cursor::new(Vec::new());
-        let mut writer = ResultWriter::new(&mut whole).unwrap();
+        let mut writer = ResultWriter::new(&mut whole, &ResultTopic::ALL).unwrap();
         write(&mut writer, 1);
         writer.finish("x.mcap").unwrap();
         let length = whole.get_ref().len();
         for space in [0, 20, length / 2, length - 1] {
             let mut disk = vec![0; space];
-            let mut writer = ResultWriter::new(Cursor::new(disk.as_mut_slice())).unwrap();
+            let mut writer = ResultWriter::new(Cursor::new(disk.as_mut_slice()), &ResultTopic::ALL).unwrap();
             write(&mut writer, 1);
             assert!(writer.finish("x.mcap").is_err(), "{space} of {length} bytes");
         }

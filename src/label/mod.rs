@@ -15,6 +15,7 @@
 //! * `renumbering`: the numbers of objects when parts of a recording were labelled apart.
 //! * [`record`]: what is stored about a frame, so that a run can be resumed and exported.
 //! * `corrections`: masks and prompts of a person for frames that are labelled. `refine` decodes their prompts.
+//! * `overlay`: picture of a frame with its objects.
 //! * `split`: training and validation by time.
 //! * [`yolo`], [`indexed`]: formats that need more than the run lengths of a mask.
 
@@ -26,6 +27,7 @@ mod identity;
 pub mod indexed;
 mod labeller;
 mod leftover;
+mod overlay;
 mod presence;
 mod propagate;
 pub mod record;
@@ -41,6 +43,7 @@ pub use compose::{Replacement, replace_objects};
 pub use corrections::{Correction, Corrections, edited_masks};
 pub use identity::{iou, link};
 pub use labeller::{LabelError, Labelled, Labeller, Previous, Settings};
+pub use overlay::overlay;
 pub use presence::{Identities, Presence};
 pub use propagate::{Other, Propagation};
 pub use refine::refine;

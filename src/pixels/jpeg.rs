@@ -5,6 +5,10 @@ use image::RgbImage;
 use super::error::{PixelError, check_size};
 use crate::native::turbojpeg::{self, Layout};
 
+/// Format of a `sensor_msgs/CompressedImage` as image_transport writes it: the picture was rgb8, and OpenCV's JPEG codec reads
+/// it as bgr8. Without `bgr8` the subscriber of image_transport swaps red and blue.
+pub const JPEG_OF_RGB: &str = "rgb8; jpeg compressed bgr8";
+
 /// Decodes a JPEG file to RGB, with the same pixels as Pillow and OpenCV. `bad` makes an error of the library's
 /// message. Grey is copied to the three channels. The orientation in Exif is not applied, as in Pillow: clicks are in
 /// stored pixels.

@@ -41,7 +41,7 @@ pub use encoding::{RawImage, SUPPORTED_ENCODINGS, decode_raw};
 pub(crate) use encoding::{check_rows, rows};
 pub use error::PixelError;
 pub(crate) use error::check_size;
-pub use jpeg::{encode_jpeg, jpeg_is_whole};
+pub use jpeg::{JPEG_OF_RGB, encode_jpeg, jpeg_is_whole};
 pub use labels::{label_image, paint, sort_smaller_last, union_mask};
 pub use mask::{Mask, PixelRect};
 pub use mask_file::decode_mask_file;

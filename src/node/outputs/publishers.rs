@@ -17,11 +17,7 @@ use crate::node::error::NodeError;
 use crate::node::ros::convert::ros_header;
 use crate::node::ros::qos;
 use crate::node::ros::topics::{Offer, Output, Topics};
-use crate::pixels::encode_jpeg;
-
-/// Format as image_transport writes it: the picture was rgb8, and OpenCV's JPEG codec reads it as bgr8. Without `bgr8` the
-/// subscriber of image_transport swaps red and blue.
-const JPEG_OF_RGB: &str = "rgb8; jpeg compressed bgr8";
+use crate::pixels::{JPEG_OF_RGB, encode_jpeg};
 
 /// The publishers of a camera.
 pub struct Outputs {

@@ -13,7 +13,7 @@ const FILE: &str = "bag_0.mcap";
 /// Writes the bag, in the order of the frames.
 pub fn write(dataset: &Dataset<'_>) -> Result<(), String> {
     let mut file = dataset.store.create(&format!("{FOLDER}/{FILE}"))?;
-    let mut writer = ResultWriter::new(file.content()?)?;
+    let mut writer = ResultWriter::new(file.content()?, &ResultTopic::ALL[..3])?;
     dataset.records(&mut |record| {
         let header = Header { stamp: record.stamp(), frame_id: record.frame_id.as_str().into() };
         let objects: Vec<ObjectResult> =
