@@ -176,9 +176,9 @@ def test_indexed_pictures_and_sa_1b_have_the_same_masks(dataset: tuple[list[Scen
 
 
 def test_the_bag_of_results_has_the_masks_at_the_stamps_of_the_images(dataset: tuple[list[Scene], Path]) -> None:
-    _, out = dataset
+    frames, out = dataset
     expected = masks(out, "train") | masks(out, "val")
-    seen = {"/promptseg/masks": 0, "/promptseg/labels": 0, "/promptseg/detections": 0}
+    seen = {"/promptseg/masks": 0, "/promptseg/labels": 0, "/promptseg/detections": 0, "/promptseg/overlay/compressed": 0}
     for topic, at, message in bags.read(out / "bag"):
         seen[topic] += 1
         stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
@@ -200,6 +200,13 @@ def test_the_bag_of_results_has_the_masks_at_the_stamps_of_the_images(dataset: t
             assert message.encoding == "mono16"
             numbers = np.asarray(message.data).view("<u2").reshape(message.height, message.width)
             assert all(np.array_equal(numbers == number, mask) for number, (_, mask) in objects.items())
+        elif topic == "/promptseg/overlay/compressed":
+            assert message.format == "rgb8; jpeg compressed bgr8"
+            drawn = np.asarray(Picture.open(io.BytesIO(message.data.tobytes())), int)
+            change = np.abs(drawn - frames[(at - bags.START) // PERIOD].rgb).max(-1)
+            assert change.shape == (240, 320)
+            assert all(np.median(change[mask]) > 30 for _, mask in objects.values()), "the masks are tinted"
+            assert np.median(change[200:, :100]) < 12, "no object is there"
         else:
             for found in message.detections:
                 name, mask = objects[int(found.id)]
@@ -209,6 +216,13 @@ def test_the_bag_of_results_has_the_masks_at_the_stamps_of_the_images(dataset: t
                 assert box.center.position.x == x.min() + box.size_x / 2
                 assert found.results[0].hypothesis.class_id == name
     assert set(seen.values()) == {6}
+
+
+def test_a_data_set_without_images_has_a_bag_without_overlays(tmp_path: Path) -> None:
+    bag = bags.write(tmp_path / "drive", recording(scenes(2)))
+    label(bag, "--detections", "/detections", "--format", "bag", "--no-images", "--out", tmp_path / "out")
+    topics = [topic for topic, _, _ in bags.read(tmp_path / "out" / "bag")]
+    assert sorted(topics) == sorted(["/promptseg/masks", "/promptseg/labels", "/promptseg/detections"] * 2)
 
 
 def test_the_manifest_says_with_what_the_data_set_was_made(dataset: tuple[list[Scene], Path]) -> None:

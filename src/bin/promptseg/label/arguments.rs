@@ -13,22 +13,25 @@ Stages, each on every frame:
   1. the prompts of --prompts, and with a model that has memory the objects that it follows
   2. the boxes of --detections: an object that is there already gets their class, other boxes are new objects
   3. with --auto the masks of everything that is left over
+Then a model with memory follows each object backward to the beginning, and from corrections in both directions.
 
 Content of --out:
   images/train/, images/val/    the images: JPEG and PNG as they are in the bag or the folder, others as PNG
   frames/                       one record for each frame; a run that was interrupted goes on behind the last one
+  corrections.json              the corrections so far
   manifest.json                 model, bag, settings and counts
   coco     annotations/instances_train.json, annotations/instances_val.json
   yolo     labels/train/, labels/val/, data.yaml
   png      indexed/train/, indexed/val/: the number of the object on each pixel, with the palette of DAVIS
   sa1b     sa1b/train/, sa1b/val/
-  bag      bag/: /promptseg/masks, /promptseg/labels, /promptseg/detections in MCAP
+  bag      bag/: /promptseg/masks, /promptseg/labels, /promptseg/detections, /promptseg/overlay/compressed in MCAP
 
 Examples:
   promptseg label drive/ --image /camera/image_raw --detections /detections --out dataset/
   promptseg label drive.mcap --prompts prompts.json --model sam2.1 --rate 2 --format coco,yolo --val 0.2 --out dataset/
   promptseg label drive.mp4 --prompts prompts.json --model sam2.1 --every 2 --out dataset/
   promptseg label shots/ --auto --format coco,yolo --out dataset/
+  promptseg label drive/ --prompts prompts.json --model sam2.1 --review worst/ --out dataset/
   promptseg label drive/ --auto --start 10 --end 60 --every 5 --out dataset/
 
 Exit codes: 0 done, 1 failure or interrupted (the frames before are done), 2 wrong usage.";
@@ -58,6 +61,8 @@ pub struct Arguments {
     pub points_per_side: Option<u32>,
     #[command(flatten)]
     pub objects: ObjectArguments,
+    #[command(flatten)]
+    pub review: ReviewArguments,
     /// Folder of the data set.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -162,12 +167,41 @@ pub struct ObjectArguments {
     /// Least IoU of the masks of an object on two frames, where no memory follows it.
     #[arg(long, value_name = "IOU", default_value_t = 0.3)]
     pub link_iou: f32,
+    /// Directions in which a model with memory follows objects.
+    #[arg(long, value_enum, default_value_t = Follow::Both)]
+    pub follow: Follow,
     /// Frames after which an object that is not seen ends.
     #[arg(long, value_name = "FRAMES", default_value_t = 30)]
     pub lost_after: usize,
     /// Frames after which the memories begin anew with their last masks. A run that is resumed computes at most this many frames again.
     #[arg(long, value_name = "FRAMES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub window: u32,
+}
+
+/// Corrections of a person.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Review")]
+pub struct ReviewArguments {
+    /// Write the frames with the lowest scores into a folder: pictures, a page and JSON. Masks that were edited there since the last
+    /// run, and its prompts.json, are corrections.
+    #[arg(long, value_name = "DIR")]
+    pub review: Option<PathBuf>,
+    /// Number of frames of the review.
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "review")]
+    pub review_frames: usize,
+    /// Corrections: a JSON file with prompts or masks, or a folder with PNG files of masks (000030.png: the number of the object on
+    /// each pixel; 000030_2.png: object 2).
+    #[arg(long, value_name = "FILE_OR_DIR")]
+    pub corrections: Option<PathBuf>,
+}
+
+/// Directions in which objects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Follow {
+    /// Forward, then backward from the first frame of each object to the beginning.
+    Both,
+    /// From the first frame of each object on.
+    Forward,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -181,6 +215,6 @@ pub enum Format {
     /// The JSON of SA-1B, one document for each frame.
     #[value(name = "sa1b")]
     Sa1b,
-    /// A bag with masks, labels and detections at the stamps of the images.
+    /// A bag with masks, labels, detections and overlays at the stamps of the images.
     Bag,
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use promptseg::label::record::FrameRecord;
-use promptseg::label::{Settings, Split};
+use promptseg::label::{Corrections, Settings, Split};
 use promptseg::model::Model;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Follow};
+use super::passes::Passes;
 use super::plan::Plan;
 use super::source::Source;
 use super::store::Store;
@@ -167,30 +168,52 @@ impl Counts {
     }
 }
 
+/// What the manifest lists beside the inputs.
+pub struct Parts<'a> {
+    pub counts: &'a Counts,
+    /// Names of the classes.
+    pub classes: &'a [String],
+    pub formats: &'a [String],
+    /// Sentences for people.
+    pub remarks: &'a [String],
+    pub follow: Follow,
+}
+
 /// Writes the manifest.
 pub fn write(
     store: &Store,
     inputs: &Value,
-    counts: &Counts,
-    classes: &[String],
-    formats: &[String],
-    remarks: &[String],
+    parts: &Parts<'_>,
+    passes: &Passes<'_>,
     complete: bool,
 ) -> Result<(), String> {
+    let Parts { counts, classes, formats, remarks, follow } = parts;
     let frames = |split: Split| counts.frames.get(split.name()).copied().unwrap_or(0);
     let mean = if counts.masks() > 0 { (counts.iou / counts.masks() as f64 * 1e6).round() / 1e6 } else { 0.0 };
     let manifest = json!({
         "inputs": inputs,
+        "follow": format!("{follow:?}").to_lowercase(),
         "complete": complete,
         "frames": { "train": frames(Split::Train), "val": frames(Split::Val), "undecoded": counts.faults },
         "masks": counts.masks(),
         "masks_by_source": counts.sources,
+        "objects_merged": passes.identities().merged(),
+        "corrections": corrections(passes.corrections())?,
         "mean_predicted_iou": mean,
         "classes": classes,
         "formats": formats,
         "remarks": remarks,
     });
     store.write(MANIFEST, text(&manifest).as_bytes())
+}
+
+/// Describes the corrections; null without any.
+fn corrections(corrections: &Corrections) -> Result<Value, String> {
+    if corrections.is_empty() {
+        return Ok(Value::Null);
+    }
+    let (count, objects) = corrections.count();
+    Ok(json!({ "count": count, "objects": objects, "sha256": sha256(corrections.text()?.as_bytes()) }))
 }
 
 fn sha256(content: &[u8]) -> String {

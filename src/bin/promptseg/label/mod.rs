@@ -3,17 +3,24 @@
 mod arguments;
 mod compute;
 mod content;
+mod corrections;
 mod export;
+mod follow;
+mod images;
 mod interrupt;
 mod join;
+mod later;
 mod manifest;
+mod passes;
 mod plan;
 mod read;
+mod review;
 mod slice;
 mod source;
 mod store;
 mod write;
 
+use clap::ValueEnum;
 use promptseg::everything;
 use promptseg::label::{Labeller, Renumbering, Settings};
 use promptseg::model::ModelInfo;
@@ -22,8 +29,13 @@ use crate::failure::Failure;
 use crate::generation::check_model;
 use crate::terminal;
 pub use arguments::Arguments;
+use arguments::Follow;
+use corrections::Given;
 use export::Dataset;
+use images::Images;
 use interrupt::Interrupt;
+use later::LaterPasses;
+use passes::Passes;
 use plan::Plan;
 use store::Store;
 
@@ -33,6 +45,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     spinner.finish_and_clear();
     let plan = plan?;
     plan.remarks.iter().for_each(terminal::warn);
+    let review = arguments.review.review.as_deref();
+    review.map_or(Ok(()), review::check_folder)?;
+    let given = Given::find(arguments.review.corrections.as_deref(), review)?;
     let spinner = terminal::spinner("loading the model");
     let model = arguments.model.open(true)?;
     spinner.finish_and_clear();
@@ -58,15 +73,33 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     // The data set is made of the frames that are done, also after a failure.
     let done = plan.frames.iter().take_while(|planned| store.has_record(planned.frame)).count();
-    let exported = export(arguments, &plan, &store, &inputs, &name, done);
+    let (mut model, settings) = labeller.into_parts();
+    let mut passes = Passes::first(&store, &plan.frames[..done], &settings);
+    let has_first_pass = computed.is_ok() && done == total;
+    let later = LaterPasses {
+        plan: &plan,
+        store: &store,
+        model: &mut model,
+        settings: &settings,
+        interrupt: &interrupt,
+        backward: arguments.objects.follow == Follow::Both,
+        given,
+    };
+    let is_complete = if has_first_pass { later.run(&mut passes) } else { Ok(false) };
+    let exported = export(arguments, &plan, &store, &passes, &inputs, &name, is_complete == Ok(true));
     computed?;
+    let is_complete = is_complete?;
     let masks = exported?;
-    if done < total {
+    if !is_complete || !write_review(arguments, &plan, &store, &passes, &interrupt)? {
         let out = arguments.out.display();
-        let message =
-            format!("interrupted after {done} of {total} frames, which are in {out}; the same command goes on");
+        let place = match has_first_pass {
+            true => "after the first pass".to_owned(),
+            false => format!("after {done} of {total} frames"),
+        };
+        let message = format!("interrupted {place}; {out} has the frames so far; the same command goes on");
         return Err(Failure::Failed(message.into()));
     }
+    store.remove_kept_images()?;
     terminal::note(format!("{masks} masks on {total} frames in {}", arguments.out.display()));
     terminal::print(arguments.out.join("manifest.json").display());
     Ok(())
@@ -98,6 +131,24 @@ fn end_slice(arguments: &Arguments, done: usize, total: usize) -> Result<(), Fai
     terminal::note(format!("{total} frames of the slice in {out}"));
     terminal::print(out);
     Ok(())
+}
+
+/// Writes the folder of `--review`. Returns false if the run was interrupted.
+fn write_review(
+    arguments: &Arguments,
+    plan: &Plan,
+    store: &Store,
+    passes: &Passes<'_>,
+    interrupt: &Interrupt,
+) -> Result<bool, String> {
+    let Some(folder) = &arguments.review.review else { return Ok(true) };
+    let spinner = terminal::spinner("writing the review");
+    let ranks = review::ranks(passes, arguments.review.review_frames)?;
+    let wanted = ranks.keys().map(|at| plan.frames[*at].frame).collect();
+    let is_whole =
+        review::write(folder, passes, &Images::new(plan, store, interrupt, wanted), &ranks, plan.source.has_times());
+    spinner.finish_and_clear();
+    is_whole
 }
 
 /// Returns the rules of the stages.
@@ -136,32 +187,36 @@ fn settings(arguments: &Arguments, plan: &Plan, info: &ModelInfo) -> Result<Sett
     })
 }
 
-/// Writes the formats and the manifest for the first `done` frames. Returns the number of masks.
+/// Writes the formats and the manifest. Returns the number of masks.
 fn export(
     arguments: &Arguments,
     plan: &Plan,
     store: &Store,
+    passes: &Passes<'_>,
     inputs: &serde_json::Value,
     model: &str,
-    done: usize,
+    is_complete: bool,
 ) -> Result<usize, String> {
     let spinner = terminal::spinner("writing the data set");
     let mut counts = manifest::Counts::default();
-    let frames = &plan.frames[..done];
-    for planned in frames {
-        counts.add(&store.record(planned.frame)?.ok_or("a record is gone")?);
-    }
-    let dataset = Dataset::new(store, frames, &counts.classes(), model, plan.source.has_times());
+    passes.each(&mut |_, record| {
+        counts.add(record);
+        Ok(())
+    })?;
+    let dataset =
+        Dataset::new(store, passes, &counts.classes(), model, (!arguments.no_images, plan.source.has_times()));
     let mut remarks = plan.remarks.clone();
     let mut names = Vec::new();
     for format in &arguments.format {
         let of_format = export::write(&dataset, *format)?;
         of_format.iter().for_each(terminal::warn);
         remarks.extend(of_format);
-        names.push(format!("{format:?}").to_lowercase());
+        names.extend(format.to_possible_value().map(|value| value.get_name().to_owned()));
     }
-    let complete = done == plan.frames.len();
-    manifest::write(store, inputs, &counts, &dataset.classes, &names, &remarks, complete)?;
+    let follow = arguments.objects.follow;
+    let parts =
+        manifest::Parts { counts: &counts, classes: &dataset.classes, formats: &names, remarks: &remarks, follow };
+    manifest::write(store, inputs, &parts, passes, is_complete)?;
     spinner.finish_and_clear();
     Ok(counts.masks())
 }

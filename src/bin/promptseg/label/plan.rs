@@ -94,6 +94,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Returns the index of a frame among those of the run.
+    pub fn index(&self, frame: usize) -> Option<usize> {
+        self.frames.binary_search_by_key(&frame, |planned| planned.frame).ok()
+    }
+}
+
 fn read_seeds(file: &Path) -> Result<(Seeds, String), Failure> {
     let failed = |e: String| Failure::Failed(format!("--prompts {}: {e}", file.display()).into());
     let content = read_file(file)?;

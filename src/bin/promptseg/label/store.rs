@@ -5,15 +5,56 @@ use std::fs::{File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
 use promptseg::label::record::FrameRecord;
+use promptseg::label::{Corrections, Tracklet};
+use promptseg::pixels::decode_compressed;
 
 use crate::files::make_folder;
+use crate::terminal;
 
 /// Name of the folder with the records.
 const FRAMES: &str = "frames";
+/// File of the corrections.
+const CORRECTIONS: &str = "corrections.json";
+/// File of the corrections of a data set that was begun again.
+const OLD_CORRECTIONS: &str = "corrections.old.json";
+/// Folder of images that the data set leaves out, while a run needs them.
+const KEPT_IMAGES: &str = "frames/images";
 /// What a data set may have, the records last: a folder without them is no data set.
-const PARTS: [&str; 9] =
-    ["annotations", "labels", "data.yaml", "indexed", "sa1b", "bag", "manifest.json", "images", FRAMES];
+const PARTS: [&str; 13] = [
+    "annotations",
+    "labels",
+    "data.yaml",
+    "indexed",
+    "sa1b",
+    "bag",
+    "cvat_images.xml",
+    "cvat_video.xml",
+    "label_studio.json",
+    "label_studio.xml",
+    "manifest.json",
+    "images",
+    FRAMES,
+];
+
+/// The passes whose tracklets are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pass {
+    /// Objects that are followed backward from their first frame.
+    Backward,
+    /// Objects that are followed from corrections, in both directions.
+    Corrections,
+}
+
+impl Pass {
+    fn folder(self) -> &'static str {
+        match self {
+            Pass::Backward => "frames/followed",
+            Pass::Corrections => "frames/corrected",
+        }
+    }
+}
 
 /// The folder of a data set.
 pub struct Store {
@@ -44,6 +85,11 @@ impl Store {
         make_folder(folder)?;
         let lock = lock(folder)?;
         if overwrite && is_dataset {
+            let (corrections, old) = (folder.join(CORRECTIONS), folder.join(OLD_CORRECTIONS));
+            if corrections.is_file() {
+                std::fs::rename(&corrections, &old).map_err(failed)?;
+                terminal::warn(format!("the corrections of the earlier run are in {}", old.display()));
+            }
             for part in PARTS.map(|part| folder.join(part)) {
                 let removed = if part.is_dir() { std::fs::remove_dir_all(&part) } else { std::fs::remove_file(&part) };
                 removed.or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(failed(e)) })?;
@@ -65,21 +111,12 @@ impl Store {
     /// Writes a file, with its folder. The file has the whole content, or is not there: the content goes into a file beside
     /// it, which is then renamed.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), String> {
-        let mut file = self.create(name)?;
-        file.write(content)?;
-        file.finish()
+        write_whole(&self.folder.join(name), content)
     }
 
     /// Creates a file that appears under its name when it is finished.
     pub fn create(&self, name: &str) -> Result<WholeFile, String> {
-        let path = self.folder.join(name);
-        make_folder(path.parent().unwrap_or(&self.folder))?;
-        let mut part = OsString::from(".");
-        part.push(path.file_name().unwrap_or_default());
-        part.push(".part");
-        let part = path.with_file_name(part);
-        let file = File::create(&part).map_err(|e| format!("cannot write {}: {e}", part.display()))?;
-        Ok(WholeFile { path, part, file: Some(BufWriter::new(file)) })
+        WholeFile::create(self.folder.join(name))
     }
 
     /// Takes a file of another folder under the same name, without a copy of its content if both are on one file system.
@@ -113,7 +150,106 @@ impl Store {
     /// # Errors
     /// The record cannot be read, or is not a record.
     pub fn record(&self, frame: usize) -> Result<Option<FrameRecord>, String> {
-        let path = self.folder.join(Store::record_name(frame));
+        self.read_json(&Store::record_name(frame))
+    }
+
+    fn tracklets_name(pass: Pass, window: usize, backward: bool) -> String {
+        format!("{}/{window:06}_{}.json", pass.folder(), if backward { "backward" } else { "forward" })
+    }
+
+    /// Reads the tracklets of a window in one direction.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no tracklets.
+    pub fn tracklets(&self, pass: Pass, window: usize, backward: bool) -> Result<Vec<Tracklet>, String> {
+        Ok(self.read_json(&Store::tracklets_name(pass, window, backward))?.unwrap_or_default())
+    }
+
+    /// Writes the tracklets of a window in one direction; no tracklets are no file.
+    pub fn write_tracklets(
+        &self,
+        pass: Pass,
+        window: usize,
+        backward: bool,
+        tracklets: &[Tracklet],
+    ) -> Result<(), String> {
+        let name = Store::tracklets_name(pass, window, backward);
+        if tracklets.is_empty() {
+            return self.remove(&name);
+        }
+        let text = serde_json::to_string(tracklets).map_err(|e| format!("{name}: {e}"))?;
+        self.write(&name, text.as_bytes())
+    }
+
+    /// Reads the corrections; none if there are none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has other content.
+    pub fn corrections(&self) -> Result<Corrections, String> {
+        let path = self.folder.join(CORRECTIONS);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Corrections::parse(&text).map_err(|e| format!("{}: {e}", path.display())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Corrections::default()),
+            Err(e) => Err(format!("{}: {e}", path.display())),
+        }
+    }
+
+    /// Writes the corrections.
+    pub fn write_corrections(&self, corrections: &Corrections) -> Result<(), String> {
+        self.write(CORRECTIONS, corrections.text()?.as_bytes())
+    }
+
+    fn kept_image(frame: usize) -> String {
+        format!("{KEPT_IMAGES}/{}", frame_name(frame))
+    }
+
+    /// Keeps the file of an image that the data set leaves out.
+    pub fn keep_image(&self, frame: usize, content: &[u8]) -> Result<(), String> {
+        self.write(&Store::kept_image(frame), content)
+    }
+
+    /// Returns whether the image of a frame is kept.
+    pub fn has_kept_image(&self, frame: usize) -> bool {
+        self.folder.join(Store::kept_image(frame)).is_file()
+    }
+
+    /// Reads the image of a frame, which is in the data set or kept.
+    ///
+    /// # Errors
+    /// The image is gone or damaged.
+    pub fn image(&self, record: &FrameRecord) -> Result<RgbImage, String> {
+        let name = match &record.image {
+            Some(name) => format!("images/{}/{name}", record.split.name()),
+            None => Store::kept_image(record.frame),
+        };
+        let path = self.folder.join(&name);
+        let failed = |e: &dyn std::fmt::Display| format!("{}: {e}; give --overwrite to begin again", path.display());
+        let content = std::fs::read(&path).map_err(|e| failed(&e))?;
+        decode_compressed(&content, &name).map_err(|e| failed(&e))
+    }
+
+    /// Removes the images that the data set leaves out.
+    pub fn remove_kept_images(&self) -> Result<(), String> {
+        let folder = self.folder.join(KEPT_IMAGES);
+        let removed = std::fs::remove_dir_all(&folder);
+        removed.or_else(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(format!("{}: {e}", folder.display())),
+        })
+    }
+
+    /// Removes a file, if there is one.
+    fn remove(&self, name: &str) -> Result<(), String> {
+        let path = self.folder.join(name);
+        std::fs::remove_file(&path).or_else(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(format!("{}: {e}", path.display())),
+        })
+    }
+
+    /// Reads a file of JSON; none if there is none.
+    fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, String> {
+        let path = self.folder.join(name);
         let failed = |e: &dyn std::fmt::Display| format!("{}: {e}; give --overwrite to begin again", path.display());
         let content = match std::fs::read(&path) {
             Ok(content) => content,
@@ -138,6 +274,13 @@ fn lock(folder: &Path) -> Result<File, String> {
     }
 }
 
+/// Writes a file, with its folder. The file has the whole content, or is not there.
+pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), String> {
+    let mut file = WholeFile::create(path.to_owned())?;
+    file.write(content)?;
+    file.finish()
+}
+
 /// Returns the name of a frame's files without extension: its number in six digits.
 pub fn frame_name(frame: usize) -> String {
     format!("{frame:06}")
@@ -155,6 +298,17 @@ pub struct WholeFile {
 impl WholeFile {
     fn failed(&self, e: &std::io::Error) -> String {
         format!("cannot write {}: {e}", self.path.display())
+    }
+
+    /// Creates a file, with its folder.
+    fn create(path: PathBuf) -> Result<WholeFile, String> {
+        make_folder(path.parent().unwrap_or(&path))?;
+        let mut part = OsString::from(".");
+        part.push(path.file_name().unwrap_or_default());
+        part.push(".part");
+        let part = path.with_file_name(part);
+        let file = File::create(&part).map_err(|e| format!("cannot write {}: {e}", part.display()))?;
+        Ok(WholeFile { path, part, file: Some(BufWriter::new(file)) })
     }
 
     /// Returns the file for a writer of its own.

@@ -9,7 +9,7 @@ use crate::formats::rounded;
 
 /// Writes the frames of a split; nothing without frames.
 pub fn write(dataset: &Dataset<'_>, split: Split) -> Result<(), String> {
-    if dataset.frames.iter().all(|planned| planned.split != split) {
+    if dataset.frames().iter().all(|planned| planned.split != split) {
         return Ok(());
     }
     let mut file = dataset.store.create(&format!("annotations/instances_{}.json", split.name()))?;

@@ -2,6 +2,7 @@
 
 use promptseg::label::record::{FrameRecord, ObjectRecord};
 
+use crate::label::passes::Passes;
 use crate::label::plan::PlannedFrame;
 use crate::label::store::{Store, frame_name};
 
@@ -11,41 +12,41 @@ const NO_CLASS: &str = "object";
 /// The records of a run, and the classes of their objects.
 pub struct Dataset<'a> {
     pub store: &'a Store,
-    /// Frames that have a record.
-    pub frames: &'a [PlannedFrame],
+    /// The records.
+    passes: &'a Passes<'a>,
     /// Names of the classes; a class is numbered by its place.
     pub classes: Vec<String>,
     /// Name of the model.
     pub model: String,
+    /// Whether the data set has the images.
+    pub has_images: bool,
     /// Whether the stamps of the records are times.
     pub has_times: bool,
 }
 
 impl<'a> Dataset<'a> {
-    /// Makes a data set of the records of `frames`. `classes` may have an empty class.
+    /// Makes a data set of records. `classes` may have an empty class.
     pub fn new(
         store: &'a Store,
-        frames: &'a [PlannedFrame],
+        passes: &'a Passes<'a>,
         classes: &[String],
         model: &str,
-        has_times: bool,
+        (has_images, has_times): (bool, bool),
     ) -> Dataset<'a> {
         let mut classes: Vec<String> = classes.iter().map(|class| named(class).to_owned()).collect();
         classes.sort();
         classes.dedup();
-        Dataset { store, frames, classes, model: model.to_owned(), has_times }
+        Dataset { store, passes, classes, model: model.to_owned(), has_images, has_times }
+    }
+
+    /// Returns the frames that have a record.
+    pub fn frames(&self) -> &'a [PlannedFrame] {
+        self.passes.frames()
     }
 
     /// Calls `visit` with each record, in the order of the frames; images that could not be decoded are left out.
     pub fn records(&self, visit: &mut dyn FnMut(&FrameRecord) -> Result<(), String>) -> Result<(), String> {
-        for planned in self.frames {
-            let record = self.store.record(planned.frame)?;
-            let record = record.ok_or_else(|| format!("the record of image {} is gone", planned.frame))?;
-            if record.fault.is_none() {
-                visit(&record)?;
-            }
-        }
-        Ok(())
+        self.passes.each(&mut |_, record| if record.fault.is_none() { visit(record) } else { Ok(()) })
     }
 
     /// Returns the number of an object's class, from 0.
@@ -54,7 +55,8 @@ impl<'a> Dataset<'a> {
     }
 }
 
-fn named(class: &str) -> &str {
+/// Returns the name of a class, which may be empty.
+pub fn named(class: &str) -> &str {
     if class.is_empty() { NO_CLASS } else { class }
 }
 

@@ -5,6 +5,7 @@ mod coco;
 mod dataset;
 mod pictures;
 mod sa1b;
+pub mod xml;
 mod yolo;
 
 use promptseg::label::Split;

@@ -22,7 +22,7 @@ pub fn write(dataset: &Dataset<'_>) -> Result<(), String> {
         dataset.store.write(&name, text.as_bytes())
     })?;
     // Trainers want a folder for validation.
-    let has_val = dataset.frames.iter().any(|planned| planned.split == Split::Val);
+    let has_val = dataset.frames().iter().any(|planned| planned.split == Split::Val);
     let val = if has_val { "images/val" } else { "images/train" };
     // A JSON string is a YAML string.
     let names: String = dataset.classes.iter().enumerate().map(|(i, n)| format!("  {i}: {}\n", json!(n))).collect();
