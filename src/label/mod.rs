@@ -17,8 +17,9 @@
 //! * `corrections`: masks and prompts of a person for frames that are labelled. `refine` decodes their prompts.
 //! * `overlay`: picture of a frame with its objects.
 //! * `split`: training and validation by time.
-//! * [`yolo`], [`indexed`]: formats that need more than the run lengths of a mask.
+//! * [`yolo`], [`indexed`], [`brush`]: formats that need more than the run lengths of a mask.
 
+pub mod brush;
 mod compose;
 mod corrections;
 mod detect;

@@ -24,6 +24,8 @@ Content of --out:
   yolo     labels/train/, labels/val/, data.yaml
   png      indexed/train/, indexed/val/: the number of the object on each pixel, with the palette of DAVIS
   sa1b     sa1b/train/, sa1b/val/
+  cvat     cvat_images.xml, cvat_video.xml
+  label-studio  label_studio.json, label_studio.xml
   bag      bag/: /promptseg/masks, /promptseg/labels, /promptseg/detections, /promptseg/overlay/compressed in MCAP
 
 Examples:
@@ -217,4 +219,8 @@ pub enum Format {
     Sa1b,
     /// A bag with masks, labels, detections and overlays at the stamps of the images.
     Bag,
+    /// CVAT 1.1: masks of images, and tracks of polygons in a video.
+    Cvat,
+    /// Tasks with predictions for Label Studio, as brush strokes.
+    LabelStudio,
 }

@@ -2,7 +2,9 @@
 
 mod bag;
 mod coco;
+mod cvat;
 mod dataset;
+mod label_studio;
 mod pictures;
 mod sa1b;
 pub mod xml;
@@ -21,5 +23,7 @@ pub fn write(dataset: &Dataset<'_>, format: Format) -> Result<Vec<String>, Strin
         Format::Png => pictures::write(dataset),
         Format::Bag => bag::write(dataset).map(|()| Vec::new()),
         Format::Sa1b => sa1b::write(dataset).map(|()| Vec::new()),
+        Format::Cvat => cvat::write(dataset).map(|()| Vec::new()),
+        Format::LabelStudio => label_studio::write(dataset).map(|()| Vec::new()),
     }
 }
