@@ -46,10 +46,10 @@ from scenes import Scene
 from test_launch import LAUNCH, arguments_of
 
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "export/README.md", "train/README.md", "fuzz/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "cluster/README.md", "export/README.md", "train/README.md", "fuzz/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-PROGRAMS = ("./dev", "ros2", "promptseg", "promptseg-export", "cargo", "colcon", "rosdep")
+PROGRAMS = ("./dev", "ros2", "promptseg", "promptseg-cluster", "promptseg-export", "cargo", "colcon", "rosdep")
 # Reasons not to run a command, by program, or by program and first argument.
 EXEMPT = {
     "apt": "installs packages of the system",
@@ -60,6 +60,7 @@ EXEMPT = {
     "git commit": "commits",
     "jetson_clocks": "needs a Jetson",
     "journalctl": "needs the service",
+    "kubectl": "needs Kubernetes; tests/cluster reads the job",
     "nvpmodel": "needs a Jetson",
     "pip install": "downloads gigabytes, or onnxruntime; the folder and its extras are checked",
     "promptseg console": "serves until it is interrupted; tests/cli_console.rs",
@@ -257,6 +258,8 @@ def test_a_command_of_the_docs(command: Command, bench: Bench) -> None:
             how = check_dev(rest)
         case ["promptseg", *rest]:
             how = check_promptseg(command, rest, bench)
+        case ["promptseg-cluster", *rest]:
+            how = check_cluster(rest, bench)
         case ["promptseg-export", *rest]:
             how = check_export(rest)
         case ["cargo", *rest]:
@@ -340,6 +343,19 @@ def check_promptseg(command: Command, words: list[str], bench: Bench) -> str:
     shutil.rmtree(bench.folder / "out", ignore_errors=True)
     bench.program(*(word.replace("~", str(bench.folder)) for word in words))
     return "run"
+
+
+def check_cluster(words: list[str], bench: Bench) -> str:
+    """The bags need no cluster to be planned; what follows -- are options of promptseg label."""
+    program = "import sys; from promptseg_cluster.plan import parse, plan; print(*plan(*parse(sys.argv[1:])), sep='\\n')"
+    model = (str(bench.folder / "models" / "sam_b") if word.startswith("~/models") else word for word in words)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "cluster")}
+    subprocess.run([sys.executable, "-c", program, *model], env=environment, check=True)
+    usage = bench.program("label", "--help")
+    behind = words[words.index("--") + 1 :] if "--" in words else []
+    for option in (word for word in behind if word.startswith("--")):
+        assert re.search(rf"(^|\s){option}\b", usage), f"promptseg label does not know {option}"
+    return "checked"
 
 
 def check_export(words: list[str]) -> str:

@@ -1,0 +1,1 @@
+"""Runs `promptseg label` on a Ray cluster: many bags, or slices of a bag."""
