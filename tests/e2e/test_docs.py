@@ -255,7 +255,7 @@ def test_a_command_of_the_docs(command: Command, bench: Bench) -> None:
         case ["cp", source, target]:
             how = check_copy(source, target)
         case ["./dev", *rest]:
-            how = check_dev(rest)
+            how = check_dev(rest, bench)
         case ["promptseg", *rest]:
             how = check_promptseg(command, rest, bench)
         case ["promptseg-cluster", *rest]:
@@ -306,9 +306,14 @@ OPTIONS_OF = {
 }
 
 
-def check_dev(words: list[str]) -> str:
+def check_dev(words: list[str], bench: Bench) -> str:
     if words in (["help"], ["bench", "--list"]):
         subprocess.run([str(ROOT / "dev"), *words], check=True, stdout=subprocess.DEVNULL)
+        return "run"
+    if words[:3] == ["shell", "--", "python"]:
+        program = [sys.executable, str(ROOT / words[3]), *words[4:]]
+        done = subprocess.run(program, cwd=bench.folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         return "run"
     if words[0] == "shell" and words[1:2] == ["--"]:
         assert words[2] == "cargo", words
