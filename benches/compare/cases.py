@@ -148,3 +148,12 @@ EVERYTHING_BESIDE = ("everything/mobilesam/32", "everything/sam2.1_tiny/32")
 EVERYTHING_GRIDS = (8, 16, 32, 64)
 EVERYTHING_MODES, PROPOSALS = "everything/modes", "everything/proposals"
 EVERYTHING = (*EVERYTHING_BESIDE, *(f"everything/tiny/{n}" for n in EVERYTHING_GRIDS), EVERYTHING_MODES, PROPOSALS)
+
+# Cases of label.py: the data engine.
+LABEL = (
+    "label/tiny/640x480",
+    "label/tiny/1280x720",
+    "label/mobilesam/640x480",
+    "label/edgetam/640x480",
+    "label/sam2.1_tiny/640x480",
+)
