@@ -21,8 +21,8 @@ GRID = 3
 """Clicks along each side of a picture in the comparison."""
 GAIN = 0.95
 """An encoder in 8 bits is listed for the CPU if it needs at most this part of the time of fp32, because it is less exact."""
-ROUNDS = 7
-"""Runs of each encoder when their times are compared."""
+TURNS, MOST_TURNS, SECONDS = 7, 100, 3.0
+"""Runs of each encoder when their times are compared: at least, and for quick encoders at most, within some seconds."""
 
 
 class NoPictures(Exception):
@@ -159,15 +159,21 @@ def measured(folder: Path, description: dict, encoder: str, samples: list[Sample
 
 
 def time_ratio(plain: Path, other: Path, image: np.ndarray) -> float:
-    """The time of an encoder as a ratio to that of another, on the CPU. The encoders take turns; medians are compared."""
-    runners = [session(path) for path in (plain, other)]
-    times = [[], []]
-    for round_number in range(ROUNDS + 1):
-        for runner, list_of_times in zip(runners, times):
+    """The time of an encoder as a ratio to that of another, on the CPU: the median over turns of both.
+
+    Each runs on one thread: threads that wait for each other would measure the other programs of a busy machine.
+    """
+    runners, ratios = [session(path, threads=1) for path in (plain, other)], []
+    began = time.perf_counter()
+    for turn in range(MOST_TURNS + 1):
+        if turn > TURNS and time.perf_counter() - began > SECONDS:
+            break
+        times = []
+        for runner in runners:
             start = time.perf_counter()
             runner.run(None, {runner.get_inputs()[0].name: image})
-            # The first run allocates memory and fills caches.
-            if round_number > 0:
-                list_of_times.append(time.perf_counter() - start)
-    plain_time, other_time = (float(np.median(part)) for part in times)
-    return round(other_time / plain_time, 3)
+            times.append(time.perf_counter() - start)
+        # The first run allocates memory and fills caches.
+        if turn > 0:
+            ratios.append(times[1] / times[0])
+    return round(float(np.median(ratios)), 3)

@@ -57,13 +57,42 @@ def last_products(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def name_nodes(source: Path, target: Path) -> onnx.GraphProto:
+def prepare(source: Path, target: Path) -> onnx.GraphProto:
     """Writes a copy of a graph in which each node has a name of its own, without its external weights."""
     model = onnx.load(source, load_external_data=False)
     for number, node in enumerate(model.graph.node):
         node.name = f"{node.op_type}_{number}"
+    keep_biases_apart(model)
     onnx.save(model, target)
     return model.graph
+
+
+def keep_biases_apart(model: onnx.ModelProto) -> None:
+    """Gives the biases after products three dimensions, [1, 1, N], where the product has at least as many.
+
+    ONNX Runtime joins a product and a bias of one dimension to a Gemm before it looks for products in 8 bits, and has none for a
+    Gemm with a bias in fp32: it would compute all of them in fp32, from 8-bit weights.
+    """
+    graph = model.graph
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*inferred.value_info, *inferred.output)}
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    multiplied = {node.output[0] for node in graph.node if node.op_type == "MatMul"}
+    users = {}
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            users.setdefault(name, []).append((node, i))
+
+    def follows_product(node: onnx.NodeProto, i: int) -> bool:
+        product = node.input[1 - i] if node.op_type == "Add" else None
+        return product in multiplied and ranks.get(product, 0) >= 3
+
+    for name, tensor in weights.items():
+        if len(tensor.dims) == 1 and name in users and all(follows_product(*user) for user in users[name]):
+            # Only the shape changes, so external weights stay where they are.
+            tensor.dims[:] = [1, 1, tensor.dims[0]]
+    # Shapes from before the change.
+    del graph.value_info[:]
 
 
 def int8(source: Path, target: Path, images: list[np.ndarray]) -> int:
@@ -72,7 +101,7 @@ def int8(source: Path, target: Path, images: list[np.ndarray]) -> int:
     named = source.with_name(f"named.{source.name}")
     size = sum(part.stat().st_size for part in source.parent.glob(f"{source.name}*"))
     try:
-        graph = name_nodes(source, named)
+        graph = prepare(source, named)
         chosen = products(graph)
         if not chosen:
             return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import numpy_helper
 from PIL import Image
@@ -57,6 +58,16 @@ def test_the_calibrated_variant_is_explicit_and_close_to_fp32(smallest, log, tmp
             assert scales.shape == (weights.shape[1],)
             # The largest weight of each channel uses the whole range.
             assert (np.abs(weights).max(0) >= 63).all()
+
+
+def test_the_products_run_in_8_bits_on_the_cpu(smallest, log, tmp_path, pictures):
+    out = tmp_path / "out"
+    export(smallest, "name", "source", out, ("fp32", "int8"), log, pictures)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(str(out / "image_encoder.int8.onnx"), options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert operators.count("MatMulIntegerToFloat") == 8 and "DequantizeLinear" not in operators
 
 
 def test_the_scales_follow_the_pictures(smallest, log, tmp_path, pictures):
