@@ -26,6 +26,7 @@ mod results;
 mod segment;
 mod terminal;
 mod track;
+mod xml;
 
 use std::process::ExitCode;
 

@@ -11,12 +11,12 @@ use promptseg::pixels::{Mask, RunLengths, encode_jpeg};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::export::xml::escaped;
 use super::images::Images;
 use super::passes::Passes;
 use super::store::{frame_name, write_whole};
 use crate::files::make_folder;
 use crate::formats::rounded;
+use crate::xml::escaped;
 
 /// File that lists the frames.
 pub const INDEX: &str = "review.json";

@@ -6,7 +6,7 @@ use promptseg::label::yolo::single_outline;
 use promptseg::pixels::Mask;
 
 use super::dataset::{Dataset, image_name, named};
-use super::xml::escaped;
+use crate::xml::escaped;
 
 const IMAGES: &str = "cvat_images.xml";
 const VIDEO: &str = "cvat_video.xml";

@@ -4,8 +4,8 @@ use promptseg::label::brush::brush_strokes;
 use serde_json::{Value, json};
 
 use super::dataset::{Dataset, image_name, named};
-use super::xml::escaped;
 use crate::formats::rounded;
+use crate::xml::escaped;
 
 const TASKS: &str = "label_studio.json";
 const INTERFACE: &str = "label_studio.xml";

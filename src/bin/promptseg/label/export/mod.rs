@@ -7,7 +7,6 @@ mod dataset;
 mod label_studio;
 mod pictures;
 mod sa1b;
-pub mod xml;
 mod yolo;
 
 use promptseg::label::Split;
