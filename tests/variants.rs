@@ -78,8 +78,8 @@ fn a_calibrated_variant_runs_where_the_bundle_lists_it_or_on_request() {
 /// Returns the values of the embedding of each image, encoded one after the other.
 fn embeddings(folder: &std::path::Path, images: &[RgbImage]) -> Vec<Vec<f32>> {
     let mut model = Model::open(folder, None, &options(Some(Precision::Fp32))).unwrap();
-    let mut values = |image| model.encoder.encode(image).unwrap().tensor("image_embeddings").unwrap().1.to_vec();
-    images.iter().map(|image| values(image)).collect()
+    let values = |image| model.encoder.encode(image).unwrap().tensor("image_embeddings").unwrap().1.to_vec();
+    images.iter().map(values).collect()
 }
 
 #[test]
