@@ -11,11 +11,10 @@ use crate::pixels::{Mask, OverlayObject, draw_overlay, draw_segments};
 /// # Errors
 /// A mask is no run lengths of the frame's size, in words.
 pub fn overlay(image: &RgbImage, record: &FrameRecord) -> Result<RgbImage, String> {
-    let mask = |object: &ObjectRecord| Ok::<Mask, String>(record.run_lengths(object)?.to_mask());
     let (auto, named): (Vec<&ObjectRecord>, Vec<&ObjectRecord>) =
         record.objects.iter().partition(|object| object.source == Source::Auto);
-    let segments: Vec<Mask> = auto.into_iter().map(mask).collect::<Result<_, _>>()?;
-    let masks: Vec<Mask> = named.iter().map(|object| mask(object)).collect::<Result<_, _>>()?;
+    let segments: Vec<Mask> = auto.into_iter().map(|object| record.mask(object)).collect::<Result<_, _>>()?;
+    let masks: Vec<Mask> = named.iter().map(|object| record.mask(object)).collect::<Result<_, _>>()?;
     let objects: Vec<OverlayObject<'_>> = named
         .iter()
         .zip(&masks)

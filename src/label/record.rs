@@ -94,6 +94,19 @@ impl FrameRecord {
             || format!("frame {}, object {}: no run lengths of {width}x{height} pixels", self.frame, object.object);
         run_lengths(&object.counts, self.size).ok_or_else(wrong)
     }
+
+    /// Returns the mask of an object of this frame.
+    ///
+    /// # Errors
+    /// As [`Self::run_lengths`].
+    pub fn mask(&self, object: &ObjectRecord) -> Result<Mask, String> {
+        Ok(self.run_lengths(object)?.to_mask())
+    }
+
+    /// Returns the object of that number; none if it is not on the frame.
+    pub fn object(&self, number: u32) -> Option<&ObjectRecord> {
+        self.objects.iter().find(|object| object.object == number)
+    }
 }
 
 /// Decodes COCO's compressed run lengths of an image of this size. None if the text is no run lengths of that many pixels.
@@ -139,7 +152,7 @@ mod tests {
         let text = serde_json::to_string(&record).unwrap();
         let mut read: FrameRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(read, record);
-        assert_eq!(read.run_lengths(&read.objects[0]).unwrap().to_mask(), mask);
+        assert_eq!(read.mask(read.object(7).unwrap()).unwrap(), mask);
         assert_eq!(read.objects[0].rect(), mask.bbox.unwrap());
         read.size = (3, 3);
         assert!(read.run_lengths(&read.objects[0]).unwrap_err().contains("3x3"));

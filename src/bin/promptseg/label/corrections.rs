@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use promptseg::label::indexed::read_numbers;
-use promptseg::label::record::FrameRecord;
+use promptseg::label::record::{FrameRecord, ObjectRecord};
 use promptseg::label::{Correction, Corrections, edited_masks, refine};
 use promptseg::model::Model;
 use promptseg::pixels::{Mask, MaskInput, PixelError, RunLengths, decode_mask_file};
@@ -164,7 +164,7 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn class(&self, record: &FrameRecord, object: u32) -> String {
-        let here = record.objects.iter().find(|known| known.object == object).map(|known| &known.class);
+        let here = record.object(object).map(|known| &known.class);
         here.filter(|class| !class.is_empty()).or_else(|| self.classes.get(&object)).cloned().unwrap_or_default()
     }
 
@@ -186,8 +186,7 @@ impl Resolver<'_> {
             return Ok(true);
         } else {
             let Some(image) = self.images.load(record)? else { return Ok(false) };
-            let before = record.objects.iter().find(|object| object.object == entry.object);
-            let before = before.map(|object| Ok::<Mask, String>(record.run_lengths(object)?.to_mask())).transpose()?;
+            let before = record.object(entry.object).map(|object| record.mask(object)).transpose()?;
             let refined = refine(self.model, &image, &entry.prompt()?, before.as_ref());
             let (mask, iou) = refined.map_err(|e| e.to_string())?;
             correction = correction.decoded(&mask, iou);
@@ -204,8 +203,7 @@ impl Resolver<'_> {
         let masks = match &picture.kind {
             PictureKind::Object(object) => {
                 let mask = object_mask(&content, record.size)?;
-                let before = record.objects.iter().find(|known| known.object == *object);
-                let before = before.map(|known| record.run_lengths(known)).transpose()?;
+                let before = record.object(*object).map(|known| record.run_lengths(known)).transpose()?;
                 let is_same = before.is_some_and(|before| before == RunLengths::of(&mask));
                 if is_same { Vec::new() } else { vec![(*object, mask)] }
             }
@@ -215,8 +213,8 @@ impl Resolver<'_> {
                 let before: Vec<(u32, Mask)> = match before {
                     Some(before) => before.iter().map(|(object, runs)| (*object, runs.to_mask())).collect(),
                     None => {
-                        let mask = |object| Ok::<Mask, String>(record.run_lengths(object)?.to_mask());
-                        record.objects.iter().map(|o| Ok((o.object, mask(o)?))).collect::<Result<_, String>>()?
+                        let mask = |object: &ObjectRecord| Ok((object.object, record.mask(object)?));
+                        record.objects.iter().map(mask).collect::<Result<_, String>>()?
                     }
                 };
                 edited_masks(&before.iter().map(|(object, mask)| (*object, mask)).collect::<Vec<_>>(), &edited)

@@ -173,7 +173,7 @@ fn begin_with_record(
     frames: Range<usize>,
 ) -> Result<Option<Beginning>, String> {
     let record = existing(store, plan.frames[span.anchor].frame)?;
-    let object = record.objects.iter().find(|object| object.object == span.object);
+    let object = record.object(span.object);
     Ok(object.map(|object| Beginning {
         object: object.object,
         class: object.class.clone(),

@@ -163,7 +163,7 @@ pub fn write(
         let files = [format!("{OVERLAYS}/{rank:04}_{name}.jpg"), format!("{MASKS}/{name}.png")];
         let mut masks = Vec::new();
         for object in record.objects.iter().filter(|object| object.object <= MAX_OBJECT) {
-            masks.push((object.object, record.run_lengths(object)?.to_mask()));
+            masks.push((object.object, record.mask(object)?));
         }
         let masks: Vec<(u32, &Mask)> = masks.iter().map(|(object, mask)| (*object, mask)).collect();
         write_whole(&folder.join(&files[0]), &jpeg)?;

@@ -43,7 +43,7 @@ pub fn write(dataset: &Dataset<'_>) -> Result<(), String> {
 }
 
 fn result(record: &FrameRecord, object: &ObjectRecord) -> Result<ObjectResult, String> {
-    let mut mask = record.run_lengths(object)?.to_mask();
+    let mut mask = record.mask(object)?;
     mask.stability = object.stability;
     Ok(ObjectResult {
         object: object.object,

@@ -80,7 +80,7 @@ fn write_images(dataset: &Dataset<'_>, survey: &Survey) -> Result<(), String> {
         let mut text = format!("  <image id=\"{id}\" name=\"{name}\" width=\"{width}\" height=\"{height}\">\n");
         id += 1;
         for object in &record.objects {
-            let mask = record.run_lengths(object)?.to_mask();
+            let mask = record.mask(object)?;
             let [left, top, width, height] = object.bbox;
             text.push_str(&format!(
                 "    <mask label=\"{}\" source=\"auto\" occluded=\"0\" rle=\"{}\" left=\"{left}\" top=\"{top}\" \
@@ -149,7 +149,7 @@ fn write_video(dataset: &Dataset<'_>, survey: &Survey) -> Result<(), String> {
             for object in &record.objects {
                 if let Some(track) = tracks.get_mut(&object.object) {
                     track.hide_before(frame);
-                    let points = points(&record.run_lengths(object)?.to_mask());
+                    let points = points(&record.mask(object)?);
                     track.shape(frame, &points, false);
                     track.last = Some((frame, points));
                 }

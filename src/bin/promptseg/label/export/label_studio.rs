@@ -23,7 +23,7 @@ pub fn write(dataset: &Dataset<'_>) -> Result<(), String> {
         let (width, height) = record.size;
         let mut results: Vec<Value> = Vec::new();
         for object in &record.objects {
-            let mask = record.run_lengths(object)?.to_mask();
+            let mask = record.mask(object)?;
             results.push(json!({
                 "id": format!("{}_{}", record.frame, object.object),
                 "type": "brushlabels",

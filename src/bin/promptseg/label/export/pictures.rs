@@ -12,7 +12,7 @@ pub fn write(dataset: &Dataset<'_>) -> Result<Vec<String>, String> {
     dataset.records(&mut |record| {
         let mut masks = Vec::new();
         for object in &record.objects {
-            masks.push((object.object, record.run_lengths(object)?.to_mask()));
+            masks.push((object.object, record.mask(object)?));
         }
         left_out += masks.iter().filter(|(id, _)| *id > MAX_OBJECT).count();
         let masks: Vec<(u32, &Mask)> = masks.iter().map(|(id, mask)| (*id, mask)).collect();

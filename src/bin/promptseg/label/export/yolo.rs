@@ -12,7 +12,7 @@ pub fn write(dataset: &Dataset<'_>) -> Result<(), String> {
     dataset.records(&mut |record| {
         let mut text = String::new();
         for object in &record.objects {
-            let mask = record.run_lengths(object)?.to_mask();
+            let mask = record.mask(object)?;
             if let Some(line) = label_line(dataset.class(object), &mask) {
                 text.push_str(&line);
                 text.push('\n');
