@@ -27,6 +27,21 @@ pub struct Beginning {
 }
 
 impl Beginning {
+    /// Begins at an anchor with the mask of an object, which lies in an image of this size.
+    pub fn at_anchor(anchor: usize, object: &ObjectRecord, size: (u32, u32), frames: Range<usize>) -> Self {
+        Beginning {
+            object: object.object,
+            class: object.class.clone(),
+            source: object.source,
+            detection_score: object.detection_score,
+            anchor,
+            at: anchor,
+            size,
+            counts: object.counts.clone(),
+            frames,
+        }
+    }
+
     pub fn is_backward(&self) -> bool {
         self.frames.start < self.at
     }

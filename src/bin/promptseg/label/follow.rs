@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use indicatif::ProgressBar;
-use promptseg::label::record::{FrameRecord, Source};
+use promptseg::label::record::{FrameRecord, ObjectRecord, Source};
 use promptseg::label::{Beginning, Other, Propagation, Settings, Span, Tracklet};
 use promptseg::model::Model;
 
@@ -21,8 +21,8 @@ pub fn existing(store: &Store, frame: usize) -> Result<FrameRecord, String> {
     store.record(frame)?.ok_or_else(|| format!("the record of image {frame} is gone"))
 }
 
-/// Returns how an object begins at the anchor of its span, for these frames; none if it is not there.
-pub type Begin<'a> = &'a dyn Fn(&Span, Range<usize>) -> Result<Option<Beginning>, String>;
+/// Returns the object of that number on a frame of the first pass, as it is followed from there; none if it is not there.
+pub type Begin<'a> = &'a dyn Fn(&FrameRecord, u32) -> Option<ObjectRecord>;
 
 /// Follows the objects of one pass.
 pub struct Follower<'a> {
@@ -86,7 +86,9 @@ impl Follower<'_> {
                 continue;
             }
             if range.contains(&span.first()) {
-                beginnings.extend((self.begin)(span, part)?);
+                let record = existing(self.store, self.plan.frames[span.anchor].frame)?;
+                let object = (self.begin)(&record, span.object);
+                beginnings.extend(object.map(|object| Beginning::at_anchor(span.anchor, &object, record.size, part)));
                 continue;
             }
             let is_of_span = |t: &&Tracklet| (t.beginning.object, t.beginning.anchor) == (span.object, span.anchor);

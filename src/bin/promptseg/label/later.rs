@@ -1,10 +1,9 @@
 //! The passes after the first: objects are followed backward, then from corrections in both directions.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use promptseg::label::record::Source;
-use promptseg::label::{Anchor, Beginning, Correction, Corrections, Identities, Settings, Span, spans};
+use promptseg::label::record::{FrameRecord, Source};
+use promptseg::label::{Anchor, Corrections, Identities, Settings, Span, spans};
 use promptseg::model::Model;
 
 use super::corrections::Given;
@@ -40,8 +39,8 @@ impl LaterPasses<'_> {
             let frames = self.plan.frames.len();
             let of_object = |(object, anchors): (&u32, &Vec<Anchor>)| spans(*object, anchors, frames, self.backward);
             let found: Vec<Span> = anchors.iter().flat_map(of_object).collect();
-            let (plan, store) = (self.plan, self.store);
-            let begin = |span: &Span, frames: Range<usize>| begin_with_record(plan, store, span, frames);
+            // An object begins with its mask of the first pass, if it is on the frame.
+            let begin = |record: &FrameRecord, object: u32| record.object(object).cloned();
             if self.follow(Pass::Backward, &found, &begin)?.is_none() {
                 return Ok(false);
             }
@@ -102,8 +101,7 @@ impl LaterPasses<'_> {
         let mut found = Vec::new();
         if self.model.info.memory.is_some() {
             found = self.spans_of(corrections, anchors, passes.identities());
-            let (plan, store) = (self.plan, self.store);
-            let begin = |span: &Span, frames| begin_with_correction(plan, store, corrections, span, frames);
+            let begin = |record: &FrameRecord, object: u32| corrections.get(record.frame, object)?.record(record.size);
             computed = self.follow(Pass::Corrections, &found, &begin)?;
         }
         if computed.is_some() {
@@ -163,50 +161,4 @@ impl LaterPasses<'_> {
         };
         Ok(follower.run()?.then_some(follower.computed))
     }
-}
-
-/// Returns how an object begins with its mask of the first pass; none if it is not on the frame.
-fn begin_with_record(
-    plan: &Plan,
-    store: &Store,
-    span: &Span,
-    frames: Range<usize>,
-) -> Result<Option<Beginning>, String> {
-    let record = existing(store, plan.frames[span.anchor].frame)?;
-    let object = record.object(span.object);
-    Ok(object.map(|object| Beginning {
-        object: object.object,
-        class: object.class.clone(),
-        source: object.source,
-        detection_score: object.detection_score,
-        anchor: span.anchor,
-        at: span.anchor,
-        size: record.size,
-        counts: object.counts.clone(),
-        frames,
-    }))
-}
-
-/// Returns how an object begins with the mask of a correction; none if the object is not on the frame.
-fn begin_with_correction(
-    plan: &Plan,
-    store: &Store,
-    corrections: &Corrections,
-    span: &Span,
-    frames: Range<usize>,
-) -> Result<Option<Beginning>, String> {
-    let frame = plan.frames[span.anchor].frame;
-    let size = existing(store, frame)?.size;
-    let object = corrections.get(frame, span.object).and_then(|correction: &Correction| correction.record(size));
-    Ok(object.map(|object| Beginning {
-        object: object.object,
-        class: object.class,
-        source: object.source,
-        detection_score: None,
-        anchor: span.anchor,
-        at: span.anchor,
-        size,
-        counts: object.counts,
-        frames,
-    }))
 }
