@@ -66,6 +66,25 @@ pub fn make_folder(folder: &Path) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))
 }
 
+/// Returns the result of an operation on a file or a folder; none if the file is not there.
+///
+/// # Errors
+/// The operation failed for another reason.
+pub fn if_there<T>(result: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match result {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// Returns whether a folder has no entries, or is not there.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn is_empty(folder: &Path) -> std::io::Result<bool> {
+    Ok(if_there(std::fs::read_dir(folder))?.is_none_or(|mut entries| entries.next().is_none()))
+}
+
 /// Returns whether a path is a device or a pipe, for instance `/dev/null`. Writing to it replaces no file.
 pub fn is_special(path: &Path) -> bool {
     path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir())

@@ -14,6 +14,7 @@ use super::passes::Passes;
 use super::plan::Plan;
 use super::source::Source;
 use super::store::Store;
+use crate::files::if_there;
 use crate::formats::rounded;
 
 /// File that is written before the first frame: a run goes on with the same inputs only.
@@ -117,11 +118,8 @@ pub fn check_inputs(store: &Store, inputs: &Value) -> Result<(), String> {
 /// The file cannot be read.
 pub fn stored_inputs(store: &Store) -> Result<Option<Value>, String> {
     let path = store.folder().join(INPUTS);
-    match std::fs::read(&path) {
-        Ok(content) => Ok(Some(serde_json::from_slice(&content).unwrap_or_default())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(format!("{}: {e}", path.display())),
-    }
+    let content = if_there(std::fs::read(&path)).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(content.map(|content| serde_json::from_slice(&content).unwrap_or_default()))
 }
 
 /// Describes the inputs of a run that another run had not, or had with another value.

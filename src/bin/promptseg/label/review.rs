@@ -14,7 +14,7 @@ use serde_json::json;
 use super::images::Images;
 use super::passes::Passes;
 use super::store::{frame_name, write_whole};
-use crate::files::make_folder;
+use crate::files::{if_there, is_empty, make_folder};
 use crate::formats::rounded;
 use crate::xml::escaped;
 
@@ -66,11 +66,8 @@ impl Review {
     pub fn read(folder: &Path) -> Result<Option<Review>, String> {
         let path = folder.join(INDEX);
         let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        match std::fs::read(&path) {
-            Ok(content) => serde_json::from_slice(&content).map(Some).map_err(|e| failed(&e)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(failed(&e)),
-        }
+        let content = if_there(std::fs::read(&path)).map_err(|e| failed(&e))?;
+        content.map(|content| serde_json::from_slice(&content)).transpose().map_err(|e| failed(&e))
     }
 }
 
@@ -94,11 +91,7 @@ impl ReviewedFrame {
 /// # Errors
 /// The folder has other files.
 pub fn check_folder(folder: &Path) -> Result<(), String> {
-    let is_empty = match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
-        Err(e) => return Err(format!("--review {}: {e}", folder.display())),
-    };
+    let is_empty = is_empty(folder).map_err(|e| format!("--review {}: {e}", folder.display()))?;
     if is_empty || folder.join(INDEX).is_file() || folder.join(OVERLAYS).is_dir() {
         return Ok(());
     }
@@ -183,10 +176,8 @@ pub fn write(
 
 /// Removes a part of an earlier review, if there is one.
 fn remove(path: &Path, remove: impl Fn(&Path) -> std::io::Result<()>) -> Result<(), String> {
-    remove(path).or_else(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => Ok(()),
-        _ => Err(format!("{}: {e}", path.display())),
-    })
+    if_there(remove(path)).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(())
 }
 
 /// Describes a frame for the list.

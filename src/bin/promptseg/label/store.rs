@@ -10,7 +10,7 @@ use promptseg::label::record::FrameRecord;
 use promptseg::label::{Corrections, Tracklet};
 use promptseg::pixels::decode_compressed;
 
-use crate::files::make_folder;
+use crate::files::{if_there, is_empty, make_folder};
 use crate::terminal;
 
 /// Name of the folder with the records.
@@ -71,11 +71,7 @@ impl Store {
     pub fn open(folder: &Path, overwrite: bool) -> Result<Store, String> {
         let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
         let is_dataset = folder.join(FRAMES).is_dir();
-        let is_empty = match std::fs::read_dir(folder) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
-            Err(e) => return Err(failed(e)),
-        };
+        let is_empty = is_empty(folder).map_err(failed)?;
         if !is_dataset && !is_empty {
             let folder = folder.display();
             return Err(format!(
@@ -92,7 +88,7 @@ impl Store {
             }
             for part in PARTS.map(|part| folder.join(part)) {
                 let removed = if part.is_dir() { std::fs::remove_dir_all(&part) } else { std::fs::remove_file(&part) };
-                removed.or_else(|e| if e.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(failed(e)) })?;
+                if_there(removed).map_err(failed)?;
             }
         }
         make_folder(&folder.join(FRAMES))?;
@@ -187,10 +183,10 @@ impl Store {
     /// The file cannot be read, or has other content.
     pub fn corrections(&self) -> Result<Corrections, String> {
         let path = self.folder.join(CORRECTIONS);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Corrections::parse(&text).map_err(|e| format!("{}: {e}", path.display())),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Corrections::default()),
-            Err(e) => Err(format!("{}: {e}", path.display())),
+        let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+        match if_there(std::fs::read_to_string(&path)).map_err(|e| failed(&e))? {
+            Some(text) => Corrections::parse(&text).map_err(|e| failed(&e)),
+            None => Ok(Corrections::default()),
         }
     }
 
@@ -231,32 +227,23 @@ impl Store {
     /// Removes the images that the data set leaves out.
     pub fn remove_kept_images(&self) -> Result<(), String> {
         let folder = self.folder.join(KEPT_IMAGES);
-        let removed = std::fs::remove_dir_all(&folder);
-        removed.or_else(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
-            _ => Err(format!("{}: {e}", folder.display())),
-        })
+        if_there(std::fs::remove_dir_all(&folder)).map_err(|e| format!("{}: {e}", folder.display()))?;
+        Ok(())
     }
 
     /// Removes a file, if there is one.
     fn remove(&self, name: &str) -> Result<(), String> {
         let path = self.folder.join(name);
-        std::fs::remove_file(&path).or_else(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
-            _ => Err(format!("{}: {e}", path.display())),
-        })
+        if_there(std::fs::remove_file(&path)).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(())
     }
 
     /// Reads a file of JSON; none if there is none.
     fn read_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, String> {
         let path = self.folder.join(name);
         let failed = |e: &dyn std::fmt::Display| format!("{}: {e}; give --overwrite to begin again", path.display());
-        let content = match std::fs::read(&path) {
-            Ok(content) => content,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed(&e)),
-        };
-        serde_json::from_slice(&content).map(Some).map_err(|e| failed(&e))
+        let content = if_there(std::fs::read(&path)).map_err(|e| failed(&e))?;
+        content.map(|content| serde_json::from_slice(&content)).transpose().map_err(|e| failed(&e))
     }
 }
 
