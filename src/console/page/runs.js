@@ -1,28 +1,27 @@
 // Masks as run lengths along the rows of a rectangle: {rect: [left, top, width, height], counts}. The first run is outside.
 
 /** Returns the pixels of the rectangle, row by row: 1 inside the mask. */
-export function decode({ rect, counts }) {
-  const bits = new Uint8Array(rect[2] * rect[3]);
+export function decode(mask) {
+  return fill(Uint8Array, mask, 1);
+}
+
+/** Returns an array of the pixels of the rectangle, with `value` inside the mask. */
+function fill(ArrayType, { rect, counts }, value) {
+  const pixels = new ArrayType(rect[2] * rect[3]);
   let at = 0;
   counts.forEach((count, i) => {
-    if (i % 2 === 1) bits.fill(1, at, at + count);
+    if (i % 2 === 1) pixels.fill(value, at, at + count);
     at += count;
   });
-  return bits;
+  return pixels;
 }
 
 /** Returns the pixels of the rectangle as RGBA bytes, in one colour "#rrggbb" with an opacity of 0 to 255 inside the mask. */
-export function colourPixels({ rect, counts }, colour, opacity) {
+export function colourPixels(mask, colour, opacity) {
   const [red, green, blue] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
   // Four bytes at once: all machines that run browsers store the lowest byte first.
   const word = ((opacity << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-  const words = new Uint32Array(rect[2] * rect[3]);
-  let at = 0;
-  counts.forEach((count, i) => {
-    if (i % 2 === 1) words.fill(word, at, at + count);
-    at += count;
-  });
-  return new Uint8ClampedArray(words.buffer);
+  return new Uint8ClampedArray(fill(Uint32Array, mask, word).buffer);
 }
 
 /** Draws the mask in one colour on a new canvas of the size of its rectangle. */
