@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
 from browser import CONSOLE, Tab, browser, url_of  # noqa: E402
-from harness import NodeProcess, eventually, free_domain, parameter_args  # noqa: E402
+from harness import NodeProcess, eventually, free_domain, parameter_args, share_enough_memory  # noqa: E402
 
 # The list of objects changes together with the masks on the stage, which are painted in the next frame.
 WATCH = """() => {
@@ -43,8 +43,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5.0)
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
-    # An image of this size is larger than the memory that Fast DDS shares by default.
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config/fastdds.xml"))
+    share_enough_memory()
     domain = free_domain()
     settings = CONSOLE | {"encode.mode": "always", "qos_overrides./image.subscription.reliability": "reliable"}
     process, camera = NodeProcess(domain, *parameter_args(settings)), None

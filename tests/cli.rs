@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use image::{GrayImage, RgbImage};
 use promptseg::pixels::encode_jpeg;
-use scratch::{Scratch, assert_says, decode_run_lengths, golden, refused, succeeded, text};
+use scratch::{Scratch, assert_says, decode_run_lengths, golden, line, refused, succeeded, text};
 use serde_json::Value;
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
@@ -72,13 +72,6 @@ fn fill(polygons: &[&Value], width: u32, height: u32) -> GrayImage {
         }
     }
     image
-}
-
-/// Parses the only line of an output.
-fn line(output: &Output) -> Value {
-    let stdout = succeeded(output);
-    assert_eq!(stdout.lines().count(), 1, "{stdout}");
-    serde_json::from_str(&stdout).unwrap()
 }
 
 #[test]

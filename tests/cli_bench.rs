@@ -5,18 +5,11 @@ mod scratch;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use scratch::{Scratch, assert_says, golden, refused, succeeded};
+use scratch::{Scratch, assert_says, golden, line, refused, succeeded};
 use serde_json::Value;
 
 fn promptseg(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_promptseg")).current_dir(folder).args(arguments).output().unwrap()
-}
-
-/// Reads the line of JSON that the tool printed.
-fn line(output: &Output) -> Value {
-    let stdout = succeeded(output);
-    assert_eq!(stdout.lines().count(), 1, "{stdout}");
-    serde_json::from_str(&stdout).unwrap()
 }
 
 #[test]

@@ -59,6 +59,12 @@ def free_domain() -> int:
     return random.choice(DOMAINS)
 
 
+def share_enough_memory() -> None:
+    """Sets Fast DDS's profile for this process and its children, as docs/performance.md recommends: an image of 1280x720 is
+    larger than the memory that Fast DDS shares by default."""
+    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config/fastdds.xml"))
+
+
 def eventually(description: str, poll: Callable[[], T | None], timeout: float = TIMEOUT) -> T:
     """Calls `poll` until it returns a true value, and returns that value. Fails with the description after the timeout."""
     end = time.monotonic() + timeout

@@ -71,6 +71,13 @@ impl Drop for Scratch {
     }
 }
 
+/// Parses the only line of an output, which is JSON.
+pub fn line(output: &Output) -> Value {
+    let stdout = succeeded(output);
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    serde_json::from_str(&stdout).unwrap()
+}
+
 pub fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 from promptseg_msgs.msg import MaskArray  # noqa: E402
 
 import messages  # noqa: E402
-from harness import NodeProcess, Peer, free_domain, parameter_args  # noqa: E402
+from harness import NodeProcess, Peer, free_domain, parameter_args, share_enough_memory  # noqa: E402
 from page_client import PageClient  # noqa: E402
 
 CLICKS_IN_A_TURN = 20
@@ -50,8 +50,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=10.0)
     arguments = parser.parse_args()
     size = tuple(map(int, arguments.size.split("x")))
-    # An image of this size is larger than the memory that Fast DDS shares by default.
-    os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config/fastdds.xml"))
+    share_enough_memory()
     domain = free_domain()
     settings = {
         "encode.mode": "always", "persistence.default": "once", "console.enabled": True, "console.address": "127.0.0.1:0",

@@ -37,7 +37,7 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 import options  # noqa: E402
 from camera import FRAME_ID, PERIOD_NS, box, centre  # noqa: E402
-from harness import NodeProcess, Peer, free_domain, parameter_args  # noqa: E402
+from harness import NodeProcess, Peer, free_domain, parameter_args, share_enough_memory  # noqa: E402
 from messages import detection, detections, pixel, prompt  # noqa: E402
 
 # The heap grows to the most that images, masks and batches ever need together, which takes some minutes to happen.
@@ -240,8 +240,7 @@ def start_peer(program: str, domain: int, on_line: Callable[[str], None]) -> sub
 def main() -> int:
     arguments = options.parser().parse_args()
     if not arguments.small_memory:
-        # For all processes, as docs/performance.md recommends.
-        os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(ROOT / "config/fastdds.xml"))
+        share_enough_memory()
     domain = free_domain()
     settings = {"model": arguments.model, "keep.frames": 30, "persistence.default": "hold"}
     # Python falls behind on 20 raw masks of 100 kB and more in a second, and then loses answers; `pictures.py` receives raw images.
