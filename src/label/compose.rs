@@ -57,42 +57,16 @@ pub fn replace_objects(record: &mut FrameRecord, replacements: Vec<Replacement>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::label::Split;
     use crate::pixels::Mask;
 
     /// An object on columns `start..end` of a frame of 10 by 4 pixels.
     fn object(number: u32, source: Source, start: usize, end: usize) -> ObjectRecord {
         let data: Vec<u8> = (0..40).map(|at| u8::from((start..end).contains(&(at % 10)))).collect();
-        let (area, bbox, counts) = ObjectRecord::of_mask(&Mask::from_data(10, 4, &data).unwrap());
-        let class = String::new();
-        let (iou, stability, object_score, detection_score) = (0.9, 1.0, None, None);
-        ObjectRecord {
-            object: number,
-            class,
-            source,
-            iou,
-            stability,
-            object_score,
-            detection_score,
-            area,
-            bbox,
-            counts,
-        }
+        ObjectRecord::sample(number, "", source, &Mask::from_data(10, 4, &data).unwrap())
     }
 
     fn frame(objects: Vec<ObjectRecord>) -> FrameRecord {
-        FrameRecord {
-            frame: 0,
-            stamp: (0, 0),
-            frame_id: String::new(),
-            size: (10, 4),
-            image: None,
-            picture: None,
-            split: Split::Train,
-            fault: None,
-            next_object: 9,
-            objects,
-        }
+        FrameRecord::sample(0, (10, 4), objects)
     }
 
     fn replaced(objects: Vec<ObjectRecord>, new: Vec<(u32, Option<ObjectRecord>)>) -> Vec<(u32, [u32; 4])> {

@@ -108,37 +108,15 @@ impl Identities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::label::Split;
     use crate::label::record::ObjectRecord;
+    use crate::pixels::Mask;
 
     fn object(number: u32, source: Source, class: &str) -> ObjectRecord {
-        ObjectRecord {
-            object: number,
-            class: class.into(),
-            source,
-            iou: 0.9,
-            stability: 1.0,
-            object_score: None,
-            detection_score: None,
-            area: 0,
-            bbox: [0; 4],
-            counts: String::new(),
-        }
+        ObjectRecord::sample(number, class, source, &Mask::empty(1, 1))
     }
 
     fn frame(objects: Vec<ObjectRecord>) -> FrameRecord {
-        FrameRecord {
-            frame: 0,
-            stamp: (0, 0),
-            frame_id: String::new(),
-            size: (1, 1),
-            image: None,
-            picture: None,
-            split: Split::Train,
-            fault: None,
-            next_object: 0,
-            objects,
-        }
+        FrameRecord::sample(0, (1, 1), objects)
     }
 
     /// Objects as (number, source, class, frames).

@@ -55,6 +55,35 @@ impl ObjectRecord {
     }
 }
 
+#[cfg(test)]
+impl ObjectRecord {
+    /// Makes an object with these pixels for tests.
+    pub(super) fn sample(object: u32, class: &str, source: Source, mask: &Mask) -> Self {
+        let (area, bbox, counts) = Self::of_mask(mask);
+        let (class, iou, stability, object_score, detection_score) = (class.to_owned(), 0.9, 1.0, None, None);
+        ObjectRecord { object, class, source, iou, stability, object_score, detection_score, area, bbox, counts }
+    }
+}
+
+#[cfg(test)]
+impl FrameRecord {
+    /// Makes a frame with these objects for tests.
+    pub(super) fn sample(frame: usize, size: (u32, u32), objects: Vec<ObjectRecord>) -> Self {
+        FrameRecord {
+            frame,
+            stamp: (frame as i32, 0),
+            frame_id: String::new(),
+            size,
+            image: None,
+            picture: None,
+            split: Split::Train,
+            fault: None,
+            next_object: 0,
+            objects,
+        }
+    }
+}
+
 /// A frame and its objects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FrameRecord {

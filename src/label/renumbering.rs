@@ -104,7 +104,6 @@ impl Renumbering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::label::Split;
     use crate::label::record::ObjectRecord;
     use crate::pixels::Mask;
 
@@ -112,32 +111,9 @@ mod tests {
     fn frame(number: usize, objects: &[(u32, &str, Source, std::ops::Range<usize>)]) -> FrameRecord {
         let object = |(object, class, source, columns): &(u32, &str, Source, std::ops::Range<usize>)| {
             let data: Vec<u8> = (0..80).map(|at| u8::from(columns.contains(&(at % 20)))).collect();
-            let (area, bbox, counts) = ObjectRecord::of_mask(&Mask::from_data(20, 4, &data).unwrap());
-            ObjectRecord {
-                object: *object,
-                class: (*class).to_owned(),
-                source: *source,
-                iou: 0.9,
-                stability: 1.0,
-                object_score: None,
-                detection_score: None,
-                area,
-                bbox,
-                counts,
-            }
+            ObjectRecord::sample(*object, class, *source, &Mask::from_data(20, 4, &data).unwrap())
         };
-        FrameRecord {
-            frame: number,
-            stamp: (number as i32, 0),
-            frame_id: String::new(),
-            size: (20, 4),
-            image: None,
-            picture: None,
-            split: Split::Train,
-            fault: None,
-            next_object: 0,
-            objects: objects.iter().map(object).collect(),
-        }
+        FrameRecord::sample(number, (20, 4), objects.iter().map(object).collect())
     }
 
     fn numbers(renumbering: &mut Renumbering, mut record: FrameRecord) -> (Vec<u32>, u32) {
