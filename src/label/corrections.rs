@@ -188,7 +188,8 @@ impl Corrections {
 }
 
 /// Returns the objects whose masks a person changed in a picture of numbers, with their new masks. `before` are the masks that
-/// the picture was made of; numbers above the largest of the picture are not in it. Of masks that overlap, the picture shows only the smaller; what it hides is unchanged.
+/// the picture was made of; numbers above the largest of the picture are not in it. Of masks that overlap, the picture shows
+/// only the smaller; what it hides is unchanged.
 pub fn edited_masks(before: &[(u32, &Mask)], edited: &NumberedPixels) -> Vec<(u32, Mask)> {
     let before: Vec<(u32, &Mask)> = before.iter().filter(|(number, _)| *number <= edited.largest).copied().collect();
     let shown = match before.as_slice() {

@@ -84,8 +84,8 @@ impl<T: PrimitiveTensorElementType + Debug> PageLocked<T> {
     /// Returns the values of the tensor.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         let elements = self.0.shape().num_elements();
-        // SAFETY: `new` allocated page-locked memory of `elements` numbers of the type T, set to 0, which is borrowed as long as the slice. ort
-        // refuses a slice of it with ONNX Runtime 1.23 or newer, because it takes the memory for memory of the GPU.
+        // SAFETY: `new` allocated page-locked memory of `elements` numbers of the type T, set to 0, which is borrowed as long as
+        // the slice. ort refuses a slice of it with ONNX Runtime 1.23 or newer, because it takes the memory for memory of the GPU.
         unsafe { std::slice::from_raw_parts_mut(self.0.data_ptr_mut().cast::<T>(), elements) }
     }
 }

@@ -63,8 +63,8 @@ impl<'a> Requests<'a> {
     }
 }
 
-/// Opens the sessions of a model on the providers of `choice`, except those that `refusals` names. `progress` receives a sentence before each step that
-/// takes minutes.
+/// Opens the sessions of a model on the providers of `choice`, except those that `refusals` names. `progress` receives a
+/// sentence before each step that takes minutes.
 ///
 /// # Errors
 /// [`Error::NoVariant`] if the model lacks the requested precision, and the errors of files, graphs, providers and runtime.

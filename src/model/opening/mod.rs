@@ -153,7 +153,8 @@ impl UsedProviders {
         UsedProviders(group.map(|(graph, report)| (graph, report.used, report.precision)).collect())
     }
 
-    /// Returns whether a trial run is due: unless all sessions run on the CPU in the precision of their graphs, or on engines that an earlier start tried.
+    /// Returns whether a trial run is due: unless all sessions run on the CPU in the precision of their graphs, or on engines that
+    /// an earlier start tried.
     fn are_untried(&self, engines: &[EngineRecord]) -> bool {
         let tried = self.0.iter().filter(|(_, provider, precision)| is_tried(*provider, *precision)).count();
         tried > 0 && (engines.len() < tried || engines.iter().any(|record| !record.checked))
