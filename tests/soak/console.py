@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from promptseg_msgs.msg import MaskArray  # noqa: E402
 
 import messages  # noqa: E402
@@ -62,13 +63,14 @@ def main() -> None:
         process.wait_ready()
         url = re.findall(r"console is at (http://[^,\s]+)", process.log())[-1]
         masks = peer.subscribe(MaskArray, "/promptseg/masks")
+        encoded = peer.subscribe(DiagnosticArray, "/diagnostics")
         count = int(arguments.rate * (arguments.minutes * 60 + 120))
         camera = subprocess.Popen(
             [sys.executable, str(ROOT / "tests/e2e/steady_camera.py"), "--size", arguments.size, "--count", str(count),
              "--rate", str(arguments.rate)],
             env=os.environ | {"ROS_DOMAIN_ID": str(domain)}, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        time.sleep(3.0)
+        encoded.wait("an encoded image", lambda m: any(v.key == "images encoded" and int(v.value) for v in m.status[0].values))
         click_times(peer, masks, size)
         times: dict[bool, list[float]] = {False: [], True: []}
         pictures, watched, memory = 0, 0.0, []
