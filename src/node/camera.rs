@@ -141,6 +141,10 @@ fn publish(camera: &ActiveCamera, log_prefix: &str, publishers: &mut Publishers,
             let config = camera.config();
             let rectified = config.is_rectified(&camera.image_topic);
             let mut picture = Picture::default();
+            if has_masks(&result, config.outputs) {
+                // Before the masks go out: who sees them may ask for their clouds at once.
+                push_to_depth(camera, &result, &config);
+            }
             let outputs = publishers.outputs.publish(&result, &camera.model.name, config.outputs, &mut picture);
             let refuse = |refusal: Refusal| {
                 camera.engine.count_refusal(refusal.kind);
@@ -148,7 +152,6 @@ fn publish(camera: &ActiveCamera, log_prefix: &str, publishers: &mut Publishers,
             };
             let classes = match has_masks(&result, config.outputs) {
                 true => {
-                    push_to_depth(camera, &result, &config);
                     let score = config.outputs.detections_score;
                     publishers.classes.publish(&result, (&config.classes, score), refuse)
                 }
