@@ -37,7 +37,7 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 import options  # noqa: E402
 from camera import FRAME_ID, PERIOD_NS, box, centre  # noqa: E402
-from harness import NodeProcess, Peer, free_domain, parameter_args, share_enough_memory  # noqa: E402
+from harness import NodeProcess, Peer, eventually, free_domain, parameter_args, share_enough_memory  # noqa: E402
 from messages import detection, detections, pixel, prompt  # noqa: E402
 
 # The heap grows to the most that images, masks and batches ever need together, which takes some minutes to happen.
@@ -201,6 +201,26 @@ class Soak:
         elif nanoseconds(answer.result.header.stamp) != ns:
             self.fail(f"the answer to segment on {ns} has the stamp {answer.result.header.stamp}")
 
+    def connect(self) -> None:
+        """Sends a click and a detection until both are answered, and forgets them.
+
+        DDS tells the node of each publisher at a different time. What is published before is nobody's loss.
+        """
+
+        def is_answered() -> bool:
+            self.click(random.Random(0))
+            self.detect()
+            time.sleep(0.5)
+            return bool(self.click_ms and self.detector_ms)
+
+        eventually("answers to a click and to a detection", is_answered)
+        self.trigger("clear")
+        with self.lock:
+            self.waiting.clear()
+            self.click_ms.clear()
+            self.detector_ms.clear()
+            self.unanswered = 0
+
     def trigger(self, name: str) -> None:
         answer = self.peer.call(Trigger, f"/promptseg/{name}", Trigger.Request())
         if not answer.success and name != "undo":  # there may be nothing to undo
@@ -261,6 +281,7 @@ def main() -> int:
     peers = [start_peer("pictures.py", domain, read_picture), start_peer("camera.py", domain, count_sent)]
     rng, stop = random.Random(1), threading.Event()
     turns = iter(range(10**9))
+    soak.connect()
 
     def operator() -> None:
         turn = next(turns)
