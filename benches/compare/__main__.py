@@ -131,9 +131,8 @@ def measure_cases(
 
         pixels.measure_all(args.pixels, pixel_names, 2 if args.quick else pixels.TURNS, record)
     if track_names:
-        program = [args.models, "track"]
         try:
-            tracking.measure_all(program, track_names, args.work, 1 if args.quick else tracking.TURNS, log, record)
+            tracking.measure_all(args.models, track_names, args.work, 1 if args.quick else tracking.TURNS, log, record)
         except Failed as e:
             failed.append(str(e))
     if everything_names:

@@ -117,6 +117,16 @@ def providers(model: str) -> list:
     ]
 
 
+def auto(model: str) -> Group:
+    """Cases of the default, `providers: [auto]`, beside PyTorch."""
+    peers = ("pytorch", CPU_PROVIDER)
+    requests = {"image_to_mask": f"image_to_mask {at(CLICK, (1280, 720))}"}
+    if model == "mobilesam":
+        requests["boxes_16"] = f"boxes {boxes(16)}"
+    listed = (Case(f"auto/{model}/{name}/1280x720", request, {p: request for p in peers}) for name, request in requests.items())
+    return Group(model, "fp32", tuple(listed), ours="auto")
+
+
 def groups() -> list:
     with_usls = ("pytorch", "onnxruntime in python", "usls", *BARE)
     first = [*clicks_on("mobilesam", "fp32", with_usls, with_usls), *many_boxes("mobilesam")]
@@ -129,6 +139,7 @@ def groups() -> list:
         Group("tiny", "fp32", (*clicks_on("tiny", "fp32", BARE, BARE), *sizes("tiny", 4))),
         Group("tiny", "fp32", tuple(cameras("tiny")), ours="cameras"),
         *(group for model in ("mobilesam", "sam2.1_tiny", "edgetam", "tiny") for group in providers(model)),
+        *map(auto, ("mobilesam", "sam2.1_tiny", "edgetam")),
     ]
 
 
@@ -136,9 +147,10 @@ def groups() -> list:
 TRACKED = "sam2.1_tiny"
 MEMORIES = (0, 1, 2, 4, 6)
 TRACKED_OBJECTS = (1, 2, 4, 8)
-TRACKED_BY_PYTORCH = f"track/{TRACKED}/pytorch"
+TRACKED_BESIDE = tuple(f"track/{model}/beside/{kind}" for model in (TRACKED, "edgetam") for kind in ("cpu", "auto"))
+"""One object beside PyTorch's video predictor, on the CPU provider and with `providers: [auto]`."""
 TRACKING = (
-    TRACKED_BY_PYTORCH,
+    *TRACKED_BESIDE,
     *(f"track/{TRACKED}/objects/{n}" for n in TRACKED_OBJECTS),
     *(f"track/{TRACKED}/memories/{n}" for n in MEMORIES),
 )

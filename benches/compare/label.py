@@ -1,7 +1,8 @@
-"""Measures the rate of `promptseg label` beside the bare sessions: pictures in, a click on each, masks and a COCO file out.
+"""Measures the rate of `promptseg label` beside the bare sessions: pictures in, masks and a COCO file out.
 
-The bare sessions encode a picture and decode a click without reading, resizing, upscaling and writing anything. Both take turns
-on the same pictures. The table is in docs/data-engine.md.
+Without memory every picture has a click; the bare sessions encode a picture and decode a click without reading, resizing, upscaling
+and writing anything. With memory the first picture has a click, and the peer is one step of the library's tracker: encoder, attention,
+decoder and memory encoder. Both take turns on the same pictures. The table is in docs/data-engine.md.
 """
 
 import json
@@ -17,8 +18,10 @@ from PIL import Image
 
 TURNS = 5
 FRAMES = {"tiny": 200, "mobilesam": 24, "edgetam": 24, "sam2.1_tiny": 16}
-# Models that follow the clicked object by memory, which the bare sessions do not.
+# Models that follow the clicked object by memory.
 WITH_MEMORY = ("edgetam", "sam2.1_tiny")
+# Frames after which an object has all its memories.
+WARM = 8
 DOCUMENT = models.ROOT / "docs/data-engine.md"
 BEGIN, END = "<!-- rates: begin -->", "<!-- rates: end -->"
 
@@ -27,8 +30,7 @@ def pictures(size: tuple, work: Path) -> Path:
     """A folder of JPEG files, windows that move over the photo, and prompts.json beside it."""
     width, height = size
     folder = work / "label" / f"{width}x{height}"
-    prompts = folder.with_suffix(".json")
-    if prompts.is_file():
+    if prompts_of(folder, False).is_file() and prompts_of(folder, True).is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     count = max(FRAMES.values())
@@ -38,14 +40,22 @@ def pictures(size: tuple, work: Path) -> Path:
         window.save(folder / f"{i}.jpg", quality=90)
         if i == 0:
             window.save(folder.with_suffix(".png"))
-    prompts.write_text(json.dumps([{"frame": i, "object": 1, "points": [[width // 2, height // 2]]} for i in range(count)]))
+    clicks = [{"frame": i, "object": 1, "points": [[width // 2, height // 2]]} for i in range(count)]
+    prompts_of(folder, True).write_text(json.dumps(clicks[:1]))
+    prompts_of(folder, False).write_text(json.dumps(clicks))
     return folder
 
 
-def label(program: Path, bundle: Path, folder: Path, frames: int, out: Path) -> float:
-    """Milliseconds for a frame, between the first and the last record: without the start of the process."""
+def prompts_of(folder: Path, with_memory: bool) -> Path:
+    """The file of the clicks: on the first picture, which a memory follows, or on each."""
+    return folder.with_name(f"{folder.name}-{'first' if with_memory else 'each'}.json")
+
+
+def label(program: Path, model: str, bundle: Path, folder: Path, out: Path) -> float:
+    """Milliseconds for a frame, between the first and the last record: without the start of the process, and with all memories."""
     shutil.rmtree(out, ignore_errors=True)
-    command = [program, "label", folder, "--prompts", folder.with_suffix(".json"), "--model", bundle, "--out", out]
+    frames, with_memory = FRAMES[model], model in WITH_MEMORY
+    command = [program, "label", folder, "--prompts", prompts_of(folder, with_memory), "--model", bundle, "--out", out]
     command += ["--fps", 1, "--end", frames - 0.5, "--threads", THREADS, "--providers", "cpu", "--precision", "fp32"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode:
@@ -53,22 +63,27 @@ def label(program: Path, bundle: Path, folder: Path, frames: int, out: Path) -> 
     times = sorted(file.stat().st_mtime_ns for file in (out / "frames").glob("[0-9]*.json"))
     if len(times) != frames:
         raise Failed(f"promptseg label wrote {len(times)} records, expected {frames}")
-    return (times[-1] - times[0]) / 1e6 / (frames - 1)
+    first = WARM if with_memory else 0
+    return (times[-1] - times[first]) / 1e6 / (frames - 1 - first)
 
 
 def measure_all(program: Path, bare: Path, names: list, work: Path, turns: int, log, record) -> None:
     for name in names:
         _, model, size = name.split("/")
         width, height = map(int, size.split("x"))
-        folder, bundle, frames = pictures((width, height), work), models.bundle(model, work, log), FRAMES[model]
-        sessions = Contender("bare sessions", [bare, "lean", bundle, "fp32", THREADS], work / "log" / "bare_label.log")
+        folder, bundle = pictures((width, height), work), models.bundle(model, work, log)
+        kind, peer, request = "lean", "bare sessions", f"image_to_mask {width // 2} {height // 2}"
+        if model in WITH_MEMORY:
+            kind, peer, request = "track", "a step of the tracker", "track 1 6"
+        sessions = Contender(peer, [bare, kind, bundle, "fp32", THREADS], work / "log" / "bare_label.log")
         try:
-            sessions.photo(folder.with_suffix(".png"))
-            request = f"image_to_mask {width // 2} {height // 2}"
+            # The tracker moves a window over a larger photo.
+            sessions.photo(models.photo(1280, 720, work) if model in WITH_MEMORY else folder.with_suffix(".png"))
+            sessions.numbers(request)
             pairs = []
             for _ in range(turns):
-                ours = label(program, bundle, folder, frames, work / "label" / "out")
-                theirs = statistics.fmean(sessions.numbers(request)[0] for _ in range(frames))
+                ours = label(program, model, bundle, folder, work / "label" / "out")
+                theirs = statistics.fmean(sessions.numbers(request)[0] for _ in range(min(FRAMES[model], 24)))
                 pairs.append((ours, theirs))
         finally:
             sessions.close()
@@ -76,7 +91,7 @@ def measure_all(program: Path, bare: Path, names: list, work: Path, turns: int, 
         record([{
             "case": name,
             "ours_ms": round(statistics.median(ours for ours, _ in pairs), 2),
-            "peer": "bare sessions",
+            "peer": peer,
             "peer_ms": round(statistics.median(theirs for _, theirs in pairs), 2),
             "ratio": round(statistics.median(ratios), 4),
             "spread": [round(ratios[0], 4), round(ratios[-1], 4)],
@@ -85,15 +100,14 @@ def measure_all(program: Path, bare: Path, names: list, work: Path, turns: int, 
 
 
 def table(rows: list) -> str:
-    text = "| model | pictures | frames a second | bare sessions | share of their rate | all turns |\n|---|---|--:|--:|--:|---|\n"
-    measured = {row["case"]: row for row in rows}
+    text = "| model | pictures | frames a second | the peer's | peer | share of its rate | all turns |\n|---|---|--:|--:|---|--:|---|\n"
+    measured = {(row["case"], row["peer"]): row for row in rows}
     for name in LABEL:
-        if row := measured.get(name):
-            _, model, size = name.split("/")
+        _, model, size = name.split("/")
+        if row := measured.get((name, "a step of the tracker" if model in WITH_MEMORY else "bare sessions")):
             low, high = sorted(1 / ratio for ratio in row["spread"])
-            note = ", followed by memory" if model in WITH_MEMORY else ""
             text += (
-                f"| {model}{note} | {size} | {1000 / row['ours_ms']:.1f} | {1000 / row['peer_ms']:.1f} "
+                f"| {model} | {size} | {1000 / row['ours_ms']:.2g} | {1000 / row['peer_ms']:.2g} | {row['peer']} "
                 f"| {1 / row['ratio']:.2f} | {low:.2f} to {high:.2f} |\n"
             )
     return text

@@ -10,8 +10,9 @@ DOCUMENT, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = f"{'case':<36} {'ours':>12} {'peer':>38}   ratio (half of the turns)"
 CURVES = ("image_size/", "objects/", "cameras/")
-ELSEWHERE = ("track/", "everything/", "provider/", "label/")
+ELSEWHERE = ("track/", "everything/", "provider/", "auto/", "label/")
 PROVIDERS_BEGIN, PROVIDERS_END = "<!-- providers: begin -->", "<!-- providers: end -->"
+AUTO_BEGIN, AUTO_END = "<!-- auto: begin -->", "<!-- auto: end -->"
 
 
 def read(path: Path) -> list:
@@ -40,10 +41,11 @@ def line(row: dict) -> str:
     return columns + "".join(f"  {note}" for note in notes)
 
 
-def table(rows: list) -> str:
+def table(rows: list, parts: tuple = ()) -> str:
+    """The rows of the cases whose names start with one of `parts`, or of all cases that have no table of their own."""
     text = "| case | ours ms | peer | peer ms | ours / peer | half of the turns | masks |\n|---|--:|---|--:|--:|---|---|\n"
     for row in rows:
-        if row["case"].startswith((*CURVES, *ELSEWHERE)):
+        if row["case"].startswith((*CURVES, *ELSEWHERE)) if not parts else not row["case"].startswith(parts):
             continue
         low, high = row["spread"]
         agreement = f"IoU {row['mask_iou']:.4f}" if "mask_iou" in row else row.get("result", "")
@@ -138,19 +140,25 @@ def plot(rows: list, path: Path) -> None:
     pyplot.close(figure)
 
 
+def replace_part(text: str, begin: str, end: str, part: str) -> str:
+    """Replaces what is between two marks of the document."""
+    if begin not in text or end not in text:
+        raise SystemExit(f"{DOCUMENT} does not contain {begin} and {end}, between which a table is written")
+    before, rest = text.split(begin, 1)
+    return f"{before}{begin}\n{part}{end}{rest.split(end, 1)[1]}"
+
+
 def write_docs(rows: list) -> None:
-    if table(rows) == table([]):
-        return
+    """Writes the tables of what was measured. A table without measured rows stays."""
     text = DOCUMENT.read_text()
-    if BEGIN not in text or END not in text:
-        raise SystemExit(f"{DOCUMENT} does not contain {BEGIN} and {END}, between which the table is written")
-    before, rest = text.split(BEGIN, 1)
-    curves = ""
-    if any(row["case"].startswith(CURVES) for row in rows):
-        plot(rows, PLOT)
-        curves = f"\n![Cost against work: size of the picture, number of boxes, number of cameras]({PLOT.name})\n"
-    text = f"{before}{BEGIN}\n{table(rows)}{curves}{END}{rest.split(END, 1)[1]}"
+    if table(rows) != table([]):
+        curves = ""
+        if any(row["case"].startswith(CURVES) for row in rows):
+            plot(rows, PLOT)
+            curves = f"\n![Cost against work: size of the picture, number of boxes, number of cameras]({PLOT.name})\n"
+        text = replace_part(text, BEGIN, END, table(rows) + curves)
     if any(row["case"].startswith("provider/") for row in rows):
-        before, rest = text.split(PROVIDERS_BEGIN, 1)
-        text = f"{before}{PROVIDERS_BEGIN}\n{providers_table(rows)}{PROVIDERS_END}{rest.split(PROVIDERS_END, 1)[1]}"
+        text = replace_part(text, PROVIDERS_BEGIN, PROVIDERS_END, providers_table(rows))
+    if any(row["case"].startswith("auto/") for row in rows):
+        text = replace_part(text, AUTO_BEGIN, AUTO_END, f"Two threads of {instruction_sets()}.\n\n{table(rows, ('auto/',))}")
     DOCUMENT.write_text(text)

@@ -3,49 +3,76 @@
 Also measures the time per object and per memory. The tables are in docs/tracking.md.
 """
 
+import os
 import statistics
 import sys
 from pathlib import Path
 
 import models
-from cases import MEMORIES, TRACKED_OBJECTS
+import report
+from cases import MEMORIES, TRACKED_BESIDE, TRACKED_OBJECTS
 from cases import TRACKED as MODEL
-from cases import TRACKED_BY_PYTORCH as PYTORCH
-from contender import THREADS, Contender
+from contender import THREADS, Contender, Failed
 
 TURNS = 3
+FULL = "track 1 6"
+"""One object with six memories beside that of its prompt: all that it ever has."""
 PARTS = ("encoder", "attention", "decoder", "memory_encoder")
 DOCUMENT = models.ROOT / "docs/tracking.md"
 
 
-def measure_all(program: list, names: list, work: Path, turns: int, log, record) -> None:
-    bundle = models.bundle(MODEL, work, log)
-    exported, photo = models.MODELS[MODEL], models.photo(1280, 720, work)
-    ours = Contender("ours", [*program, bundle, "fp32", THREADS], work / "log" / "track.log")
-    peer = None
+def measure_all(program: str, names: list, work: Path, turns: int, log, record) -> None:
+    for name in names:
+        if name in TRACKED_BESIDE:
+            record([beside(program, name, work, turns, log)])
+    counted = [name for name in names if name not in TRACKED_BESIDE]
+    if not counted:
+        return
+    ours = start(program, MODEL, "cpu", work, log)
     try:
-        ours.photo(photo)
-        if PYTORCH in names:
-            script = Path(__file__).with_name("torch_tracker.py")
-            command = [sys.executable, "-W", "ignore", script, exported.family, exported.model, models.SEED]
-            peer = Contender("pytorch", command, work / "log" / "torch_tracker.log")
-            peer.photo(photo)
-            log("tracking an object until it has all its memories ...")
-            for contender in (ours, peer):
-                contender.numbers("track 1 6")
-            pairs = [(ours.numbers("track 1 6"), peer.numbers("track 1 6")[0]) for _ in range(turns)]
-            record([row(PYTORCH, [own for own, _ in pairs], "pytorch", [theirs for _, theirs in pairs])])
-        one_object = [ours.numbers("track 1 6") for _ in range(turns)]
-        for name in names:
-            _, _, kind, *count = name.split("/")
-            if count:
-                line = f"track {count[0]} 6" if kind == "objects" else f"track 1 {count[0]}"
-                times = [ours.numbers(line) for _ in range(turns)]
-                record([row(name, times, "one object, 6 memories", [numbers[0] for numbers in one_object])])
+        one_object = [ours.numbers(FULL) for _ in range(turns)]
+        for name in counted:
+            _, _, kind, count = name.split("/")
+            line = f"track {count} 6" if kind == "objects" else f"track 1 {count}"
+            times = [ours.numbers(line) for _ in range(turns)]
+            record([row(name, times, "one object, 6 memories", [numbers[0] for numbers in one_object])])
     finally:
         ours.close()
-        if peer:
+
+
+def start(program: str, model: str, kind: str, work: Path, log) -> Contender:
+    """Starts promptseg on the CPU provider (`cpu`) or with `providers: [auto]` (`auto`)."""
+    bundle, variables = models.bundle(model, work, log), {}
+    if kind == "auto":
+        if not os.environ.get("PROMPTSEG_OPENVINO"):
+            raise Failed("auto: the wheel of ONNX Runtime with OpenVINO exists for x86-64 Linux only")
+        variables["ORT_DYLIB_PATH"] = os.environ["PROMPTSEG_OPENVINO"]
+    command = [program, *(("track:auto", bundle, "auto") if kind == "auto" else ("track", bundle, "fp32")), THREADS]
+    contender = Contender("ours", command, work / "log" / "track.log", variables)
+    contender.photo(models.photo(1280, 720, work))
+    return contender
+
+
+def beside(program: str, name: str, work: Path, turns: int, log) -> dict:
+    """One object with all its memories beside PyTorch's video predictor."""
+    _, model, _, kind = name.split("/")
+    exported = models.MODELS[model]
+    ours = start(program, model, kind, work, log)
+    try:
+        script = Path(__file__).with_name("torch_tracker.py")
+        command = [sys.executable, "-W", "ignore", script, exported.family, exported.model, models.SEED]
+        peer = Contender("pytorch", command, work / "log" / "torch_tracker.log")
+        try:
+            peer.photo(models.photo(1280, 720, work))
+            log(f"{name}: tracking an object until it has all its memories ...")
+            for contender in (ours, peer):
+                contender.numbers(FULL)
+            pairs = [(ours.numbers(FULL), peer.numbers(FULL)[0]) for _ in range(turns)]
+        finally:
             peer.close()
+    finally:
+        ours.close()
+    return row(name, [own for own, _ in pairs], "pytorch", [theirs for _, theirs in pairs])
 
 
 def row(name: str, ours: list, peer: str, theirs: list) -> dict:
@@ -63,7 +90,7 @@ def row(name: str, ours: list, peer: str, theirs: list) -> dict:
 
 
 def table(rows: list) -> str:
-    rows = {r["case"]: r for r in rows if r["case"].startswith(f"track/{MODEL}/")}
+    rows = {r["case"]: r for r in rows if r["case"].startswith("track/")}
     text = "| objects | memories | ms a frame | encoder | attention | decoder | memory encoder |\n|--:|--:|--:|--:|--:|--:|--:|\n"
 
     def line(objects: int, memories: int, measured: dict) -> str:
@@ -76,19 +103,25 @@ def table(rows: list) -> str:
     for n in MEMORIES:
         if measured := rows.get(f"track/{MODEL}/memories/{n}"):
             text += line(1, n, measured)
-    if measured := rows.get(PYTORCH):
-        low, high = measured["spread"]
+    beside = [(name, rows[name]) for name in TRACKED_BESIDE if name in rows]
+    if beside:
         text += (
-            f"\nBeside `SAM2VideoPredictor`, same weights and frames, {THREADS} threads each, one object with all its memories: "
-            f"{measured['ours_ms']:.0f} ms a frame against {measured['peer_ms']:.0f}, a ratio of {measured['ratio']:.2f} "
-            f"({low:.2f} to {high:.2f}, {measured['turns']} turns).\n"
+            f"\nBeside `SAM2VideoPredictor` in PyTorch, same weights and frames, one object with all its memories, two threads each of "
+            f"{report.instruction_sets()}:\n\n"
+            "| model | providers | ms a frame | PyTorch, ms | ratio | all turns | encoder | attention | decoder | memory encoder |\n"
+            "|---|---|--:|--:|--:|---|--:|--:|--:|--:|\n"
+        )
+    for name, measured in beside:
+        _, model, _, kind = name.split("/")
+        (low, high), parts = measured["spread"], " | ".join(f"{measured['parts'][part]:.0f}" for part in PARTS)
+        text += (
+            f"| {model} | {kind} | {measured['ours_ms']:.0f} | {measured['peer_ms']:.0f} | {measured['ratio']:.2f} "
+            f"| {low:.2f} to {high:.2f} | {parts} |\n"
         )
     return text
 
 
 def write_docs(rows: list) -> None:
-    import report
-
     text = DOCUMENT.read_text()
     if not any(r["case"].startswith("track/") for r in rows):
         return

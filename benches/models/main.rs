@@ -1,5 +1,6 @@
 //! Contenders of `./dev bench`: promptseg and the bare ONNX Runtime sessions. They answer the requests described in
-//! `benches/compare/contender.py`. `models KIND BUNDLE PRECISION THREADS`; the kinds `auto` and `openvino:PRECISION` are `ours` on other providers.
+//! `benches/compare/contender.py`. `models KIND BUNDLE PRECISION THREADS`; the kinds `auto` and
+//! `openvino:PRECISION` are `ours` on other providers, `track:auto` is `track`.
 
 mod bare;
 mod cameras;
@@ -69,15 +70,15 @@ fn main() -> Outcome<()> {
     let [kind, bundle, precision, threads] = arguments.as_slice() else {
         // `cargo bench` runs every benchmark without arguments.
         println!(
-            "benches/models is for ./dev bench: models ours|auto|openvino:PRECISION|bare|lean|cameras|track|everything BUNDLE \
-             PRECISION THREADS"
+            "benches/models is for ./dev bench: models ours|auto|openvino:PRECISION|bare|lean|cameras|track|track:auto|everything \
+             BUNDLE PRECISION THREADS"
         );
         return Ok(());
     };
     let bundle = Path::new(bundle);
     let mut options =
         SessionOptions { precision: Precision::choice(precision)?, ..SessionOptions::cpu(threads.parse()?) };
-    if kind == "auto" {
+    if matches!(kind.as_str(), "auto" | "track:auto") {
         options.providers = vec![Provider::OpenVino, Provider::Cpu];
     } else if let Some(hint) = kind.strip_prefix("openvino:") {
         options.providers = vec![Provider::OpenVino];
@@ -87,7 +88,7 @@ fn main() -> Outcome<()> {
         return cameras::serve(bundle, &options);
     }
     match kind.as_str() {
-        "track" => {
+        "track" | "track:auto" => {
             let mut tracking = tracking::Tracking::new(bundle, &options)?;
             return serve(|line| tracking.answer(line));
         }
@@ -103,7 +104,7 @@ fn main() -> Outcome<()> {
         "bare" | "lean" => Box::new(bare::Bare::new(bundle, precision, options.threads, kind == "lean")?),
         _ => {
             return Err(format!(
-                "`{kind}` is not ours, auto, openvino:PRECISION, bare, lean, cameras, track or everything"
+                "`{kind}` is not ours, auto, openvino:PRECISION, bare, lean, cameras, track, track:auto or everything"
             )
             .into());
         }
