@@ -1,6 +1,6 @@
 //! What is stored about a frame: its objects with their masks. A data set is made of the records alone.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::split::Split;
 use crate::engine::Stamp;
@@ -26,8 +26,10 @@ pub struct ObjectRecord {
     /// Class of the prompt or of the detection; empty without one.
     pub class: String,
     pub source: Source,
-    /// IoU that the model predicts.
+    /// IoU that the model predicts. JSON has no NaN: `null`, as for the stability.
+    #[serde(deserialize_with = "number_or_nan")]
     pub iou: f32,
+    #[serde(deserialize_with = "number_or_nan")]
     pub stability: f32,
     /// Logit of the object's presence, from models that predict it.
     pub object_score: Option<f32>,
@@ -39,6 +41,10 @@ pub struct ObjectRecord {
     pub bbox: [u32; 4],
     /// The mask as COCO's compressed run lengths in the whole image.
     pub counts: String,
+}
+
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f32::NAN))
 }
 
 impl ObjectRecord {
@@ -185,5 +191,14 @@ mod tests {
         assert_eq!(read.objects[0].rect(), mask.bbox.unwrap());
         read.size = (3, 3);
         assert!(read.run_lengths(&read.objects[0]).unwrap_err().contains("3x3"));
+    }
+    #[test]
+    fn a_score_that_is_not_a_number_is_read_back() {
+        let mask = Mask::from_data(1, 1, &[1]).unwrap();
+        let object = ObjectRecord { iou: f32::NAN, ..ObjectRecord::sample(1, "", Source::Prompt, &mask) };
+        let text = serde_json::to_string(&object).unwrap();
+        let read: ObjectRecord = serde_json::from_str(&text).unwrap();
+        assert!(read.iou.is_nan() && read.stability == 1.0);
+        assert!(serde_json::from_str::<ObjectRecord>(&text.replace("\"iou\":null,", "")).is_err(), "{text}");
     }
 }
