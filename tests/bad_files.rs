@@ -113,7 +113,7 @@ fn descriptions_that_are_no_bundle_are_refused() {
         ("[1, 2]", "no whole number `format`"),
         ("{\"format\": \"1\"}", "no whole number `format`"),
         ("{\"format\": 1}", "missing field `name`"),
-        ("{\"format\": 7, \"all\": \"else\"}", "bundle format 7, this version reads up to 2; update promptseg"),
+        ("{\"format\": 7, \"all\": \"else\"}", "bundle format 7, this version reads up to 3; update promptseg"),
         (&original[..original.len() / 2], "bundle.json: not a bundle description"),
     ] {
         bundle.write("bundle.json", content);

@@ -68,8 +68,8 @@ fn a_missing_file_is_named() {
 #[test]
 fn a_newer_format_is_refused_whatever_its_other_fields_are() {
     let copy = copy("format");
-    std::fs::write(copy.file("bundle.json"), r#"{"format": 3, "everything": "else"}"#).unwrap();
-    assert_says(&refused(&copy), &["bundle.json", "format 3", "up to 2"]);
+    std::fs::write(copy.file("bundle.json"), r#"{"format": 4, "everything": "else"}"#).unwrap();
+    assert_says(&refused(&copy), &["bundle.json", "format 4", "up to 3"]);
     std::fs::write(copy.file("bundle.json"), "not json").unwrap();
     assert_says(&refused(&copy), &["bundle.json", "not a bundle description"]);
 }
@@ -87,6 +87,7 @@ fn invalid_fields_are_refused() {
         ("resize", json!("crop"), &["resize", "crop", "letterbox or stretch"][..]),
         ("prompt_encoder", json!("inside"), &["prompt_encoder", "inside", "external or fused"]),
         ("image_size", json!(0), &["image_size", "0", "16 to 8192"]),
+        ("prompt_size", json!(9000), &["prompt_size", "9000", "16 to 8192"]),
         ("std", json!([1.0, 0.0, 1.0]), &["std", "0.0"]),
         ("embedding_shape", json!([32, 32]), &["embedding_shape", "[32, 32]", "[1, C, h, w]"]),
         ("dynamic_multimask", json!({"delta": 0.05, "threshold": 1.5}), &["dynamic_multimask", "1.5", "0 to 1"]),

@@ -246,6 +246,18 @@ fn edgesam_takes_no_mask() {
     assert!(message.contains("mask prompts") && message.contains("points, boxes"), "{message}");
 }
 
+/// The encoder takes 96 pixels, the prompts lie in 128: the two squares round the height of the photo differently.
+#[test]
+fn efficientvit_sam_has_prompts_in_a_larger_square_and_takes_no_mask() {
+    let model = open("efficientvit_sam");
+    assert_eq!((model.info.layout, model.info.family.as_str()), ("EfficientViT-SAM", "efficientvit-sam"));
+    assert_eq!((model.info.image_size, model.info.prompt_side, model.info.resize), (96, 128, Resize::Letterbox));
+    assert!(model.info.batched && model.info.notes.is_empty(), "{:?}", model.info.notes);
+    compare("efficientvit_sam", open("efficientvit_sam"));
+    let message = refusal(&mut Segmenter::new(model), &Prompt::default().with_mask(mask_prompt(32)));
+    assert!(message.contains("mask prompts") && message.contains("points, boxes"), "{message}");
+}
+
 #[test]
 fn efficientsam_gets_the_image_as_it_is() {
     let model = open("efficientsam");

@@ -20,12 +20,12 @@ pub struct EncodeTimings {
     pub run_ms: f64,
 }
 
-/// Outputs of the image encoder for one image, and the geometry that maps the image to the network's square. Made by
+/// Outputs of the image encoder for one image, and the geometry that maps the image to the square of the prompts. Made by
 /// [`ImageEncoder::encode`](crate::model::ImageEncoder::encode). A clone shares the tensors.
 #[derive(Clone)]
 pub struct Embedding {
     tensors: Arc<[EmbeddedTensor]>,
-    /// Maps pixels of the image to the network's square and back.
+    /// Maps pixels of the image to the square in whose pixels the decoder takes coordinates, and back.
     pub geometry: Geometry,
     pub timings: EncodeTimings,
 }

@@ -24,6 +24,8 @@ pub struct ImageEncoder {
     layout: EncoderLayout,
     providers: ProviderReport,
     preprocessor: Preprocessor,
+    /// Side of the square in whose pixels the decoder takes coordinates.
+    prompt_side: u32,
     /// Values of the picture that the graph takes, used again for each image.
     input: Vec<f32>,
     /// Shape of the picture.
@@ -63,7 +65,25 @@ impl ImageEncoder {
         let input = vec![0.0; 3 * values * values];
         let levels = vec![0; 3 * marks * marks];
         let content = std::array::from_fn(|_| vec![0.0; marks]);
-        ImageEncoder { session, layout, providers, preprocessor, input, shape, levels, content, device, file }
+        let prompt_side = spec.side;
+        ImageEncoder {
+            session,
+            layout,
+            providers,
+            preprocessor,
+            prompt_side,
+            input,
+            shape,
+            levels,
+            content,
+            device,
+            file,
+        }
+    }
+
+    /// Sets the side of the square in whose pixels the decoder takes coordinates, if it is not the encoder's square.
+    pub(super) fn set_prompt_side(&mut self, side: u32) {
+        self.prompt_side = side;
     }
 
     /// Returns which execution provider runs the encoder.
@@ -84,6 +104,9 @@ impl ImageEncoder {
         let start = Instant::now();
         let geometry = debug_span!("preprocess").in_scope(|| self.preprocess(image))?;
         let preprocess_ms = milliseconds(start);
+        // The square of the prompts has its own rounding of the image's sides.
+        let (width, height) = geometry.image;
+        let geometry = Geometry::new(width, height, self.prompt_side, geometry.resize);
 
         let start = Instant::now();
         let tensors = debug_span!("run encoder").in_scope(|| self.run())?;

@@ -193,6 +193,14 @@ fn masks(info: &ModelInfo) -> String {
     }
 }
 
+/// Returns the square in whose pixels the decoder takes prompts, if it is not the encoder's picture.
+fn prompt_square(info: &ModelInfo) -> String {
+    match info.prompt_side == info.image_size {
+        true => String::new(),
+        false => format!("prompts lie in {0} x {0}", info.prompt_side),
+    }
+}
+
 /// Prints the properties of the model.
 fn print_description(info: &ModelInfo) -> Result<(), Failure> {
     let objects = if info.batched { "several in one run" } else { "one after the other" };
@@ -204,6 +212,7 @@ fn print_description(info: &ModelInfo) -> Result<(), Failure> {
         ("layout", info.layout.to_owned()),
         ("size", format!("{:.1} MB", info.bytes as f64 / 1e6)),
         ("image", format!("{0} x {0}, {1}, mean {2:?}, std {3:?}", info.image_size, resize(info), info.mean, info.std)),
+        ("square", prompt_square(info)),
         ("embedding", format!("{:?}", info.embedding_shape)),
         ("masks", format!("{0}, {1} x {1} logits", masks(info), info.low_res_size)),
         (

@@ -12,7 +12,7 @@ use crate::model::precision::Precision;
 use crate::pixels::Resize;
 
 /// Newest `format` that this version reads.
-pub const FORMAT: u64 = 2;
+pub const FORMAT: u64 = 3;
 pub const DESCRIPTION: &str = "bundle.json";
 pub const ENCODER: &str = "image_encoder.onnx";
 pub const DECODER: &str = "mask_decoder.onnx";
@@ -41,6 +41,9 @@ pub struct Manifest {
     pub licence: String,
     /// Side of the square picture that the encoder takes, in pixels.
     pub image_size: usize,
+    /// Side of the square in whose pixels the decoder takes coordinates, if it is not `image_size`. Format 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_size: Option<usize>,
     /// `letterbox` (SAM, in the top-left corner) or `stretch` (SAM 2).
     pub resize: String,
     /// Mean of each channel, on the scale from 0 to 255.
@@ -95,6 +98,11 @@ impl Manifest {
     /// Returns how an image is fitted into the square picture.
     pub fn resize(&self) -> Resize {
         if self.resize == "stretch" { Resize::Stretch } else { Resize::Letterbox }
+    }
+
+    /// Returns the side of the square in whose pixels the decoder of a bundle of this project takes coordinates.
+    pub fn prompt_side(&self) -> usize {
+        self.prompt_size.unwrap_or(self.image_size)
     }
 
     /// Returns whether the prompt encoder runs in Rust.

@@ -92,6 +92,15 @@ impl Manifest {
         if !(16..=MAX_IMAGE_SIZE).contains(&self.image_size) {
             return fault("image_size", self.image_size.to_string(), format!("16 to {MAX_IMAGE_SIZE}"));
         }
+        if let Some(side) = self.prompt_size {
+            if !(16..=MAX_IMAGE_SIZE).contains(&side) {
+                return fault("prompt_size", side.to_string(), format!("16 to {MAX_IMAGE_SIZE}"));
+            }
+            if self.memory.is_some() && side != self.image_size {
+                let found = format!("{side} for image_size {}", self.image_size);
+                return fault("prompt_size", found, "image_size, in a bundle with memory");
+            }
+        }
         // Texts go into ROS messages, whose strings end at a zero byte.
         let texts =
             [("name", &self.name), ("family", &self.family), ("source", &self.source), ("licence", &self.licence)];

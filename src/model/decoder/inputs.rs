@@ -54,7 +54,7 @@ pub fn push_wanted_masks(inputs: &mut Inputs<'_>, masks: usize, rows: &[&[Wanted
 }
 
 /// Adds the inputs of a graph with the prompt encoder inside. `side` is the side of the low-resolution logits; `scale` is the
-/// factor from pixels of the encoder's square to pixels of the decoder's square.
+/// factor from pixels of the square of the prompts to the pixels that the graph takes.
 ///
 /// # Errors
 /// The error of ONNX Runtime.

@@ -50,7 +50,7 @@ pub struct MaskDecoder {
     layout: DecoderLayout,
     pub(super) providers: ProviderReport,
     pub(super) info: ModelInfo,
-    /// Factor from pixels of the encoder's square to the pixels that the graph takes.
+    /// Factor from pixels of the square of the prompts to the pixels that the graph takes.
     scale: f32,
     /// Present if the graph takes prompt embeddings.
     prompt_encoder: Option<PromptEncoder>,
@@ -72,8 +72,7 @@ impl MaskDecoder {
         let runner = Runner::new(session, providers.used, &info.decoder.file, prompt_encoder.as_ref(), options)?;
         let max_objects = if layout.batched { options.max_objects.max(1) } else { 1 };
         let in_size = layout.fused.as_ref().is_some_and(|fused| fused.points_in_size);
-        let prompt_side = if in_size { info.low_res_size } else { info.prompt_side };
-        let scale = prompt_side as f32 / info.image_size as f32;
+        let scale = if in_size { info.low_res_size as f32 / info.prompt_side as f32 } else { 1.0 };
         Ok(MaskDecoder {
             runner,
             token_limit: None,

@@ -48,10 +48,9 @@ impl ModelInfo {
             takes_boxes: takes("box") && layout.takes_boxes,
             takes_masks: takes("mask") && layout.takes_mask,
             max_tokens: layout.max_tokens,
-            prompt_side: if layout.ours() {
-                m.image_size
-            } else {
-                prompt_side(layout, m.image_size, m.embedding_shape[2])
+            prompt_side: match m.prompt_size {
+                None if !layout.ours() => prompt_side(layout, m.image_size, m.embedding_shape[2]),
+                _ => m.prompt_side(),
             },
             batched: layout.batched,
             grid_defaults: m.everything.unwrap_or_else(|| GridDefaults::of_family(&m.family)),

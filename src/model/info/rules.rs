@@ -7,12 +7,12 @@ pub const SAM_STRIDE: usize = 16;
 /// Side of one embedding cell in low-resolution logits.
 pub const SAM_LOGITS_PER_CELL: usize = 4;
 
-/// Returns the side of the square in whose pixels graphs of other exporters take coordinates. The picture of nanosam's encoder may
-/// be smaller than the picture of the SAM that its decoder comes from.
+/// Returns the side of the square in whose pixels graphs of other exporters take coordinates. The pictures of nanosam's and
+/// EfficientViT-SAM's encoders may be smaller than the picture of the SAM that their decoders come from.
 pub fn prompt_side(layout: &DecoderLayout, image_size: usize, cells: usize) -> usize {
     match layout.family {
         Family::Sam2 | Family::EfficientSam => image_size,
-        Family::Sam | Family::SamHq | Family::EdgeSam => cells * SAM_STRIDE,
+        Family::Sam | Family::SamHq | Family::EdgeSam | Family::EfficientVitSam => cells * SAM_STRIDE,
     }
 }
 

@@ -10,6 +10,8 @@ pub enum Family {
     /// Like SAM, with a token for high quality.
     SamHq,
     EdgeSam,
+    /// Like SAM. The picture of the encoder may be smaller than the square of the prompts.
+    EfficientVitSam,
     /// Stretched and normalised by the graph, which takes values from 0 to 1.
     EfficientSam,
     /// Stretched, normalised like SAM. With cells of 14 pixels it is SAM 3's tracker, normalised to the range from -1 to 1.
@@ -23,6 +25,7 @@ impl Family {
             Family::Sam => "sam",
             Family::SamHq => "sam-hq",
             Family::EdgeSam => "edgesam",
+            Family::EfficientVitSam => "efficientvit-sam",
             Family::EfficientSam => "efficientsam",
             Family::Sam2 => "sam2",
         }
@@ -117,6 +120,14 @@ pub(super) const KNOWN_LAYOUTS: &[KnownLayout] = &[
         mask: None,
         size: None,
         outputs: ("masks", "scores", None),
+        ..OFFICIAL
+    },
+    KnownLayout {
+        name: "EfficientViT-SAM",
+        family: Family::EfficientVitSam,
+        mask: None,
+        size: None,
+        outputs: ("masks", "iou_predictions", None),
         ..OFFICIAL
     },
     KnownLayout {

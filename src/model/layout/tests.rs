@@ -88,6 +88,15 @@ fn every_layout_is_recognised_by_its_signature() {
                 .to_owned(),
         ),
         (
+            "EfficientViT-SAM",
+            true,
+            false,
+            Some(4),
+            "image_embeddings f32[1,256,64,64]; point_coords f32[?,?,2]; point_labels f32[?,?] -> \
+             masks f32[?,4,256,256]; iou_predictions f32[?,4]"
+                .to_owned(),
+        ),
+        (
             "EfficientSAM",
             false,
             false,

@@ -93,7 +93,7 @@ fn open_bundle(bundle: &Bundle, requests: &Requests<'_>) -> Result<OpenedModel, 
     let prompt_encoder = match manifest.external() {
         true => {
             let (content, label) = (bundle.read(PROMPT_ENCODER)?, bundle.label(PROMPT_ENCODER));
-            Some(PromptEncoder::load(&content, &label, manifest.image_size, &manifest.embedding_shape)?)
+            Some(PromptEncoder::load(&content, &label, manifest.prompt_side(), &manifest.embedding_shape)?)
         }
         false => None,
     };
@@ -174,7 +174,7 @@ fn assemble(
         let (file, tensor) = (info.encoder.file, encoder_layout.image.name);
         return Err(Error::Tensor { file, tensor, found, expected: expected.to_owned() });
     }
-    let (file, spec) = (info.encoder.file.clone(), info.input_spec());
+    let (file, spec, prompt_side) = (info.encoder.file.clone(), info.input_spec(), info.prompt_side as u32);
     let mut decoder = MaskDecoder::new(decoder.session, decoder_layout, decoder.report, info, prompt_encoder, options)?;
     if let Some(fallback) = fallback {
         decoder.limit_tokens(profile::token_range(decoder.layout(), options), fallback, options)?;
@@ -187,7 +187,8 @@ fn assemble(
     for note in &info.notes {
         tracing::warn!(model = info.name, "{note}");
     }
-    let encoder = ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file, &options.gpu);
+    let mut encoder = ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file, &options.gpu);
+    encoder.set_prompt_side(prompt_side);
     Ok(OpenedModel { model: Model { info, encoder, decoder }, engines, memory_engines: Vec::new() })
 }
 

@@ -232,7 +232,7 @@ fn synthetic_embedding(
         parts.push((tensor.name.clone(), value.map_err(failed)?));
     }
     let side = info.image_size as u32;
-    let geometry = Geometry::new(side, side, side, Resize::Stretch);
+    let geometry = Geometry::new(side, side, info.prompt_side as u32, Resize::Stretch);
     Ok(Some(Embedding::new(parts, geometry, EncodeTimings::default())))
 }
 

@@ -21,22 +21,22 @@ pub struct PromptEncoder {
     /// `[C]`
     no_mask: DVector<f32>,
     mask_downscaling: MaskDownscaling,
-    /// Side of the model's square picture in pixels.
-    image_size: usize,
+    /// Side of the square of the prompts, in pixels: for most models that of the encoder's picture.
+    side: usize,
     /// `[C, h, w]`
     dense_shape: [usize; 3],
 }
 
 impl PromptEncoder {
     /// Reads the parameters from `content`, a safetensors file that names them as SAM does, with or without the prefix
-    /// `prompt_encoder.`. `image_size` is the side of the model's square picture in pixels, `embedding_shape` is
+    /// `prompt_encoder.`. `side` is the side of the square of the prompts in pixels, `embedding_shape` is
     /// `[1, C, h, w]`, and `file` is the file's name in error messages.
     ///
     /// # Errors
     /// * [`Error::BundleField`] if `embedding_shape` is not four numbers above 0 with an even `C`.
     /// * [`Error::Weights`] if `content` is not a safetensors file.
     /// * [`Error::MissingTensor`] if a parameter is missing, [`Error::Tensor`] if its type or shape differs.
-    pub fn load(content: &[u8], file: &str, image_size: usize, embedding_shape: &[usize]) -> Result<Self, Error> {
+    pub fn load(content: &[u8], file: &str, side: usize, embedding_shape: &[usize]) -> Result<Self, Error> {
         let dense_shape @ [c, ..] = match *embedding_shape {
             [_, c, h, w] if c % 2 == 0 && ![c, h, w].contains(&0) => [c, h, w],
             _ => {
@@ -62,7 +62,7 @@ impl PromptEncoder {
             not_a_point: vector("not_a_point_embed.weight")?,
             no_mask: vector("no_mask_embed.weight")?,
             mask_downscaling: MaskDownscaling::load(&weights, c)?,
-            image_size,
+            side,
             dense_shape,
         })
     }
@@ -87,7 +87,7 @@ impl PromptEncoder {
                 TokenLabel::BottomRight => &self.labels[3],
             };
             // A token lies in the centre of its pixel.
-            let side = self.image_size as f32;
+            let side = self.side as f32;
             let position = self.positions.encode((token.x + 0.5) / side, (token.y + 0.5) / side);
             embeddings.extend(position.iter().zip(label.iter()).map(|(p, l)| p + l));
         }

@@ -27,7 +27,7 @@ impl TokenLabel {
     }
 }
 
-/// A sparse token: a position in pixels of the model's square picture, and its label.
+/// A sparse token: a position in pixels of the square of the prompts, and its label.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Token {
     pub x: f32,
