@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 FORMAT = 2
+PROMPT_SIZE_FORMAT = 3
+"""The format of a bundle with the field `prompt_size`, which older versions of promptseg would ignore."""
 DESCRIPTION = "bundle.json"
 ENCODER = "image_encoder.onnx"
 DECODER = "mask_decoder.onnx"
@@ -70,6 +72,8 @@ def remove(graph: Path) -> None:
 
 def write_description(folder: Path, fields: dict, version: int = FORMAT) -> None:
     files = {path.name: entry(path) for path in sorted(folder.iterdir()) if path.name != DESCRIPTION}
+    if "prompt_size" in fields:
+        version = max(version, PROMPT_SIZE_FORMAT)
     text = json.dumps({"format": version, **fields, "files": files}, indent=2)
     (folder / DESCRIPTION).write_text(text + "\n")
 

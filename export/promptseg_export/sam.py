@@ -114,10 +114,10 @@ def small(image_size: int, width: int = 64) -> Sam:
     return Sam(encoder, prompts, small_decoder(transformer), pixel_mean=MEAN, pixel_std=STD)
 
 
-def weights(network: nn.Module, checkpoint: Path | None, seed: int | None) -> None:
-    """Loads the checkpoint, or sets random weights with `randomise`."""
+def weights(network: nn.Module, checkpoint: Path | None, seed: int | None, unwrap: str | None = None) -> None:
+    """Loads the checkpoint, or sets random weights with `randomise`. `unwrap`: as in `checkpoints.load`."""
     if checkpoint is not None:
-        checkpoints.load(network, checkpoint)
+        checkpoints.load(network, checkpoint, unwrap)
     # Switching to evaluation mode computes some buffers from the weights.
     network.train().eval()
     if seed is not None:

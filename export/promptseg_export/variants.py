@@ -21,11 +21,12 @@ HALF_LIMIT = 65504 / 8
 def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
     """Converts weights and activations to half precision; inputs and outputs stay f32.
 
-    Operators that would overflow stay in fp32: LayerNorm, softmax, and all operators with values above `HALF_LIMIT` in
-    runs with `feeds`. Returns the names of the operators with large values.
+    Operators that would overflow or divide by 0 stay in fp32: LayerNorm, softmax, all operators with values above
+    `HALF_LIMIT` in runs with `feeds`, and additions of constants and limits that would become 0, with the operators that use them. Returns the names of the operators with large values.
     """
     large = {name for name, value in largest_values(source, feeds).items() if not value <= HALF_LIMIT}
     model = onnx.load(source)
+    large |= outputs_with_vanishing_constants(model.graph)
     for number, node in enumerate(model.graph.node):
         node.name = node.name or f"node_{number}"
     resize_factors_to_weights(model.graph)
@@ -52,6 +53,19 @@ def half(source: Path, target: Path, feeds: list[dict]) -> list[str]:
     join_casts(converted.graph)
     onnx.save(converted, target)
     return kept
+
+
+def outputs_with_vanishing_constants(graph: onnx.GraphProto) -> set[str]:
+    """The outputs of additions and limits with a constant that becomes 0 in half precision: the smallest divisor of
+    EfficientViT's linear attention, 1e-15."""
+    values = graphs.constants(graph)
+    nodes = [node for node in graph.node if node.op_type in ("Add", "Clip", "Max")]
+
+    def vanishes(name: str) -> bool:
+        value = values[name]() if name in values else np.zeros(1)
+        return value.size == 1 and value.item() != 0 and np.float16(value.item()) == 0
+
+    return {node.output[0] for node in nodes if any(vanishes(name) for name in node.input)}
 
 
 def resize_factors_to_weights(graph: onnx.GraphProto) -> None:
