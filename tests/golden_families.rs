@@ -1,7 +1,8 @@
-//! A small SAM-HQ and a small MobileSAM of the original architecture against their PyTorch predictors: from a photo through our
+//! A small SAM-HQ, MobileSAM, EfficientViT-SAM and RepViT-SAM of the original architecture against their PyTorch predictors: from a photo through our
 //! own pixels, prompt encoder and sessions to masks. `export/promptseg_export/golden_families.py` writes the files.
 //! `cargo test --test golden_families -- --nocapture` prints the table.
 
+mod scratch;
 mod support;
 
 use image::GrayImage;
@@ -9,11 +10,11 @@ use promptseg::model::{Candidate, Candidates, DecodeOptions, Decoded, Model, Ses
 use promptseg::prompt::Prompt;
 use promptseg::segmenter::Segmenter;
 use safetensors::SafeTensors;
+use scratch::Scratch;
+use serde_json::json;
 use support::{Case, difference, golden, photo, tensor};
 
 const PHOTO: &str = "chelsea";
-/// Stride of the stored rows and columns of low-resolution logits.
-const SAMPLES: usize = 32;
 const LOW_RES: f32 = 1e-4;
 const IOU: f32 = 1e-5;
 const MASKS: f64 = 0.9999;
@@ -57,9 +58,9 @@ fn run(family: &str, best_only: bool) {
             let (_, ious) = tensor(&expected, &format!("{key}.{kind}.iou"));
             assert_eq!((found.len(), ious.len()), (shape[0], shape[0]), "{key}");
             let mut worst = [0.0_f32; 2];
-            for ((candidate, low_res), iou) in found.iter().zip(low_res.chunks_exact(SAMPLES * SAMPLES)).zip(ious) {
+            for ((candidate, low_res), iou) in found.iter().zip(low_res.chunks_exact(shape[1] * shape[2])).zip(ious) {
                 let logits = &candidate.low_res;
-                let apart = difference(&logits.data, logits.side, low_res, logits.side / SAMPLES);
+                let apart = difference(&logits.data, logits.side, low_res, logits.side / shape[2]);
                 worst = [worst[0].max(apart), worst[1].max((candidate.iou - iou).abs())];
             }
             let masks = 1.0 - disagreement(family, &key, bit, best);
@@ -78,6 +79,43 @@ fn sam_hq_equals_its_predictor() {
 #[test]
 fn mobile_sam_equals_its_predictor() {
     run("mobile-sam", false);
+}
+
+/// The pictures have 160 pixels, the prompts lie in 320: the two squares round the height of the photo differently.
+#[test]
+fn efficientvit_sam_equals_its_predictor() {
+    let info = Model::open(&golden("efficientvit-sam"), None, &SessionOptions::cpu(1)).unwrap().info;
+    assert_eq!((info.image_size, info.prompt_side, info.low_res_size), (160, 320, 80));
+    run("efficientvit-sam", false);
+}
+
+#[test]
+fn repvit_sam_equals_its_predictor() {
+    run("repvit-sam", false);
+}
+
+/// TinySAM has the network of MobileSAM and predicts with candidates only, which is one field of its bundle.
+#[test]
+fn tinysam_answers_every_prompt_with_the_best_candidate() {
+    let scratch = Scratch::with("tinysam", "mobile-sam");
+    scratch.describe(|d| {
+        d["family"] = json!("tinysam");
+        d["multimask_for_several_prompts"] = json!(true);
+    });
+    let mut segmenter = Segmenter::new(Model::open(&scratch.0, None, &SessionOptions::cpu(2)).unwrap());
+    let content = std::fs::read(golden("mobile-sam/expected.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&content).unwrap();
+    let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(golden("mobile-sam/cases.json")).unwrap()).unwrap();
+    segmenter.set_image(&photo(PHOTO)).unwrap();
+    let prompts: Vec<Prompt> = cases.iter().map(|c| c.prompt(&expected)).collect();
+    // The rule by which the node and the tool choose the mask.
+    let answers = segmenter.predict_many(&prompts, &DecodeOptions::default()).unwrap().objects;
+    for (case, answer) in cases.iter().zip(&answers) {
+        let (_, ious) = tensor(&expected, &format!("{}.multi.iou", case.key()));
+        let highest = ious.iter().copied().fold(f32::MIN, f32::max);
+        assert!((answer.best.iou - highest).abs() < IOU, "{}: IoU {} for {highest}", case.key(), answer.best.iou);
+        assert!(disagreement("mobile-sam", &case.key(), 2, &answer.best) <= 1.0 - MASKS, "{}", case.key());
+    }
 }
 
 /// The decoder takes a second embedding by name, which an embedding of SAM lacks.

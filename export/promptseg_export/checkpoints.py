@@ -68,8 +68,9 @@ def fit(network: nn.Module, state: dict, path: Path) -> None:
 
 def guess_model(state: dict) -> str | None:
     """The family and model options that match the tensors of a checkpoint."""
-    if isinstance(state.get("model"), dict):
-        state = state["model"]
+    for wrapper in ("model", "state_dict"):
+        if isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
     keys = set(state)
 
     def width(key: str) -> int | None:
@@ -84,6 +85,14 @@ def guess_model(state: dict) -> str | None:
         return f"{version} --model {size}" if size else "SAM 2 of an unknown size"
     if any(k.startswith("image_encoder.trunk.body.") for k in keys):
         return "edgetam"
+    neck = {int(k.split(".")[4]) for k in keys if k.startswith("image_encoder.neck.middle.op_list.")}
+    if neck:
+        stages = 6 if any(k.startswith("image_encoder.backbone.stages.5.") for k in keys) else 5
+        sizes = {(5, 4): "l0", (5, 8): "l1", (5, 12): "l2", (6, 6): "xl0", (6, 12): "xl1"}
+        size = sizes.get((stages, len(neck)))
+        return f"efficientvit-sam --model {size}" if size else "EfficientViT-SAM of an unknown size"
+    if any(k.startswith("image_encoder.features.0.0.") for k in keys):
+        return "repvit-sam"
     tiny = any(k.startswith("image_encoder.patch_embed.seq.") for k in keys)
     vit = {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}.get(width("image_encoder.patch_embed.proj.weight"))
     hq = any(k.startswith("mask_decoder.hf_token") for k in keys)

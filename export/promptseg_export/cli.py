@@ -38,6 +38,11 @@ FAMILIES = (
     Listing("sam", "sam", ("vit_b", "vit_l", "vit_h", "small"), "SAM"),
     Listing("sam-hq", "sam_hq", ("vit_b", "vit_l", "vit_h", "vit_tiny", "small"), "SAM-HQ", "hq"),
     Listing("mobile-sam", "mobile_sam", ("vit_tiny", "small"), "MobileSAM", "hq"),
+    Listing("tinysam", "mobile_sam", ("vit_tiny", "small"), "TinySAM", "hq", build="build_tinysam"),
+    Listing("repvit-sam", "repvit_sam", ("repvit", "small"), "RepViT-SAM", "repvit"),
+    Listing(
+        "efficientvit-sam", "efficientvit_sam", ("l0", "l1", "l2", "xl0", "xl1", "small"), "EfficientViT-SAM", "efficientvit"
+    ),
     Listing("sam2", "sam2", HIERA, "SAM 2", "sam2", with_memory=True),
     Listing("sam2.1", "sam2", HIERA, "SAM 2.1", "sam2", build="build_2_1", with_memory=True),
     Listing("edgetam", "edgetam", ("repvit_m1", "small"), "EdgeTAM", "edgetam", folders=True, with_memory=True),
@@ -80,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         )  # fmt: skip
         family.add_argument(
             "--image-size", type=int, metavar="S",
-            help="image size of the model `small`, a multiple of 32 (default: 512; SAM 2: 256)",
+            help="image size of the model `small`, a multiple of 32 (default: 512; RepViT-SAM, SAM 2: 256; EfficientViT-SAM: 160)",
         )  # fmt: skip
         if listing.with_memory:
             family.add_argument("--no-memory", action="store_true", help="export for images only, without the memory graphs")

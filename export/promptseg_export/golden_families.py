@@ -1,14 +1,15 @@
-"""Writes tests/golden/sam-hq and tests/golden/mobile-sam: a small bundle each, and the results of their predictors.
+"""Writes tests/golden/sam-hq, mobile-sam, efficientvit-sam and repvit-sam: a small bundle each, and the results of their predictors.
 
-    python -m promptseg_export.golden_families ../tests/golden
+    python -m promptseg_export.golden_families ../tests/golden [sam-hq] [mobile-sam] [efficientvit-sam] [repvit-sam]
 
 The photo and the prompts are those of `golden`. For each case, with and without `multimask_output`, `expected.safetensors`
-has the predictor's low-resolution logits (`SAMPLES` rows and columns) and predicted IoU. The predictor of SAM-HQ returns one
+has the predictor's low-resolution logits (at least `SAMPLES` rows and columns) and predicted IoU. The predictor of SAM-HQ returns one
 mask in both cases. The masks of a case are stored in one picture: 1 is the single mask, 2 the best candidate.
 """
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,22 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from . import mobile_sam, parity, sam_hq
+from . import efficientvit_sam, mobile_sam, parity, repvit_sam, sam_hq
 from .export import export
 from .family import Prompts
 from .golden import cases, prompts, several
 from .sam import SamFamily
 
 SAMPLES = 32
-"""Number of stored rows and columns of the logits, evenly spaced."""
+"""Smallest number of stored rows and columns of the logits, evenly spaced."""
 PHOTO = "chelsea"
-HQ_SEED, MOBILE_SEED = 17, 7
-"""Seeds with which the masks cover about half of the photo."""
+FAMILIES = {
+    "sam-hq": (partial(sam_hq.build, image_size=256, width=32), 17),
+    "mobile-sam": (mobile_sam.build, 7),
+    "efficientvit-sam": (efficientvit_sam.build, 7),
+    "repvit-sam": (repvit_sam.build, 7),
+}
+"""The small model of each family, and a seed with which the masks cover about half of the photo."""
 
 
 def full_size(family: SamFamily, low_res: np.ndarray) -> np.ndarray:
@@ -70,7 +76,8 @@ def make(family: SamFamily, name: str, seed: int, photos: Path, out: Path) -> No
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "../tests/golden")
-    hq = sam_hq.build("small", None, HQ_SEED, image_size=256, width=32)
-    make(hq, "sam_hq_small", HQ_SEED, folder, folder / "sam-hq")
-    make(mobile_sam.build("small", None, MOBILE_SEED), "mobile_sam_small", MOBILE_SEED, folder, folder / "mobile-sam")
+    folder, *names = sys.argv[1:] or ["../tests/golden"]
+    for name in names or FAMILIES:
+        build, seed = FAMILIES[name]
+        family = build("small", None, seed)
+        make(family, f"{name.replace('-', '_')}_small", seed, Path(folder), Path(folder) / name)

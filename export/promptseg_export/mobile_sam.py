@@ -1,12 +1,15 @@
-"""MobileSAM (Zhang et al. 2023): SAM with TinyViT as image encoder. The package of SAM-HQ contains it as a baseline."""
+"""MobileSAM (Zhang et al. 2023): SAM with TinyViT as image encoder, and TinySAM, which has the same network. The package of
+SAM-HQ contains MobileSAM as a baseline."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from . import sam
-from .family import MEAN, STD
+from .family import MEAN, STD, Prompts
 from .sam_hq import MaskDecoder, Sam, SamPredictor, sam_model_registry_baseline, tiny_vit_sam
 
 
@@ -30,6 +33,25 @@ class MobileSam(sam.SamFamily):
         self.encoder = Embedding(network.image_encoder)
 
 
+class TinySam(MobileSam):
+    """TinySAM (Shu et al. 2023): the network of MobileSAM with other weights.
+
+    TinySAM is trained and predicts with the three candidates only, so that its single mask is never returned.
+    """
+
+    family = "tinysam"
+
+    def __init__(self, network: nn.Module):
+        super().__init__(network)
+        self.fields = {**self.fields, "multimask_for_several_prompts": True}
+
+    def predict(self, prompts: Prompts, multimask: bool) -> tuple[np.ndarray, np.ndarray]:
+        return super().predict(prompts, True)
+
+    def answer(self, outputs: dict, multimask: bool) -> tuple[np.ndarray, np.ndarray]:
+        return super().answer(outputs, True)
+
+
 def small_tiny_vit() -> nn.Module:
     """A small TinyViT. The class fixes the image size of 1024 pixels and the widths after the last stride."""
     encoder = tiny_vit_sam.TinyViT(
@@ -51,9 +73,14 @@ def small() -> Sam:
     return Sam(small_tiny_vit(), prompts, decoder, pixel_mean=MEAN, pixel_std=STD)
 
 
-def build(model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None) -> MobileSam:
+def build(
+    model: str, checkpoint: Path | None, seed: int | None, image_size: int | None = None, kind: type = MobileSam
+) -> MobileSam:
     if seed is not None:
         torch.manual_seed(seed)
     network = small() if model == "small" else sam_model_registry_baseline[model](checkpoint=None)
     sam.weights(network, checkpoint, seed)
-    return MobileSam(network)
+    return kind(network)
+
+
+build_tinysam = partial(build, kind=TinySam)
