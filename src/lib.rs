@@ -11,6 +11,7 @@
 //! * [`pixels`]: image encodings, resizing, normalisation, masks, overlays.
 //! * [`prompt`]: points, boxes and masks, checked against the image.
 //! * [`model`]: bundles, ONNX layouts, sessions and execution providers, image encoder, prompt encoder, mask decoder.
+//! * [`text`]: phrases such as "red cup" as prompts.
 //! * [`segmenter`]: sets an image and predicts masks, like `SamPredictor` in Python.
 //! * [`everything`]: finds the masks of everything in an image, object proposals and edges, without a click.
 //! * [`video`]: follows objects through a stream with the memory of SAM 2.
@@ -48,4 +49,5 @@ pub mod pixels;
 pub mod pointing;
 pub mod prompt;
 pub mod segmenter;
+pub mod text;
 pub mod video;

@@ -9,6 +9,7 @@ pub mod console;
 pub mod detections;
 pub mod image;
 pub mod masks;
+pub mod phrases;
 pub mod prompts;
 pub mod signature;
 pub mod weights;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("detections", detections::run),
     ("image", image::run),
     ("masks", masks::run),
+    ("phrases", phrases::run),
     ("prompts", prompts::run),
     ("signature", signature::run),
     ("weights", weights::run),
