@@ -61,9 +61,10 @@ DYNAMIC = {
     "memory_times": {0},
     "object_pointers": {0},
     "pointer_times": {0},
+    "queries": {0},
 }
-"""Axes of inputs that may be dynamic: the numbers of objects, of tokens or points, of returned masks, of memories and of
-object pointers."""
+"""Axes of inputs that may be dynamic: the numbers of objects, of tokens or points, of returned masks, of memories, of
+object pointers and of phrases."""
 
 FP32_ONLY = {"Softmax", "LogSoftmax", "LayerNormalization", "ReduceMean", "InstanceNormalization", "Exp", "Pow"}
 """Operators whose intermediate values leave the range of half precision."""
@@ -105,13 +106,16 @@ def input_problems(graph: onnx.GraphProto) -> list[str]:
         for axis, dim in enumerate(kind.shape.dim):
             if not dim.HasField("dim_value") and axis not in DYNAMIC.get(value.name, set()):
                 problems.append(
-                    f"input {value.name}: axis {axis} is dynamic; only objects, tokens, wanted masks and memories may be dynamic"
+                    f"input {value.name}: axis {axis} is dynamic; only objects, tokens, wanted masks, memories and phrases may be dynamic"
                 )
         users = {node.op_type for node in graph.node if value.name in node.input}
         levels = kind.elem_type == TensorProto.UINT8 and users == {"Cast"}
-        if kind.elem_type != TensorProto.FLOAT and not levels:
+        tokens = kind.elem_type == TensorProto.INT32 and users == {"Gather"}
+        if kind.elem_type != TensorProto.FLOAT and not levels and not tokens:
             name = TensorProto.DataType.Name(kind.elem_type)
-            problems.append(f"input {value.name}: type {name}, expected float, or uint8 that is cast at once")
+            problems.append(
+                f"input {value.name}: type {name}, expected float, uint8 that is cast at once, or int32 that Gather takes"
+            )
     for value in graph.output:
         if value.type.tensor_type.elem_type != TensorProto.FLOAT:
             problems.append(f"output {value.name}: not float")

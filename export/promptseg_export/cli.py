@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from . import bundle
+from . import bundle, text_cli
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
         family.add_argument("--name", help="name in bundle.json (default: FAMILY_MODEL)")
         family.add_argument("--source", help="source of the weights in bundle.json (default: name of the file)")
         family.add_argument("out", type=Path, metavar="OUT", help="folder of the bundle, created if missing")
+    text_cli.add(families)
     again = families.add_parser("calibrate", help="a bundle with an int8 variant for the pictures of a folder; needs no PyTorch")
     again.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of an existing bundle, which stays unchanged")
     again.add_argument("pictures", type=Path, metavar="FOLDER", help="folder of JPEG or PNG pictures, some dozens")
@@ -112,6 +113,8 @@ def main(arguments: list | None = None) -> int:
 
     if args.family == "calibrate":
         return calibrate(args, log, fail)
+    if args.family == "owlv2":
+        return text_cli.run(args, log, fail)
     listing = next(f for f in FAMILIES if f.name == args.family)
     if args.checkpoint is not None and not (
         args.checkpoint.is_file() or (listing.folders and (args.checkpoint / "config.json").is_file())

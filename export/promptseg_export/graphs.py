@@ -66,14 +66,18 @@ def channel_norms(*modules: nn.Module):
 
 def export_encoder(module: nn.Module, side: int, outputs: tuple, path: Path) -> None:
     """Exports an encoder: image [1, 3, S, S] -> `outputs`, all of fixed shape."""
+    export_fixed(module, {"image": torch.zeros(1, 3, side, side)}, outputs, path)
+
+
+def export_fixed(module: nn.Module, inputs: dict, outputs: tuple, path: Path) -> None:
+    """Exports a module whose inputs and outputs have fixed shapes. `inputs`: example of each input by name."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    image = torch.zeros(1, 3, side, side)
     with warnings.catch_warnings(), torch.no_grad(), channel_norms(module):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module.eval(),
-            (image,),
-            input_names=["image"],
+            tuple(inputs.values()),
+            input_names=list(inputs),
             output_names=list(outputs),
             opset_version=18,  # the lowest opset of this exporter
             dynamo=True,

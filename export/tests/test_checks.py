@@ -106,7 +106,7 @@ def test_an_input_in_8_bits_is_cast_at_once():
     levels.graph.node.insert(0, node("Transpose", ["x"], ["t"], perm=[1, 0]))
     levels.graph.node[1].input[0] = "t"
     (line,) = checks.violations(levels)
-    assert line == "input x: type UINT8, expected float, or uint8 that is cast at once"
+    assert line == "input x: type UINT8, expected float, uint8 that is cast at once, or int32 that Gather takes"
 
 
 def test_only_objects_and_tokens_may_be_dynamic():

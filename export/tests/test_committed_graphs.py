@@ -30,7 +30,8 @@ def test_graph_has_no_violation(graph):
 def test_bundle_lists_its_files(bundle):
     description = json.loads((bundle / "bundle.json").read_text())
     # The folders also contain the reference values of the golden tests.
-    files = {p.name for p in bundle.iterdir() if p.suffix in (".onnx", ".data") or p.stem in ("prompt_encoder", "memory")}
+    weights = ("prompt_encoder", "memory", "tokenizer")
+    files = {p.name for p in bundle.iterdir() if p.suffix in (".onnx", ".data") or p.stem in weights}
     assert files == set(description["files"])
     for file, entry in description["files"].items():
         content = (bundle / file).read_bytes()
