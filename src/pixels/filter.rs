@@ -50,6 +50,18 @@ impl<W: Copy + Default + PartialEq> Filter<W> {
         (self.from, self.to) = (from, to);
     }
 
+    /// Sets the weights of each position: its first of `from` samples, and the weights from this sample on.
+    pub fn set(&mut self, from: usize, positions: &[(usize, Vec<W>)]) {
+        let room = positions.iter().map(|(_, weights)| weights.len()).max().unwrap_or(1);
+        let mut wide = vec![W::default(); room * positions.len()];
+        for (slot, (_, weights)) in wide.chunks_exact_mut(room).zip(positions) {
+            slot[..weights.len()].copy_from_slice(weights);
+        }
+        let spans = positions.iter().map(|(first, weights)| (*first, weights.len())).collect::<Vec<_>>();
+        self.narrow(from, &wide, &spans, room);
+        (self.from, self.to) = (from, positions.len());
+    }
+
     /// Reduces the taps to the most that any position needs, without samples of weight 0 at either end.
     fn narrow(&mut self, from: usize, wide: &[W], spans: &[(usize, usize)], room: usize) {
         let weighted_span = |weights: &[W]| {

@@ -9,6 +9,29 @@ use multiversion::multiversion;
 
 use super::filter::{Filter, SPARE};
 
+/// An image in the top-left corner of a padded picture.
+#[derive(Debug)]
+pub(super) struct Source<'a> {
+    /// Interleaved RGB, in rows of `width` pixels.
+    pub pixels: &'a [u8],
+    pub width: usize,
+    /// Width of the padded picture. Rows below the image are padding alone.
+    pub padded_width: usize,
+    /// Level of the padding, from 0 to 255.
+    pub padding: f32,
+}
+
+impl Source<'_> {
+    /// Writes the levels of a row. Values behind the image were written as padding.
+    #[inline(always)]
+    fn row(&self, y: usize, levels: &mut [f32]) {
+        match self.pixels.get(y * self.width * 3..(y + 1) * self.width * 3) {
+            Some(row) => levels.iter_mut().zip(row).for_each(|(level, sample)| *level = f32::from(*sample)),
+            None => levels[..self.width * 3].fill(self.padding),
+        }
+    }
+}
+
 /// Resizes images. It keeps weights and scratch memory from one call to the next.
 #[derive(Debug, Default)]
 pub(super) struct Stretcher {
@@ -36,7 +59,23 @@ impl Stretcher {
         side: usize,
     ) {
         self.prepare((width, height), side);
-        stretch(self, pixels, width, norm, out, side);
+        let source = Source { pixels, width, padded_width: width, padding: 0.0 };
+        stretch(self, &source, norm, out, side);
+    }
+
+    /// Fills `out` as [`Self::run`] does, by other weights: `columns` and `rows` have them for each column and each row of the
+    /// output, and the samples of `source` are its padded rows and columns.
+    pub fn run_with(
+        &mut self,
+        source: &Source<'_>,
+        (columns, rows): (&[(usize, Vec<f32>)], &[(usize, Vec<f32>)]),
+        norm: ([f32; 3], [f32; 3]),
+        out: &mut [f32],
+        side: usize,
+    ) {
+        self.columns.set(source.padded_width, columns);
+        self.rows.set(source.padded_width, rows);
+        stretch(self, source, norm, out, side);
     }
 
     fn prepare(&mut self, (width, height): (usize, usize), side: usize) {
@@ -46,37 +85,28 @@ impl Stretcher {
 }
 
 #[multiversion(targets("x86_64+avx2"))]
-fn stretch(
-    scratch: &mut Stretcher,
-    image: &[u8],
-    width: usize,
-    norm: ([f32; 3], [f32; 3]),
-    out: &mut [f32],
-    side: usize,
-) {
-    stretch_rows(scratch, image, width, norm, out, side);
+fn stretch(scratch: &mut Stretcher, source: &Source<'_>, norm: ([f32; 3], [f32; 3]), out: &mut [f32], side: usize) {
+    stretch_rows(scratch, source, norm, out, side);
 }
 
 #[inline(always)]
 fn stretch_rows(
     scratch: &mut Stretcher,
-    image: &[u8],
-    width: usize,
+    source: &Source<'_>,
     (mean, std): ([f32; 3], [f32; 3]),
     out: &mut [f32],
     side: usize,
 ) {
     let Stretcher { columns, rows, levels, pixels, ring, slots } = scratch;
-    levels.resize(width * 3 + SPARE, 0.0);
+    levels.clear();
+    levels.resize(source.padded_width * 3 + SPARE, source.padding);
     pixels.resize(side, [0.0; 4]);
     ring.resize(rows.taps * 3 * side, 0.0);
     let mut ready = 0; // number of rows that went through the horizontal pass
     for y in 0..side {
         let (first, weights) = rows.at(y);
         while ready < first + rows.taps {
-            for (level, sample) in levels.iter_mut().zip(&image[ready * width * 3..][..width * 3]) {
-                *level = f32::from(*sample);
-            }
+            source.row(ready, levels);
             columns.blend_pixels(levels, 0.0, pixels, |sums| sums);
             separate(pixels, &mut ring[ready % rows.taps * 3 * side..][..3 * side], side);
             ready += 1;
@@ -143,8 +173,9 @@ mod tests {
             let mut stretcher = Stretcher::default();
             stretcher.prepare(from, side);
             let (mut a, mut b) = (vec![f32::NAN; 3 * side * side], vec![f32::NAN; 3 * side * side]);
-            stretch(&mut stretcher, &pixels, from.0, norm, &mut a, side);
-            stretch_rows(&mut stretcher, &pixels, from.0, norm, &mut b, side);
+            let source = Source { pixels: &pixels, width: from.0, padded_width: from.0, padding: 0.0 };
+            stretch(&mut stretcher, &source, norm, &mut a, side);
+            stretch_rows(&mut stretcher, &source, norm, &mut b, side);
             assert!(a == b, "{from:?} to {side}");
         }
     }
