@@ -73,7 +73,7 @@ pub struct DecodeTimings {
 }
 
 /// Results for a batch of prompts, in the order of the prompts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Decodes {
     pub objects: Vec<Decoded>,
     pub timings: DecodeTimings,

@@ -8,6 +8,7 @@
 //!
 //! * `opening`: a path to a loaded model; trial runs of the sessions. `loaded` is the result.
 //! * `encoder`, `decoder`, `memory`: the networks of a model, each with its sessions.
+//! * [`graph`]: a graph whose tensors the caller names, for models of other kinds.
 //! * [`network`]: what a tracker asks of a model with memory.
 //! * `info`: everything about a model that does not need its sessions.
 //! * `runtime`: sessions of ONNX Runtime, options, execution providers, TensorRT's engines.
@@ -24,6 +25,7 @@ mod decoder;
 mod embedding;
 mod encoder;
 mod error;
+pub mod graph;
 mod grid_defaults;
 mod info;
 mod layout;
@@ -40,7 +42,7 @@ mod timing;
 mod unknown_name;
 mod weights;
 
-pub use bundle::{Bundle, Manifest, MemorySection, Variant};
+pub use bundle::{Bundle, DESCRIPTION, FORMAT, FileEntry, ListedFiles, Manifest, MemorySection, TEXT_KIND, Variant};
 pub use candidates::{Candidates, DynamicMultimask};
 pub use decoded::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes};
 pub use decoder::{LowResMasks, MaskDecoder};

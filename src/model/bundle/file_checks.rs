@@ -10,6 +10,8 @@ use crate::model::error::Error;
 pub const MAX_DESCRIPTION: u64 = 1 << 20;
 /// Most bytes of weights that are read into memory. SAM's prompt encoder has 25 kB.
 pub const MAX_IN_MEMORY: u64 = 256 << 20;
+/// Most bytes of `tokenizer.json`. CLIP's has 4 MB.
+pub const MAX_TOKENIZER: u64 = 64 << 20;
 /// Most bytes of a graph: the limit of protobuf. Larger weights lie in a file beside the graph.
 pub const MAX_GRAPH: u64 = i32::MAX as u64;
 /// Most bytes of a file of weights beside a graph. ViT-H has 2.6 GB in fp32.
@@ -21,6 +23,8 @@ pub fn limit(name: &str) -> u64 {
         MAX_GRAPH
     } else if name.ends_with(".safetensors") {
         MAX_IN_MEMORY
+    } else if name.ends_with(".json") {
+        MAX_TOKENIZER
     } else {
         MAX_WEIGHTS
     }

@@ -2,10 +2,12 @@
 //!
 //! * `manifest`: the content of `bundle.json`; `validate`: what its fields may be.
 //! * `variant`: the precisions of one model; `memory_section`: sizes of its memory.
-//! * `file_checks`: checks of files before anything reads them; `hash`: SHA-256 of files.
+//! * `file_checks`: checks of files before anything reads them; `hash`: SHA-256 of files; `listed_files`: files with the sizes
+//!   and hashes of any description.
 
 pub(super) mod file_checks;
 pub(super) mod hash;
+mod listed_files;
 mod manifest;
 mod memory_section;
 mod validate;
@@ -16,11 +18,13 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+pub use listed_files::ListedFiles;
 pub use manifest::{
     DECODER, DESCRIPTION, ENCODER, FORMAT, FileEntry, MEMORY_ATTENTION, MEMORY_ENCODER, MEMORY_WEIGHTS, Manifest,
     PROMPT_ENCODER,
 };
 pub use memory_section::MemorySection;
+pub use validate::TEXT_KIND;
 pub(super) use validate::{MAX_CANDIDATES, MAX_CELLS, MAX_CHANNELS, MAX_IMAGE_SIZE, MAX_LOW_RES};
 pub use variant::Variant;
 pub(super) use variant::for_provider;

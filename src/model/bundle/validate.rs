@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::file_checks;
+use super::listed_files;
 use super::manifest::{
     DECODER, ENCODER, FORMAT, MEMORY_ATTENTION, MEMORY_ENCODER, MEMORY_WEIGHTS, Manifest, PROMPT_ENCODER,
 };
@@ -12,6 +12,9 @@ use crate::model::error::Error;
 use crate::model::precision::Precision;
 use crate::model::provider::Provider;
 use crate::pixels::Resize;
+
+/// `kind` of a bundle whose model takes phrases. Bundles without a kind make masks.
+pub const TEXT_KIND: &str = "text";
 
 /// Largest side of the encoder's square picture: a larger one is a mistake, and would take gigabytes.
 pub const MAX_IMAGE_SIZE: usize = 8192;
@@ -55,6 +58,14 @@ impl Manifest {
         })?;
         if found > FORMAT {
             return Err(Error::NewerFormat { file: file.to_owned(), found, newest: FORMAT });
+        }
+        if json.get("kind").and_then(serde_json::Value::as_str) == Some(TEXT_KIND) {
+            return Err(Error::BundleField {
+                file: file.to_owned(),
+                field: "kind",
+                found: "text, a model that finds boxes by phrases".to_owned(),
+                expected: "a model that makes masks; text models belong to text.model, or --text-model".to_owned(),
+            });
         }
         let mut manifest: Manifest = serde_json::from_value(json).map_err(syntax)?;
         if manifest.variants.is_empty() {
@@ -239,24 +250,15 @@ impl Manifest {
     }
 
     fn validate_files(&self) -> Validity {
-        // A name with a folder in it could lead out of the bundle.
-        if let Some(name) = self.files.keys().find(|name| name.contains(['/', '\\']) || name.starts_with('.')) {
-            return fault("files", format!("`{name}`"), "plain file names");
-        }
+        listed_files::check_entries(&self.files).map_err(|(found, expected)| Fault {
+            field: "files",
+            found,
+            expected,
+        })?;
         let weights = [self.external().then_some(PROMPT_ENCODER), self.memory.map(|_| MEMORY_WEIGHTS)];
         for name in self.variants.iter().flat_map(Variant::graphs).chain(weights.into_iter().flatten()) {
             if !self.files.contains_key(name) {
                 return fault("files", format!("without {name}"), "an entry for it");
-            }
-        }
-        for (name, entry) in &self.files {
-            let most = file_checks::limit(name);
-            if !(1..=most).contains(&entry.bytes) {
-                return fault("files", format!("{} bytes for {name}", entry.bytes), format!("1 to {most}"));
-            }
-            if entry.sha256.len() != 64 || !entry.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-                let found = format!("`{}` for {name}", entry.sha256);
-                return fault("files", found, "a SHA-256 of 64 hexadecimal digits");
             }
         }
         Ok(())

@@ -1,0 +1,205 @@
+//! A graph with fixed names of inputs and outputs, and its session: for models whose graphs only promptseg's exporter writes.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use ort::session::{Session, SessionInputValue};
+use ort::value::DynValue;
+
+use super::error::Error;
+use super::layout::{Signature, TensorSpec};
+use super::provider::Provider;
+use super::runtime::failure::run_failed;
+use super::runtime::graph_file::GraphVariants;
+use super::runtime::session::{self, SessionRequest};
+use super::runtime::shape_profile::ShapeProfile;
+use super::runtime::tensor::{float_values, typed_tensor};
+use super::runtime::{ProviderRefusal, ProviderReport, SessionOptions};
+
+/// Inputs and outputs that a graph must have.
+#[derive(Debug, Clone)]
+pub struct GraphTensors {
+    pub inputs: Vec<TensorSpec>,
+    pub outputs: Vec<TensorSpec>,
+    /// Largest size of dynamic dimensions, for engines that are built for a range of sizes.
+    pub most: usize,
+}
+
+impl GraphTensors {
+    /// Describes a tensor; -1 is a dynamic dimension.
+    pub fn tensor(name: &str, dtype: &str, shape: &[i64]) -> TensorSpec {
+        TensorSpec { name: name.to_owned(), dtype: dtype.to_owned(), shape: shape.to_vec() }
+    }
+
+    fn check(&self, graph: &Signature) -> Result<(), Error> {
+        for (expected, found) in [(&self.inputs, &graph.inputs), (&self.outputs, &graph.outputs)] {
+            let list = || found.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            for tensor in expected {
+                let same_name = found.iter().find(|other| other.name == tensor.name);
+                let (file, name) = (graph.file.clone(), tensor.name.clone());
+                let Some(other) = same_name else {
+                    return Err(Error::MissingTensor {
+                        file,
+                        tensor: name,
+                        expected: tensor.to_string(),
+                        found: list(),
+                    });
+                };
+                if other != tensor {
+                    let (found, expected) = (other.to_string(), tensor.to_string());
+                    return Err(Error::Tensor { file, tensor: name, found, expected });
+                }
+            }
+            if let Some(other) = found.iter().find(|other| expected.iter().all(|tensor| tensor.name != other.name)) {
+                let expected = expected.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let (file, tensor, found) = (graph.file.clone(), other.name.clone(), other.to_string());
+                return Err(Error::Tensor { file, tensor, found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the range of shapes of the inputs, if one of them is dynamic.
+    fn profile(&self) -> ShapeProfile {
+        let mut profile = ShapeProfile::default();
+        if self.inputs.iter().any(|input| input.shape.contains(&-1)) {
+            for input in &self.inputs {
+                let sizes = |dynamic: usize| {
+                    input.shape.iter().map(|size| usize::try_from(*size).unwrap_or(dynamic)).collect::<Vec<_>>()
+                };
+                profile.add(&input.name, &sizes(1), &sizes(1), &sizes(self.most.max(1)));
+            }
+        }
+        profile
+    }
+}
+
+/// A graph and its session. It belongs to one thread.
+pub struct Graph {
+    session: Session,
+    signature: Signature,
+    report: ProviderReport,
+}
+
+impl Graph {
+    /// Opens the graph of a file on the first provider that can run it. On other providers than the CPU a graph is tried once.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] and [`Error::MissingTensor`] for a graph with other inputs or outputs, and the errors of files, execution
+    /// providers and the runtime.
+    pub fn open(path: &Path, tensors: &GraphTensors, options: &SessionOptions) -> Result<Self, Error> {
+        let profile = tensors.profile();
+        let mut skip: Vec<ProviderRefusal> = Vec::new();
+        loop {
+            let request = SessionRequest {
+                options,
+                providers: &options.providers,
+                profile: &profile,
+                outputs: &[],
+                skip: &skip,
+                progress: &|step| tracing::info!("{step}"),
+            };
+            let opened = session::open(GraphVariants::Path(path), &request)?;
+            tensors.check(&opened.signature)?;
+            let mut graph = Graph { session: opened.session, signature: opened.signature, report: opened.report };
+            let provider = graph.report.used;
+            if provider == Provider::Cpu || !options.gpu.self_check {
+                return Ok(graph);
+            }
+            match graph.run_once() {
+                Ok(()) => return Ok(graph),
+                Err(e) => {
+                    let reason = format!("it opens and then fails: {e}");
+                    tracing::info!("not on {provider}: {reason}");
+                    skip.push(ProviderRefusal { provider, precision: None, reason });
+                }
+            }
+        }
+    }
+
+    /// Returns which execution provider runs the graph.
+    pub fn report(&self) -> &ProviderReport {
+        &self.report
+    }
+
+    /// Returns the name of the file in messages.
+    pub fn file(&self) -> &str {
+        &self.signature.file
+    }
+
+    /// Runs the graph on zeros.
+    fn run_once(&mut self) -> Result<(), Error> {
+        let mut values = Vec::new();
+        for input in &self.signature.inputs {
+            let shape = input.shape.iter().map(|size| usize::try_from(*size).unwrap_or(1)).collect::<Vec<_>>();
+            let zeros = vec![0.0; shape.iter().product()];
+            values.push((input.name.clone(), typed_tensor(input, &shape, zeros).map_err(|e| self.failed(&e))?));
+        }
+        self.run(values.into_iter().map(|(name, value)| (name, SessionInputValue::from(value))).collect())?;
+        Ok(())
+    }
+
+    /// Runs the graph. Returns its outputs in memory that the processor can read, in the order of the graph.
+    ///
+    /// # Errors
+    /// [`Error::Session`] or [`Error::OutOfMemory`] if ONNX Runtime fails.
+    pub fn run(&mut self, inputs: Vec<(String, SessionInputValue<'_>)>) -> Result<Outputs, Error> {
+        let inputs = inputs.into_iter().map(|(name, value)| (Cow::Owned(name), value)).collect::<Vec<_>>();
+        let outputs = self.session.run(inputs).and_then(|mut outputs| {
+            let take = |spec: &TensorSpec| {
+                let value = outputs.remove(&spec.name);
+                value
+                    .ok_or_else(|| ort::Error::new(format!("no output `{}`", spec.name)))
+                    .map(|v| (spec.name.clone(), v))
+            };
+            self.signature.outputs.iter().map(take).collect::<ort::Result<Vec<_>>>()
+        });
+        match outputs {
+            Ok(values) => Ok(Outputs { file: self.signature.file.clone(), values }),
+            Err(e) => Err(self.failed(&e)),
+        }
+    }
+
+    fn failed(&self, e: &ort::Error) -> Error {
+        run_failed(&self.signature.file, self.report.used, e)
+    }
+}
+
+/// The outputs of a run, by name.
+pub struct Outputs {
+    file: String,
+    values: Vec<(String, DynValue)>,
+}
+
+impl Outputs {
+    /// Takes an output.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`] if no output has the name, or it was taken before.
+    pub fn take(&mut self, name: &str) -> Result<DynValue, Error> {
+        let position = self.values.iter().position(|(other, _)| other == name);
+        position.map(|index| self.values.swap_remove(index).1).ok_or_else(|| Error::MissingTensor {
+            file: self.file.clone(),
+            tensor: name.to_owned(),
+            expected: "output".to_owned(),
+            found: self.values.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Takes the values of an output.
+    ///
+    /// # Errors
+    /// As [`Self::take`]; [`Error::Session`] for a value that is not finite.
+    pub fn numbers(&mut self, name: &str) -> Result<Vec<f32>, Error> {
+        let value = self.take(name)?;
+        let failed = |reason: String| Error::Session { file: self.file.clone(), reason };
+        let (_, numbers) = float_values(&value).map_err(|e| failed(e.to_string()))?;
+        if let Some(index) = numbers.iter().position(|number| !number.is_finite()) {
+            return Err(failed(format!(
+                "the value {index} of `{name}` is {}, expected a finite number",
+                numbers[index]
+            )));
+        }
+        Ok(numbers.into_owned())
+    }
+}
