@@ -25,6 +25,8 @@ mod proposals;
 mod results;
 mod segment;
 mod terminal;
+mod text;
+mod text_bank;
 mod track;
 mod xml;
 
@@ -67,6 +69,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Build TensorRT's engines, which takes minutes, so that the node starts at once.
     BuildEngines(build_engines::Arguments),
+    /// Compute the features of phrases for a robot without a text tower.
+    TextBank(text_bank::Arguments),
     /// Measure the accuracy of a model on drawn scenes; the last line is JSON.
     Eval(eval::Arguments),
 }
@@ -92,6 +96,7 @@ fn main() -> ExitCode {
         Command::Inspect(arguments) => ("inspect", inspect::run(&arguments)),
         Command::Bench(arguments) => ("bench", bench::run(&arguments)),
         Command::BuildEngines(arguments) => ("build-engines", build_engines::run(&arguments)),
+        Command::TextBank(arguments) => ("text-bank", text_bank::run(&arguments)),
         Command::Eval(arguments) => ("eval", eval::run(&arguments).map_err(Failure::Failed)),
     };
     logging::finish_trace();

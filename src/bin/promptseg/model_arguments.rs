@@ -31,6 +31,11 @@ impl ModelArguments {
             None => Model::tiny(&options),
         }
     }
+
+    /// Returns the options of the sessions.
+    pub fn session_options(&self) -> Result<SessionOptions, model::Error> {
+        self.options.session_options(false)
+    }
 }
 
 /// The model of a command that works on models alone.

@@ -35,6 +35,8 @@ pub struct CocoFile {
     images: Vec<Value>,
     /// Number of annotations.
     annotations: usize,
+    /// Names of the categories, whose ids count from that of the first. Empty: one category, `object`.
+    classes: Vec<String>,
 }
 
 impl CocoFile {
@@ -53,7 +55,18 @@ impl CocoFile {
         // COCO's images are told apart by the names of their files.
         pictures::result_names(pictures)?;
         let ids = ImageIds::read(arguments, pictures)?;
-        Ok(CocoFile { form, document, ids, images: Vec::new(), annotations: 0 })
+        Ok(CocoFile { form, document, ids, images: Vec::new(), annotations: 0, classes: Vec::new() })
+    }
+
+    /// Sets the names of the categories.
+    pub fn set_classes(&mut self, classes: Vec<String>) {
+        self.classes = classes;
+    }
+
+    /// Returns the id of a category; that of the first for a name that is not among the classes.
+    pub fn category(&self, class: &str) -> u64 {
+        let index = self.classes.iter().position(|other| other == class).unwrap_or(0);
+        self.ids.category() + index as u64
     }
 
     /// Refuses a picture that has no id in the file of `--image-ids`.
@@ -79,7 +92,9 @@ impl CocoFile {
         for annotation in &mut annotations {
             self.annotations += 1;
             annotation["image_id"] = json!(image_id);
-            annotation["category_id"] = json!(self.ids.category());
+            if annotation.get("category_id").is_none() {
+                annotation["category_id"] = json!(self.ids.category());
+            }
             if self.form == Form::Dataset {
                 annotation["id"] = json!(self.annotations);
             }
@@ -91,7 +106,7 @@ impl CocoFile {
         self.images.push(json!({ "id": image_id, "file_name": file_name, "width": width, "height": height }));
         let rest = [
             ("images", json!(self.images)),
-            ("categories", json!([{ "id": self.ids.category(), "name": "object", "supercategory": "object" }])),
+            ("categories", self.categories()),
             (
                 "info",
                 json!({ "description": format!("masks of {model}"), "version": concat!("promptseg ", env!("CARGO_PKG_VERSION")) }),
@@ -100,6 +115,14 @@ impl CocoFile {
         ];
         let rest: String = rest.iter().map(|(name, value)| format!(",\n\"{name}\":{value}")).collect();
         self.document.append("{\"annotations\":[\n", &items, format!("\n]{rest}}}\n"), writer)
+    }
+
+    /// Returns COCO's list of categories.
+    fn categories(&self) -> Value {
+        let object = ["object".to_owned()];
+        let names = if self.classes.is_empty() { object.as_slice() } else { self.classes.as_slice() };
+        let category = |(id, name): (u64, &String)| json!({ "id": id, "name": name, "supercategory": "object" });
+        (self.ids.category()..).zip(names).map(category).collect()
     }
 
     /// Completes the file and prints its name.

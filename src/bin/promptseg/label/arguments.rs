@@ -7,11 +7,12 @@ use promptseg::engine::detections::DetectionFilter;
 
 use super::slice::Slice;
 use crate::model_arguments::ModelArguments;
+use crate::text::TextArguments;
 
 const EXAMPLES: &str = "\
 Stages, each on every frame:
   1. the prompts of --prompts, and with a model that has memory the objects that it follows
-  2. the boxes of --detections: an object that is there already gets their class, other boxes are new objects
+  2. the boxes of --detections, and of --text on its frames: an object that is there already gets their class, other boxes are new objects
   3. with --auto the masks of everything that is left over
 Then a model with memory follows each object backward to the beginning, and from corrections in both directions.
 
@@ -32,6 +33,7 @@ Examples:
   promptseg label drive/ --image /camera/image_raw --detections /detections --out dataset/
   promptseg label drive.mcap --prompts prompts.json --model sam2.1 --rate 2 --format coco,yolo --val 0.2 --out dataset/
   promptseg label drive.mp4 --prompts prompts.json --model sam2.1 --every 2 --out dataset/
+  promptseg label drive/ --text \"person, red cup\" --text-model owlv2/ --model sam2.1 --out dataset/
   promptseg label shots/ --auto --format coco,yolo --out dataset/
   promptseg label drive/ --prompts prompts.json --model sam2.1 --review worst/ --out dataset/
   promptseg label drive/ --auto --start 10 --end 60 --every 5 --out dataset/
@@ -55,6 +57,11 @@ pub struct Arguments {
     pub prompts: Option<PathBuf>,
     #[command(flatten)]
     pub detections: DetectionArguments,
+    #[command(flatten)]
+    pub text: TextArguments,
+    /// Frames after which --text is asked again [default: 30; 1 with a model without memory].
+    #[arg(long, value_name = "FRAMES", requires = "text", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Text")]
+    pub text_every: Option<u32>,
     /// Find the masks of everything that no other object covers.
     #[arg(long)]
     pub auto: bool,

@@ -12,6 +12,7 @@ use super::interrupt::Interrupt;
 use super::plan::{Plan, PlannedFrame};
 use super::read::{FromReader, ReadFrame, read};
 use super::store::Store;
+use super::text_seeds::TextSeeds;
 use super::write::{LabelledFrame, write};
 use crate::terminal;
 
@@ -37,7 +38,7 @@ struct Start {
 pub fn compute(
     plan: &Plan,
     store: &Store,
-    labeller: &mut Labeller,
+    (labeller, text): (&mut Labeller, Option<&mut TextSeeds>),
     with_images: bool,
     interrupt: &Interrupt,
     bar: &ProgressBar,
@@ -67,7 +68,7 @@ pub fn compute(
             let image = image.as_ref().map(|(at, image)| (*at, &**image));
             labeller.resume(next_object, previous, image).map_err(|e| e.to_string())?;
         }
-        let work = Work { plan, labeller, interrupt, bar };
+        let work = Work { plan, labeller, text, interrupt, bar };
         let outcome = work.label_all(done, &mut receiver, to_writer);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         outcome.map(|()| done + written)
@@ -78,6 +79,8 @@ pub fn compute(
 struct Work<'a> {
     plan: &'a Plan,
     labeller: &'a mut Labeller,
+    /// Objects that phrases name; none without `--text`.
+    text: Option<&'a mut TextSeeds>,
     interrupt: &'a Interrupt,
     bar: &'a ProgressBar,
 }
@@ -130,10 +133,13 @@ impl Work<'_> {
                 return Ok(LabelledFrame { record, objects: Vec::new(), file: None });
             }
         };
-        let objects = self
-            .labeller
-            .frame(at as Position, &image, self.plan.seeds.on(frame), &planned.detections)
-            .map_err(|e| format!("image {frame}{name}: {e}"))?;
+        let failed = |e: &dyn std::fmt::Display| format!("image {frame}{name}: {e}");
+        let mut detections = planned.detections.clone();
+        if let Some(text) = &mut self.text {
+            detections.extend(text.on(at, &image).map_err(|e| failed(&e))?);
+        }
+        let objects = self.labeller.frame(at as Position, &image, self.plan.seeds.on(frame), &detections);
+        let objects = objects.map_err(|e| failed(&e))?;
         let remarks = self.labeller.take_remarks();
         self.bar.suspend(|| {
             let warn = |remark| terminal::warn(format!("image {frame}{name}: {remark}; it is not used"));

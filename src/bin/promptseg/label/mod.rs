@@ -18,6 +18,7 @@ mod review;
 mod slice;
 mod source;
 mod store;
+mod text_seeds;
 mod write;
 
 use clap::ValueEnum;
@@ -38,6 +39,7 @@ use later::LaterPasses;
 use passes::Passes;
 use plan::Plan;
 use store::Store;
+use text_seeds::TextSeeds;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let spinner = terminal::spinner("reading the input");
@@ -54,7 +56,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = settings(arguments, &plan, &model.info)?;
     check_slices(arguments, &plan, &model.info)?;
     let store = Store::open(&arguments.out, arguments.overwrite)?;
-    let inputs = manifest::inputs(arguments, &plan, &model, &settings);
+    let mut text = TextSeeds::open(arguments, &model.info)?;
+    let mut inputs = manifest::inputs(arguments, &plan, &model, &settings);
+    if let Some(text) = &text {
+        inputs["text"] = text.description();
+    }
     manifest::check_inputs(&store, &inputs)?;
     if !arguments.join.is_empty() {
         let slices: Vec<Store> = arguments.join.iter().map(|folder| Store::of_earlier(folder)).collect();
@@ -66,7 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut labeller = Labeller::new(model, settings, plan.seeds.last_object() + 1)?;
     let total = plan.frames.len();
     let bar = terminal::progress(total, "frames");
-    let computed = compute::compute(&plan, &store, &mut labeller, !arguments.no_images, &interrupt, &bar);
+    let computed =
+        compute::compute(&plan, &store, (&mut labeller, text.as_mut()), !arguments.no_images, &interrupt, &bar);
     bar.finish_and_clear();
     if arguments.slice.is_some() {
         return end_slice(arguments, computed?, total);
@@ -108,7 +115,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Returns an error if the frames cannot be labelled in slices: a memory follows objects from the first frame on.
 fn check_slices(arguments: &Arguments, plan: &Plan, info: &ModelInfo) -> Result<(), Failure> {
     let is_sliced = arguments.slice.is_some() || !arguments.join.is_empty();
-    let is_followed = info.memory.is_some() && (arguments.prompts.is_some() || plan.detection_topic.is_some());
+    let is_prompted = arguments.prompts.is_some() || plan.detection_topic.is_some() || arguments.text.text.is_some();
+    let is_followed = info.memory.is_some() && is_prompted;
     if is_sliced && is_followed {
         let message = format!(
             "{} follows the objects of prompts and detections from frame to frame, so slices would differ from one run: \

@@ -53,8 +53,9 @@ impl Plan {
         if !(0.0..=1.0).contains(&arguments.val) {
             return Err(Failure::Usage(format!("--val {}: expected a share from 0 to 1", arguments.val)));
         }
-        if arguments.prompts.is_none() && arguments.detections.detections.is_none() && !arguments.auto {
-            let message = "nothing to label with: give --prompts FILE, --detections TOPIC or --auto";
+        let has_boxes = arguments.detections.detections.is_some() || arguments.text.phrases()?.is_some();
+        if arguments.prompts.is_none() && !has_boxes && !arguments.auto {
+            let message = "nothing to label with: give --prompts FILE, --detections TOPIC, --text PHRASES or --auto";
             return Err(Failure::Usage(message.to_owned()));
         }
         let (seeds, seeds_text) = match &arguments.prompts {

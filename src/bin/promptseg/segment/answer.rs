@@ -5,11 +5,15 @@ use promptseg::depth::{NoSurface, Object3d};
 use promptseg::model::{Candidate, DecodeTimings, Decoded, EncodeTimings, ProviderReport};
 use promptseg::prompt::Prompt;
 
+use crate::text::Named;
+
 /// A picture with the masks of its objects.
 pub struct Answer {
     pub image: RgbImage,
     /// Prompt of each object.
     pub prompts: Vec<Prompt>,
+    /// What a phrase named each object; empty without `--text`.
+    pub named: Vec<Named>,
     /// Masks of each object, in the order of the prompts.
     pub objects: Vec<Decoded>,
     pub encode: EncodeTimings,

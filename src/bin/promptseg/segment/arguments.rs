@@ -5,11 +5,13 @@ use super::prompts::PromptArguments;
 use crate::coco::CocoArguments;
 use crate::model_arguments::ModelArguments;
 use crate::output_arguments::{Destination, PictureArguments};
+use crate::text::TextArguments;
 
 const EXAMPLES: &str = "\
 Objects:
   All --point together are one object; --box or --mask belong to the same object.
   Several --box are one object each. With --each, every --point is an object of its own.
+  With --text, every object that a phrase names.
 
 Destination of the masks:
   png, npy, ply               files NAME_mask.png, NAME_mask.npy, NAME_cloud.ply in the current folder or in --out
@@ -23,6 +25,7 @@ Examples:
   promptseg segment photo.jpg --point 320,240 --out mask.png
   promptseg segment shots/ 'more/*.png' --box 10,20,200,180 --format json --out masks.jsonl
   promptseg segment photo.jpg --point 320,240 --format json | jq '.masks[0].iou'
+  promptseg segment photo.jpg --text \"red cup, person\" --text-model owlv2/ --format json
   promptseg segment photo.png --point 320,240 --depth depth.png --camera-info camera.yaml --format ply
 
 Exit codes: 0 done, 1 failure (the other pictures are done), 2 wrong usage.";
@@ -34,6 +37,8 @@ pub struct Arguments {
     pub pictures: PictureArguments,
     #[command(flatten)]
     pub prompts: PromptArguments,
+    #[command(flatten)]
+    pub text: TextArguments,
     #[command(flatten)]
     pub depth: DepthArguments,
     /// Write every candidate of the decoder instead of the best.

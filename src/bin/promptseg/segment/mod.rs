@@ -9,12 +9,14 @@ mod prompts;
 use std::path::Path;
 
 use indicatif::ProgressBar;
-use promptseg::model::{Candidates, DecodeOptions};
+use promptseg::model::{Candidates, DecodeOptions, Decodes};
+use promptseg::prompt::Prompt;
 use promptseg::segmenter::Segmenter;
 
 use crate::failure::Failure;
 use crate::pictures::{self, display, read_image};
 use crate::terminal;
+use crate::text::{Named, TextFinder};
 use answer::{Answer, Origin};
 pub use arguments::Arguments;
 use in_depth::Depth;
@@ -22,15 +24,23 @@ use output::Output;
 use prompts::Prompts;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let prompts = Prompts::read(&arguments.prompts)?;
+    let prompts = Prompts::read(&arguments.prompts, arguments.text.phrases()?.is_some())?;
     let pictures = pictures::find(&arguments.pictures.images)?;
     check_depth(arguments, pictures.len())?;
     let depth = Depth::read(&arguments.depth)?;
-    let mut output = Output::plan(arguments, &pictures, prompts.objects())?;
+    let mut output = Output::plan(arguments, &pictures, prompts.as_ref().map(Prompts::objects))?;
     let spinner = terminal::spinner("loading the model");
     let model = arguments.model.open(false)?;
     spinner.finish_and_clear();
     let origin = Origin { model: model.info.name.clone(), encoder: model.encoder.providers().clone() };
+    let mut objects = match (prompts, arguments.text.open(&arguments.model.session_options()?, &model.info)?) {
+        (Some(prompts), _) => Objects::Prompted(prompts),
+        (None, Some(finder)) => Objects::Named(Box::new(finder)),
+        (None, None) => return Err(Failure::Usage("nothing to segment".to_owned())),
+    };
+    if let Objects::Named(finder) = &objects {
+        output.set_classes(finder.classes());
+    }
     let mut segmenter = Segmenter::new(model);
     let candidates = if arguments.all { Candidates::Multi } else { Candidates::Auto };
     let (all_masks, certain) = (arguments.all, depth.is_some());
@@ -43,7 +53,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let done = pictures::for_each(&pictures, &bar, 1, |index, path| {
         let failed = |e: String| format!("{}: {e}", display(path));
         output.check(index).map_err(failed)?;
-        let answer = segment_picture(&mut segmenter, path, &prompts, &options, depth.as_ref())?;
+        let answer = segment_picture(&mut segmenter, path, &mut objects, &options, depth.as_ref())?;
+        if let (Objects::Named(_), []) = (&objects, answer.objects.as_slice()) {
+            bar.suspend(|| terminal::note(format!("{}: no object of --text", display(path))));
+        }
         output.write(index, path, &answer, &origin).map_err(failed)
     });
     let finished = output.finish();
@@ -63,11 +76,19 @@ fn check_depth(arguments: &Arguments, pictures: usize) -> Result<(), Failure> {
     Err(Failure::Usage(wrong.to_owned()))
 }
 
+/// Where the prompts of a picture come from.
+enum Objects {
+    /// Points, boxes and a mask of the command line.
+    Prompted(Prompts),
+    /// Boxes of the objects that phrases name.
+    Named(Box<TextFinder>),
+}
+
 /// Reads a picture and decodes all prompts on it.
 fn segment_picture(
     segmenter: &mut Segmenter,
     path: &Path,
-    prompts: &Prompts,
+    objects: &mut Objects,
     options: &DecodeOptions,
     depth: Option<&Depth>,
 ) -> Result<Answer, String> {
@@ -77,11 +98,21 @@ fn segment_picture(
     let embedding = segmenter.set_image(&image).map_err(|e| failed(&e))?;
     let encode = embedding.timings;
     let geometry = embedding.geometry;
-    let prompts = prompts.on(&geometry, side).map_err(|e| failed(&e))?;
-    let decodes = segmenter.predict_many(&prompts, options).map_err(|e| failed(&e))?;
+    let (prompts, named) = match objects {
+        Objects::Prompted(prompts) => (prompts.on(&geometry, side).map_err(|e| failed(&e))?, Vec::new()),
+        Objects::Named(finder) => {
+            let named = finder.find(&image).map_err(|e| failed(&e))?;
+            let prompt = |named: &Named| Prompt { bbox: Some(named.bbox), ..Prompt::default() };
+            (named.iter().map(prompt).collect(), named)
+        }
+    };
+    let decodes = match prompts.as_slice() {
+        [] => Decodes::default(),
+        prompts => segmenter.predict_many(prompts, options).map_err(|e| failed(&e))?,
+    };
     let in_depth = depth
         .iter()
         .flat_map(|depth| decodes.objects.iter().map(|object| depth.measure(&object.best).map_err(|e| failed(&e))));
     let in_depth = in_depth.collect::<Result<Vec<_>, String>>()?;
-    Ok(Answer { image, prompts, objects: decodes.objects, encode, decode: decodes.timings, in_depth })
+    Ok(Answer { image, prompts, named, objects: decodes.objects, encode, decode: decodes.timings, in_depth })
 }

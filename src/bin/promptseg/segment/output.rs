@@ -21,8 +21,8 @@ pub struct Output {
     format: Format,
     /// Whether every candidate is written.
     all: bool,
-    /// Number of objects in each picture.
-    objects: usize,
+    /// Number of objects in each picture; none if each picture has its own.
+    objects: Option<usize>,
     results: Results,
     /// Present for the format `coco`.
     coco: Option<CocoFile>,
@@ -30,13 +30,13 @@ pub struct Output {
 
 impl Output {
     /// Decides which files the run writes, and creates their folder.
-    pub fn plan(arguments: &Arguments, pictures: &[PathBuf], objects: usize) -> Result<Output, Failure> {
+    pub fn plan(arguments: &Arguments, pictures: &[PathBuf], objects: Option<usize>) -> Result<Output, Failure> {
         let format = arguments.format;
         let destination = &arguments.destination;
         let target = Target::from_argument(format.extensions(), format.is_text(), destination.out.as_deref())
             .map_err(Failure::Usage)?;
         let fits_one_file = match format {
-            Format::Png => pictures.len() == 1 && objects == 1 && !arguments.all,
+            Format::Png => pictures.len() == 1 && objects == Some(1) && !arguments.all,
             Format::Npy | Format::Ply => pictures.len() == 1,
             _ => true,
         };
@@ -44,7 +44,8 @@ impl Output {
             let most = if format == Format::Png { "one mask of one picture" } else { "the masks of one picture" };
             return Err(Failure::Usage(format!("a single file holds {most}; give --out a folder")));
         }
-        let inputs = arguments.prompts.mask.iter().chain(arguments.depth.files()).chain(arguments.coco.files());
+        let inputs = arguments.prompts.mask.iter().chain(arguments.depth.files());
+        let inputs = inputs.chain(arguments.coco.files()).chain(arguments.text.files());
         let results = Results::plan(target, destination, arguments.overlay, pictures, inputs)?;
         let coco = match format {
             Format::Coco => Some(CocoFile::plan(coco::Form::Dataset, &arguments.coco, &results, pictures)?),
@@ -53,15 +54,25 @@ impl Output {
         Ok(Output { format, all: arguments.all, objects, results, coco })
     }
 
-    /// Refuses a picture whose files must not be written, before the picture is segmented. The files of `--all` are
-    /// known only after the picture is segmented.
+    /// Sets the classes of the objects.
+    pub fn set_classes(&mut self, classes: Vec<String>) {
+        if let Some(coco) = &mut self.coco {
+            coco.set_classes(classes);
+        }
+    }
+
+    /// Refuses a picture whose files must not be written, before the picture is segmented. The files of `--all` and of
+    /// `--text` are known only after the picture is segmented.
     pub fn check(&self, index: usize) -> Result<(), String> {
         if let Some(coco) = &self.coco {
             coco.check(index)?;
         }
         let suffixes = match self.format {
             Format::Png if self.all => Vec::new(),
-            Format::Png => (1..=self.objects).map(|object| format!("{}.png", self.mask_suffix(object))).collect(),
+            Format::Png => {
+                let objects = 1..=self.objects.unwrap_or(0);
+                objects.map(|object| format!("{}.png", self.mask_suffix(object))).collect()
+            }
             Format::Npy => vec!["_mask.npy".to_owned()],
             Format::Ply => vec!["_cloud.ply".to_owned()],
             Format::Coco => Vec::new(),
@@ -72,7 +83,7 @@ impl Output {
 
     /// Returns `_mask` for a single object, `_mask_2` for the second of several.
     fn mask_suffix(&self, object: usize) -> String {
-        if self.objects > 1 { format!("_mask_{object}") } else { "_mask".to_owned() }
+        if self.objects == Some(1) { "_mask".to_owned() } else { format!("_mask_{object}") }
     }
 
     /// Writes the results of picture number `index`. Returns one line for the user for each file.
@@ -120,8 +131,11 @@ impl Output {
                 }
                 let content = mask_png(&candidate.mask)?;
                 let line = self.results.write(index, &format!("{suffix}.png"), &content)?;
-                let with_scores =
-                    |line: String| if terminal::interactive() { line + scores(candidate).as_str() } else { line };
+                let class = answer.named.get(object).map(|named| format!("  {}", named.class)).unwrap_or_default();
+                let with_scores = |line: String| match terminal::interactive() {
+                    true => line + &class + scores(candidate).as_str(),
+                    false => line,
+                };
                 messages.extend(line.map(with_scores));
             }
         }
@@ -137,6 +151,10 @@ impl Output {
                 let mut annotation = coco::annotation(&RunLengths::of(mask), mask.bbox, candidate.iou);
                 annotation["object"] = json!(object + 1);
                 annotation["candidate"] = json!(candidate.index);
+                if let Some(named) = answer.named.get(object) {
+                    annotation["category_id"] = json!(coco.category(&named.class));
+                    annotation["detection_score"] = json!(rounded(named.score));
+                }
                 annotations.push(annotation);
             }
         }
@@ -149,6 +167,10 @@ impl Output {
         for (object, decoded) in answer.objects.iter().enumerate() {
             for candidate in candidates(decoded) {
                 let mut mask = self.mask(object + 1, decoded, candidate);
+                if let Some(named) = answer.named.get(object) {
+                    mask["class"] = json!(named.class);
+                    mask["detection_score"] = json!(rounded(named.score));
+                }
                 if let (Format::Json3d, Some(object)) = (self.format, answer.in_depth.get(object)) {
                     mask["metres"] = in_depth::fields(object);
                 }
@@ -212,7 +234,7 @@ fn overlay(answer: &Answer) -> image::RgbImage {
             mask: &decoded.best.mask,
             id: i as u32 + 1,
             iou: decoded.best.iou,
-            class_id: "",
+            class_id: answer.named.get(i).map_or("", |named| named.class.as_str()),
             points: &prompt.points,
             bbox: prompt.bbox,
         });

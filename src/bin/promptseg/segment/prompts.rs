@@ -32,7 +32,20 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    pub fn read(arguments: &PromptArguments) -> Result<Prompts, Failure> {
+    /// Reads the prompts. None with `--text`, whose objects are found on each picture.
+    pub fn read(arguments: &PromptArguments, has_text: bool) -> Result<Option<Prompts>, Failure> {
+        let is_empty = arguments.point.is_empty() && arguments.bbox.is_empty() && arguments.mask.is_none();
+        match (has_text, is_empty) {
+            (true, true) => Ok(None),
+            (true, false) => {
+                let message = "--text finds the objects by itself: leave out --point, --box and --mask";
+                Err(Failure::Usage(message.to_owned()))
+            }
+            (false, _) => Self::of(arguments).map(Some),
+        }
+    }
+
+    fn of(arguments: &PromptArguments) -> Result<Prompts, Failure> {
         let objects = objects(arguments).map_err(Failure::Usage)?;
         let mask = match &arguments.mask {
             Some(path) => Some(read_mask(path)?),
@@ -70,7 +83,7 @@ fn objects(arguments: &PromptArguments) -> Result<Vec<Prompt>, String> {
     let object = |points: Vec<Point>, bbox: Option<&BoxPrompt>| Prompt { points, bbox: bbox.copied(), mask: None };
     match arguments.bbox.as_slice() {
         [] if points.is_empty() && arguments.mask.is_none() => {
-            Err("nothing to segment: give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE".to_owned())
+            Err("nothing to segment: give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE or --text PHRASES".to_owned())
         }
         [] if arguments.each => Ok(points.into_iter().map(|point| object(vec![point], None)).collect()),
         [] => Ok(vec![object(points, None)]),

@@ -7,12 +7,14 @@ use promptseg::model::network::MAX_CONDITIONING;
 use super::prompts::PromptArguments;
 use crate::model_arguments::ModelArguments;
 use crate::output_arguments::Destination;
+use crate::text::TextArguments;
 
 const EXAMPLES: &str = "\
 Objects:
   Each --point, --box and --mask belongs to an object (1 by default) and a frame (0 by default; frames count from 0):
   --point 2@30:X,Y is a point of object 2 on frame 30. A prompt on a later frame corrects the object from that frame on. An
-  object appears with its first prompt.
+  object appears with its first prompt. With --text, each object that a phrase names is a new object, except an object that is followed
+  already.
 
 Destination of the masks:
   png          NAME_mask_OBJECT.png for each frame and object, in the current folder or in --out
@@ -21,6 +23,7 @@ Destination of the masks:
 Examples:
   promptseg track frames/ --model sam2.1 --point 320,240 --out tracked/ --overlay
   promptseg track drive.mp4 --model sam2.1 --point 320,240 --box 2@40:10,20,200,180 --format coco-rle > masks.jsonl
+  promptseg track drive.mp4 --model sam2.1 --text \"person, red cup\" --text-model owlv2/ --format coco-rle > masks.jsonl
   promptseg track frames/ --model sam2.1 --point @99:320,240 --reverse --out tracked/
 
 The model must have memory: SAM 2, SAM 2.1 or EdgeTAM, as promptseg-export creates them. ffmpeg reads and writes videos;
@@ -40,6 +43,11 @@ pub struct Arguments {
     pub image: Option<String>,
     #[command(flatten)]
     pub prompts: PromptArguments,
+    #[command(flatten)]
+    pub text: TextArguments,
+    /// Frames after which --text is asked again.
+    #[arg(long, value_name = "FRAMES", default_value_t = 30, requires = "text", value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = "Text")]
+    pub text_every: u32,
     /// Track from the last prompt back to the first frame.
     #[arg(long)]
     pub reverse: bool,

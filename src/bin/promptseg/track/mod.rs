@@ -1,6 +1,7 @@
 //! `promptseg track`: objects through a video, a folder of pictures or a bag.
 
 mod arguments;
+mod newcomers;
 mod output;
 mod overlay;
 mod prompts;
@@ -15,12 +16,18 @@ use crate::failure::Failure;
 use crate::pictures::read_mask;
 use crate::terminal;
 pub use arguments::Arguments;
+use newcomers::Newcomers;
 use output::Output;
 use prompts::Prompts;
 use tracker::Tracker;
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let prompts = Prompts::read(&arguments.prompts)?;
+    let has_text = arguments.text.phrases()?.is_some();
+    let prompts = Prompts::read(&arguments.prompts, has_text)?;
+    if has_text && arguments.reverse {
+        let message = "--text names objects from the first frame on: leave out --reverse";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     for file in arguments.prompts.files() {
         read_mask(file)?;
     }
@@ -39,6 +46,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let spinner = terminal::spinner("loading the model");
     let Model { info, mut encoder, mut decoder } = arguments.model.open(true)?;
     spinner.finish_and_clear();
+    let finder = arguments.text.open(&arguments.model.session_options()?, &info)?;
+    let newcomers = finder.map(|finder| Newcomers { finder, every: arguments.text_every as usize });
     let Some(network) = decoder.network() else {
         return Err(format!(
             "{} has no memory, which tracking needs: give --model a bundle of SAM 2, SAM 2.1 or EdgeTAM with memory \
@@ -51,10 +60,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let first = if arguments.reverse { prompts.last() } else { prompts.first() };
     let total = clip.len().map(|all| if arguments.reverse { first + 1 } else { all });
     let bar = terminal::progress_or_count(total, "frames");
-    let followed = tracker.follow(frames, &mut encoder, network, &mut output, &bar);
+    let followed = tracker.follow(frames, (&mut encoder, network), newcomers, &mut output, &bar);
     bar.finish_and_clear();
     // The files are completed even if following failed.
-    let finished = output.finish(prompts.objects().len());
+    let finished = output.finish(tracker.objects().max(prompts.objects().len()));
     let last_frame = followed?;
     finished?;
     if last_frame.is_none_or(|last_frame| !arguments.reverse && last_frame < prompts.last()) {

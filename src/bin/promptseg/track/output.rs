@@ -19,6 +19,8 @@ use crate::terminal;
 /// Mask of one object on one frame.
 pub struct ObjectOnFrame {
     pub id: u32,
+    /// The phrase that named the object; empty without one.
+    pub class: String,
     pub iou: f32,
     pub object_score: f32,
     /// Low-resolution logits, `[side, side]`.
@@ -56,7 +58,10 @@ impl<'a> Output<'a> {
                 "many masks do not fit into one file or standard output; give --out a folder".to_owned(),
             ));
         }
-        let writer = Writer::new(clip.files().iter().chain(arguments.prompts.files()), arguments.destination.overwrite);
+        let writer = Writer::new(
+            clip.files().iter().chain(arguments.prompts.files()).chain(arguments.text.files()),
+            arguments.destination.overwrite,
+        );
         if let Target::File(file) = &target {
             writer.check(file)?;
         }
@@ -123,14 +128,18 @@ impl<'a> Output<'a> {
 /// Returns the line of JSON for a frame.
 fn line(number: usize, name: &OsStr, image: &RgbImage, objects: &[ObjectOnFrame], masks: &[Mask]) -> Value {
     let object_with_mask = |(object, mask): (&ObjectOnFrame, &Mask)| {
-        json!({
+        let mut value = json!({
             "object": object.id,
             "iou": rounded(object.iou),
             "object_score": rounded(object.object_score),
             "area": mask.area,
             "box": mask.bbox.map(|b| [b.x, b.y, b.width, b.height]),
             "segmentation": run_lengths(&RunLengths::of(mask)),
-        })
+        });
+        if !object.class.is_empty() {
+            value["class"] = json!(object.class);
+        }
+        value
     };
     let masks: Vec<_> = objects.iter().zip(masks).map(object_with_mask).collect();
     json!({ "frame": number, "name": name.to_string_lossy(), "size": [image.height(), image.width()], "masks": masks })
@@ -145,7 +154,7 @@ fn draw(image: &RgbImage, objects: &[ObjectOnFrame], masks: &[Mask]) -> RgbImage
             mask,
             id: object.id,
             iou: object.iou,
-            class_id: "",
+            class_id: &object.class,
             points: &object.prompt.points,
             bbox: object.prompt.bbox,
         })

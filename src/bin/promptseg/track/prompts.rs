@@ -12,7 +12,7 @@ use promptseg::prompt::{BoxPrompt, Point, Prompt};
 use crate::failure::Failure;
 
 /// Largest id of an object: label pictures have 16 bits.
-const MAX_OBJECT: u32 = u16::MAX as u32;
+pub(super) const MAX_OBJECT: u32 = u16::MAX as u32;
 
 /// A point, a box or a mask file, with the object and the frame that it belongs to.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,8 +93,14 @@ impl PromptArguments {
 }
 
 impl Prompts {
-    pub fn read(arguments: &PromptArguments) -> Result<Self, Failure> {
-        Self::collect(arguments).map_err(Failure::Usage)
+    /// Reads the prompts. `has_text`: whether phrases name objects too, so that there may be no prompt.
+    pub fn read(arguments: &PromptArguments, has_text: bool) -> Result<Self, Failure> {
+        let prompts = Self::collect(arguments).map_err(Failure::Usage)?;
+        if prompts.0.is_empty() && !has_text {
+            let message = "nothing to track: give --point X,Y, --box X0,Y0,X1,Y1, --mask FILE or --text PHRASES";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        Ok(prompts)
     }
 
     /// Groups the prompts by frame and object.
@@ -118,9 +124,6 @@ impl Prompts {
                     "object {object} has two masks on frame {frame}; number the objects: --mask 2@{frame}:..."
                 ));
             }
-        }
-        if all.is_empty() {
-            return Err("nothing to track: give --point X,Y, --box X0,Y0,X1,Y1 or --mask FILE".to_owned());
         }
         Ok(Prompts(all))
     }

@@ -10,11 +10,13 @@ use promptseg::prompt::Prompt;
 use promptseg::video::{Direction, Limits, Position, Track, TrackedMask, separate};
 
 use super::arguments::Arguments;
+use super::newcomers::{Newcomers, SAME, iou};
 use super::output::{ObjectOnFrame, Output};
-use super::prompts::{FramePrompt, Prompts};
+use super::prompts::{FramePrompt, MAX_OBJECT, Prompts};
 use crate::clips::{Clip, Frames};
 use crate::pictures::read_mask;
 use crate::terminal;
+use crate::text::Named;
 
 /// The objects that were prompted so far.
 pub struct Tracker<'a> {
@@ -25,6 +27,10 @@ pub struct Tracker<'a> {
     limits: Limits,
     /// Memory of each object, by its id.
     tracks: BTreeMap<u32, Track>,
+    /// Phrases that named objects, by the id of the object.
+    classes: BTreeMap<u32, String>,
+    /// Id of the next object that a phrase names.
+    next_object: u32,
 }
 
 impl<'a> Tracker<'a> {
@@ -36,7 +42,19 @@ impl<'a> Tracker<'a> {
             length: clip.len(),
             ..Limits::default()
         };
-        Tracker { arguments, prompts, clip, spec, limits, tracks: BTreeMap::new() }
+        let next_object = prompts.objects().into_iter().max().unwrap_or(0) + 1;
+        let (tracks, classes) = Default::default();
+        Tracker { arguments, prompts, clip, spec, limits, tracks, classes, next_object }
+    }
+
+    /// Returns the memory of a new object.
+    fn new_track(&self) -> Track {
+        Track::new(self.limits, self.arguments.fill_holes)
+    }
+
+    /// Returns the number of objects so far.
+    pub fn objects(&self) -> usize {
+        self.tracks.len()
     }
 
     /// Follows the objects through the frames. Returns the number of the last frame.
@@ -46,8 +64,8 @@ impl<'a> Tracker<'a> {
     pub fn follow(
         &mut self,
         frames: Frames,
-        encoder: &mut ImageEncoder,
-        network: &mut dyn Network,
+        (encoder, network): (&mut ImageEncoder, &mut dyn Network),
+        mut newcomers: Option<Newcomers>,
         output: &mut Output,
         bar: &indicatif::ProgressBar,
     ) -> Result<Option<usize>, String> {
@@ -65,11 +83,19 @@ impl<'a> Tracker<'a> {
                 with_progress(format!("frame {number} ({}): {e}", self.clip.name(number).display()))
             };
             let mut objects = Vec::new();
-            // Frames before the first prompt are not encoded.
-            if !self.tracks.is_empty() || self.prompts.on(number).next().is_some() {
+            let named = newcomers.as_mut().map_or(Ok(Vec::new()), |newcomers| newcomers.on(number, &image));
+            let named = named.map_err(|e| failed(&e))?;
+            // Frames before the first object are not encoded.
+            if !self.tracks.is_empty() || self.prompts.on(number).next().is_some() || !named.is_empty() {
                 let embedding = encoder.encode(&image).map_err(|e| failed(&e))?;
                 let prompts: BTreeMap<u32, &FramePrompt> = self.prompts.on(number).collect();
-                objects = self.frame(network, position as Position, &embedding, &prompts).map_err(|e| failed(&e))?;
+                let position = position as Position;
+                objects = self.frame(network, position, &embedding, &prompts).map_err(|e| failed(&e))?;
+                self.admit(network, position, &embedding, named, &mut objects).map_err(|e| failed(&e))?;
+                if self.arguments.no_overlap {
+                    let masks = objects.iter_mut().map(|object| object.low_res.as_mut_slice());
+                    separate(&mut masks.collect::<Vec<_>>());
+                }
             }
             let warnings = output.write(number, &image, &objects).map_err(with_progress)?;
             bar.suspend(|| warnings.iter().for_each(terminal::warn));
@@ -86,7 +112,8 @@ impl<'a> Tracker<'a> {
         prompts: &BTreeMap<u32, &FramePrompt>,
     ) -> Result<Vec<ObjectOnFrame>, String> {
         for id in prompts.keys() {
-            self.tracks.entry(*id).or_insert_with(|| Track::new(self.limits, self.arguments.fill_holes));
+            let track = self.new_track();
+            self.tracks.entry(*id).or_insert(track);
         }
         let (width, height) = frame.image_size();
         let mut objects = Vec::new();
@@ -110,14 +137,54 @@ impl<'a> Tracker<'a> {
             }
             // An object without a mask has its first prompt on a later frame.
             if let Some(TrackedMask { mask, iou, object_score, .. }) = tracked {
-                objects.push(ObjectOnFrame { id: *id, iou, object_score, low_res: mask.to_vec(), prompt });
+                let class = self.classes.get(id).cloned().unwrap_or_default();
+                objects.push(ObjectOnFrame { id: *id, class, iou, object_score, low_res: mask.to_vec(), prompt });
             }
         }
-        if self.arguments.no_overlap {
-            let mut masks: Vec<&mut [f32]> = objects.iter_mut().map(|object| object.low_res.as_mut_slice()).collect();
-            separate(&mut masks);
-        }
         Ok(objects)
+    }
+
+    /// Follows the objects of `named` from this frame on, except those that are among `objects`, whose masks are on this frame.
+    fn admit(
+        &mut self,
+        network: &mut dyn Network,
+        position: Position,
+        frame: &Embedding,
+        named: Vec<Named>,
+        objects: &mut Vec<ObjectOnFrame>,
+    ) -> Result<(), String> {
+        let (width, height) = frame.image_size();
+        for Named { class, bbox, .. } in named {
+            let prompt = Prompt { bbox: Some(bbox), ..Prompt::default() };
+            // A box that is thinner than the model's prompts is no object.
+            let Ok(prompt) = prompt.check(width, height) else { continue };
+            let mut track = self.new_track();
+            let tracked = track.prompt(network, position, frame, &prompt).map_err(|e| e.to_string())?;
+            let mask = tracked.mask.to_vec();
+            let is_seen = mask.iter().any(|logit| *logit > 0.0);
+            if !is_seen {
+                continue;
+            }
+            if let Some(same) = objects.iter_mut().find(|object| iou(&object.low_res, &mask) > SAME) {
+                if same.class.is_empty() {
+                    same.class.clone_from(&class);
+                    self.classes.insert(same.id, class);
+                }
+                continue;
+            }
+            let id = self.next_object;
+            if id > MAX_OBJECT {
+                return Err(format!("more than {MAX_OBJECT} objects, whose numbers have 16 bits"));
+            }
+            self.next_object += 1;
+            track.settle(network, position, frame).map_err(|e| e.to_string())?;
+            track.visit(position);
+            self.tracks.insert(id, track);
+            self.classes.insert(id, class.clone());
+            let (iou, object_score) = (tracked.iou, tracked.object_score);
+            objects.push(ObjectOnFrame { id, class, iou, object_score, low_res: mask, prompt });
+        }
+        Ok(())
     }
 }
 

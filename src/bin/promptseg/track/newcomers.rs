@@ -1,0 +1,43 @@
+//! Objects that phrases name and that are not followed yet.
+
+use image::RgbImage;
+
+use crate::text::{Named, TextFinder};
+
+/// A new mask with an IoU above this with the mask of an object is that object.
+pub(super) const SAME: f32 = 0.5;
+
+/// The finder of new objects, and the frames on which it looks.
+pub struct Newcomers {
+    pub finder: TextFinder,
+    pub every: usize,
+}
+
+impl Newcomers {
+    /// Finds the objects on a frame, if it is one of the frames of the finder.
+    pub fn on(&mut self, number: usize, image: &RgbImage) -> Result<Vec<Named>, String> {
+        match number.is_multiple_of(self.every) {
+            true => self.finder.find(image).map_err(|e| e.to_string()),
+            false => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Returns the intersection over union of two masks of low-resolution logits.
+pub(super) fn iou(a: &[f32], b: &[f32]) -> f32 {
+    let (mut shared, mut union) = (0_usize, 0_usize);
+    for (a, b) in a.iter().zip(b) {
+        shared += usize::from(*a > 0.0 && *b > 0.0);
+        union += usize::from(*a > 0.0 || *b > 0.0);
+    }
+    shared as f32 / union.max(1) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn iou_counts_cells() {
+        assert_eq!(super::iou(&[1.0, 1.0, -1.0, -1.0], &[-1.0, 2.0, 3.0, -1.0]), 1.0 / 3.0);
+        assert_eq!(super::iou(&[-1.0], &[-1.0]), 0.0);
+    }
+}
