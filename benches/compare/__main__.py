@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="PART", help="measure only cases whose name contains one of these parts")
     parser.add_argument("--list", action="store_true", help="list the names of all cases")
     parser.add_argument("--quick", action="store_true", help="only two turns per case, as a test; do not quote its figures")
-    parser.add_argument("--docs", action="store_true", help="also write the tables of docs/performance.md, tracking.md, everything.md and data-engine.md")
+    parser.add_argument("--docs", action="store_true", help="also write the tables of docs/performance.md, tracking.md, everything.md, data-engine.md and text.md")
     args = parser.parse_args()
     if args.make:
         import models
@@ -82,20 +82,21 @@ def main() -> int:
     track_names = [name for name in cases.TRACKING if selected(name)]
     everything_names = [name for name in cases.EVERYTHING if selected(name)]
     label_names = [name for name in cases.LABEL if selected(name)]
+    text_names = [name for name in cases.TEXT if selected(name)]
     if args.peers:
         print("\n".join({peer for _, part in chosen for case in part for peer in case.peers}))
         return 0
-    listed = names + pixel_names + track_names + everything_names + label_names
+    listed = names + pixel_names + track_names + everything_names + label_names + text_names
     if args.list or not listed:
         print("\n".join(listed or [f"no name of a case contains {' or '.join(args.only)}; see --list"]))
         return 0 if args.list else 2
     if args.check:
         return 0
-    return measure_cases(args, chosen, pixel_names, track_names, everything_names, label_names)
+    return measure_cases(args, chosen, pixel_names, track_names, everything_names, label_names, text_names)
 
 
 def measure_cases(
-    args, chosen: list, pixel_names: list, track_names: list, everything_names: list, label_names: list
+    args, chosen: list, pixel_names: list, track_names: list, everything_names: list, label_names: list, text_names: list
 ) -> int:
     """Measures the chosen cases. The imports are here because `--list` and `--help` need only Python."""
     import measure
@@ -151,14 +152,24 @@ def measure_cases(
             label.measure_all(args.promptseg, args.models, label_names, args.work, turns, log, record)
         except Failed as e:
             failed.append(str(e))
+    if text_names:
+        import text
+
+        program, turns = [args.models, "text"], 1 if args.quick else text.TURNS
+        try:
+            text.measure_all(program, text_names, args.work, turns, log, record)
+        except Failed as e:
+            failed.append(str(e))
     if args.docs:
         import everything
         import label
+        import text
 
         everything.write_docs(report.read(out))
         tracking.write_docs(report.read(out))
         report.write_docs(report.read(out))
         label.write_docs(report.read(out))
+        text.write_docs(report.read(out))
     print(f"{out.relative_to(models.ROOT)}: {len(report.read(out))} rows")
     for reason in failed:
         log(f"missing: {reason}")

@@ -169,3 +169,6 @@ LABEL = (
     "label/edgetam/640x480",
     "label/sam2.1_tiny/640x480",
 )
+
+# Cases of text.py: boxes by phrases.
+TEXT = tuple(f"text/owlv2_base/{step}" for step in ("image", "phrase", "first", "second"))

@@ -29,6 +29,7 @@ MODELS = {
     "mobilesam": Exported("mobile-sam", "vit_tiny", "fp32,int8", official=True),
     "sam2.1_tiny": Exported("sam2.1", "hiera_tiny", "fp32,int8"),
     "edgetam": Exported("edgetam", "repvit_m1"),
+    "owlv2_base": Exported("owlv2", "base"),
 }
 OFFICIAL = "official_mask_decoder.onnx"
 
@@ -54,7 +55,10 @@ def bundle(name: str, work: Path, log) -> Path:
     log_file = work / f"{name}.log"
     with log_file.open("w") as out:
         command = [sys.executable, "-W", "ignore", "-m", "promptseg_export", model.family, "--model", model.model]
-        command += ["--random-weights", str(SEED), "--variants", model.precisions, str(folder)]
+        command += ["--random-weights", str(SEED)]
+        # Text models have one precision.
+        command += [] if model.family == "owlv2" else ["--variants", model.precisions]
+        command += [str(folder)]
         run(command, out, log_file)
         if model.official:
             run([sys.executable, "-W", "ignore", __file__, str(folder / OFFICIAL)], out, log_file)

@@ -6,6 +6,7 @@ mod bare;
 mod cameras;
 mod everything;
 mod ours;
+mod text;
 mod tracking;
 
 use std::error::Error;
@@ -70,7 +71,7 @@ fn main() -> Outcome<()> {
     let [kind, bundle, precision, threads] = arguments.as_slice() else {
         // `cargo bench` runs every benchmark without arguments.
         println!(
-            "benches/models is for ./dev bench: models ours|auto|openvino:PRECISION|bare|lean|cameras|track|track:auto|everything \
+            "benches/models is for ./dev bench: models ours|auto|openvino:PRECISION|bare|lean|cameras|track|track:auto|everything|text \
              BUNDLE PRECISION THREADS"
         );
         return Ok(());
@@ -92,6 +93,10 @@ fn main() -> Outcome<()> {
             let mut tracking = tracking::Tracking::new(bundle, &options)?;
             return serve(|line| tracking.answer(line));
         }
+        "text" => {
+            let mut text = text::Text::new(bundle, &options)?;
+            return serve(|line| text.answer(line));
+        }
         "everything" => {
             let mut everything = everything::Everything::new(bundle, &options)?;
             return serve(|line| everything.answer(line));
@@ -104,7 +109,7 @@ fn main() -> Outcome<()> {
         "bare" | "lean" => Box::new(bare::Bare::new(bundle, precision, options.threads, kind == "lean")?),
         _ => {
             return Err(format!(
-                "`{kind}` is not ours, auto, openvino:PRECISION, bare, lean, cameras, track, track:auto or everything"
+                "`{kind}` is not ours, auto, openvino:PRECISION, bare, lean, cameras, track, track:auto, everything or text"
             )
             .into());
         }
