@@ -15,6 +15,7 @@
 //! * [`regions`]: small holes and islands of a mask.
 //! * [`generator`]: the loop.
 //! * [`overlap`], [`unique`]: masks without duplicates, parts and wholes, beyond the reference.
+//! * [`pairs`]: which things on two frames are the same, by their overlap.
 //! * [`proposals`]: boxes that may hold an object.
 //! * [`edges`]: an image of edges.
 
@@ -26,6 +27,7 @@ pub mod grid;
 pub mod network;
 pub mod nms;
 pub mod overlap;
+pub mod pairs;
 mod plan;
 pub mod proposals;
 pub mod regions;

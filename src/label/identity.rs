@@ -1,5 +1,6 @@
 //! Which objects on two frames are the same, by the intersection over union of their masks.
 
+use crate::everything::pairs::best_pairs;
 use crate::everything::unique::shared_area;
 use crate::pixels::RunLengths;
 
@@ -21,26 +22,12 @@ pub fn link(
     least: f32,
     may_link: impl Fn(usize, usize) -> bool,
 ) -> Vec<Option<usize>> {
-    let mut pairs = Vec::new();
-    for (i, a) in before.iter().enumerate() {
-        for (j, b) in now.iter().enumerate() {
-            let overlap = if may_link(i, j) { iou(a, b) } else { 0.0 };
-            if overlap > 0.0 && overlap >= least {
-                pairs.push((overlap, i, j));
-            }
-        }
-    }
+    let overlap = |i: usize, j: usize| {
+        let overlap = if may_link(i, j) { iou(before[i], now[j]) } else { 0.0 };
+        if overlap >= least { overlap } else { 0.0 }
+    };
     // Equal pairs are in the order of their masks, so that the result does not depend on the order of the objects.
-    let key = |(_, i, j): &(f32, usize, usize)| (&before[*i].counts, &now[*j].counts, *i, *j);
-    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| key(a).cmp(&key(b))));
-    let (mut is_taken, mut links) = (vec![false; before.len()], vec![None; now.len()]);
-    for (_, i, j) in pairs {
-        if !is_taken[i] && links[j].is_none() {
-            is_taken[i] = true;
-            links[j] = Some(i);
-        }
-    }
-    links
+    best_pairs(before.len(), now.len(), overlap, |i, j| (&before[i].counts, &now[j].counts, i, j))
 }
 
 #[cfg(test)]

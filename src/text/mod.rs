@@ -15,6 +15,7 @@
 //! * [`selection`]: boxes of the class head's logits, with thresholds and without doubles.
 //! * [`bank`]: features in a file, for robots without a text tower.
 //! * `description`: the content of `bundle.json`; [`features`]: features of a phrase; [`error`]: reasons for refusals.
+//! * [`identity`]: names of objects that stay from one search to the next; [`understood`]: the answer to phrases.
 //! * [`phrase`]: phrases as people and programs write them, checked and without repetition.
 
 pub mod bank;
@@ -22,12 +23,14 @@ mod description;
 pub mod encoder;
 pub mod error;
 pub mod features;
+pub mod identity;
 pub mod model;
 mod network;
 pub mod phrase;
 pub mod selection;
 mod tokens;
 mod tower;
+pub mod understood;
 
 pub use bank::Bank;
 pub use encoder::TextEncoder;
@@ -38,3 +41,4 @@ pub use network::Sight;
 pub use phrase::{Phrase, PhraseError, parse_phrases};
 pub use selection::{Limits, TextDetection};
 pub use tokens::PhraseTokenizer;
+pub use understood::{RefusedPhrase, Understood};

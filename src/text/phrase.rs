@@ -170,7 +170,7 @@ mod tests {
     fn limits_are_refused_with_what_was_found() {
         let message = |text: &str| parse_phrases(text).unwrap_err().to_string();
         let long = "é".repeat(MAX_CHARS);
-        assert_eq!(texts(&long), [long.clone()]);
+        assert_eq!(texts(&long), [long.as_str()]);
         let expected = format!("the phrase '{}...' has 129 characters, expected at most 128", "é".repeat(24));
         assert_eq!(message(&format!("cup,{long}é")), expected);
         let many = |count: usize| (0..count).map(|i| format!("cup {i}")).collect::<Vec<_>>().join(",");
@@ -178,7 +178,10 @@ mod tests {
         assert_eq!(message(&many(140)), "140 phrases, expected at most 100");
         // Repetition is no reason for a refusal.
         assert_eq!(texts(&"cup,".repeat(1000)), ["cup"]);
-        assert_eq!(message(&"x,".repeat(MAX_TEXT)), format!("a text of {} bytes, expected at most 16384", 2 * MAX_TEXT));
+        assert_eq!(
+            message(&"x,".repeat(MAX_TEXT)),
+            format!("a text of {} bytes, expected at most 16384", 2 * MAX_TEXT)
+        );
         assert!(message("red\0cup").contains("the control character '\\0'"), "{}", message("red\0cup"));
         assert!(message("a\u{1b}[31m").contains("'\\u{1b}'"));
     }
