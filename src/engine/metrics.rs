@@ -39,10 +39,12 @@ pub enum Stage {
     PromptToMasks,
     /// Masks of everything: from the first batch of clicks to the masks.
     Generation,
+    /// Search of a frame for phrases.
+    TextSearch,
 }
 
 impl Stage {
-    pub const ALL: [Stage; 12] = [
+    pub const ALL: [Stage; 13] = [
         Stage::ImageWait,
         Stage::Convert,
         Stage::Preprocess,
@@ -55,6 +57,7 @@ impl Stage {
         Stage::ImageToMasks,
         Stage::PromptToMasks,
         Stage::Generation,
+        Stage::TextSearch,
     ];
 
     /// Returns the name in diagnostics.
@@ -72,6 +75,7 @@ impl Stage {
             Stage::ImageToMasks => "image to masks",
             Stage::PromptToMasks => "prompt to masks",
             Stage::Generation => "generation",
+            Stage::TextSearch => "text search",
         }
     }
 }
@@ -102,6 +106,7 @@ pub struct Metrics {
     pub panics: u64,
     pub refused: BTreeMap<RefusalKind, u64>,
     pub generations: GenerationCounts,
+    pub text: TextCounts,
     latencies: [Window; Stage::ALL.len()],
 }
 
@@ -119,6 +124,23 @@ pub struct GenerationCounts {
     pub superseded: u64,
     /// Masks beyond the largest number or the memory for one result.
     pub masks_left_out: u64,
+}
+
+/// Counters of searches for phrases.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TextCounts {
+    /// Frames that were searched.
+    pub searches: u64,
+    /// Boxes that were found.
+    pub boxes: u64,
+    /// Searches whose boxes were dropped, because the phrases changed in the meantime.
+    pub superseded: u64,
+    /// Frames that were to be searched and were gone.
+    pub frames_gone: u64,
+    /// Phrases that were refused.
+    pub refused: u64,
+    /// Duration of the last search in milliseconds.
+    pub last_ms: f32,
 }
 
 /// The last measurements of a stage, in milliseconds.

@@ -23,6 +23,7 @@
 //! * `state`: state that the threads share.
 //! * `objects`: the objects that prompts point at; `persistence`: how long they live.
 //! * `encoder`, `resolver`, `worker`, `generator`: the threads.
+//! * `search`: frames that the owner searches itself, for phrases.
 //! * `settings`, `metrics`, `clock`, `panics`: what all of them use.
 //! * [`detections`]: filters for boxes of detectors.
 
@@ -41,11 +42,12 @@ mod refusal;
 mod request;
 mod resolver;
 mod result;
+mod search;
 mod session;
 mod settings;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod worker;
 
 use std::sync::Arc;
@@ -54,7 +56,7 @@ use std::time::Instant;
 
 pub use frame::{Frame, FramePixels, Header, Stamp};
 pub use generation::{GenerationClient, GenerationEnd, GenerationRequest, GenerationResult};
-pub use metrics::{GenerationCounts, Metrics, Percentiles, Stage, Usage};
+pub use metrics::{GenerationCounts, Metrics, Percentiles, Stage, TextCounts, Usage};
 pub use panics::DEFECT;
 pub use persistence::Persistence;
 pub use refusal::{Refusal, RefusalKind};
@@ -142,8 +144,12 @@ impl Engine {
     /// # Errors
     /// Too many messages are waiting. The refusal is counted.
     pub fn detections(&self, detections: Detections) -> Result<(), Refusal> {
+        self.queue_detections(Query::Detections(detections))
+    }
+
+    fn queue_detections(&self, detections: Query) -> Result<(), Refusal> {
         let mut state = self.shared.lock();
-        let queued = state.queue_query(Query::Detections(detections)).map_err(|(_, refusal)| refusal);
+        let queued = state.queue_query(detections).map_err(|(_, refusal)| refusal);
         if let Err(refusal) = &queued {
             state.metrics.refuse(refusal.kind);
         }

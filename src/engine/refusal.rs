@@ -23,6 +23,9 @@ pub enum RefusalKind {
     NoDepth,
     BadDepth,
     UnsupportedModel,
+    NoTextModel,
+    BadPhrase,
+    UnknownPhrase,
     ModelFailed,
     InternalError,
 }
@@ -51,6 +54,9 @@ impl RefusalKind {
             RefusalKind::NoDepth => "no_depth",
             RefusalKind::BadDepth => "bad_depth",
             RefusalKind::UnsupportedModel => "unsupported_model",
+            RefusalKind::NoTextModel => "no_text_model",
+            RefusalKind::BadPhrase => "bad_phrase",
+            RefusalKind::UnknownPhrase => "unknown_phrase",
             RefusalKind::ModelFailed => "model_failed",
             RefusalKind::InternalError => "internal_error",
         }

@@ -14,6 +14,8 @@ pub struct Demand {
     /// Images newer than the newest encoded frame arrived and were not needed. A prompt for the newest frame waits for one of
     /// them to be encoded.
     pub is_behind: bool,
+    /// The owner searches frames for phrases and waits for the next frame.
+    pub awaits_frame: bool,
     /// Objects are measured in metres.
     pub needs_certain_masks: bool,
 }

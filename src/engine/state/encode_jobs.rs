@@ -30,8 +30,9 @@ pub enum EncodeJob {
 impl EngineState {
     /// Returns whether the camera's newest frame must be encoded.
     pub(super) fn newest_is_needed(&self) -> bool {
-        let needs_camera = |query: &Query| !matches!(query, Query::EncodedImage(..));
+        let needs_camera = |query: &Query| !matches!(query, Query::EncodedImage(..) | Query::FrameDetections(..));
         self.demand.needs_every_frame(self.settings.encode, self.settings.encode_linger, self.clock.now())
+            || self.demand.awaits_frame
             || self.worker_usage.persistent_objects > 0
             || !self.interactions.is_empty()
             || self.queries.iter().any(|q| needs_camera(&q.item))

@@ -87,7 +87,7 @@ impl EngineState {
         };
         let queries = self.queries.take_where(|query| match query {
             Query::Request(request) | Query::EncodedImage(_, request) => is_stale(request),
-            Query::Detections(_) => false,
+            Query::Detections(_) | Query::FrameDetections(..) => false,
         });
         let images = self.request_images.take_where(|(_, request)| is_stale(request));
         let waiting = std::mem::take(&mut self.generations.ready);
@@ -96,7 +96,7 @@ impl EngineState {
         self.generations.ready = ready.into();
         let requests = queries.into_iter().filter_map(|query| match query {
             Query::Request(request) | Query::EncodedImage(_, request) => Some(request),
-            Query::Detections(_) => None,
+            Query::Detections(_) | Query::FrameDetections(..) => None,
         });
         let waiting = requests.chain(images.into_iter().map(|(_, request)| request));
         let generations = waiting.filter_map(|request| match request {

@@ -32,6 +32,7 @@ pub use engine_state::{EngineState, WorkerUsage};
 pub use generations::{CropJob, ReadyGeneration, Turn};
 #[cfg(test)]
 pub use generations::{MAX_TURNS_BEFORE_BATCH, MAX_WAITING_GENERATIONS};
+pub use lookup::{FrameLookup, Requester};
 pub use query::Query;
 #[cfg(test)]
 pub use queue::MAX_QUEUE;

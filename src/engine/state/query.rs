@@ -10,6 +10,8 @@ use crate::engine::request::Detections;
 #[derive(Debug)]
 pub enum Query {
     Detections(Detections),
+    /// Boxes on a frame that their sender holds.
+    FrameDetections(Arc<KeptFrame>, Detections),
     Request(ClientRequest),
     /// A request with an image of its own, which is encoded.
     EncodedImage(Arc<KeptFrame>, ClientRequest),
@@ -19,6 +21,7 @@ impl Query {
     pub fn bytes(&self) -> usize {
         match self {
             Query::Detections(detections) => detections.bytes(),
+            Query::FrameDetections(frame, detections) => frame.bytes() + detections.bytes(),
             Query::Request(request) => request.bytes(),
             Query::EncodedImage(frame, request) => frame.bytes() + request.bytes(),
         }

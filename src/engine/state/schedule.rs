@@ -123,7 +123,7 @@ impl EngineState {
             let queued = self.queries.get(i)?;
             let (since, mut source, mut requester) = (queued.since, None, Requester::Segment);
             let at = match &queued.item {
-                Query::EncodedImage(..) => None,
+                Query::EncodedImage(..) | Query::FrameDetections(..) => None,
                 Query::Detections(d) => {
                     (source, requester) = (Some(d.source), Requester::Detector);
                     Some(d.at)
@@ -142,6 +142,7 @@ impl EngineState {
             let queued = self.queries.remove(i)?;
             return match (queued.item, lookup) {
                 (Query::EncodedImage(frame, request), _) => Some(Work::Request(frame, request, since)),
+                (Query::FrameDetections(frame, d), _) => Some(Work::Detections(frame, d, since)),
                 (Query::Detections(d), Some(FrameLookup::Ready(frame))) => Some(Work::Detections(frame, d, since)),
                 (Query::Request(request), Some(FrameLookup::Ready(frame))) => {
                     Some(Work::Request(frame, request, since))

@@ -15,6 +15,7 @@ mod pressure;
 mod prompts;
 mod queries;
 mod running_mode;
+mod search;
 mod sharing;
 pub mod testing;
 mod tracker;
