@@ -63,6 +63,13 @@ impl Page<'_> {
         });
         let help = "Masks beyond the largest number or the memory for one generation.";
         self.counter("promptseg_generation_masks_left_out_total", help, |s| s.now.generations.masks_left_out);
+        self.family("promptseg_text_searches_total", "counter", "Searches for phrases, by outcome.", |s, line| {
+            let t = &s.now.text;
+            line("", &[("outcome", "finished")], &t.searches.saturating_sub(t.superseded));
+            line("", &[("outcome", "superseded")], &t.superseded);
+        });
+        self.counter("promptseg_text_boxes_total", "Boxes of objects that phrases name.", |s| s.now.text.boxes);
+        self.counter("promptseg_text_phrases_refused_total", "Phrases that were refused.", |s| s.now.text.refused);
         self.family("promptseg_refused_total", "counter", "Inputs that were refused, by reason.", |s, line| {
             for (kind, count) in &s.now.refused {
                 line("", &[("reason", kind.name())], count);

@@ -11,5 +11,5 @@ pub use exposition::exposition;
 pub use health::Level;
 pub use http::{parse_address, serve};
 pub use model_facts::ModelFacts;
-pub use snapshot::{RESIDENT_MEMORY_KEY, Snapshot, resident_memory_text};
+pub use snapshot::{RESIDENT_MEMORY_KEY, Snapshot, TextFacts, resident_memory_text};
 pub use system::{Jetson, System};

@@ -33,6 +33,18 @@ pub struct Snapshot {
     pub resident: Option<u64>,
     /// None on any machine except a Jetson.
     pub jetson: Option<Jetson>,
+    /// None without a text model.
+    pub text: Option<TextFacts>,
+}
+
+/// The text model, and what it searches for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextFacts {
+    pub model: String,
+    /// Parts of the model with the providers that run them.
+    pub providers: String,
+    /// Phrases that are searched for.
+    pub phrases: Vec<String>,
 }
 
 /// Keys and values of `/diagnostics`, in the order in which they are shown.
@@ -70,6 +82,7 @@ impl Snapshot {
         self.add_model(&mut values);
         self.add_rates(&mut values);
         self.add_counts(&mut values);
+        self.add_text(&mut values);
         self.add_usage(&mut values);
         self.add_latencies(&mut values);
         values.add("panics", self.now.panics);
@@ -130,6 +143,22 @@ impl Snapshot {
         values.add("generations cancelled", generations.cancelled);
         values.add("generations superseded", generations.superseded);
         values.add("masks left out of generations", generations.masks_left_out);
+    }
+
+    fn add_text(&self, values: &mut Values) {
+        let Some(facts) = &self.text else { return };
+        let counts = &self.now.text;
+        values.add("text model", &facts.model);
+        values.add("text providers", &facts.providers);
+        let phrases = if facts.phrases.is_empty() { "none".to_owned() } else { facts.phrases.join(", ") };
+        values.add("text phrases", phrases);
+        values.add_rate("text searches (1/s)", self.rate(|m| m.text.searches));
+        values.add("text searches", counts.searches);
+        values.add("text searches superseded by new phrases", counts.superseded);
+        values.add("last text search (ms)", format!("{:.1}", counts.last_ms));
+        values.add("text boxes", counts.boxes);
+        values.add("text phrases refused", counts.refused);
+        values.add("text frames gone", counts.frames_gone);
     }
 
     fn add_usage(&self, values: &mut Values) {

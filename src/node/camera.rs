@@ -17,7 +17,8 @@ use super::process::is_finished_within;
 use super::refusal_log::RefusalLog;
 use super::ros::topics::Topics;
 use super::slot::{ActiveCamera, CameraSlot, Publishers, SharedModel};
-use super::{everything, inputs, services};
+use super::text::TextControl;
+use super::{everything, inputs, services, text};
 use crate::camera::Transforms;
 use crate::engine::{Engine, Event, FrameResult, Refusal, RefusalKind, Stage};
 use crate::native::received;
@@ -47,6 +48,8 @@ pub fn create(topics: &mut Topics, name: &str, autostart: bool) -> Result<Arc<Ca
     services::serve_prompts(topics, &slot)?;
     services::serve_clouds(topics, &slot)?;
     everything::serve(topics, &slot)?;
+    #[cfg(set_text)]
+    text::serve(topics, &slot)?;
     inputs::subscribe(topics, &slot)?;
     Ok(slot)
 }
@@ -56,6 +59,8 @@ pub struct RunningCamera {
     pub active: Arc<ActiveCamera>,
     publisher: JoinHandle<()>,
     depth: JoinHandle<()>,
+    /// `None` without a text model.
+    text: Option<JoinHandle<()>>,
 }
 
 impl RunningCamera {
@@ -64,14 +69,16 @@ impl RunningCamera {
         let since = Instant::now();
         is_finished_within(&self.publisher, limit)
             && is_finished_within(&self.depth, limit.saturating_sub(since.elapsed()))
+            && self.text.as_ref().is_none_or(|text| is_finished_within(text, limit.saturating_sub(since.elapsed())))
     }
 
     /// Waits for the threads of an engine that was asked to stop.
     pub fn finish(self) {
         // The threads of the engine end first, because they hold the sender of the results. A panic is in the log already.
         let _ = self.publisher.join();
-        // The publisher stopped it.
+        // The publisher stopped these.
         let _ = self.depth.join();
+        let _ = self.text.map(JoinHandle::join);
     }
 }
 
@@ -109,6 +116,7 @@ pub fn start(
         refusals: RefusalLog::new(log_prefix.clone()),
         pointing: Arc::new(Pointing::new(Arc::clone(transforms), &slot.info_topic)),
         depth: DepthQueue::new(&slot.depth_topic),
+        text: TextControl::default(),
         model: Arc::clone(model),
         image_topic: image_topic.clone(),
         parameters: Arc::clone(parameters),
@@ -119,6 +127,7 @@ pub fn start(
     let (camera, outputs, prefix) = (Arc::clone(&active), Arc::clone(&slot.depth_outputs), log_prefix.clone());
     let depth =
         std::thread::Builder::new().name("depth".into()).spawn(move || depth::run(&camera, &outputs, &prefix))?;
+    let text = start_text(&active, &log_prefix)?;
     let (camera, publishers, console) = (Arc::clone(&active), Arc::clone(&slot.publishers), Arc::clone(&slot.console));
     let publisher = std::thread::Builder::new().name("publisher".into()).spawn(move || {
         let thread = format!("{log_prefix}the publisher");
@@ -128,8 +137,29 @@ pub fn start(
             camera.engine.guard(&thread, || publish(&camera, &log_prefix, &mut lock(&publishers), event));
         }
         camera.depth.stop();
+        camera.text.stop();
     })?;
-    Ok(RunningCamera { active, publisher, depth })
+    Ok(RunningCamera { active, publisher, depth, text })
+}
+
+/// Starts the thread that searches for phrases, if there is a text model.
+fn start_text(active: &Arc<ActiveCamera>, log_prefix: &str) -> Result<Option<JoinHandle<()>>, NodeError> {
+    if active.model.text.is_none() {
+        return Ok(None);
+    }
+    let (camera, log_prefix) = (Arc::clone(active), log_prefix.to_owned());
+    let thread = std::thread::Builder::new().name("text".into()).spawn(move || {
+        let Some(model) = &camera.model.text else { return };
+        text::run(&text::TextCamera {
+            engine: &camera.engine,
+            control: &camera.text,
+            model,
+            config: &|| camera.config().text.clone(),
+            warn: &|refusal| camera.refusals.warn("text", refusal),
+            log_prefix: &log_prefix,
+        });
+    })?;
+    Ok(Some(thread))
 }
 
 /// Publishes a result, or logs another event.

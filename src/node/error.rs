@@ -23,6 +23,8 @@ pub enum NodeError {
     Metrics(String),
     #[error(transparent)]
     Model(#[from] crate::model::Error),
+    #[error("text.model: {0}")]
+    Text(String),
     #[error("starting threads: {0}")]
     Threads(#[from] std::io::Error),
     #[error("the node did not start: '{0}' did not succeed")]

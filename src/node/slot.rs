@@ -14,6 +14,7 @@ use super::lock::lock;
 use super::outputs::{ClassOutputs, ImagePlaneOutput, Outputs};
 use super::refusal_log::RefusalLog;
 use super::ros::topics::Offer;
+use super::text::{SharedTextModel, TextControl};
 use crate::engine::{Decode, Encode, Engine, Session, Turns};
 use crate::model::Model;
 use crate::monitor::ModelFacts;
@@ -26,15 +27,18 @@ pub struct SharedModel {
     pub facts: ModelFacts,
     pub encoder: Session<dyn Encode>,
     pub decoder: Session<dyn Decode>,
+    /// Finds the objects of phrases; `None` without `text.model`.
+    pub text: Option<SharedTextModel>,
 }
 
 impl SharedModel {
-    pub fn new(model: Model) -> Self {
+    pub fn new(model: Model, text: Option<SharedTextModel>) -> Self {
         SharedModel {
             name: model.info.name.clone(),
             facts: ModelFacts::from_model(&model),
             encoder: Turns::shared(model.encoder),
             decoder: Turns::shared(model.decoder),
+            text,
         }
     }
 }
@@ -48,6 +52,8 @@ pub struct ActiveCamera {
     pub pointing: Arc<Pointing>,
     /// Work of the depth thread.
     pub depth: DepthQueue<GetCloud::Response>,
+    /// Phrases for the text thread.
+    pub text: TextControl,
     pub model: Arc<SharedModel>,
     /// Full name, after remapping.
     pub image_topic: String,

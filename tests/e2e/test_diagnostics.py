@@ -32,7 +32,7 @@ masks left out of generations,
 detections not taken (score, class, number), objects, objects lost, objects (MB), kept frames, kept frames (MB), most kept frames,
 most kept frames (MB),
 kept images, kept images (MB), resident memory (MB), panics"""
-STAGES = "image wait, convert, preprocess, encode, prompt wait, decode, postprocess, publish, depth, image to masks, prompt to masks, generation"
+STAGES = "image wait, convert, preprocess, encode, prompt wait, decode, postprocess, publish, depth, image to masks, prompt to masks, generation, text search"
 PARAMETERS = {"metrics_address": "127.0.0.1:0"}
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

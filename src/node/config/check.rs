@@ -5,6 +5,7 @@ use r2r::ParameterValue;
 use super::definition::{Definition, Items, Kind};
 use super::error::ParameterError;
 use super::groups::MAX_CLASSES;
+use crate::text::parse_phrases;
 
 impl Definition {
     /// Checks a value, and returns it in the type of the parameter: an integer is accepted for a float, and an empty list of
@@ -69,6 +70,10 @@ impl Definition {
             }
             (Kind::Texts { items: Items::Classes, .. }, ParameterValue::StringArray(names)) => {
                 violation_of_classes(names)
+            }
+            (Kind::Texts { items: Items::Phrases, .. }, ParameterValue::StringArray(phrases)) => {
+                let refused = parse_phrases(&phrases.join(",")).err()?;
+                Some((format!("{phrases:?}"), format!("phrases: {refused}")))
             }
             _ => None,
         }

@@ -49,6 +49,8 @@ pub enum Items {
     Names,
     /// At most 255 distinct names of classes.
     Classes,
+    /// Phrases of text prompts.
+    Phrases,
 }
 
 /// Time at which a changed value takes effect.

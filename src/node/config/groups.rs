@@ -25,6 +25,7 @@ pub struct Config {
     pub clicks: ClickConfig,
     pub persistence: PersistenceConfig,
     pub detections: DetectionFilter,
+    pub text: TextConfig,
     pub outputs: OutputConfig,
     pub image_plane: ImagePlaneConfig,
     pub classes: ClassConfig,
@@ -97,6 +98,23 @@ pub struct ModelConfig {
     /// File of the mask decoder, if `path` is the file of an image encoder.
     pub decoder: Option<PathBuf>,
     pub session: SessionOptions,
+}
+
+/// Objects that phrases name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TextConfig {
+    /// Folder of the text model; `None` for no text prompts.
+    pub model: Option<PathBuf>,
+    /// File with the features of phrases; `None` for a text tower.
+    pub bank: Option<PathBuf>,
+    /// Phrases as the parameter has them.
+    pub phrases: Vec<String>,
+    /// Shortest time between the starts of two searches; `None` for one search after each change of the phrases.
+    pub period: Option<Duration>,
+    /// Least score of objects, for phrases without a least score of their own.
+    pub min_score: f32,
+    /// Most objects of one search.
+    pub max_objects: usize,
 }
 
 /// Topic type that images arrive in.
@@ -279,6 +297,7 @@ impl Config {
             clicks: ClickConfig { label: Label::Foreground, mode: ClickMode::default() },
             persistence: PersistenceConfig::default(),
             detections: DetectionFilter::default(),
+            text: TextConfig::default(),
             outputs: OutputConfig::default(),
             image_plane: ImagePlaneConfig::default(),
             classes: ClassConfig::default(),

@@ -9,6 +9,7 @@ use super::check::list_choices;
 use super::definition::{Items, Kind, TakesEffect};
 use super::groups::MAX_CLASSES;
 use super::values::{Parameters, definition};
+use crate::text::phrase::{MAX_CHARS, MAX_PHRASES};
 
 /// Returns what `ros2 param describe` shows. An unknown parameter has the type 0.
 pub fn descriptor(parameters: &Parameters, name: &str) -> ParameterDescriptor {
@@ -41,6 +42,10 @@ pub fn descriptor(parameters: &Parameters, name: &str) -> ParameterDescriptor {
             .clone_into(&mut descriptor.additional_constraints),
         Kind::Texts { items: Items::Classes, .. } => {
             descriptor.additional_constraints = format!("at most {MAX_CLASSES} different names, none empty");
+        }
+        Kind::Texts { items: Items::Phrases, .. } => {
+            descriptor.additional_constraints =
+                format!("at most {MAX_PHRASES} phrases of at most {MAX_CHARS} characters");
         }
     }
     descriptor

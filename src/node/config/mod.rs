@@ -17,7 +17,7 @@ pub use error::ParameterError;
 pub use former::FormerName;
 pub use groups::{
     ClassConfig, CloudForm, Config, ConsoleConfig, DepthConfig, DepthTransport, HypothesisScore, ImagePlaneConfig,
-    ImageTransport, MAX_CLASSES, MaskEncoding, ModelConfig, OnTop, OutputConfig, PosePoint, PromptInput,
+    ImageTransport, MAX_CLASSES, MaskEncoding, ModelConfig, OnTop, OutputConfig, PosePoint, PromptInput, TextConfig,
 };
 pub use messages::{descriptor, message_of, type_number, value_of};
 pub use values::{Declared, Parameters, QOS_OVERRIDES};

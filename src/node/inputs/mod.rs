@@ -7,6 +7,7 @@ mod detections;
 mod drain;
 mod images;
 mod prompts;
+mod text;
 
 use std::sync::Arc;
 
@@ -24,5 +25,6 @@ pub fn subscribe(topics: &mut Topics, slot: &Arc<CameraSlot>) -> Result<(), Node
     prompts::subscribe(topics, slot)?;
     detections::subscribe(topics, slot)?;
     boxes::subscribe(topics, slot)?;
+    text::subscribe(topics, slot)?;
     depth::subscribe(topics, slot)
 }

@@ -12,14 +12,15 @@ use super::machine::{Outcome, State};
 use super::progress::Progress;
 use super::server::OnTransition;
 use crate::camera::Transforms;
-use crate::model::{ProviderRefusal, runtime};
+use crate::model::{Model, ProviderRefusal, runtime};
 use crate::native::process::give_memory_back;
 use crate::node::camera::{self, RunningCamera};
-use crate::node::config::{Config, ImageTransport, ModelConfig, Parameters};
+use crate::node::config::{Config, ImageTransport, Parameters};
 use crate::node::error::NodeError;
 use crate::node::lock::lock;
 use crate::node::ros::topics::SpinningNode;
 use crate::node::slot::{CameraSlot, SharedModel};
+use crate::node::text::{self, SharedTextModel};
 
 /// Time that `cleanup` waits for a decoding that still uses the model.
 const MODEL_RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -95,7 +96,7 @@ impl Transitions {
         let config = lock(&self.parameters).config();
         let image_transport = config.cameras.image_transport;
         let transitions = Arc::clone(self);
-        let loaded = spawn_blocking(move || transitions.load(&config.model)).await;
+        let loaded = spawn_blocking(move || transitions.load(&config)).await;
         // A panic is passed to the lifecycle, which counts it as an error.
         let model =
             loaded.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())).map_err(TransitionError::failure)?;
@@ -106,12 +107,12 @@ impl Transitions {
     }
 
     /// Loads the model, logs how it runs, and warms it up.
-    fn load(&self, config: &ModelConfig) -> Result<SharedModel, NodeError> {
-        let (node, path) = (&self.node_name, config.path.display());
+    fn load(&self, config: &Config) -> Result<SharedModel, NodeError> {
+        let (node, path) = (&self.node_name, config.model.path.display());
         info!("{node}: loading model '{path}'");
         self.progress.set_step(format!("loading model '{path}'"));
         let since = Instant::now();
-        let mut model = load::open(config)?;
+        let mut model = load::open(&config.model)?;
         let took = since.elapsed().as_secs_f32();
         let reports = model.reports();
         let runs = reports.iter().map(|(part, report)| format!("{part} on {}", report.runs()));
@@ -131,7 +132,20 @@ impl Transitions {
         let since = Instant::now();
         load::warm_up(&mut model)?;
         info!("{node}: warmed up in {:.2} s", since.elapsed().as_secs_f32());
-        Ok(SharedModel::new(model))
+        let text = self.load_text(config, &model)?;
+        Ok(SharedModel::new(model, text))
+    }
+
+    /// Loads the text model, if the parameters name one.
+    fn load_text(&self, config: &Config, model: &Model) -> Result<Option<SharedTextModel>, NodeError> {
+        let Some(path) = &config.text.model else { return Ok(None) };
+        let node = &self.node_name;
+        self.progress.set_step(format!("loading text model '{}'", path.display()));
+        let since = Instant::now();
+        let text = text::open(path, &config.text, &config.model.session, &model.info)?;
+        let took = since.elapsed().as_secs_f32();
+        info!("{node}: text model '{}' in {took:.1} s; {}", text.name, text.providers);
+        Ok(Some(text))
     }
 
     async fn activate(&self) -> Result<(), TransitionError> {
@@ -154,6 +168,7 @@ impl Transitions {
     pub fn apply_settings(&self, config: &Config) {
         for camera in self.slots.iter().filter_map(|slot| slot.get()) {
             camera.engine.configure(|current| *current = config.engine_settings(&camera.image_topic));
+            text::apply_parameter(&camera, &config.text.phrases);
         }
     }
 

@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::engine::Metrics;
 use crate::monitor::{
-    self, Jetson, RESIDENT_MEMORY_KEY, Snapshot, System, exposition, parse_address, resident_memory_text,
+    self, Jetson, RESIDENT_MEMORY_KEY, Snapshot, System, TextFacts, exposition, parse_address, resident_memory_text,
 };
 use crate::node::error::NodeError;
 use crate::node::lifecycle::{Lifecycle, Progress, State};
@@ -152,5 +152,10 @@ fn snapshot(
         keep: camera.config().keep_limits(),
         resident,
         jetson,
+        text: camera.model.text.as_ref().map(|text| TextFacts {
+            model: text.name.clone(),
+            providers: text.providers.clone(),
+            phrases: camera.text.searched(),
+        }),
     }
 }

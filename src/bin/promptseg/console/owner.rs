@@ -133,6 +133,7 @@ impl Owner for FileOwner {
             keep: Settings::default().keep,
             resident: system.resident(),
             jetson: system.jetson(),
+            text: None,
         })
     }
 

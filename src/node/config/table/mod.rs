@@ -26,6 +26,7 @@ mod prompts;
 pub mod removed;
 mod session;
 mod tensorrt;
+mod text;
 mod track;
 
 use super::definition::Definition;
@@ -44,6 +45,7 @@ const FILES: &[&[Definition]] = &[
     click::CLICK,
     persistence::PERSISTENCE,
     detections::DETECTIONS,
+    text::TEXT,
     track::TRACK,
     everything::EVERYTHING,
     image_plane::IMAGE_PLANE,
