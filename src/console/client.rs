@@ -168,15 +168,16 @@ impl Client {
         let View { camera, details, .. } = self.view;
         let clients = self.hub.clients();
         let timeline = self.hub.owner.files().map(|files| files.timeline().into());
+        let phrases = self.hub.owner.phrases(camera);
         let status = match self.hub.owner.snapshot(camera) {
             Some(snapshot) => {
                 let (level, text) = snapshot.health();
                 let values = if details { snapshot.values() } else { Vec::new() };
-                Status { camera, level: level as u8, text, clients, values, timeline }
+                Status { camera, level: level as u8, text, clients, values, phrases, timeline }
             }
             None => {
                 let text = self.hub.owner.inactivity(camera);
-                Status { camera, level: 1, text, clients, values: Vec::new(), timeline }
+                Status { camera, level: 1, text, clients, values: Vec::new(), phrases, timeline }
             }
         };
         Reply::Status(status)

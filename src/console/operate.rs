@@ -24,6 +24,7 @@ pub async fn answer(hub: Arc<Hub>, ask: Ask, progress: impl Fn(ProgressView)) ->
     let outcome = match action {
         Action::Show { index } => show(&hub, camera, index).await,
         Action::Save {} => save(&hub, camera).await,
+        Action::Text { text } => set_text(&hub, camera, &text).await,
         Action::Everything(action) => {
             everything(&hub, camera, &action, |p: Progress| {
                 progress(ProgressView { id, decoded: p.decoded, points: p.points, masks: p.masks });
@@ -60,7 +61,7 @@ fn engine_action(hub: &Hub, camera: usize, action: Action) -> Result<engine::Act
         Action::Remove { object: id } => Engine::Remove { id },
         Action::Clear {} => Engine::Clear,
         // Answered without the queue of prompts.
-        Action::Everything(_) | Action::Cancel { .. } | Action::Show { .. } | Action::Save {} => {
+        Action::Everything(_) | Action::Cancel { .. } | Action::Show { .. } | Action::Save {} | Action::Text { .. } => {
             return Err("this request is no action on objects".to_owned());
         }
         Action::Undo {} => Engine::Undo,
@@ -176,6 +177,20 @@ async fn show(hub: &Hub, camera: usize, index: usize) -> Result<Answer, String> 
     let shown = Arc::clone(&files);
     spawn_blocking(move || shown.show(index)).await.map_err(|e| e.to_string())??;
     Ok(Answer { timeline: Some(files.timeline().into()), ..Answer::done(0, "") })
+}
+
+/// Searches for the objects of phrases, and returns what was understood in words.
+async fn set_text(hub: &Hub, camera: usize, text: &str) -> Result<Answer, String> {
+    if camera >= hub.cameras.len() {
+        return Err(format!("there is no camera {camera}; there are {}", hub.cameras.len()));
+    }
+    let answer = hub.owner.set_text(camera, text)?;
+    // The text thread drops the request if the camera stops.
+    let understood = answer.await.map_err(|_| "no answer: the camera was stopped".to_owned())??;
+    match understood.accepted.is_empty() && !understood.refused.is_empty() {
+        true => Err(understood.refusals()),
+        false => Ok(Answer { refused: understood.refused.len(), ..Answer::done(0, understood.to_string()) }),
+    }
 }
 
 /// Saves the masks of the picture that is shown.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use crate::engine::{Engine, FrameResult, Persistence};
 use crate::monitor::Snapshot;
+use crate::text::Understood;
 
 /// Owner of the engines: the node, or the tool that shows files.
 pub trait Owner: Send + Sync + 'static {
@@ -22,6 +25,19 @@ pub trait Owner: Send + Sync + 'static {
     /// Returns the persistence of the objects that a page starts.
     fn persistence(&self, _camera: usize) -> Persistence {
         Persistence::Hold
+    }
+
+    /// Returns the phrases whose objects are searched for on the pictures of a camera; `None` without a text model.
+    fn phrases(&self, _camera: usize) -> Option<Vec<String>> {
+        None
+    }
+
+    /// Replaces these phrases with those of a text: phrases with commas between them, or none. Returns the answer.
+    ///
+    /// # Errors
+    /// There is no text model, or the text is refused as a whole.
+    fn set_text(&self, _camera: usize, _text: &str) -> Result<oneshot::Receiver<Result<Understood, String>>, String> {
+        Err("there is no text model here".to_owned())
     }
 
     /// Returns the files that are shown instead of a camera.

@@ -32,6 +32,7 @@ pub const PAGE_FILES: &[PageFile] = page_files! {
     "brush.js": "text/javascript; charset=utf-8",
     "objects.js": "text/javascript; charset=utf-8",
     "panels.js": "text/javascript; charset=utf-8",
+    "words.js": "text/javascript; charset=utf-8",
 };
 
 /// Page for a browser without a token. It needs no other file.

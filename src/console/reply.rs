@@ -125,6 +125,9 @@ pub struct Answer {
     pub found: Vec<FoundView>,
     /// Number of masks that a search left out.
     pub left_out: usize,
+    /// Number of phrases that were refused.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<TimelineView>,
 }
@@ -178,8 +181,14 @@ pub struct Status {
     pub clients: usize,
     /// All keys and values; empty if the page shows no details.
     pub values: Vec<(String, String)>,
+    /// Phrases that are searched for; `None` without a text model.
+    pub phrases: Option<Vec<String>>,
     /// The pictures of files; another page may have shown another one.
     pub timeline: Option<TimelineView>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Reply {
@@ -217,6 +226,7 @@ impl Answer {
             candidates: Vec::new(),
             found: Vec::new(),
             left_out: 0,
+            refused: 0,
             timeline: None,
         }
     }

@@ -82,6 +82,10 @@ pub enum Action {
     Cancel {
         request: u32,
     },
+    /// Searches for the objects of phrases with commas between them; an empty text ends the search.
+    Text {
+        text: String,
+    },
     /// Shows another picture of the files.
     Show {
         index: usize,
@@ -227,6 +231,7 @@ mod tests {
                 Action::Everything(EverythingAction { stamp: Stamp { sec: 4, nanosec: 5 }, held: true }),
             ),
             (r#"{"do": "cancel", "request": 3}"#, Action::Cancel { request: 3 }),
+            (r#"{"do": "text", "text": "red cup, person"}"#, Action::Text { text: "red cup, person".into() }),
             (r#"{"do": "show", "index": 4}"#, Action::Show { index: 4 }),
             (r#"{"do": "save"}"#, Action::Save {}),
         ] {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tracing::info;
 
 use super::config::{ConsoleConfig, PromptInput};
@@ -11,9 +12,11 @@ use super::lifecycle::{Lifecycle, Progress};
 use super::lock::lock;
 use super::outputs::diagnostics::Latest;
 use super::slot::CameraSlot;
+use super::text::submit_text;
 use crate::console::{Console, Owner};
 use crate::engine::{Engine, Persistence};
 use crate::monitor::Snapshot;
+use crate::text::Understood;
 
 /// Parts of the node that the console uses.
 struct NodeOwner {
@@ -44,6 +47,19 @@ impl Owner for NodeOwner {
     fn persistence(&self, camera: usize) -> Persistence {
         let active = self.slots.get(camera).and_then(|slot| slot.get());
         active.map(|active| active.config().persistence.of(PromptInput::Pixel)).unwrap_or_default()
+    }
+
+    fn phrases(&self, camera: usize) -> Option<Vec<String>> {
+        let active = self.slots.get(camera).and_then(|slot| slot.get())?;
+        active.model.text.is_some().then(|| active.text.searched())
+    }
+
+    fn set_text(&self, camera: usize, text: &str) -> Result<oneshot::Receiver<Result<Understood, String>>, String> {
+        let active = self.slots.get(camera).and_then(|slot| slot.get()).ok_or_else(|| self.inactivity(camera))?;
+        submit_text(&active, text).map_err(|refusal| {
+            active.refusals.warn("the console's text", &refusal);
+            refusal.message
+        })
     }
 
     fn snapshot(&self, camera: usize) -> Option<Snapshot> {

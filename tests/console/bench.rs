@@ -13,6 +13,8 @@ use promptseg::model::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes
 use promptseg::monitor::Snapshot;
 use promptseg::pixels::{Geometry, Mask, Resize};
 use promptseg::prompt::{LowResLogits, Prompt};
+use promptseg::text::{Phrase, RefusedPhrase, Understood, parse_phrases};
+use tokio::sync::oneshot;
 
 /// Time-out of a failing test, long enough for any machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,6 +80,26 @@ impl Owner for FakeOwner {
 
     fn inactivity(&self, camera: usize) -> String {
         format!("camera {camera} sleeps")
+    }
+
+    fn phrases(&self, camera: usize) -> Option<Vec<String>> {
+        (camera == 0).then(|| vec!["cup".to_owned()])
+    }
+
+    /// Understands every phrase except "dog"; no answer comes for "stop".
+    fn set_text(&self, camera: usize, text: &str) -> Result<oneshot::Receiver<Result<Understood, String>>, String> {
+        if camera != 0 {
+            return Err(self.inactivity(camera));
+        }
+        let phrases = parse_phrases(text).map_err(|e| e.to_string())?;
+        let (reply, answer) = oneshot::channel();
+        if text != "stop" {
+            let (refused, accepted): (Vec<_>, Vec<_>) = phrases.into_iter().partition(|phrase| phrase.text == "dog");
+            let refusal = |phrase: Phrase| RefusedPhrase { text: phrase.text, reason: "not in the bank".to_owned() };
+            let refused = refused.into_iter().map(refusal).collect();
+            reply.send(Ok(Understood { accepted, refused })).unwrap();
+        }
+        Ok(answer)
     }
 
     fn snapshot(&self, camera: usize) -> Option<Snapshot> {

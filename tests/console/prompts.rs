@@ -124,3 +124,38 @@ async fn a_search_of_a_model_that_cannot_search_is_refused_in_words() {
     assert!(answer["ok"] == false && answer["text"].as_str().unwrap().contains("grid"), "{answer}");
     assert_eq!(page.answer(json!({"do": "cancel", "request": 1})).await["text"], "there is nothing to cancel");
 }
+
+#[tokio::test]
+async fn phrases_are_answered_with_what_was_understood() {
+    let (_b, mut page, _) = page_with_picture().await;
+    for (text, expected) in [
+        ("red cup, person", (true, Value::Null, "searching for 'red cup', 'person'")),
+        ("red cup, dog", (true, json!(1), "searching for 'red cup'; refused: 'dog': not in the bank")),
+        ("", (true, Value::Null, "no phrases any more")),
+        ("dog", (false, Value::Null, "'dog': not in the bank")),
+        ("a\u{0}b", (false, Value::Null, "the phrase \"a\\0b\" has the control character '\\0', expected words")),
+        ("stop", (false, Value::Null, "no answer: the camera was stopped")),
+    ] {
+        let answer = page.answer(json!({"do": "text", "text": text})).await;
+        let found = (answer["ok"] == true, answer["refused"].clone(), answer["text"].as_str().unwrap());
+        assert_eq!(found, expected, "{text}");
+    }
+    for (camera, reason) in [(1, "camera 1 sleeps"), (7, "there is no camera 7; there are 2")] {
+        page.ask(camera, json!({"do": "text", "text": "cup"})).await;
+        assert_eq!(page.text("answer").await["text"], reason);
+    }
+}
+
+#[tokio::test]
+async fn the_status_has_the_phrases_that_are_searched_for() {
+    let (_b, mut page, _) = page_with_picture().await;
+    assert_eq!(page.text("status").await["phrases"], json!(["cup"]));
+    page.view(1).await;
+    let status = loop {
+        let status = page.text("status").await;
+        if status["camera"] == 1 {
+            break status;
+        }
+    };
+    assert_eq!(status["phrases"], Value::Null, "without a text model the page has no field");
+}

@@ -8,7 +8,7 @@ export function bindKeys(canvas, actions) {
   const keys = {
     "n": actions.newObject, "z": actions.undo, "y": actions.redo, "f": actions.hold, "s": actions.toggleDetails,
     "h": actions.hide, "r": actions.rename, "delete": actions.remove, "backspace": actions.remove,
-    "x": actions.corner, "e": actions.everything, "escape": actions.escape, "0": actions.whole,
+    "x": actions.corner, "e": actions.everything, "t": actions.focusWords, "escape": actions.escape, "0": actions.whole,
     "p": () => actions.setTool("point"), "b": () => actions.setTool("brush"), "m": () => actions.setTool("pan"),
     "+": () => actions.zoom(ZOOM), "=": () => actions.zoom(ZOOM), "-": () => actions.zoom(1 / ZOOM),
     "[": () => actions.brushBy(0.8), "]": () => actions.brushBy(1.25),

@@ -11,6 +11,7 @@ import { Search } from "./search.js";
 import { Stage } from "./stage.js";
 import { state } from "./state.js";
 import { makeTools } from "./tools.js";
+import { bindWords, focusWords, showWords } from "./words.js";
 
 /** Longest time that the page shows the clicked picture while it waits for the answer, and then for the masks. */
 const PIN_TIME = 3000;
@@ -69,6 +70,7 @@ function greet(hello) {
 function takeStatus(status) {
   if (status.camera !== state.camera) return;
   showStatus(status);
+  showWords(status.phrases, state.hello.operator);
   if (JSON.stringify(status.timeline) === JSON.stringify(state.hello.timeline)) return;
   state.hello.timeline = status.timeline;
   showTimeline(status.timeline);
@@ -362,6 +364,7 @@ const actions = {
   newObject, save, clear, toggleDetails,
   everything: () => search.toggle(),
   endSearch: () => search.end(),
+  focusWords,
   hold: () => hold(),
   undo: () => undo("undo"),
   redo: () => undo("redo"),
@@ -380,6 +383,7 @@ const actions = {
 };
 bindKeys(stage.canvas, actions);
 bindButtons(actions);
+bindWords(act);
 find("position").addEventListener("change", (event) => show(Number(event.target.value)));
 listen(stage, tools.tool, { point, box, stroke: tools.stroke });
 document.addEventListener("visibilitychange", sendView);
