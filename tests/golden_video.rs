@@ -1,4 +1,4 @@
-//! A small SAM 2.1 and a small EdgeTAM with memory against `SAM2VideoPredictor`: scripted clicks, corrections, boxes,
+//! A small SAM 2.1, EdgeTAM and EfficientTAM with memory against `SAM2VideoPredictor`: scripted clicks, corrections, boxes,
 //! masks and propagations over a drawn clip. `export/promptseg_export/golden_video.py` writes the golden
 //! files. `cargo test --test golden_video -- --nocapture` prints the table.
 
@@ -27,6 +27,8 @@ struct Fixture {
 const SAM_2_1: Fixture = Fixture { folder: "video", stride: 2 };
 /// EdgeTAM: spatial memories are latents, object pointers have no temporal encoding, and the object is on every frame.
 const EDGETAM: Fixture = Fixture { folder: "video_edgetam", stride: 4 };
+/// EfficientTAM: spatial memories are pooled in the attention, object pointers have no temporal encoding.
+const EFFICIENTTAM: Fixture = Fixture { folder: "video_efficienttam", stride: 4 };
 /// Largest differences. Scores are logits of a few units, the other values of a few tenths.
 const LOW_RES: f32 = 5e-5;
 const POINTER: f32 = 5e-5;
@@ -276,6 +278,11 @@ fn every_scenario_of_edgetam_equals_the_reference() {
     assert_eq!(equals_the_reference(&EDGETAM), 0);
 }
 
+#[test]
+fn every_scenario_of_efficienttam_equals_the_reference() {
+    assert_eq!(equals_the_reference(&EFFICIENTTAM), 0);
+}
+
 fn detects(fixture: &Fixture, faults: &[(&str, Fault)]) {
     let (mut encoder, mut decoder) = fixture.open();
     let (clip, content) = (clip(&mut encoder), fixture.expected());
@@ -311,4 +318,9 @@ fn faults_are_detected() {
 #[test]
 fn faults_are_detected_with_edgetam() {
     detects(&EDGETAM, &FAULTS);
+}
+
+#[test]
+fn faults_are_detected_with_efficienttam() {
+    detects(&EFFICIENTTAM, &FAULTS);
 }

@@ -76,6 +76,10 @@ def guess_model(state: dict) -> str | None:
     def width(key: str) -> int | None:
         return state[key].shape[0] if key in keys else None
 
+    if "image_encoder.neck.convs.0.conv_1x1.weight" in keys:
+        # All models of a trunk have the same tensors.
+        size = {192: "ti", 384: "s"}.get(width("image_encoder.trunk.patch_embed.proj.weight"))
+        return f"efficienttam --model {size}, {size}_1, {size}_2 or {size}_512x512" if size else "EfficientTAM of an unknown size"
     blocks = {int(k.split(".")[3]) for k in keys if k.startswith("image_encoder.trunk.blocks.")}
     if blocks:
         embed = width("image_encoder.trunk.patch_embed.proj.weight")

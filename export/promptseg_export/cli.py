@@ -32,6 +32,9 @@ class Listing:
 
 
 HIERA = ("hiera_tiny", "hiera_small", "hiera_base_plus", "hiera_large", "small")
+EFFICIENT_TAM = (
+    "ti", "ti_1", "ti_2", "ti_512x512", "s", "s_1", "s_2", "s_512x512", "small", "small_1", "small_2",
+)  # fmt: skip
 
 
 FAMILIES = (
@@ -45,6 +48,7 @@ FAMILIES = (
     ),
     Listing("sam2", "sam2", HIERA, "SAM 2", "sam2", with_memory=True),
     Listing("sam2.1", "sam2", HIERA, "SAM 2.1", "sam2", build="build_2_1", with_memory=True),
+    Listing("efficienttam", "efficienttam", EFFICIENT_TAM, "EfficientTAM", "sam2", with_memory=True),
     Listing("edgetam", "edgetam", ("repvit_m1", "small"), "EdgeTAM", "edgetam", folders=True, with_memory=True),
 )
 

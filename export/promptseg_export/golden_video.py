@@ -1,13 +1,13 @@
-"""Writes tests/golden/video and tests/golden/video_edgetam: a small SAM 2.1 and a small EdgeTAM with memory, a drawn clip,
-and the results of `SAM2VideoPredictor`.
+"""Writes tests/golden/video, video_edgetam and video_efficienttam: a small SAM 2.1, a small EdgeTAM and a small EfficientTAM
+with memory, a drawn clip, and the results of `SAM2VideoPredictor`.
 
-    python -m promptseg_export.golden_video ../tests/golden [video] [video_edgetam]
+    python -m promptseg_export.golden_video ../tests/golden [video] [video_edgetam] [video_efficienttam]
 
 `scenarios.json` has the steps of each scenario. For each answer, `expected.safetensors` has some rows and columns of the
 low-resolution logits, the object pointer and the object score, under `SCENARIO.STEP.OBJECT.FRAME`. Frames are resized as in
 `SAM2ImagePredictor`, holes are not filled, and every frame with a correction is a conditioning frame. The graphs are run
 too, with a correct tracker and with faulty trackers, to check that a test with these values detects the faults. The frames
-and the mask in `video` serve both models.
+and the mask in `video` serve all models.
 """
 
 import json
@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 from safetensors.numpy import save_file
 
-from . import edgetam, export, parity, sam2, video_reference
+from . import edgetam, efficienttam, export, parity, sam2, video_reference
 from .video_proof import (
     HEIGHT, WIDTH, Networks, as_in_videos, clip, encoded, in_graphs, in_pytorch, points, propagate, tracker, triangle,
 )
@@ -30,6 +30,8 @@ from .video_proof import (
 COUNT = 20
 GAIN = 0.012
 """Factor of the effect of EdgeTAM's memories, which `memory.randomise` increases twelvefold."""
+EFFICIENT_GAIN = 0.015
+"""Factor of the effect of EfficientTAM's memories."""
 TOLERANCE = 5e-5
 
 
@@ -185,6 +187,18 @@ def calibrate_edgetam(family: edgetam.EdgeTam, images: torch.Tensor, masks: dict
     return listed
 
 
+def calibrate_efficienttam(family: efficienttam.EfficientTam, images: torch.Tensor, masks: dict) -> list[dict]:
+    """Calibrates the object score to positive values on every frame, because an absent object does not change a memory."""
+    reduce_logits(family)
+    for block in family.network.memory_attention.layers:
+        block.cross_attn_image.out_proj.weight.mul_(EFFICIENT_GAIN)
+    head = family.network.sam_mask_decoder.pred_obj_score_head.layers[-1]
+    head.bias.add_(100.0)
+    listed = scenarios(None)
+    head.bias.sub_(scores(family, images, listed, masks).min() - 1.0)
+    return listed
+
+
 @dataclass
 class Fixture:
     folder: str
@@ -197,10 +211,19 @@ class Fixture:
     faults: tuple
 
 
+def pooled_efficienttam(model: str, checkpoint: None, seed: int) -> efficienttam.EfficientTam:
+    return efficienttam.build(f"{model}_1", checkpoint, seed)
+
+
 FIXTURES = (
     Fixture("video", sam2.build_2_1, 7, calibrate_sam2, 2, (WrongDivisor, *FAULTS)),
     # Without WrongDivisor, because the pointers of EdgeTAM have no time.
     Fixture("video_edgetam", edgetam.build, 7, calibrate_edgetam, 4, FAULTS),
+    # Without NoRounding, whose effect is as small as that of a single number rounded in the other direction.
+    Fixture(
+        "video_efficienttam", pooled_efficienttam, 7, calibrate_efficienttam, 4,
+        tuple(fault for fault in FAULTS if fault is not NoRounding),
+    ),  # fmt: skip
 )
 
 

@@ -13,6 +13,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from .graphs import reshape
+from .pooled import Pooling
 
 CHUNKS = 8
 """Number of parts in which queries attend to the memories, one after another. The attention weights of all queries would
@@ -53,11 +54,12 @@ class Attention(nn.Module):
     """`RoPEAttention` with one head.
 
     Values are weighted first and projected afterwards, which is less work for narrow values. The weights sum to 1, so the
-    projection of the values and the output projection can be merged.
+    projection of the values and the output projection can be merged. `pooling`: of a cross attention to pooled memories.
     """
 
-    def __init__(self, module: nn.Module, queries: Table, keys: Table):
+    def __init__(self, module: nn.Module, queries: Table, keys: Table, pooling: Pooling | None = None):
         super().__init__()
+        self.pooling = pooling
         if module.num_heads != 1:
             raise ValueError(f"the memory attention has {module.num_heads} heads, expected 1 as in SAM 2")
         self.queries, self.keys, self.cells = queries, keys, len(queries.cos)
@@ -67,16 +69,22 @@ class Attention(nn.Module):
         out = module.out_proj
         self.out = linear(out.weight @ module.v_proj.weight, out.weight @ module.v_proj.bias + out.bias)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Queries [1, N, C], keys [1, K, C] from `project_keys`, values [1, K, C'] -> [1, N, C]"""
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Queries [1, N, C], keys [1, K, C] from `project_keys`, values [1, K, C'], addition to the logits [1, 1, K] -> [1, N, C]"""
         q, keys = self.queries(self.q(q)), k.transpose(1, 2)
-        count = self.cells // CHUNKS
-        attended = [torch.softmax(q[:, i * count : (i + 1) * count] @ keys, dim=-1) @ v for i in range(CHUNKS)]
+        count, attended = self.cells // CHUNKS, []
+        for i in range(CHUNKS):
+            products = q[:, i * count : (i + 1) * count] @ keys
+            products = products if logits is None else products + logits
+            attended.append(torch.softmax(products, dim=-1) @ v)
         return self.out(torch.cat(attended, dim=1))
 
     def project_keys(self, cells: Tensor, pointers: Tensor | None = None) -> Tensor:
         """Keys [1, B * N + P, C] of `cells` [B, N, C'], with rotary positions, and of `pointers` [1, P, C'], without."""
-        keys = reshape(self.keys(self.k(cells)), 1, -1, self.k.out_features)
+        keys = self.keys(self.k(cells))
+        if self.pooling is not None:
+            return self.pooling.join(keys, self.k(pointers), keys=True)
+        keys = reshape(keys, 1, -1, self.k.out_features)
         return keys if pointers is None else torch.cat([keys, self.k(pointers)], dim=1)
 
 
@@ -109,7 +117,11 @@ class MemoryAttention(nn.Module):
         if latents is not None:
             keys = Table(latents.cis(rotate))
         self.self_attentions = nn.ModuleList(Attention(b.self_attn, table, table) for b in self.blocks)
-        self.cross_attentions = nn.ModuleList(Attention(b.cross_attn_image, table, keys) for b in self.blocks)
+        kind = getattr(self.blocks[0].cross_attn_image, "kind", None)
+        self.pooling = None if kind is None else Pooling(self.side, kind)
+        self.cross_attentions = nn.ModuleList(
+            Attention(b.cross_attn_image, table, keys, self.pooling) for b in self.blocks
+        )
 
     def forward(
         self,
@@ -127,12 +139,16 @@ class MemoryAttention(nn.Module):
             encoding = self.pointer_time(torch.cat([angles.sin(), angles.cos()], dim=-1))
             timed = tokens + encoding.unsqueeze(1)
         timed = reshape(timed, 1, -1, self.narrow)
-        values = torch.cat([reshape(memories, 1, -1, self.narrow), reshape(tokens, 1, -1, self.narrow)], dim=1)
+        tokens, logits = reshape(tokens, 1, -1, self.narrow), None
+        if self.pooling is None:
+            values = torch.cat([reshape(memories, 1, -1, self.narrow), tokens], dim=1)
+        else:
+            values, logits = self.pooling.join(memories, tokens), self.pooling.logits(memory_times, tokens)
         x = cells_of(image_embeddings) + self.offset
         for block, self_attention, cross_attention in zip(self.blocks, self.self_attentions, self.cross_attentions):
             normed = block.norm1(x)
             x = x + self_attention(normed, self_attention.project_keys(normed), normed)
-            x = x + cross_attention(block.norm2(x), cross_attention.project_keys(cells, timed), values)
+            x = x + cross_attention(block.norm2(x), cross_attention.project_keys(cells, timed), values, logits)
             x = x + block.linear2(block.activation(block.linear1(block.norm3(x))))
         return reshape(self.norm(x).transpose(1, 2), 1, self.channels, self.side, self.side)
 
@@ -264,7 +280,7 @@ def randomise(model: SAM2Base) -> None:
         nn.functional.interpolate(torch.randn(1, 3, cells, cells), size=(size, size), mode="bilinear")
         for cells in (4, 16, 64)
     )
-    fine, middle, coarse = model.image_encoder(image)["backbone_fpn"]
+    *fine, coarse = model.image_encoder(image)["backbone_fpn"]
     features = coarse + model.no_mem_embed.reshape(1, -1, 1, 1)
     attention = MemoryAttention(model.eval())
     memories = torch.randn(3, *attention.places.shape[1:])
@@ -280,10 +296,11 @@ def randomise(model: SAM2Base) -> None:
     image_pe, head = model.sam_prompt_encoder.get_dense_pe(), model.sam_mask_decoder.pred_obj_score_head.layers[-1]
     points = torch.zeros(1, 1, 2), torch.full((1, 1), -1)
     sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=None)
-    fine, middle = model.sam_mask_decoder.conv_s0(fine), model.sam_mask_decoder.conv_s1(middle)
+    if fine:
+        fine = [model.sam_mask_decoder.conv_s0(fine[0]), model.sam_mask_decoder.conv_s1(fine[1])]
     conditioned = MemoryAttention(model)(features, memories, times, *pointers)
     scores = [
-        model.sam_mask_decoder.predict_masks(cells, image_pe, sparse, dense, False, [fine, middle])[3]
+        model.sam_mask_decoder.predict_masks(cells, image_pe, sparse, dense, False, fine)[3]
         for cells in (features, conditioned)
     ]
     head.bias.add_((6.0 - torch.cat(scores).min()).clamp(min=0))

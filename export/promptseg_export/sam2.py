@@ -29,13 +29,15 @@ LOGIT_LIMIT = 32.0
 class Encoder(nn.Module):
     """`SAM2Base.forward_image`, plus the no-memory embedding that `SAM2ImagePredictor.set_image` adds.
 
-    image [1, 3, S, S] -> [1, C, S/16, S/16], [1, C/8, S/4, S/4], [1, C/4, S/8, S/8]
+    image [1, 3, S, S] -> [1, C, S/16, S/16], [1, C/8, S/4, S/4], [1, C/4, S/8, S/8]; the first alone in a model without
+    high-resolution features
     """
 
     def __init__(self, model: SAM2Base):
         super().__init__()
         self.image_encoder = copy.deepcopy(model.image_encoder)
-        self.conv_s0, self.conv_s1 = model.sam_mask_decoder.conv_s0, model.sam_mask_decoder.conv_s1
+        decoder = model.sam_mask_decoder
+        self.convs = nn.ModuleList([decoder.conv_s0, decoder.conv_s1] if decoder.use_high_res_features else [])
         self.register_buffer("no_memory", model.no_mem_embed.detach().reshape(1, -1, 1, 1))
         trunk = self.image_encoder.trunk
         if hasattr(trunk, "_get_pos_embed"):
@@ -45,8 +47,8 @@ class Encoder(nn.Module):
             trunk._get_pos_embed = lambda hw: positions
 
     def forward(self, image: Tensor) -> tuple:
-        fine, middle, coarse = self.image_encoder(image)["backbone_fpn"]
-        return coarse + self.no_memory, self.conv_s0(fine), self.conv_s1(middle)
+        *fine, coarse = self.image_encoder(image)["backbone_fpn"]
+        return coarse + self.no_memory, *(conv(features) for conv, features in zip(self.convs, fine))
 
 
 class Decoder(sam_decoder.Decoder):
@@ -72,7 +74,11 @@ class Decoder(sam_decoder.Decoder):
         queries, cells = self.attended(image_embeddings, sparse, dense)
         first, norm, gelu, second, _ = d.output_upscaling
         upscaled = gelu(norm(first(self.picture(cells)) + feats_1))
-        upscaled = gelu(second(upscaled) + feats_0)
+        return self.answers(queries, gelu(second(upscaled) + feats_0), wanted)
+
+    def answers(self, queries: Tensor, upscaled: Tensor, wanted: Tensor) -> tuple:
+        """The outputs from the output tokens and the upsampled picture [B, C/8, 4h, 4w]."""
+        d = self.decoder
         iou = d.iou_prediction_head(queries[:, 1])
         masks, score = self.masks(self.wanted_weights(wanted, iou, queries, 2), upscaled), d.pred_obj_score_head(queries[:, 0])
         if self.pointers is None:
@@ -86,6 +92,7 @@ class Sam2(Family):
     encoder_outputs = ("image_embeddings", "high_res_feats_0", "high_res_feats_1")
     decoder_features = encoder_outputs
     decoder_outputs = ("low_res_masks", "iou_predictions", "object_score_logits")
+    decoder_class = Decoder
     resize = "stretch"
 
     def __init__(self, model: SAM2Base, family: str, with_memory: bool = False):
@@ -96,7 +103,7 @@ class Sam2(Family):
         if with_memory:
             self.memory, pointers = memory.from_sam2(model), memory.Pointers(model)
             self.decoder_outputs = (*Sam2.decoder_outputs, "object_pointers")
-        self.decoder = Decoder(model.sam_mask_decoder, model.sam_prompt_encoder.get_dense_pe(), pointers)
+        self.decoder = self.decoder_class(model.sam_mask_decoder, model.sam_prompt_encoder.get_dense_pe(), pointers)
         self.side = model.image_size
         c, grid = model.hidden_dim, model.sam_image_embedding_size
         self.embedding_shape, self.low_res = (1, c, grid, grid), 4 * grid
@@ -185,6 +192,10 @@ VIDEO = ["++model._target_=sam2.sam2_video_predictor.SAM2VideoPredictor", "++mod
 """Options of `build_sam2_video_predictor`, except the filling of holes in displayed masks."""
 
 
+LOW_RES = ["++model.use_high_res_features_in_sam=false"]
+"""Options of a model without high-resolution features."""
+
+
 def small_memory(channels: int, width: int = 16) -> list:
     attention, encoder = "++model.memory_attention", "++model.memory_encoder"
     return [
@@ -205,7 +216,9 @@ def small_memory(channels: int, width: int = 16) -> list:
     ]
 
 
-def small(version: str, image_size: int, channels: int = 32, with_memory: bool = False) -> SAM2Base:
+def small(
+    version: str, image_size: int, channels: int = 32, with_memory: bool = False, high_res: bool = True
+) -> SAM2Base:
     """A small model of SAM 2's own classes: an encoder of 0.6 MB and a decoder of 0.3 MB at 256 pixels."""
     trunk = "++model.image_encoder.trunk"
     model = build_sam2(
@@ -214,6 +227,7 @@ def small(version: str, image_size: int, channels: int = 32, with_memory: bool =
         hydra_overrides_extra=[
             *VIDEO,
             *(small_memory(channels) if with_memory else ()),
+            *(() if high_res else LOW_RES),
             f"++model.image_size={image_size}",
             f"{trunk}.embed_dim=8",
             # All kinds of blocks: pooling, windows that do not divide the grid, global attention.
@@ -228,7 +242,7 @@ def small(version: str, image_size: int, channels: int = 32, with_memory: bool =
         transformer_dim=channels,
         transformer=TwoWayTransformer(depth=2, embedding_dim=channels, num_heads=4, mlp_dim=64),
         iou_head_hidden_dim=channels,
-        use_high_res_features=True,
+        use_high_res_features=high_res,
         iou_prediction_use_sigmoid=True,
         dynamic_multimask_via_stability=True,
         pred_obj_scores=True,
@@ -294,13 +308,13 @@ def randomise(model: SAM2Base) -> None:
     model.image_encoder(image)
     for norm in norms:
         norm.eval().momentum = 0.1
-    coarse, fine, middle = Encoder(model.eval())(image)
+    coarse, *fine = Encoder(model.eval())(image)
     points = torch.rand(8, 2, 2) * size, torch.tensor([[1, 0]]).repeat(8, 1)
     sparse, dense = model.sam_prompt_encoder(points=points, boxes=None, masks=None)
 
     def run() -> tuple:
         pe = model.sam_prompt_encoder.get_dense_pe()
-        return decoder.predict_masks(coarse, pe, sparse, dense, repeat_image=True, high_res_features=[fine, middle])
+        return decoder.predict_masks(coarse, pe, sparse, dense, repeat_image=True, high_res_features=fine)
 
     # Standard deviations of the logits: with 6, some single masks are stable and some are not; with 16, the last candidate
     # reaches the limit. Before the sigmoid, the IoU of each mask gets mean 1 and deviation 0.5, so that each mask is

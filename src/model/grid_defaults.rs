@@ -25,9 +25,10 @@ impl Default for GridDefaults {
 }
 
 impl GridDefaults {
-    /// Returns the defaults of the reference for a family: those of `SAM2AutomaticMaskGenerator` for SAM 2, EdgeTAM and SAM 3.
+    /// Returns the defaults of the reference for a family: those of `SAM2AutomaticMaskGenerator` for SAM 2, EdgeTAM,
+    /// EfficientTAM and SAM 3.
     pub fn of_family(family: &str) -> Self {
-        if family.starts_with("sam2") || ["edgetam", "sam3"].contains(&family) {
+        if family.starts_with("sam2") || ["edgetam", "efficienttam", "sam3"].contains(&family) {
             GridDefaults { pred_iou_thresh: 0.8, ..GridDefaults::default() }
         } else {
             GridDefaults::default()
