@@ -88,6 +88,7 @@ ELSEWHERE = {
     "cargo test": "./dev test",
     "cargo clippy --all-targets -- -D warnings": "./dev test",
 }
+COLOURS = ROOT / "tests" / "fixtures" / "colour_text"
 FILES_OF_THE_READER = ("photo.jpg", "shots", "models/sam_b", "models/sam2.1_tiny", "sam_vit_b_01ec64.pth")
 COUNTS: Counter[str] = Counter()
 EXEMPTED: Counter[str] = Counter()
@@ -170,6 +171,10 @@ class Bench:
         (folder / "clicks").mkdir()
         prompts = [{"frame": 0, "object": 1, "points": [[80, 100]]}]
         (folder / "clicks" / "prompts.json").write_text(json.dumps(prompts))
+        # A text model that knows colours, and the robot's copy without a text tower, with its bank.
+        (folder / "owlv2").symlink_to(COLOURS)
+        shutil.copytree(COLOURS, folder / "robot", ignore=shutil.ignore_patterns("text_tower.onnx", "tokenizer.json"))
+        self.program("text-bank", "owlv2/", "red cup", "-o", "bank.safetensors")
         for several, arguments in {
             False: ["-r", "image:=/camera/image_raw", "-r", "camera_info:=/camera/camera_info"],
             True: ["-p", "cameras:=[front, rear]", "-r", "front/image:=/front/image_raw", "-r", "rear/image:=/rear/image_raw"],
@@ -326,7 +331,7 @@ def check_dev(words: list[str], bench: Bench) -> str:
     for option in (word for word in own[1:] if word.startswith("--")):
         sources = "".join((ROOT / file).read_text() for file in OPTIONS_OF[words[0]])
         assert re.search(rf"""["' ]{option}["' )|]""", sources), f"./dev {words[0]} does not know {option}"
-    for file in (word for word in own[1:] if "/" in word and not word.startswith(("~", "-", "track/"))):
+    for file in (word for word in own[1:] if "/" in word and not word.startswith(("~", "-", "track/", "text/"))):
         assert (ROOT / file).exists(), file
     return "checked"
 
@@ -346,6 +351,9 @@ def check_promptseg(command: Command, words: list[str], bench: Bench) -> str:
     if command.is_pattern() or len(words) == 1 or words[0] in ("track", "build-engines"):
         return "checked"
     shutil.rmtree(bench.folder / "out", ignore_errors=True)
+    # Files of an earlier command are not replaced.
+    for file in [*bench.folder.glob("photo_*"), *([bench.folder / "bank.safetensors"] if words[0] == "text-bank" else [])]:
+        file.unlink()
     bench.program(*(word.replace("~", str(bench.folder)) for word in words))
     return "run"
 
@@ -365,7 +373,10 @@ def check_cluster(words: list[str], bench: Bench) -> str:
 
 def check_export(words: list[str]) -> str:
     program = "import sys; from promptseg_export.cli import parser; parser().parse_args(sys.argv[1:])"
-    subprocess.run([sys.executable, "-c", program, *words], env=os.environ | {"PYTHONPATH": str(ROOT / "export")}, check=True)
+    # The name of a command alone is not run, and its arguments are required.
+    words = [*words, "--help"] if len(words) == 1 else words
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "export")}
+    subprocess.run([sys.executable, "-c", program, *words], env=environment, check=True, stdout=subprocess.DEVNULL)
     return "checked"
 
 
