@@ -8,7 +8,7 @@
 use image::RgbImage;
 
 use super::error::{PixelError, check_size};
-use super::stretch::{Source, Stretcher};
+use super::stretch::{Source, Stretcher, Weighted};
 
 /// Size, normalisation and padding of the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +29,7 @@ pub struct PaddedSquare {
     spec: PaddedSpec,
     stretcher: Stretcher,
     /// Side of the last padded square, and the weights for it.
-    weights: (usize, Vec<(usize, Vec<f32>)>),
+    weights: (usize, Vec<Weighted>),
 }
 
 impl PaddedSquare {
@@ -62,7 +62,7 @@ impl PaddedSquare {
 }
 
 /// Returns the first sample and the weights of each position for a blur of `from` samples, and a resize to `to` positions.
-fn smoothed(from: usize, to: usize) -> Vec<(usize, Vec<f32>)> {
+fn smoothed(from: usize, to: usize) -> Vec<Weighted> {
     let factor = from as f32 / to as f32;
     let kernel = gaussian(((factor - 1.0) / 2.0).max(0.0));
     let radius = kernel.len() / 2;

@@ -9,6 +9,9 @@ use multiversion::multiversion;
 
 use super::filter::{Filter, SPARE};
 
+/// First sample of a position, and the weights of the samples from this one on.
+pub(super) type Weighted = (usize, Vec<f32>);
+
 /// An image in the top-left corner of a padded picture.
 #[derive(Debug)]
 pub(super) struct Source<'a> {
@@ -68,7 +71,7 @@ impl Stretcher {
     pub fn run_with(
         &mut self,
         source: &Source<'_>,
-        (columns, rows): (&[(usize, Vec<f32>)], &[(usize, Vec<f32>)]),
+        (columns, rows): (&[Weighted], &[Weighted]),
         norm: ([f32; 3], [f32; 3]),
         out: &mut [f32],
         side: usize,
