@@ -1,14 +1,14 @@
 //! Sets a `cfg` for each optional message package that is sourced, because r2r then generates its types: `yolo_msgs` for
 //! the detections of yolo_ros, `bond` for the heartbeat that Nav2's lifecycle manager expects,
-//! `foxglove_msgs` for annotations on images, `set_text` for `~/set_text`, which older versions of promptseg_msgs lack, and `type_description_interfaces` (since ROS 2 Iron) for `~/get_type_description`. Also wraps functions of rcl: the linker
-//! replaces calls of `rcl_take` with calls of `__wrap_rcl_take`, which `src/native` defines, and so on.
+//! `foxglove_msgs` for annotations on images, and `type_description_interfaces` (since ROS 2 Iron) for `~/get_type_description`.
+//! Also wraps functions of rcl: the linker replaces calls of `rcl_take` with calls of `__wrap_rcl_take`, which `src/native`
+//! defines, and so on.
 
 fn main() {
     println!("cargo:rustc-check-cfg=cfg(yolo_msgs)");
     println!("cargo:rustc-check-cfg=cfg(bond)");
     println!("cargo:rustc-check-cfg=cfg(foxglove_msgs)");
     println!("cargo:rustc-check-cfg=cfg(type_description)");
-    println!("cargo:rustc-check-cfg=cfg(set_text)");
     println!("cargo:rerun-if-changed=build.rs");
     #[cfg(feature = "ros")]
     {
@@ -23,9 +23,6 @@ fn main() {
         if messages.iter().any(describes_types) {
             println!("cargo:rustc-cfg=type_description");
             wrap("rcl_node_init");
-        }
-        if messages.iter().any(|m| m.module == "promptseg_msgs" && m.name == "SetText") {
-            println!("cargo:rustc-cfg=set_text");
         }
         let optional = [("yolo_msgs", "DetectionArray"), ("bond", "Status"), ("foxglove_msgs", "ImageAnnotations")];
         for (module, message) in optional {

@@ -48,7 +48,6 @@ pub fn create(topics: &mut Topics, name: &str, autostart: bool) -> Result<Arc<Ca
     services::serve_prompts(topics, &slot)?;
     services::serve_clouds(topics, &slot)?;
     everything::serve(topics, &slot)?;
-    #[cfg(set_text)]
     text::serve(topics, &slot)?;
     inputs::subscribe(topics, &slot)?;
     Ok(slot)

@@ -18,7 +18,6 @@
 mod control;
 mod finder;
 mod model;
-#[cfg(set_text)]
 mod service;
 mod submit;
 mod worker;
@@ -28,7 +27,6 @@ mod worker_tests;
 pub use control::TextControl;
 pub use finder::SharedTextModel;
 pub use model::open;
-#[cfg(set_text)]
 pub use service::serve;
 pub use submit::{apply_parameter, submit_text};
 pub use worker::{TextCamera, run};
