@@ -14,7 +14,9 @@ import pytest
 
 from engines import ROOT, Plan, compiled, plans, read_plans
 
-BUNDLES = sorted(f.parent for f in (ROOT / "tests/golden").glob("*/bundle.json")) + [ROOT / "models/tiny"]
+DESCRIPTIONS = sorted((ROOT / "tests/golden").glob("*/bundle.json"))
+# Text models have no engines yet.
+BUNDLES = [f.parent for f in DESCRIPTIONS if json.loads(f.read_text()).get("kind") != "text"] + [ROOT / "models/tiny"]
 FIXTURES = ROOT / "tests/fixtures"
 # Its int8 variant has fixed scales, and it has an encoder that takes levels in 8 bits.
 CALIBRATED = "calibrated"
