@@ -23,7 +23,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
 # Long timeouts, so that tests do not fail on a busy machine; only failing tests wait this long.
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 START_TIMEOUT = 60.0
 # Number of this worker of pytest-xdist, and the number of workers.
 WORKER, WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
