@@ -177,8 +177,7 @@ def main() -> None:
         print(rows, flush=True)
         text += rows
     if args.docs:
-        document = DOCUMENT.read_text()
-        DOCUMENT.write_text(report.replace_part(document, BEGIN, END, text))
+        report.write_part(DOCUMENT, BEGIN, END, text)
 
 
 if __name__ == "__main__":

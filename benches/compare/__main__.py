@@ -12,6 +12,7 @@ Rows of other cases stay in the file, so that a long measurement can be done in 
 import argparse
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import cases
@@ -79,30 +80,24 @@ def main() -> int:
     chosen = [(g, [c for c in g.cases if selected(c.name)]) for g in cases.groups()]
     names = [c.name for _, part in chosen for c in part]
     pixel_names = [name for name in cases.PIXELS if selected(name)]
-    track_names = [name for name in cases.TRACKING if selected(name)]
-    everything_names = [name for name in cases.EVERYTHING if selected(name)]
-    label_names = [name for name in cases.LABEL if selected(name)]
-    text_names = [name for name in cases.TEXT if selected(name)]
+    parts = {part: [name for name in listed if selected(name)] for part, listed in cases.PARTS.items()}
     if args.peers:
         print("\n".join({peer for _, part in chosen for case in part for peer in case.peers}))
         return 0
-    listed = names + pixel_names + track_names + everything_names + label_names + text_names
+    listed = names + pixel_names + [name for part in parts.values() for name in part]
     if args.list or not listed:
         print("\n".join(listed or [f"no name of a case contains {' or '.join(args.only)}; see --list"]))
         return 0 if args.list else 2
     if args.check:
         return 0
-    return measure_cases(args, chosen, pixel_names, track_names, everything_names, label_names, text_names)
+    return measure_cases(args, chosen, pixel_names, parts)
 
 
-def measure_cases(
-    args, chosen: list, pixel_names: list, track_names: list, everything_names: list, label_names: list, text_names: list
-) -> int:
+def measure_cases(args, chosen: list, pixel_names: list, parts: dict) -> int:
     """Measures the chosen cases. The imports are here because `--list` and `--help` need only Python."""
     import measure
     import models
     import report
-    import tracking
     from contender import Failed
 
     out = models.ROOT / "out" / ("bench-quick.json" if args.quick else "bench.json")
@@ -131,45 +126,23 @@ def measure_cases(
         import pixels  # importing PyTorch takes seconds
 
         pixels.measure_all(args.pixels, pixel_names, 2 if args.quick else pixels.TURNS, record)
-    if track_names:
-        try:
-            tracking.measure_all(args.models, track_names, args.work, 1 if args.quick else tracking.TURNS, log, record)
-        except Failed as e:
-            failed.append(str(e))
-    if everything_names:
-        import everything
-
-        program, turns = [args.models, "everything"], 1 if args.quick else everything.TURNS
-        try:
-            everything.measure_all(program, everything_names, args.work, turns, log, record)
-        except Failed as e:
-            failed.append(str(e))
-    if label_names:
-        import label
-
-        turns = 1 if args.quick else label.TURNS
-        try:
-            label.measure_all(args.promptseg, args.models, label_names, args.work, turns, log, record)
-        except Failed as e:
-            failed.append(str(e))
-    if text_names:
-        import text
-
-        program, turns = [args.models, "text"], 1 if args.quick else text.TURNS
-        try:
-            text.measure_all(program, text_names, args.work, turns, log, record)
-        except Failed as e:
-            failed.append(str(e))
+    programs = {
+        "tracking": args.models,
+        "everything": [args.models, "everything"],
+        "label": (args.promptseg, args.models),
+        "text": [args.models, "text"],
+    }
+    for part, names in parts.items():
+        if names:
+            module = import_module(part)
+            turns = 1 if args.quick else module.TURNS
+            try:
+                module.measure_all(programs[part], names, args.work, turns, log, record)
+            except Failed as e:
+                failed.append(str(e))
     if args.docs:
-        import everything
-        import label
-        import text
-
-        everything.write_docs(report.read(out))
-        tracking.write_docs(report.read(out))
-        report.write_docs(report.read(out))
-        label.write_docs(report.read(out))
-        text.write_docs(report.read(out))
+        for part in ("report", *parts):
+            import_module(part).write_docs(report.read(out))
     print(f"{out.relative_to(models.ROOT)}: {len(report.read(out))} rows")
     for reason in failed:
         log(f"missing: {reason}")

@@ -172,3 +172,6 @@ LABEL = (
 
 # Cases of text.py: boxes by phrases.
 TEXT = tuple(f"text/owlv2_base/{step}" for step in ("image", "phrase", "first", "second"))
+
+PARTS = {"tracking": TRACKING, "everything": EVERYTHING, "label": LABEL, "text": TEXT}
+"""Cases of the modules that measure in their own way, by module."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import models
 import numpy as np
+import report
 from cases import EVERYTHING_BESIDE, EVERYTHING_GRIDS, PROPOSALS
 from cases import EVERYTHING_MODES as MODES
 from contender import THREADS, Contender
@@ -66,15 +67,6 @@ def equal_part(found: list, expected: list) -> float:
     return matched / max(len(found), len(expected), 1)
 
 
-def ratio_row(case: str, ours: list, peer: str, theirs: list, **more) -> dict:
-    ratios = [a / b for a, b in zip(ours, theirs)]
-    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else [ratios[0]] * 3
-    return {
-        "case": case, "ours_ms": round(statistics.median(ours), 1), "peer": peer, "peer_ms": round(statistics.median(theirs), 1),
-        "ratio": round(statistics.median(ratios), 4), "spread": [round(low, 4), round(high, 4)], "turns": len(ours), **more,
-    }  # fmt: skip
-
-
 def beside_the_reference(program: list, name: str, work: Path, turns: int, log, record) -> None:
     model = BESIDE[name]
     bundle, exported, photo = models.bundle(model, work, log), models.MODELS[model], models.photo(1280, 720, work)
@@ -96,7 +88,7 @@ def beside_the_reference(program: list, name: str, work: Path, turns: int, log, 
             "masks": len(theirs), "mask_iou": round(equal_part(own, theirs), 4),
             "ours_mb": round(both[0][-1][3]), "peer_mb": round(both[1][-1][3]),
         }  # fmt: skip
-        record([ratio_row(name, *([n[0] for n in both[0]], "Meta's generator", [n[0] for n in both[1]]), **more)])
+        record([report.ratio_row(name, *([n[0] for n in both[0]], "Meta's generator", [n[0] for n in both[1]]), **more)])
     finally:
         ours.close()
         peer.close()
@@ -118,7 +110,7 @@ def grids(program: list, names: list, work: Path, turns: int, record) -> None:
             pairs = [(ours.numbers(line), whole.numbers(settings(points_per_side=32, **TINY))) for _ in range(turns)]
             own, full = ([n[0] for n in part] for part in zip(*pairs))
             more = {"masks": int(pairs[-1][0][2]), "ours_mb": round(pairs[-1][0][3]), "peer_mb": round(pairs[-1][1][3])}
-            record([ratio_row(name, own, "32 clicks a side", full, **more)])
+            record([report.ratio_row(name, own, "32 clicks a side", full, **more)])
         finally:
             ours.close()
             whole.close()
@@ -270,13 +262,6 @@ def write_docs(rows: list) -> None:
     by_case = {}
     for row in rows:
         by_case.setdefault(row["case"], []).append(row)
-    text = DOCUMENT.read_text()
     for name, table in TABLES.items():
-        if table(by_case) == table({}):
-            continue
-        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        if begin not in text or end not in text:
-            raise SystemExit(f"{DOCUMENT} does not contain {begin} and {end}, between which a table is written")
-        before, rest = text.split(begin, 1)
-        text = f"{before}{begin}\n{table(by_case)}{end}{rest.split(end, 1)[1]}"
-    DOCUMENT.write_text(text)
+        if table(by_case) != table({}):
+            report.write_part(DOCUMENT, f"<!-- {name}: begin -->", f"<!-- {name}: end -->", table(by_case))

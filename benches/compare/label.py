@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import models
+import report
 from cases import LABEL
 from contender import THREADS, Contender, Failed
 from PIL import Image
@@ -67,7 +68,8 @@ def label(program: Path, model: str, bundle: Path, folder: Path, out: Path) -> f
     return (times[-1] - times[first]) / 1e6 / (frames - 1 - first)
 
 
-def measure_all(program: Path, bare: Path, names: list, work: Path, turns: int, log, record) -> None:
+def measure_all(programs: tuple, names: list, work: Path, turns: int, log, record) -> None:
+    program, bare = programs
     for name in names:
         _, model, size = name.split("/")
         width, height = map(int, size.split("x"))
@@ -87,16 +89,8 @@ def measure_all(program: Path, bare: Path, names: list, work: Path, turns: int, 
                 pairs.append((ours, theirs))
         finally:
             sessions.close()
-        ratios = sorted(ours / theirs for ours, theirs in pairs)
-        record([{
-            "case": name,
-            "ours_ms": round(statistics.median(ours for ours, _ in pairs), 2),
-            "peer": peer,
-            "peer_ms": round(statistics.median(theirs for _, theirs in pairs), 2),
-            "ratio": round(statistics.median(ratios), 4),
-            "spread": [round(ratios[0], 4), round(ratios[-1], 4)],
-            "turns": turns,
-        }])  # fmt: skip
+        ours, theirs = zip(*pairs)
+        record([report.ratio_row(name, ours, peer, theirs, digits=2, quartiles=False)])
 
 
 def table(rows: list) -> str:
@@ -114,10 +108,5 @@ def table(rows: list) -> str:
 
 
 def write_docs(rows: list) -> None:
-    if not any(row["case"].startswith("label/") for row in rows):
-        return
-    text = DOCUMENT.read_text()
-    if BEGIN not in text or END not in text:
-        raise SystemExit(f"{DOCUMENT} does not contain {BEGIN} and {END}, between which the table is written")
-    before, rest = text.split(BEGIN, 1)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(rows)}{END}{rest.split(END, 1)[1]}")
+    if any(row["case"].startswith("label/") for row in rows):
+        report.write_part(DOCUMENT, BEGIN, END, table(rows))

@@ -6,6 +6,7 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
+import report
 from cases import Case, Group
 from contender import Contender, Failed
 
@@ -50,18 +51,7 @@ class Measurement:
     def rows(self) -> list:
         ours, rows = self.times[""], []
         for peer in list(self.requests)[1:]:
-            theirs = self.times[peer]
-            ratios = [a / b for a, b in zip(ours, theirs)]
-            low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
-            row = {
-                "case": self.case.name,
-                "ours_ms": round(statistics.median(ours), 4),
-                "peer": peer,
-                "peer_ms": round(statistics.median(theirs), 4),
-                "ratio": round(statistics.median(ratios), 4),
-                "spread": [round(low, 4), round(high, 4)],
-                "turns": len(ours),
-            }
+            row = report.ratio_row(self.case.name, ours, peer, self.times[peer], digits=4)
             if self.shares:
                 row["slowest_camera"] = round(statistics.median(self.shares), 3)
             if (overlap := self.overlap(peer)) is not None:

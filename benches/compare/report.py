@@ -140,25 +140,42 @@ def plot(rows: list, path: Path) -> None:
     pyplot.close(figure)
 
 
-def replace_part(text: str, begin: str, end: str, part: str) -> str:
-    """Replaces what is between two marks of the document."""
+def ratio_row(case: str, ours: list, peer: str, theirs: list, digits: int = 1, quartiles: bool = True, **more) -> dict:
+    """The row of a case: medians, and the ratios of the turns. Their spread are the quartiles, or all turns."""
+    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    low, high = ratios[0], ratios[-1]
+    if quartiles and len(ratios) > 1:
+        low, _, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return {
+        "case": case,
+        "ours_ms": round(statistics.median(ours), digits),
+        "peer": peer,
+        "peer_ms": round(statistics.median(theirs), digits),
+        "ratio": round(statistics.median(ratios), 4),
+        "spread": [round(low, 4), round(high, 4)],
+        "turns": len(ratios),
+        **more,
+    }
+
+
+def write_part(document: Path, begin: str, end: str, part: str) -> None:
+    """Replaces what is between two marks of a document."""
+    text = document.read_text()
     if begin not in text or end not in text:
-        raise SystemExit(f"{DOCUMENT} does not contain {begin} and {end}, between which a table is written")
+        raise SystemExit(f"{document} does not contain {begin} and {end}, between which a table is written")
     before, rest = text.split(begin, 1)
-    return f"{before}{begin}\n{part}{end}{rest.split(end, 1)[1]}"
+    document.write_text(f"{before}{begin}\n{part}{end}{rest.split(end, 1)[1]}")
 
 
 def write_docs(rows: list) -> None:
     """Writes the tables of what was measured. A table without measured rows stays."""
-    text = DOCUMENT.read_text()
     if table(rows) != table([]):
         curves = ""
         if any(row["case"].startswith(CURVES) for row in rows):
             plot(rows, PLOT)
             curves = f"\n![Cost against work: size of the picture, number of boxes, number of cameras]({PLOT.name})\n"
-        text = replace_part(text, BEGIN, END, table(rows) + curves)
+        write_part(DOCUMENT, BEGIN, END, table(rows) + curves)
     if any(row["case"].startswith("provider/") for row in rows):
-        text = replace_part(text, PROVIDERS_BEGIN, PROVIDERS_END, providers_table(rows))
+        write_part(DOCUMENT, PROVIDERS_BEGIN, PROVIDERS_END, providers_table(rows))
     if any(row["case"].startswith("auto/") for row in rows):
-        text = replace_part(text, AUTO_BEGIN, AUTO_END, f"Two threads of {instruction_sets()}.\n\n{table(rows, ('auto/',))}")
-    DOCUMENT.write_text(text)
+        write_part(DOCUMENT, AUTO_BEGIN, AUTO_END, f"Two threads of {instruction_sets()}.\n\n{table(rows, ('auto/',))}")

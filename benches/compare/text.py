@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import models
+import report
 from cases import TEXT
 from contender import THREADS, Contender
 
@@ -53,25 +54,12 @@ def measure_all(program: list, names: list, work: Path, turns: int, log, record)
                         runs = 1 if line == "first" else repeats
                         times[(contender, line)] = statistics.median(contender.numbers(line)[0] for _ in range(runs))
                     pairs.append([times[request] for request in requests])
-                record([row(f"text/{model}/{step}", pairs, "pytorch" if step in PEERS else "first phrase")])
+                name = "pytorch" if step in PEERS else "first phrase"
+                record([report.ratio_row(f"text/{model}/{step}", [a for a, _ in pairs], name, [b for _, b in pairs], digits=3)])
         finally:
             ours.close()
             if peer:
                 peer.close()
-
-
-def row(case: str, pairs: list, peer: str) -> dict:
-    ratios = sorted(ours / theirs for ours, theirs in pairs)
-    low, _, high = statistics.quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
-    return {
-        "case": case,
-        "ours_ms": round(statistics.median(ours for ours, _ in pairs), 3),
-        "peer": peer,
-        "peer_ms": round(statistics.median(theirs for _, theirs in pairs), 3),
-        "ratio": round(statistics.median(ratios), 4),
-        "spread": [round(low, 4), round(high, 4)],
-        "turns": len(pairs),
-    }
 
 
 def table(rows: list) -> str:
@@ -89,10 +77,5 @@ def table(rows: list) -> str:
 
 
 def write_docs(rows: list) -> None:
-    if not any(row["case"].startswith("text/") for row in rows):
-        return
-    text = DOCUMENT.read_text()
-    if BEGIN not in text or END not in text:
-        raise SystemExit(f"{DOCUMENT} does not contain {BEGIN} and {END}, between which the table is written")
-    before, rest = text.split(BEGIN, 1)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(rows)}{END}{rest.split(END, 1)[1]}")
+    if any(row["case"].startswith("text/") for row in rows):
+        report.write_part(DOCUMENT, BEGIN, END, table(rows))

@@ -76,17 +76,8 @@ def beside(program: str, name: str, work: Path, turns: int, log) -> dict:
 
 
 def row(name: str, ours: list, peer: str, theirs: list) -> dict:
-    ratios = [a[0] / b for a, b in zip(ours, theirs)]
-    return {
-        "case": name,
-        "ours_ms": round(statistics.median(numbers[0] for numbers in ours), 1),
-        "peer": peer,
-        "peer_ms": round(statistics.median(theirs), 1),
-        "ratio": round(statistics.median(ratios), 4),
-        "spread": [round(min(ratios), 4), round(max(ratios), 4)],
-        "turns": len(ours),
-        "parts": {part: round(statistics.median(numbers[i] for numbers in ours), 1) for i, part in enumerate(PARTS, 1)},
-    }
+    parts = {part: round(statistics.median(numbers[i] for numbers in ours), 1) for i, part in enumerate(PARTS, 1)}
+    return report.ratio_row(name, [numbers[0] for numbers in ours], peer, theirs, quartiles=False, parts=parts)
 
 
 def table(rows: list) -> str:
@@ -122,10 +113,5 @@ def table(rows: list) -> str:
 
 
 def write_docs(rows: list) -> None:
-    text = DOCUMENT.read_text()
-    if not any(r["case"].startswith("track/") for r in rows):
-        return
-    if report.BEGIN not in text or report.END not in text:
-        raise SystemExit(f"{DOCUMENT} does not contain {report.BEGIN} and {report.END}, between which the table is written")
-    before, rest = text.split(report.BEGIN, 1)
-    DOCUMENT.write_text(f"{before}{report.BEGIN}\n{table(rows)}{report.END}{rest.split(report.END, 1)[1]}")
+    if any(r["case"].startswith("track/") for r in rows):
+        report.write_part(DOCUMENT, report.BEGIN, report.END, table(rows))
