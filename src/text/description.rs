@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::error::Error;
+use crate::model::bundle::{Fault, Validity, check_norm, check_texts, fault};
 use crate::model::{self, DESCRIPTION, FORMAT, FileEntry, ListedFiles, TEXT_KIND};
 
 pub const IMAGE_TOWER: &str = "image_tower.onnx";
@@ -14,6 +15,7 @@ pub const CLASS_HEAD: &str = "class_head.onnx";
 pub const TEXT_TOWER: &str = "text_tower.onnx";
 pub const TOKENIZER: &str = "tokenizer.json";
 
+const FILES: [&str; 4] = [IMAGE_TOWER, CLASS_HEAD, TEXT_TOWER, TOKENIZER];
 /// Families that this version reads.
 const FAMILIES: [&str; 1] = ["owlv2"];
 const MAX_SIDE: usize = 4096;
@@ -97,11 +99,11 @@ impl TextBundle {
             )));
         }
         let fields: Fields = serde_json::from_value(json).map_err(|e| no_model(format!("{DESCRIPTION}: {e}")))?;
-        let fault = |field, found, expected| Error::Field { path: file.clone(), field, found, expected };
-        fields.check().map_err(|(field, found, expected)| fault(field, found, expected))?;
+        let invalid = |Fault { field, found, expected }| Error::Field { path: file.clone(), field, found, expected };
+        fields.check().map_err(invalid)?;
         let files = ListedFiles::new(folder, fields.files.clone());
-        let files = files.map_err(|(found, expected)| fault("files", found, expected))?;
-        let hash = files.hash(&[IMAGE_TOWER, CLASS_HEAD, TEXT_TOWER, TOKENIZER]).into();
+        let files = files.map_err(|(found, expected)| invalid(Fault { field: "files", found, expected }))?;
+        let hash = files.hash(&FILES).into();
         Ok(TextBundle { folder: folder.to_owned(), fields, files, hash })
     }
 
@@ -112,10 +114,10 @@ impl TextBundle {
 }
 
 impl Fields {
-    /// Checks the values. An error is the field, what was found, and what was expected.
-    fn check(&self) -> Result<(), (&'static str, String, String)> {
+    /// Checks the values.
+    fn check(&self) -> Validity {
         if !FAMILIES.contains(&self.family.as_str()) {
-            return Err(("family", self.family.clone(), format!("a text model of {}", FAMILIES.join(", "))));
+            return fault("family", self.family.clone(), format!("a text model of {}", FAMILIES.join(", ")));
         }
         let sizes = [
             ("image_size", self.image_size, MAX_SIDE),
@@ -124,28 +126,19 @@ impl Fields {
             ("tokens", self.tokens, MAX_TOKENS),
         ];
         if let Some((field, found, most)) = sizes.into_iter().find(|(_, found, most)| !(1..=*most).contains(found)) {
-            return Err((field, found.to_string(), format!("1 to {most}")));
+            return fault(field, found.to_string(), format!("1 to {most}"));
         }
-        // Texts go into ROS messages, whose strings end at a zero byte.
-        let texts = [("name", &self.name), ("source", &self.source), ("licence", &self.licence)];
-        if let Some((field, text)) = texts.into_iter().find(|(_, text)| text.chars().any(char::is_control)) {
-            return Err((field, format!("{text:?}"), "text without control characters".to_owned()));
-        }
-        if self.mean.iter().any(|v| !v.is_finite()) {
-            return Err(("mean", format!("{:?}", self.mean), "three finite numbers".to_owned()));
-        }
-        if self.std.iter().any(|v| !v.is_finite() || *v <= 0.0) {
-            return Err(("std", format!("{:?}", self.std), "three positive numbers".to_owned()));
-        }
+        check_texts(&[("name", &self.name), ("source", &self.source), ("licence", &self.licence)])?;
+        check_norm(&self.mean, &self.std)?;
         if !(0.0..=255.0).contains(&self.padding) {
-            return Err(("padding", self.padding.to_string(), "0 to 255".to_owned()));
+            return fault("padding", self.padding.to_string(), "0 to 255");
         }
         let shares = [("min_score", self.min_score), ("nms_iou", self.nms_iou)];
         if let Some((field, found)) = shares.into_iter().find(|(_, found)| !(0.0..=1.0).contains(found)) {
-            return Err((field, found.to_string(), "0 to 1".to_owned()));
+            return fault(field, found.to_string(), "0 to 1");
         }
-        match [IMAGE_TOWER, CLASS_HEAD, TEXT_TOWER, TOKENIZER].iter().find(|name| !self.files.contains_key(**name)) {
-            Some(name) => Err(("files", format!("without {name}"), "an entry for it".to_owned())),
+        match FILES.iter().find(|name| !self.files.contains_key(**name)) {
+            Some(name) => fault("files", format!("without {name}"), "an entry for it"),
             None => Ok(()),
         }
     }

@@ -43,6 +43,19 @@ pub fn size(path: &Path) -> Result<u64, Error> {
     Err(Error::NotAFile { path: path.to_owned(), found })
 }
 
+/// Returns the number of bytes of a file that a description lists.
+///
+/// # Errors
+/// [`Error::MissingFile`] if there is no such file, and the other errors of [`size`].
+pub fn listed_size(path: &Path) -> Result<u64, Error> {
+    size(path).map_err(|e| match e {
+        Error::Read { source, path } if source.kind() == std::io::ErrorKind::NotFound => {
+            Error::MissingFile { file: path.display().to_string() }
+        }
+        other => other,
+    })
+}
+
 /// Returns the number of bytes of a regular file that has 1 to `most` bytes.
 ///
 /// # Errors

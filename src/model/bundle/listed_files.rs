@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::manifest::FileEntry;
+use super::manifest::{FileEntry, is_named_after};
 use super::{file_checks, hash};
 use crate::model::error::Error;
 
@@ -78,24 +78,11 @@ impl ListedFiles {
         if !self.entries.contains_key(name) {
             return Err(Error::MissingFile { file: self.path(name).display().to_string() });
         }
-        let belongs =
-            |file: &str| file.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']));
-        for (file, entry) in self.entries.iter().filter(|(file, _)| belongs(file)) {
+        for (file, entry) in self.entries.iter().filter(|(file, _)| is_named_after(name, file)) {
             let path = self.path(file);
             let label = path.display().to_string();
-            let found = file_checks::size(&path).map_err(|e| match e {
-                Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                    Error::MissingFile { file: label.clone() }
-                }
-                other => other,
-            })?;
-            if found != entry.bytes {
-                return Err(Error::FileSize { file: label, found, expected: entry.bytes });
-            }
-            let found = hash::hash_file(&path)?;
-            if !found.eq_ignore_ascii_case(&entry.sha256) {
-                return Err(Error::FileHash { file: label, found, expected: entry.sha256.clone() });
-            }
+            entry.check_size(&label, file_checks::listed_size(&path)?)?;
+            entry.check_hash(&label, hash::hash_file(&path)?)?;
         }
         Ok(self.path(name))
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::memory_section::MemorySection;
 use super::variant::Variant;
 use crate::model::candidates::DynamicMultimask;
+use crate::model::error::Error;
 use crate::model::grid_defaults::GridDefaults;
 use crate::model::precision::Precision;
 use crate::pixels::Resize;
@@ -27,6 +28,35 @@ pub struct FileEntry {
     /// SHA-256 in lower-case hexadecimal.
     pub sha256: String,
     pub bytes: u64,
+}
+
+impl FileEntry {
+    /// Checks the size of a file; `label` is its name in messages.
+    ///
+    /// # Errors
+    /// [`Error::FileSize`] with both sizes.
+    pub(super) fn check_size(&self, label: &str, found: u64) -> Result<(), Error> {
+        if found == self.bytes {
+            return Ok(());
+        }
+        Err(Error::FileSize { file: label.to_owned(), found, expected: self.bytes })
+    }
+
+    /// Checks the hash of a file; `label` is its name in messages.
+    ///
+    /// # Errors
+    /// [`Error::FileHash`] with both hashes.
+    pub(super) fn check_hash(&self, label: &str, found: String) -> Result<(), Error> {
+        if found.eq_ignore_ascii_case(&self.sha256) {
+            return Ok(());
+        }
+        Err(Error::FileHash { file: label.to_owned(), found, expected: self.sha256.clone() })
+    }
+}
+
+/// Returns whether a file is a graph, or has a name that begins as that of the graph: `NAME.*` and `NAME_*`.
+pub(super) fn is_named_after(graph: &str, file: &str) -> bool {
+    file.strip_prefix(graph).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
 }
 
 /// Content of `bundle.json`. Unknown fields are ignored.
@@ -125,14 +155,11 @@ impl Manifest {
         name: &'a str,
     ) -> impl Iterator<Item = (&'a String, &'a FileEntry)> {
         let graphs: BTreeSet<&str> = self.variants.iter().flat_map(Variant::graphs).collect();
-        let named_after = |graph: &str, file: &str| {
-            file.strip_prefix(graph).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
-        };
         let twin = self.variants.iter().find(|v| v.u8_encoder.as_deref() == Some(name)).map(|v| v.encoder.as_str());
         let belongs = move |file: &str| {
             let safetensors = [PROMPT_ENCODER, MEMORY_WEIGHTS].contains(&file);
             let other = |graph: &str| graph != name && (twin != Some(graph) || graph == file);
-            let other_graph = || graphs.iter().any(|graph| other(graph) && named_after(graph, file));
+            let other_graph = || graphs.iter().any(|graph| other(graph) && is_named_after(graph, file));
             file == name || graphs.contains(name) && !safetensors && !other_graph()
         };
         self.files.iter().filter(move |(file, _)| belongs(file))

@@ -25,6 +25,7 @@ pub use manifest::{
 };
 pub use memory_section::MemorySection;
 pub use validate::TEXT_KIND;
+pub(crate) use validate::{Fault, Validity, check_norm, check_texts, fault};
 pub(super) use validate::{MAX_CANDIDATES, MAX_CELLS, MAX_CHANNELS, MAX_IMAGE_SIZE, MAX_LOW_RES};
 pub use variant::Variant;
 pub(super) use variant::for_provider;
@@ -173,18 +174,10 @@ impl Bundle {
 
     fn check_size(&self, name: &str, entry: &FileEntry) -> Result<(), Error> {
         let found = match &self.source {
-            Source::Folder(folder) => file_checks::size(&folder.join(name)).map_err(|e| match e {
-                Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                    Error::MissingFile { file: self.label(name) }
-                }
-                other => other,
-            })?,
+            Source::Folder(folder) => file_checks::listed_size(&folder.join(name))?,
             Source::Executable(files) => self.embedded_file(files, name)?.len() as u64,
         };
-        if found == entry.bytes {
-            return Ok(());
-        }
-        Err(Error::FileSize { file: self.label(name), found, expected: entry.bytes })
+        entry.check_size(&self.label(name), found)
     }
 
     fn check_hash(&self, name: &str, entry: &FileEntry) -> Result<(), Error> {
@@ -192,9 +185,6 @@ impl Bundle {
             Source::Folder(folder) => hash::hash_file(&folder.join(name))?,
             Source::Executable(files) => hash::hash_content(self.embedded_file(files, name)?),
         };
-        if found.eq_ignore_ascii_case(&entry.sha256) {
-            return Ok(());
-        }
-        Err(Error::FileHash { file: self.label(name), found, expected: entry.sha256.clone() })
+        entry.check_hash(&self.label(name), found)
     }
 }

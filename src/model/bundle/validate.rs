@@ -29,16 +29,35 @@ const MAX_POINTERS: usize = 32;
 const MAX_NUMBERS: usize = 1 << 24;
 
 /// A field of `bundle.json` with an invalid value.
-struct Fault {
-    field: &'static str,
-    found: String,
-    expected: String,
+pub struct Fault {
+    pub field: &'static str,
+    pub found: String,
+    pub expected: String,
 }
 
-type Validity = Result<(), Fault>;
+pub type Validity = Result<(), Fault>;
 
-fn fault(field: &'static str, found: impl Into<String>, expected: impl Into<String>) -> Validity {
+pub fn fault(field: &'static str, found: impl Into<String>, expected: impl Into<String>) -> Validity {
     Err(Fault { field, found: found.into(), expected: expected.into() })
+}
+
+/// Checks texts. They go into ROS messages, whose strings end at a zero byte.
+pub fn check_texts(texts: &[(&'static str, &String)]) -> Validity {
+    match texts.iter().find(|(_, text)| text.chars().any(char::is_control)) {
+        Some((field, text)) => fault(field, format!("{text:?}"), "text without control characters"),
+        None => Ok(()),
+    }
+}
+
+/// Checks mean and standard deviation of the channels.
+pub fn check_norm(mean: &[f32; 3], std: &[f32; 3]) -> Validity {
+    if mean.iter().any(|v| !v.is_finite()) {
+        return fault("mean", format!("{mean:?}"), "three finite numbers");
+    }
+    if std.iter().any(|v| !v.is_finite() || *v <= 0.0) {
+        return fault("std", format!("{std:?}"), "three positive numbers");
+    }
+    Ok(())
 }
 
 impl Manifest {
@@ -112,23 +131,16 @@ impl Manifest {
                 return fault("prompt_size", found, "image_size, in a bundle with memory");
             }
         }
-        // Texts go into ROS messages, whose strings end at a zero byte.
-        let texts =
-            [("name", &self.name), ("family", &self.family), ("source", &self.source), ("licence", &self.licence)];
-        for (field, text) in texts {
-            if text.chars().any(char::is_control) {
-                return fault(field, format!("{text:?}"), "text without control characters");
-            }
-        }
+        check_texts(&[
+            ("name", &self.name),
+            ("family", &self.family),
+            ("source", &self.source),
+            ("licence", &self.licence),
+        ])?;
         if !["letterbox", "stretch"].contains(&self.resize.as_str()) {
             return fault("resize", self.resize.clone(), "letterbox or stretch");
         }
-        if self.mean.iter().any(|v| !v.is_finite()) {
-            return fault("mean", format!("{:?}", self.mean), "three finite numbers");
-        }
-        if self.std.iter().any(|v| !v.is_finite() || *v <= 0.0) {
-            return fault("std", format!("{:?}", self.std), "three positive numbers");
-        }
+        check_norm(&self.mean, &self.std)?;
         let [1, 1..=MAX_CHANNELS, 1..=MAX_CELLS, 1..=MAX_CELLS] = self.embedding_shape[..] else {
             let expected = format!("[1, C, h, w], C up to {MAX_CHANNELS}, h and w up to {MAX_CELLS}");
             return fault("embedding_shape", format!("{:?}", self.embedding_shape), expected);
