@@ -38,7 +38,7 @@ mod precision;
 pub mod prompt_encoder;
 mod provider;
 pub mod runtime;
-mod timing;
+pub(crate) mod timing;
 mod unknown_name;
 mod weights;
 

@@ -58,3 +58,13 @@ pub(crate) fn check_size(width: u32, height: u32) -> Result<(), PixelError> {
     }
     Ok(())
 }
+
+/// Returns `side` if an output of `found` values is a square of three channels.
+pub(super) fn check_square(found: usize, side: u32) -> Result<usize, PixelError> {
+    let values = side as usize;
+    let expected = values.saturating_mul(values).saturating_mul(3);
+    if found != expected || expected == 0 {
+        return Err(PixelError::OutputSize { found, expected, side });
+    }
+    Ok(values)
+}

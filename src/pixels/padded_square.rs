@@ -7,7 +7,7 @@
 
 use image::RgbImage;
 
-use super::error::{PixelError, check_size};
+use super::error::{PixelError, check_size, check_square};
 use super::stretch::{Source, Stretcher, Weighted};
 
 /// Size, normalisation and padding of the picture.
@@ -46,17 +46,14 @@ impl PaddedSquare {
         let (width, height) = image.dimensions();
         check_size(width, height)?;
         let PaddedSpec { side, mean, std, padding } = self.spec;
-        let expected = 3 * side as usize * side as usize;
-        if out.len() != expected {
-            return Err(PixelError::OutputSize { found: out.len(), expected, side });
-        }
+        let side = check_square(out.len(), side)?;
         let length = width.max(height);
         if self.weights.0 != length as usize {
-            self.weights = (length as usize, smoothed(length as usize, side as usize));
+            self.weights = (length as usize, smoothed(length as usize, side));
         }
         let source = Source { pixels: image.as_raw(), width: width as usize, padded_width: length as usize, padding };
         let weights = (self.weights.1.as_slice(), self.weights.1.as_slice());
-        self.stretcher.run_with(&source, weights, (mean, std), out, side as usize);
+        self.stretcher.run_with(&source, weights, (mean, std), out, side);
         Ok(length)
     }
 }

@@ -3,7 +3,7 @@
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::error::{PixelError, check_size};
+use super::error::{PixelError, check_size, check_square};
 use super::pillow::{PillowResizer, Target};
 use super::resize::{Geometry, Resize};
 use super::stretch::Stretcher;
@@ -51,7 +51,7 @@ impl Preprocessor {
     pub fn run(&mut self, image: &RgbImage, out: &mut [f32]) -> Result<Geometry, PixelError> {
         let (width, height) = image.dimensions();
         check_size(width, height)?;
-        let side = self.check_square(out.len())?;
+        let side = check_square(out.len(), self.spec.side)?;
         let geometry = Geometry::new(width, height, self.spec.side, self.spec.resize);
         let (pixels, from, norm) = (image.as_raw(), size(geometry.image), (self.spec.mean, self.spec.std));
         match self.spec.resize {
@@ -78,16 +78,6 @@ impl Preprocessor {
         Ok(geometry)
     }
 
-    /// Returns the side of the square if an output of that length is a square of three channels.
-    fn check_square(&self, found: usize) -> Result<usize, PixelError> {
-        let side = self.spec.side as usize;
-        let expected = side.saturating_mul(side).saturating_mul(3);
-        if found != expected || expected == 0 {
-            return Err(PixelError::OutputSize { found, expected, side: self.spec.side });
-        }
-        Ok(side)
-    }
-
     /// Fills the content of a letterbox in `out`, `[side, side, 3]` levels of red, green, blue. The padding stays as it is.
     ///
     /// # Errors
@@ -95,7 +85,7 @@ impl Preprocessor {
     pub fn levels(&mut self, image: &RgbImage, out: &mut [u8]) -> Result<Geometry, PixelError> {
         let (width, height) = image.dimensions();
         check_size(width, height)?;
-        let side = self.check_square(out.len())?;
+        let side = check_square(out.len(), self.spec.side)?;
         let geometry = Geometry::new(width, height, self.spec.side, Resize::Letterbox);
         let (from, to) = (size(geometry.image), size(geometry.content));
         self.resizer.run(image.as_raw(), from, to, Target::Corner { out, side });

@@ -12,6 +12,7 @@ use super::error::Error;
 use super::features::Features;
 use super::phrase::MAX_PHRASES;
 use crate::model::graph::{Graph, GraphTensors};
+use crate::model::timing::milliseconds;
 use crate::model::{self, EncodeTimings, ProviderReport, SessionOptions};
 use crate::pixels::{PaddedSpec, PaddedSquare};
 
@@ -159,8 +160,4 @@ impl Network {
         inputs.push(("queries".to_owned(), SessionInputValue::from(queries)));
         Ok(self.class_head.run(inputs)?.numbers("logits")?)
     }
-}
-
-fn milliseconds(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1e3
 }
