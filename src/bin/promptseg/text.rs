@@ -131,6 +131,20 @@ impl TextFinder {
     }
 }
 
+/// A finder, and the frames on which it looks.
+pub struct PeriodicFinder {
+    pub finder: TextFinder,
+    /// The finder looks on every frame whose number is a multiple of this.
+    pub every: usize,
+}
+
+impl PeriodicFinder {
+    /// Finds the objects on a frame, if it is one of the frames of the finder.
+    pub fn on(&mut self, number: usize, image: &RgbImage) -> Result<Vec<Named>, Error> {
+        if number.is_multiple_of(self.every) { self.finder.find(image) } else { Ok(Vec::new()) }
+    }
+}
+
 impl Named {
     /// Returns the object as a box of a detector.
     pub fn detection(self) -> DetectedBox {

@@ -1,6 +1,7 @@
 //! The loop over the frames: each one is labelled, while the images of the next frames are read and the files of the frames
 //! before are written.
 
+use std::borrow::Cow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use indicatif::ProgressBar;
@@ -134,9 +135,9 @@ impl Work<'_> {
             }
         };
         let failed = |e: &dyn std::fmt::Display| format!("image {frame}{name}: {e}");
-        let mut detections = planned.detections.clone();
+        let mut detections = Cow::Borrowed(planned.detections.as_slice());
         if let Some(text) = &mut self.text {
-            detections.extend(text.on(at, &image).map_err(|e| failed(&e))?);
+            detections.to_mut().extend(text.on(at, &image).map_err(|e| failed(&e))?);
         }
         let objects = self.labeller.frame(at as Position, &image, self.plan.seeds.on(frame), &detections);
         let objects = objects.map_err(|e| failed(&e))?;

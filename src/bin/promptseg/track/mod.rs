@@ -15,8 +15,8 @@ use crate::clips::Clip;
 use crate::failure::Failure;
 use crate::pictures::read_mask;
 use crate::terminal;
+use crate::text::PeriodicFinder;
 pub use arguments::Arguments;
-use newcomers::Newcomers;
 use output::Output;
 use prompts::Prompts;
 use tracker::Tracker;
@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Model { info, mut encoder, mut decoder } = arguments.model.open(true)?;
     spinner.finish_and_clear();
     let finder = arguments.text.open(&arguments.model.session_options()?, &info)?;
-    let newcomers = finder.map(|finder| Newcomers { finder, every: arguments.text_every as usize });
+    let finder = finder.map(|finder| PeriodicFinder { finder, every: arguments.text_every as usize });
     let Some(network) = decoder.network() else {
         return Err(format!(
             "{} has no memory, which tracking needs: give --model a bundle of SAM 2, SAM 2.1 or EdgeTAM with memory \
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let first = if arguments.reverse { prompts.last() } else { prompts.first() };
     let total = clip.len().map(|all| if arguments.reverse { first + 1 } else { all });
     let bar = terminal::progress_or_count(total, "frames");
-    let followed = tracker.follow(frames, (&mut encoder, network), newcomers, &mut output, &bar);
+    let followed = tracker.follow(frames, (&mut encoder, network), finder, &mut output, &bar);
     bar.finish_and_clear();
     // The files are completed even if following failed.
     let finished = output.finish(tracker.objects().max(prompts.objects().len()));

@@ -1,27 +1,7 @@
-//! Objects that phrases name and that are not followed yet.
-
-use image::RgbImage;
-
-use crate::text::{Named, TextFinder};
+//! Whether an object that a phrase names is followed already.
 
 /// A new mask with an IoU above this with the mask of an object is that object.
 pub(super) const SAME: f32 = 0.5;
-
-/// The finder of new objects, and the frames on which it looks.
-pub struct Newcomers {
-    pub finder: TextFinder,
-    pub every: usize,
-}
-
-impl Newcomers {
-    /// Finds the objects on a frame, if it is one of the frames of the finder.
-    pub fn on(&mut self, number: usize, image: &RgbImage) -> Result<Vec<Named>, String> {
-        match number.is_multiple_of(self.every) {
-            true => self.finder.find(image).map_err(|e| e.to_string()),
-            false => Ok(Vec::new()),
-        }
-    }
-}
 
 /// Returns the intersection over union of two masks of low-resolution logits.
 pub(super) fn iou(a: &[f32], b: &[f32]) -> f32 {

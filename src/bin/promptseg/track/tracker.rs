@@ -10,13 +10,13 @@ use promptseg::prompt::Prompt;
 use promptseg::video::{Direction, Limits, Position, Track, TrackedMask, separate};
 
 use super::arguments::Arguments;
-use super::newcomers::{Newcomers, SAME, iou};
+use super::newcomers::{SAME, iou};
 use super::output::{ObjectOnFrame, Output};
 use super::prompts::{FramePrompt, MAX_OBJECT, Prompts};
 use crate::clips::{Clip, Frames};
 use crate::pictures::read_mask;
 use crate::terminal;
-use crate::text::Named;
+use crate::text::{Named, PeriodicFinder};
 
 /// The objects that were prompted so far.
 pub struct Tracker<'a> {
@@ -65,7 +65,7 @@ impl<'a> Tracker<'a> {
         &mut self,
         frames: Frames,
         (encoder, network): (&mut ImageEncoder, &mut dyn Network),
-        mut newcomers: Option<Newcomers>,
+        mut finder: Option<PeriodicFinder>,
         output: &mut Output,
         bar: &indicatif::ProgressBar,
     ) -> Result<Option<usize>, String> {
@@ -83,7 +83,7 @@ impl<'a> Tracker<'a> {
                 with_progress(format!("frame {number} ({}): {e}", self.clip.name(number).display()))
             };
             let mut objects = Vec::new();
-            let named = newcomers.as_mut().map_or(Ok(Vec::new()), |newcomers| newcomers.on(number, &image));
+            let named = finder.as_mut().map_or(Ok(Vec::new()), |finder| finder.on(number, &image));
             let named = named.map_err(|e| failed(&e))?;
             // Frames before the first object are not encoded.
             if !self.tracks.is_empty() || self.prompts.on(number).next().is_some() || !named.is_empty() {
