@@ -164,7 +164,7 @@ def main() -> None:
 
     openvino = os.environ.get("PROMPTSEG_OPENVINO")
     runner = Runner(args.promptseg, Path(openvino) if openvino else None, THREADS)
-    text = f"Two threads of {report.instruction_sets()}.\n\n"
+    text = report.machine()
     text += "| encoder | ms | ratio to fp32 | mean IoU of the masks | lowest |\n|---|--:|--:|--:|--:|\n"
     for name in args.models or MODELS:
         source = models.bundle(name, args.work, lambda line: print(line, file=sys.stderr, flush=True))

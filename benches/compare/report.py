@@ -66,6 +66,11 @@ def instruction_sets() -> str:
     return f"{fields.get('model name', os.uname().machine)}: {', '.join(name for flag, name in known.items() if flag in flags)}"
 
 
+def machine() -> str:
+    """The line above a table that says what measured it."""
+    return f"Two threads of {instruction_sets()}.\n\n"
+
+
 def providers_table(rows: list) -> str:
     """The time of each graph on the CPU provider, and the other providers as ratios to it."""
     graphs, names = {}, []
@@ -74,7 +79,7 @@ def providers_table(rows: list) -> str:
             _, model, graph, name = row["case"].split("/")
             graphs.setdefault((model, graph), {})[name] = row
             names += [name] if name not in names else []
-    text = f"Two threads of {instruction_sets()}.\n\n"
+    text = machine()
     text += f"| graph | cpu, ms | {' | '.join(names)} | masks |\n|---|--:|{'--:|' * len(names)}---|\n"
     for (model, graph), measured in graphs.items():
         cpu = statistics.median(row["peer_ms"] for row in measured.values())
@@ -174,8 +179,8 @@ def write_docs(rows: list) -> None:
         if any(row["case"].startswith(CURVES) for row in rows):
             plot(rows, PLOT)
             curves = f"\n![Cost against work: size of the picture, number of boxes, number of cameras]({PLOT.name})\n"
-        write_part(DOCUMENT, BEGIN, END, table(rows) + curves)
+        write_part(DOCUMENT, BEGIN, END, f"{machine()}{table(rows)}{curves}")
     if any(row["case"].startswith("provider/") for row in rows):
         write_part(DOCUMENT, PROVIDERS_BEGIN, PROVIDERS_END, providers_table(rows))
     if any(row["case"].startswith("auto/") for row in rows):
-        write_part(DOCUMENT, AUTO_BEGIN, AUTO_END, f"Two threads of {instruction_sets()}.\n\n{table(rows, ('auto/',))}")
+        write_part(DOCUMENT, AUTO_BEGIN, AUTO_END, f"{machine()}{table(rows, ('auto/',))}")
