@@ -175,11 +175,9 @@ def write_part(document: Path, begin: str, end: str, part: str) -> None:
 def write_docs(rows: list) -> None:
     """Writes the tables of what was measured. A table without measured rows stays."""
     if table(rows) != table([]):
-        curves = ""
-        if any(row["case"].startswith(CURVES) for row in rows):
-            plot(rows, PLOT)
-            curves = f"\n![Cost against work: size of the picture, number of boxes, number of cameras]({PLOT.name})\n"
-        write_part(DOCUMENT, BEGIN, END, f"{machine()}{table(rows)}{curves}")
+        write_part(DOCUMENT, BEGIN, END, f"{machine()}{table(rows)}")
+    if any(row["case"].startswith(CURVES) for row in rows):
+        plot(rows, PLOT)
     if any(row["case"].startswith("provider/") for row in rows):
         write_part(DOCUMENT, PROVIDERS_BEGIN, PROVIDERS_END, providers_table(rows))
     if any(row["case"].startswith("auto/") for row in rows):

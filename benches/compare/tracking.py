@@ -19,6 +19,8 @@ FULL = "track 1 6"
 """One object with six memories beside that of its prompt: all that it ever has."""
 PARTS = ("encoder", "attention", "decoder", "memory_encoder")
 DOCUMENT = models.ROOT / "docs/tracking.md"
+COST = "<!-- cost: begin -->", "<!-- cost: end -->"
+BESIDE = "<!-- beside: begin -->", "<!-- beside: end -->"
 
 
 def measure_all(program: str, names: list, work: Path, turns: int, log, record) -> None:
@@ -80,38 +82,40 @@ def row(name: str, ours: list, peer: str, theirs: list) -> dict:
     return report.ratio_row(name, [numbers[0] for numbers in ours], peer, theirs, quartiles=False, parts=parts)
 
 
-def table(rows: list) -> str:
-    rows = {r["case"]: r for r in rows if r["case"].startswith("track/")}
+def part_times(measured: dict) -> str:
+    return " | ".join(f"{measured['parts'][part]:.0f}" for part in PARTS)
+
+
+def cost_table(rows: dict) -> str:
+    """The time of a frame by the numbers of objects and memories; empty if nothing was measured."""
+    counts = [(n, 6, f"track/{MODEL}/objects/{n}") for n in TRACKED_OBJECTS]
+    counts += [(1, n, f"track/{MODEL}/memories/{n}") for n in MEMORIES]
     text = "| objects | memories | ms a frame | encoder | attention | decoder | memory encoder |\n|--:|--:|--:|--:|--:|--:|--:|\n"
+    lines = [f"| {n} | {m} | {rows[name]['ours_ms']:.0f} | {part_times(rows[name])} |\n" for n, m, name in counts if name in rows]
+    return f"{report.machine()}{text}{''.join(lines)}" if lines else ""
 
-    def line(objects: int, memories: int, measured: dict) -> str:
-        parts = " | ".join(f"{measured['parts'][part]:.0f}" for part in PARTS)
-        return f"| {objects} | {memories} | {measured['ours_ms']:.0f} | {parts} |\n"
 
-    for n in TRACKED_OBJECTS:
-        if measured := rows.get(f"track/{MODEL}/objects/{n}"):
-            text += line(n, 6, measured)
-    for n in MEMORIES:
-        if measured := rows.get(f"track/{MODEL}/memories/{n}"):
-            text += line(1, n, measured)
-    beside = [(name, rows[name]) for name in TRACKED_BESIDE if name in rows]
-    if beside:
-        text += (
-            f"\nBeside `SAM2VideoPredictor` in PyTorch, same weights and frames, one object with all its memories, two threads each of "
-            f"{report.instruction_sets()}:\n\n"
-            "| model | providers | ms a frame | PyTorch, ms | ratio | all turns | encoder | attention | decoder | memory encoder |\n"
-            "|---|---|--:|--:|--:|---|--:|--:|--:|--:|\n"
-        )
-    for name, measured in beside:
-        _, model, _, kind = name.split("/")
-        (low, high), parts = measured["spread"], " | ".join(f"{measured['parts'][part]:.0f}" for part in PARTS)
-        text += (
-            f"| {model} | {kind} | {measured['ours_ms']:.0f} | {measured['peer_ms']:.0f} | {measured['ratio']:.2f} "
-            f"| {low:.2f} to {high:.2f} | {parts} |\n"
-        )
-    return text
+def beside_table(rows: dict) -> str:
+    """The time of a frame beside PyTorch; empty if nothing was measured."""
+    text = (
+        "| model | providers | ms a frame | PyTorch, ms | ratio | all turns | encoder | attention | decoder | memory encoder |\n"
+        "|---|---|--:|--:|--:|---|--:|--:|--:|--:|\n"
+    )
+    lines = []
+    for name in TRACKED_BESIDE:
+        if measured := rows.get(name):
+            _, model, _, kind = name.split("/")
+            low, high = measured["spread"]
+            lines.append(
+                f"| {model} | {kind} | {measured['ours_ms']:.0f} | {measured['peer_ms']:.0f} | {measured['ratio']:.2f} "
+                f"| {low:.2f} to {high:.2f} | {part_times(measured)} |\n"
+            )
+    return f"{report.machine()}{text}{''.join(lines)}" if lines else ""
 
 
 def write_docs(rows: list) -> None:
-    if any(r["case"].startswith("track/") for r in rows):
-        report.write_part(DOCUMENT, report.BEGIN, report.END, table(rows))
+    """Writes the tables of what was measured. A table without measured rows stays."""
+    rows = {r["case"]: r for r in rows}
+    for (begin, end), text in ((COST, cost_table(rows)), (BESIDE, beside_table(rows))):
+        if text:
+            report.write_part(DOCUMENT, begin, end, text)
