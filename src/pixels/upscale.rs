@@ -102,7 +102,7 @@ impl LastUpscaler {
     }
 }
 
-#[multiversion(targets("x86_64+avx2"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn interpolate(upscaler: &MaskUpscaler, low: &[f32], out: &mut [f32]) {
     interpolate_rows(upscaler, low, out);
 }
@@ -121,7 +121,7 @@ fn interpolate_rows(upscaler: &MaskUpscaler, low: &[f32], out: &mut [f32]) {
     }
 }
 
-#[multiversion(targets("x86_64+avx2"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 fn draw(upscaler: &MaskUpscaler, low: &[f32], threshold: f32, offset: f32, least: f32) -> Option<Mask> {
     draw_bands(upscaler, low, threshold, offset, least)
 }
