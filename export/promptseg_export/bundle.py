@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FORMAT = 2
@@ -101,6 +104,24 @@ def foreign_files(out: Path) -> list:
     if not out.is_dir() or (out / DESCRIPTION).exists() or (out / STAGING).exists():
         return []
     return sorted(path.name for path in out.iterdir() if path.suffix in (".onnx", ".data", ".safetensors"))
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A folder in which a bundle for `out` is made, and which replaces it at the end. After an error `out` is unchanged."""
+    out = out.resolve()
+    new = not out.exists()
+    # A folder inside `out` is on the same file system, also if `out` is a mount point or a link.
+    staging = out / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+    except BaseException:
+        shutil.rmtree(out if new else staging, ignore_errors=True)
+        raise
+    # If the move fails, the finished bundle stays in the staging folder.
+    move(staging, out)
 
 
 def move(staging: Path, out: Path) -> None:

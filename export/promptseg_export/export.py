@@ -1,6 +1,5 @@
 """Exports a family to a bundle and checks its parity with PyTorch."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -31,19 +30,8 @@ def export(
     Raises `Mismatch` and leaves `out` unchanged if fp32 differs from PyTorch. Other precisions beyond their limits are
     left out.
     """
-    out = out.resolve()
-    new = not out.exists()
-    # A folder inside `out` is on the same file system, also if `out` is a mount point or a link.
-    staging = out / bundle.STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
+    with bundle.staged(out) as staging:
         measured = write(family, name, source, staging, precisions, log, calibrate, levels)
-    except BaseException:
-        shutil.rmtree(out if new else staging, ignore_errors=True)
-        raise
-    # If the move fails, the checked bundle stays in the staging folder.
-    bundle.move(staging, out)
     return measured
 
 

@@ -24,17 +24,10 @@ def write(source: Path, pictures: Path, out: Path, log: Callable) -> None:
     files = bundle.listed_files(source)
     if missing := sorted(set(description.get("files", {})) - files):
         raise bundle.Unreadable(f"{source} lacks {', '.join(missing)}, which its {bundle.DESCRIPTION} lists")
-    new, staging = not out.exists(), out / bundle.STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
+    with bundle.staged(out) as staging:
         for name in files:
             shutil.copy(source / name, staging / name)
         add_int8(staging, description, pictures, log)
-    except BaseException:
-        shutil.rmtree(out if new else staging, ignore_errors=True)
-        raise
-    bundle.move(staging, out)
     log(f"{out}: int8 with fixed scales")
 
 
