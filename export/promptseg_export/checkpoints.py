@@ -66,6 +66,27 @@ def fit(network: nn.Module, state: dict, path: Path) -> None:
     network.load_state_dict(tensors)
 
 
+def from_transformers(kind: type, source: str, model_types: tuple, unused: tuple = ()) -> nn.Module:
+    """Reads a model of transformers, `kind`, from a folder or by its name on the hub.
+
+    `model_types`: values of `model_type` in config.json that `kind` can read. transformers fills missing tensors with random
+    values. Here they are an error, except those whose names start with one of `unused`.
+    """
+    found = kind.config_class.get_config_dict(source)[0].get("model_type")
+    if found not in model_types:
+        raise CheckpointError(f"{source} is a model of the type {found}, expected {' or '.join(model_types)}")
+    try:
+        network, report = kind.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+    except RuntimeError as e:
+        raise CheckpointError(f"{source} is not a checkpoint of {kind.__name__}: {str(e).strip().splitlines()[0]}") from e
+    if missing := sorted(name for name in report["missing_keys"] if not name.startswith(unused)):
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise CheckpointError(
+            f"{source} is not a checkpoint of {kind.__name__}: {len(missing)} tensors are missing: {', '.join(missing[:3])}{more}"
+        )
+    return network
+
+
 def guess_model(state: dict) -> str | None:
     """The family and model options that match the tensors of a checkpoint."""
     for wrapper in ("model", "state_dict"):

@@ -14,31 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from safetensors.numpy import save_file
 from torchvision.ops import batched_nms
 
-from . import owlv2, owlv2_export
+from . import golden_text, owlv2, owlv2_export
 
 SEED = 5
 STRIDE = 3
-PHOTOS = ("astronaut", "chelsea", "flower", "part")
 PHRASES = ("a photo of a cat", "person", "red flower")
 THRESHOLD = 0.4
-AWKWARD = (
-    "", " ", "\t\n", "a", "red cup", "RED Cup", "  red   cup  ", "red\ncup", "red cup.", "red-cup", "it's we'll they've don't l'eau",
-    "naïve café", "nai\u0308ve cafe\u0301", "straße STRASSE ẞ", "日本語 日本", "한국어", "मूँछ", "العربية", "עִבְרִית",
-    "\U0001f680 \U0001f469\u200d\U0001f680 \U0001f1ef\U0001f1f5", "İstanbul ıI", "ǅungla", "ﬁsh", "ΣΊΣΥΦΟΣ", "x\u0000y", "\u200bzero\u200bwidth",
-    "non\u00a0breaking\u3000space", "\ufeffmark", "\u202eright", "123 4567 3.14 ½ ² Ⅷ ٣", "!!! ... ?!", "<|startoftext|> cup",
-    "cup <|endoftext|> cup", "<|endoftext|>", "</w>", "Ġ", "!", "a" * 300, " ".join(["cup"] * 13), " ".join(["cup"] * 14),
-    " ".join(["cup"] * 15), " ".join(["cup"] * 75), " ".join(["cup"] * 76), " ".join(["cup"] * 200),
-)  # fmt: skip
-
-
-def picture(name: str, photos: Path) -> np.ndarray:
-    if name == "part":
-        return np.ascontiguousarray(picture("chelsea", photos)[40:101, 90:187])
-    return np.array(Image.open(photos / f"{name}.png").convert("RGB"))
 
 
 def detections(model: owlv2.Owlv2, outputs, size: tuple) -> dict:
@@ -52,12 +36,12 @@ def detections(model: owlv2.Owlv2, outputs, size: tuple) -> dict:
 
 @torch.no_grad()
 def main(golden: Path) -> None:
-    model, out = owlv2.build("small", SEED, photo=picture("chelsea", golden)), golden / "owlv2"
-    owlv2_export.check_sight(model, picture("chelsea", golden))
+    model, out = owlv2.build("small", SEED, photo=golden_text.picture("chelsea", golden)), golden / "owlv2"
+    owlv2_export.check_sight(model, golden_text.picture("chelsea", golden))
     owlv2_export.export(model, "owlv2_small", f"random weights, seed {SEED}", out)
     tensors, found = {}, {}
-    for name in PHOTOS:
-        photo = picture(name, golden)
+    for name in golden_text.PHOTOS:
+        photo = golden_text.picture(name, golden)
         owlv2_export.compare(model, out, photo, PHRASES)
         expected = owlv2_export.reference(model, photo, PHRASES)
         tensors[f"{name}.pixels"] = model.pixels(photo)[0, :, ::STRIDE, ::STRIDE]
@@ -68,10 +52,7 @@ def main(golden: Path) -> None:
     save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, out / "expected.safetensors")
     (out / "expected.safetensors").chmod(0o644)
     (out / "detections.json").write_text(json.dumps({"phrases": PHRASES, "min_score": THRESHOLD, "photos": found}) + "\n")
-    # The exporter switched padding and truncation of the tokenizer off.
-    tokenizer = model.processor.tokenizer
-    tokens = [{"text": text, "ids": tokenizer(text, padding=False).input_ids} for text in AWKWARD]
-    (out / "tokens.json").write_text("[\n" + ",\n".join("  " + json.dumps(case) for case in tokens) + "\n]\n")
+    golden_text.write_tokens(model.processor.tokenizer, out)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPTokenizer, Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
 
-from . import small_tokenizer
+from . import attention, checkpoints, small_tokenizer
 
 LICENCE = "Apache-2.0"
-SCORES = 16 << 20
-"""Most bytes of attention weights that are computed at a time. More leave the caches of a processor."""
 THRESHOLD, NMS_IOU = 0.1, 0.3
 """Defaults of the processor: `post_process_object_detection`, and for doubles `post_process_image_guided_detection`."""
 PHRASES = ("a photo of a cup", "a spoon on the table", "coffee")
@@ -66,7 +64,7 @@ class ImageTower(nn.Module):
         network, vision, head = self.network, self.network.owlv2.vision_model, self.network.class_head
         x = vision.pre_layernorm(vision.embeddings(image))
         for layer in vision.encoder.layers:
-            x = block(layer, x)
+            x = attention.clip_layer(layer, x)
         x = vision.post_layernorm(x)
         features = network.layer_norm(x[:, 1:] * x[:, :1])
         centre, size = torch.sigmoid(network.box_head(features) + network.box_bias).split(2, dim=-1)
@@ -92,7 +90,7 @@ class TextTower(nn.Module):
         embeddings = self.text.embeddings
         x = embeddings.token_embedding(token_ids) + embeddings.position_embedding.weight
         for layer in self.text.encoder.layers:
-            x = block(layer, x, self.mask)
+            x = attention.clip_layer(layer, x, self.mask)
         x = self.text.final_layer_norm(x)
         query = self.projection((end_token[:, None] @ x)[:, 0])
         return query / torch.linalg.norm(query, dim=-1, keepdim=True)
@@ -109,34 +107,6 @@ class ClassHead(nn.Module):
 
 def normalised(x: Tensor) -> Tensor:
     return x / (torch.linalg.norm(x, dim=-1, keepdim=True) + 1e-6)
-
-
-def block(layer: nn.Module, x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """A layer of the encoder, as `Owlv2EncoderLayer`."""
-    x = x + attend(layer.self_attn, layer.layer_norm1(x), mask)
-    return x + layer.mlp(layer.layer_norm2(x))
-
-
-def attend(attention: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
-    """`Owlv2Attention`, for a few rows of the attention weights at a time. The queries are scaled instead of the weights,
-    which are many more."""
-    _, length, width = x.shape
-    heads = attention.num_heads
-
-    def split(y: Tensor) -> Tensor:
-        return y.reshape(1, length, heads, width // heads).transpose(1, 2)
-
-    query, key = split(attention.q_proj(x) * attention.scale), split(attention.k_proj(x)).transpose(2, 3)
-    value = split(attention.v_proj(x))
-    rows = max(1, SCORES // (4 * heads * length))
-    parts = []
-    for start in range(0, length, rows):
-        scores = query[:, :, start : start + rows] @ key
-        if mask is not None:
-            scores = scores + mask[start : start + rows]
-        parts.append(torch.softmax(scores, dim=-1) @ value)
-    mixed = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
-    return attention.out_proj(mixed.transpose(1, 2).reshape(1, length, width))
 
 
 class Owlv2:
@@ -203,7 +173,7 @@ class Owlv2:
 
 def read(source: str) -> Owlv2:
     """Reads a folder of transformers, or a name on its hub."""
-    network = Owlv2ForObjectDetection.from_pretrained(source)
+    network = checkpoints.from_transformers(Owlv2ForObjectDetection, source, ("owlv2",))
     return Owlv2(network, Owlv2Processor.from_pretrained(source))
 
 

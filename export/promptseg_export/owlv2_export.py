@@ -1,21 +1,18 @@
 """Exports OWLv2 to a text bundle and compares the graphs with transformers."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from . import bundle, graphs, owlv2, sight
+from . import graphs, owlv2, sight, text_export
 from .export import check
 from .owlv2 import Owlv2
-from .parity import Mismatch, photo, rounded
+from .parity import photo
 from .sessions import session
+from .text_export import IMAGE_TOWER, TEXT_TOWER
 
-IMAGE_TOWER, TEXT_TOWER, CLASS_HEAD = "image_tower.onnx", "text_tower.onnx", "class_head.onnx"
-TOKENIZER = "tokenizer.json"
-LIMIT = 1e-3
-"""Largest accepted difference of an output from transformers, relative to the range of the output."""
+CLASS_HEAD = "class_head.onnx"
 
 
 def export(model: Owlv2, name: str, source: str, out: Path, log=print) -> dict[str, float]:
@@ -23,21 +20,13 @@ def export(model: Owlv2, name: str, source: str, out: Path, log=print) -> dict[s
 
     Raises `Mismatch` and leaves `out` unchanged if the graphs differ from transformers.
     """
-    out = out.resolve()
-    new = not out.exists()
-    staging = out / bundle.STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
-        write_graphs(model, staging, log)
+
+    def fill(folder: Path) -> dict[str, float]:
+        write_graphs(model, folder, log)
         log("transformers and ONNX Runtime on a photo ...")
-        parity = compare(model, staging, photo(), owlv2.PHRASES)
-        bundle.write_description(staging, {"name": name, "source": source, **model.description(), "parity": parity})
-    except BaseException:
-        shutil.rmtree(out if new else staging, ignore_errors=True)
-        raise
-    bundle.move(staging, out)
-    return parity
+        return compare(model, folder, photo(), owlv2.PHRASES)
+
+    return text_export.export(model, name, source, out, fill)
 
 
 def write_graphs(model: Owlv2, folder: Path, log) -> None:
@@ -59,11 +48,7 @@ def write_graphs(model: Owlv2, folder: Path, log) -> None:
     graphs.export_decoder(model.class_head, features, owlv2.ClassHead.outputs, dynamic, folder / CLASS_HEAD)
     graphs.declare(folder / CLASS_HEAD, "logits", [1, model.patches, "phrases"])
     check(folder / CLASS_HEAD)
-    backend = model.processor.tokenizer.backend_tokenizer
-    # The texts are padded in Rust, and texts that are too long are refused there.
-    backend.no_padding()
-    backend.no_truncation()
-    backend.save(str(folder / TOKENIZER))
+    text_export.write_tokenizer(model.processor.tokenizer, folder)
 
 
 def run(folder: Path, pixels: np.ndarray, ids: np.ndarray) -> dict[str, np.ndarray]:
@@ -90,17 +75,9 @@ def reference(model: Owlv2, picture: np.ndarray, phrases: tuple) -> dict[str, np
 
 
 def compare(model: Owlv2, folder: Path, picture: np.ndarray, phrases: tuple) -> dict[str, float]:
-    """Compares the graphs with transformers. Raises `Mismatch` if an output differs by more than `LIMIT` of its range."""
+    """Compares the graphs with transformers. Raises `Mismatch` if an output differs by more than the limit."""
     ours = run(folder, model.pixels(picture), model.tokenize(phrases))
-    measured = {}
-    for name, expected in reference(model, picture, phrases).items():
-        if ours[name].shape != expected.shape:
-            raise Mismatch(f"{name} has the shape {ours[name].shape}, expected {expected.shape} as in transformers")
-        span = float(np.ptp(expected))
-        measured[name] = rounded(float(np.abs(ours[name] - expected).max()) / span if span > 0 else float("nan"))
-        if not measured[name] <= LIMIT:
-            raise Mismatch(f"{name} differs by {measured[name]:.1e} of its range, limit {LIMIT:.0e}")
-    return measured
+    return text_export.differences(ours, reference(model, picture, phrases))
 
 
 def check_sight(model: Owlv2, picture: np.ndarray | None = None) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from promptseg_export import checks, cli, owlv2, owlv2_export, parity, sight
+from promptseg_export import attention, checks, cli, owlv2, owlv2_export, parity, sight
+from safetensors.torch import load_file, save_file
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +42,12 @@ def test_a_graph_that_differs_is_refused(small, tmp_path, monkeypatch, part):
 
 
 def test_attention_in_parts_is_the_attention_of_transformers(small, monkeypatch):
-    attention = small.network.owlv2.vision_model.encoder.layers[0].self_attn
+    module = small.network.owlv2.vision_model.encoder.layers[0].self_attn
     x = torch.randn(1, 65, 32)
-    whole = owlv2.attend(attention, x, None)
-    monkeypatch.setattr(owlv2, "SCORES", 4 * 2 * 65 * 7)
-    parts = owlv2.attend(attention, x, None)
-    expected = attention(x)[0]
+    whole = attention.attend(module, x, None)
+    monkeypatch.setattr(attention, "SCORES", 4 * 2 * 65 * 7)
+    parts = attention.attend(module, x, None)
+    expected = module(x)[0]
     assert (whole - expected).abs().max() < 1e-5 and (parts - expected).abs().max() < 1e-5
 
 
@@ -65,6 +66,18 @@ def test_a_folder_of_transformers_is_read(small, tmp_path, capsys):
     assert (description["name"], description["source"], description["padding"]) == ("folder", "folder", 0.0)
     ids = owlv2.read(str(tmp_path / "folder")).tokenize(["red cup"])
     assert np.array_equal(ids, small.tokenize(["red cup"]))
+
+
+def test_a_checkpoint_without_some_tensors_is_refused(small, tmp_path, capsys):
+    small.network.save_pretrained(tmp_path / "folder")
+    small.processor.save_pretrained(tmp_path / "folder")
+    (weights,) = (tmp_path / "folder").glob("*.safetensors")
+    tensors = load_file(weights)
+    del tensors["class_head.dense0.weight"]
+    save_file(tensors, weights, {"format": "pt"})
+    assert cli.main(["owlv2", "--checkpoint", str(tmp_path / "folder"), str(tmp_path / "out")]) == 1
+    assert "1 tensors are missing: class_head.dense0.weight" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
