@@ -117,7 +117,7 @@ def main(arguments: list | None = None) -> int:
 
     if args.family == "calibrate":
         return calibrate(args, log, fail)
-    if args.family == "owlv2":
+    if args.family in text_cli.FAMILIES:
         return text_cli.run(args, log, fail)
     listing = next(f for f in FAMILIES if f.name == args.family)
     if args.checkpoint is not None and not (

@@ -71,7 +71,8 @@ def export_encoder(module: nn.Module, side: int, outputs: tuple, path: Path) -> 
 
 def export_fixed(module: nn.Module, inputs: dict, outputs: tuple, path: Path) -> None:
     """Exports a module whose inputs and outputs have fixed shapes. `inputs`: example of each input by name."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for name in ("torch.onnx", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad(), channel_norms(module):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
