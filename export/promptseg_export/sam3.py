@@ -45,6 +45,8 @@ CONFIGURATIONS = {
     },
 }  # fmt: skip
 """Configurations for random weights: that of facebook/sam3, and one for tests."""
+SCALES = [4.0, 2.0, 1.0, 0.5]
+"""Sides of the levels in patches of the image's side: the mask decoder doubles the side from level to level."""
 UNUSED = ("geometry_encoder.", "text_encoder.text_projection.", "mask_decoder.semantic_projection.")
 """Parts of the model that serve other prompts and other results."""
 
@@ -120,7 +122,12 @@ class Sam3:
 def read(source: str) -> Sam3:
     """Reads a folder of transformers, or a name on its hub."""
     network = checkpoints.from_transformers(Sam3Model, source, ("sam3", "sam3_video"), UNUSED)
-    return Sam3(network, Sam3Processor.from_pretrained(source), LICENCE)
+    processor = Sam3Processor.from_pretrained(source)
+    if (scales := network.config.vision_config.scale_factors) != SCALES:
+        raise checkpoints.CheckpointError(f"{source} has levels of the scales {scales}, expected {SCALES}")
+    if (side := processor.tokenizer.padding_side) != "right":
+        raise checkpoints.CheckpointError(f"{source} has a tokenizer that pads on the {side}, expected the right")
+    return Sam3(network, processor, LICENCE)
 
 
 def build(

@@ -125,6 +125,25 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("file", "field", "value", "part"),
+    [
+        ("config.json", "scale_factors", [4.0, 2.0, 1.0, 1.0], "levels of the scales [4.0, 2.0, 1.0, 1.0]"),
+        ("tokenizer_config.json", "padding_side", "left", "pads on the left"),
+    ],
+)
+def test_a_checkpoint_of_another_layout_is_refused(small, tmp_path, capsys, file, field, value, part):
+    folder = tmp_path / "folder"
+    small.network.save_pretrained(folder)
+    small.processor.save_pretrained(folder)
+    description = json.loads((folder / file).read_text())
+    owner = description["vision_config"] if file == "config.json" else description
+    owner[field] = value
+    (folder / file).write_text(json.dumps(description))
+    assert cli.main(["sam3", "--checkpoint", str(folder), str(tmp_path / "out")]) == 1
+    assert part in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "part"),
     [
         (["--random-weights", "1"], "needs --model: true, small"),
