@@ -70,7 +70,7 @@ def table(rows: list) -> str:
             _, model, step = name.split("/")
             low, high = row["spread"]
             text += (
-                f"| {model} | {STEPS[step]} | {row['ours_ms']:.3g} | {row['peer']} | {row['peer_ms']:.3g} "
+                f"| {model} | {STEPS[step]} | {report.milliseconds(row['ours_ms'])} | {row['peer']} | {report.milliseconds(row['peer_ms'])} "
                 f"| {row['ratio']:.3f} | {low:.3f} to {high:.3f} |\n"
             )
     return text
@@ -78,4 +78,4 @@ def table(rows: list) -> str:
 
 def write_docs(rows: list) -> None:
     if any(row["case"].startswith("text/") for row in rows):
-        report.write_part(DOCUMENT, BEGIN, END, table(rows))
+        report.write_part(DOCUMENT, BEGIN, END, f"{report.machine()}{table(rows)}")
