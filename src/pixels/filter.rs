@@ -20,10 +20,15 @@ pub(super) struct Filter<W> {
 }
 
 impl<W: Copy + Default + PartialEq> Filter<W> {
+    /// Returns whether the sizes of the last call of [`Self::prepare`] were these.
+    pub fn is_for(&self, from: usize, to: usize) -> bool {
+        (self.from, self.to) == (from, to)
+    }
+
     /// Computes the weights from `from` samples to `to` positions. Does nothing if the sizes are those of the last
     /// call. `convert` makes a stored weight of one of a position's weights, whose sum is 1.
     pub fn prepare(&mut self, from: usize, to: usize, convert: impl Fn(f64) -> W) {
-        if (self.from, self.to) == (from, to) {
+        if self.is_for(from, to) {
             return;
         }
         let scale = from as f64 / to as f64;

@@ -66,9 +66,21 @@ impl Target<'_> {
     }
 }
 
+/// Precision of the coefficients of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Coefficients {
+    /// Pillow: [`PRECISION`] bits.
+    #[default]
+    Pillow,
+    /// Torch, for images of 8 bits: as many bits as the largest coefficient of the axis leaves in 16 bits
+    /// (`compute_index_ranges_int16_weights` of `UpSampleKernel.cpp`). Passes and rounding are those of Pillow.
+    Torch,
+}
+
 /// Resizes images. It keeps coefficients and scratch memory from one call to the next.
 #[derive(Debug, Default)]
 pub(super) struct PillowResizer {
+    coefficients: Coefficients,
     columns: Filter<i32>,
     rows: Filter<i32>,
     /// One row of the image, followed by [`SPARE`] bytes.
@@ -82,6 +94,10 @@ pub(super) struct PillowResizer {
 }
 
 impl PillowResizer {
+    pub fn new(coefficients: Coefficients) -> Self {
+        PillowResizer { coefficients, ..PillowResizer::default() }
+    }
+
     /// Resizes `pixels`, interleaved RGB, horizontally first. `from` and `to` are width and height.
     pub fn run(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize), target: Target) {
         self.prepare(from, to);
@@ -89,10 +105,26 @@ impl PillowResizer {
     }
 
     fn prepare(&mut self, from: (usize, usize), to: (usize, usize)) {
-        let fixed = |w: f64| (0.5 + w * f64::from(1u32 << PRECISION)) as i32;
-        self.columns.prepare(from.0, to.0, fixed);
-        self.rows.prepare(from.1, to.1, fixed);
+        for (filter, from, to) in [(&mut self.columns, from.0, to.0), (&mut self.rows, from.1, to.1)] {
+            let bits = match self.coefficients {
+                _ if filter.is_for(from, to) => continue,
+                Coefficients::Pillow => PRECISION,
+                Coefficients::Torch => torch_bits(from, to),
+            };
+            // Fewer bits are padded with zeros, so that the sums of both kinds have the same scale.
+            filter.prepare(from, to, |w| ((0.5 + w * f64::from(1u32 << bits)) as i32) << (PRECISION - bits));
+        }
     }
+}
+
+/// Returns the fractional bits of torch's coefficients of an axis: the most with which the largest coefficient fits into 15
+/// bits, at most [`PRECISION`].
+fn torch_bits(from: usize, to: usize) -> u32 {
+    let mut exact = Filter::<f64>::default();
+    exact.prepare(from, to, |w| w);
+    let largest = exact.weights.iter().copied().fold(0.0, f64::max);
+    let fits = |bits: u32| 0.5 + largest * f64::from(1u32 << bits) < f64::from(1 << 15);
+    (1..=PRECISION).take_while(|bits| fits(*bits)).last().unwrap_or(0)
 }
 
 #[multiversion(targets("x86_64+avx2"))]
@@ -108,7 +140,7 @@ fn resize_rows(
     (width, height): (usize, usize),
     mut target: Target,
 ) {
-    let PillowResizer { columns, rows, row, ring, slots, blended } = scratch;
+    let PillowResizer { columns, rows, row, ring, slots, blended, .. } = scratch;
     let padded = width.next_multiple_of(STRIP / 4);
     row.resize(from_width * 3 + SPARE, 0);
     ring.resize(rows.taps * padded, [0; 4]);
@@ -176,6 +208,22 @@ fn pixel_from_sums(sums: [i32; 4]) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn coefficients_of_torch_fit_into_16_bits() {
+        // One sample for each position has the coefficient 1; a tenth of the size has coefficients near 0.1.
+        assert_eq!((torch_bits(64, 64), torch_bits(640, 64)), (14, 18));
+        for (from, to) in [(1280, 1008), (720, 1008), (451, 112), (3, 900), (4000, 8)] {
+            let mut filter = Filter::<f64>::default();
+            filter.prepare(from, to, |w| w);
+            let scaled = filter.weights.iter().map(|w| (0.5 + w * f64::from(1u32 << torch_bits(from, to))) as i32);
+            let largest = scaled.max().unwrap();
+            assert!(
+                (1 << 13..1 << 15).contains(&largest) || torch_bits(from, to) == PRECISION,
+                "{from} to {to}: {largest}"
+            );
+        }
+    }
 
     #[test]
     fn the_result_without_vector_instructions_is_identical() {
