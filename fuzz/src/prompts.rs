@@ -217,7 +217,7 @@ fn check(mut u: Unstructured, wrong: &Arc<OnceLock<String>>) -> Result<()> {
             8 => {
                 let boxes = u.int_in_range(0..=3)?;
                 let found = |u: &mut Unstructured| {
-                    Ok(DetectedBox { bbox: bbox(u)?, class_id: "dog".into(), tag: "7".into(), score: None })
+                    Ok(DetectedBox { mask: None, bbox: bbox(u)?, class_id: "dog".into(), tag: "7".into(), score: None })
                 };
                 let boxes = (0..boxes).map(|_| found(&mut u)).collect::<Result<_>>()?;
                 let _ = engine.detections(Detections { source: "fuzz", at: at(&mut u)?, boxes });

@@ -45,7 +45,8 @@ impl DetectionFilter {
             passed.truncate(self.max_count);
             passed.sort_by_key(|(index, _)| *index);
         }
-        let detected = |d: RawDetection| DetectedBox { bbox: d.bbox, class_id: d.class, tag: d.tag, score: d.score };
+        let detected =
+            |d: RawDetection| DetectedBox { bbox: d.bbox, mask: None, class_id: d.class, tag: d.tag, score: d.score };
         passed.into_iter().map(|(_, d)| detected(d)).collect()
     }
 }

@@ -7,6 +7,7 @@ use super::kept::KeptFrames;
 use super::persistence::Persistence;
 use super::refusal::Refusal;
 use super::result::FrameResult;
+use crate::model::Decoded;
 use crate::pixels::{Mask, MaskInput};
 use crate::prompt::{BoxPrompt, Point, Prompt};
 
@@ -41,10 +42,12 @@ pub struct ObjectPrompt {
     pub refine: bool,
 }
 
-/// Box of an upstream detector.
+/// Box of an upstream detector, or its mask.
 #[derive(Debug, Clone)]
 pub struct DetectedBox {
     pub bbox: BoxPrompt,
+    /// Mask that the detector made itself, with its certain part. `None`: the mask is decoded from the box.
+    pub mask: Option<Decoded>,
     pub class_id: String,
     /// The detector's id of the object, passed through.
     pub tag: String,
@@ -241,7 +244,12 @@ pub struct Segment {
 
 impl Detections {
     pub(super) fn bytes(&self) -> usize {
-        self.boxes.iter().map(|b| size_of_val(b) + b.class_id.len() + b.tag.len()).sum()
+        let mask = |mask: &Decoded| {
+            let certain = mask.best.certain.as_ref().map_or(0, |certain| certain.cropped.len());
+            mask.best.mask.cropped.len() + certain + size_of_val(&*mask.best.low_res.data)
+        };
+        let bytes = |b: &DetectedBox| size_of_val(b) + b.class_id.len() + b.tag.len() + b.mask.as_ref().map_or(0, mask);
+        self.boxes.iter().map(bytes).sum()
     }
 }
 

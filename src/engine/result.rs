@@ -21,14 +21,16 @@ pub struct ObjectResult {
     pub detection_score: Option<f64>,
     /// Lifetime of the object; `None` for boxes of a detector and masks of everything.
     pub persistence: Option<Persistence>,
-    /// Predicted IoU of `mask`.
+    /// Predicted IoU of `mask`. The detector's score, for a mask that the detector made itself.
     pub iou: f32,
-    /// Object score, a logit: above 0 the object is visible. `None` for model families without this head.
+    /// Object score, a logit: above 0 the object is visible. `None` for model families without this head. For a mask that a text
+    /// model made, the logit of its phrase being in the image.
     pub object_score: Option<f32>,
     pub candidate_ious: Vec<f32>,
     pub mask: Mask,
     /// Part of `mask` that the model is certain of ([`crate::model::Candidate::certain`]). `None` unless it was needed when the
-    /// mask was decoded ([`super::Engine::set_certain_masks`]), and for masks of everything.
+    /// mask was decoded ([`super::Engine::set_certain_masks`]), and for masks of everything. Detectors that make masks themselves
+    /// always give it.
     pub certain: Option<Mask>,
     /// Point prompts, for the overlay.
     pub points: Vec<Point>,

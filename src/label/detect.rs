@@ -1,16 +1,16 @@
-//! The stage of detections: boxes of a detector become objects, or name the class of an object that is there already.
+//! The stage of detections: boxes and masks of a detector become objects, or name the class of an object that is there already.
 
 use super::followed::Followed;
 use super::identity::{iou, link};
 use super::labeller::{LabelError, Labelled, Labeller, upscaled};
 use super::record::Source;
 use crate::engine::DetectedBox;
-use crate::model::{self, DecodeOptions, Embedding};
+use crate::model::{DecodeOptions, Decoded, Embedding};
 use crate::pixels::{Mask, RunLengths};
 use crate::prompt::Prompt;
 use crate::video::Position;
 
-/// A box with its mask, before it is an object.
+/// A detection with its mask, before it is an object.
 struct Proposal<'a> {
     detection: &'a DetectedBox,
     iou: f32,
@@ -43,7 +43,9 @@ impl Labeller {
                 continue;
             }
             let is_double = admitted.iter().any(|(_, other)| iou(other, &runs) > merge);
-            if !is_double && proposal.mask.area > 0 && proposal.iou >= self.settings.min_iou {
+            // A mask of the detector itself has no predicted IoU: the detector's score is its threshold.
+            let is_good = proposal.detection.mask.is_some() || proposal.iou >= self.settings.min_iou;
+            if !is_double && proposal.mask.area > 0 && is_good {
                 admitted.push((proposal, runs));
             }
         }
@@ -95,7 +97,7 @@ impl Labeller {
         }
     }
 
-    /// Decodes the masks of boxes.
+    /// Returns the masks of detections: their own, or masks that are decoded from their boxes.
     fn propose<'a>(
         &mut self,
         at: Position,
@@ -103,18 +105,56 @@ impl Labeller {
         detections: &'a [DetectedBox],
     ) -> Result<Vec<Proposal<'a>>, LabelError> {
         let (width, height) = embedding.image_size();
-        let mut boxes = Vec::new();
+        let (mut masks, mut boxes) = (Vec::new(), Vec::new());
         for detection in detections {
             let prompt = Prompt { bbox: Some(detection.bbox), ..Prompt::default() };
-            match prompt.check(width, height) {
-                Ok(prompt) => boxes.push((detection, prompt)),
-                Err(e) => self.remarks.push(format!("a detection of \"{}\": {e}", detection.class_id)),
+            match (&detection.mask, prompt.check(width, height)) {
+                (Some(mask), _) => masks.push((detection, mask)),
+                (None, Ok(prompt)) => boxes.push((detection, prompt)),
+                (None, Err(e)) => self.remarks.push(format!("a detection of \"{}\": {e}", detection.class_id)),
             }
         }
-        if boxes.is_empty() {
-            return Ok(Vec::new());
+        let mut proposals = self.own_masks(at, embedding, masks)?;
+        proposals.extend(self.masks_of_boxes(at, embedding, boxes)?);
+        Ok(proposals)
+    }
+
+    /// Returns the masks that the detector made itself. The memory follows them from this frame on.
+    fn own_masks<'a>(
+        &mut self,
+        at: Position,
+        embedding: &Embedding,
+        masks: Vec<(&'a DetectedBox, &'a Decoded)>,
+    ) -> Result<Vec<Proposal<'a>>, LabelError> {
+        let mut proposals = Vec::with_capacity(masks.len());
+        for (detection, Decoded { best, object_score, .. }) in masks {
+            let mut followed = None;
+            if let Some(network) = self.model.decoder.network() {
+                let mut object = Followed::new(detection.class_id.clone(), Source::Detection, detection.score);
+                if object.prompt_mask(network, at, embedding, &best.mask)?.is_none() {
+                    let class = &detection.class_id;
+                    self.remarks.push(format!("a detection of \"{class}\": its mask vanishes in the model's square"));
+                    continue;
+                }
+                followed = Some(object);
+            }
+            let (iou, object_score, mask) = (best.iou, *object_score, best.mask.clone());
+            proposals.push(Proposal { detection, iou, object_score, mask, followed });
         }
-        let mut proposals = Vec::new();
+        Ok(proposals)
+    }
+
+    /// Decodes the masks of boxes.
+    fn masks_of_boxes<'a>(
+        &mut self,
+        at: Position,
+        embedding: &Embedding,
+        boxes: Vec<(&'a DetectedBox, Prompt)>,
+    ) -> Result<Vec<Proposal<'a>>, LabelError> {
+        let mut proposals = Vec::with_capacity(boxes.len());
+        if boxes.is_empty() {
+            return Ok(proposals);
+        }
         if let Some(network) = self.model.decoder.network() {
             for (detection, prompt) in boxes {
                 let mut followed = Followed::new(detection.class_id.clone(), Source::Detection, detection.score);
@@ -127,7 +167,7 @@ impl Labeller {
         }
         let prompts: Vec<Prompt> = boxes.iter().map(|(_, prompt)| prompt.clone()).collect();
         let decoded = self.model.decoder.decode(embedding, &prompts, &DecodeOptions::default())?.objects;
-        for ((detection, _), model::Decoded { best, object_score, .. }) in boxes.into_iter().zip(decoded) {
+        for ((detection, _), Decoded { best, object_score, .. }) in boxes.into_iter().zip(decoded) {
             proposals.push(Proposal { detection, iou: best.iou, object_score, mask: best.mask, followed: None });
         }
         Ok(proposals)

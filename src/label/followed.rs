@@ -45,6 +45,25 @@ impl Followed {
         self.track.prompt(network, at, frame, prompt)
     }
 
+    /// Prompts the object on a frame with its mask. Returns none for a mask that vanishes in the network's square.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub fn prompt_mask(
+        &mut self,
+        network: &mut dyn Network,
+        at: Position,
+        frame: &Embedding,
+        mask: &Mask,
+    ) -> Result<Option<TrackedMask>, Error> {
+        let size = (mask.width as usize, mask.height as usize);
+        let square = SquareMask::from_image(&mask.full(), size, network.spec().image_side);
+        match square.filter(|square| !square.is_empty()) {
+            Some(square) => self.track.mask(network, at, frame, &square).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Encodes the memory of a prompted frame.
     ///
     /// # Errors
@@ -67,10 +86,9 @@ impl Followed {
         frame: &Embedding,
         mask: &Mask,
     ) -> Result<bool, Error> {
-        let size = (mask.width as usize, mask.height as usize);
-        let square = SquareMask::from_image(&mask.full(), size, network.spec().image_side);
-        let Some(square) = square.filter(|square| !square.is_empty()) else { return Ok(false) };
-        self.track.mask(network, at, frame, &square)?;
+        if self.prompt_mask(network, at, frame, mask)?.is_none() {
+            return Ok(false);
+        }
         self.settle(network, at, frame)?;
         Ok(true)
     }

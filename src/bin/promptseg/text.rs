@@ -148,6 +148,6 @@ impl PeriodicFinder {
 impl Named {
     /// Returns the object as a box of a detector.
     pub fn detection(self) -> DetectedBox {
-        DetectedBox { bbox: self.bbox, class_id: self.class, tag: String::new(), score: Some(f64::from(self.score)) }
+        DetectedBox { bbox: self.bbox, mask: None, class_id: self.class, tag: String::new(), score: Some(f64::from(self.score)) }
     }
 }

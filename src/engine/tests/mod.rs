@@ -10,6 +10,7 @@ mod interactions;
 mod objects;
 mod operator;
 mod order;
+mod own_masks;
 mod panics;
 mod pressure;
 mod prompts;

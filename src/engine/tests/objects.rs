@@ -161,7 +161,7 @@ fn every_mask_that_was_computed_is_counted() {
     b.click(FrameRef::At(stamp(1)), 9.0, 9.0, Persistence::Hold);
     assert_eq!((b.result().header.stamp, b.engine.metrics().masks), (stamp(1), 1 + 2));
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }; 2];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None }; 2];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes }).unwrap();
     assert_eq!((b.result().header.stamp, b.engine.metrics().masks), (stamp(2), 1 + 2 + 4));
 }

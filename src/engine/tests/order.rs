@@ -90,7 +90,7 @@ fn play(seed: u64, operations: usize) -> Story {
                 let source = ["detections", "yolo_detections"][chance.below(2) as usize];
                 let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
                 let tag = story.detections.len().to_string();
-                let one = DetectedBox { bbox, class_id: String::new(), tag, score: None };
+                let one = DetectedBox { bbox, mask: None, class_id: String::new(), tag, score: None };
                 story.detections.push((source, some));
                 let boxes = vec![one; 1 + chance.below(40) as usize];
                 let _ = engine.detections(Detections { source, at: FrameRef::At(some), boxes });
@@ -205,7 +205,7 @@ fn a_detector_waits_for_its_own_older_stamp_and_for_no_other_detector() {
     started(4);
     // Frame 3 was passed over and is encoded after frame 4.
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let one = DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None };
+    let one = DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None };
     for (source, sec) in [("slow", 3), ("slow", 4), ("quick", 4)] {
         let at = FrameRef::At(stamp(sec));
         b.engine.detections(Detections { source, at, boxes: vec![one.clone()] }).unwrap();

@@ -15,7 +15,7 @@ use crate::prompt::{BoxPrompt, Point, Prompt};
 
 pub fn boxes(count: usize) -> Vec<DetectedBox> {
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    vec![DetectedBox { bbox, class_id: "cup".into(), tag: String::new(), score: None }; count]
+    vec![DetectedBox { bbox, mask: None, class_id: "cup".into(), tag: String::new(), score: None }; count]
 }
 
 fn question(on: SegmentOn) -> (Segment, oneshot::Receiver<Result<FrameResult, Refusal>>) {

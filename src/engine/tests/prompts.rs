@@ -68,7 +68,7 @@ fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
     b.engine.push_frame(frame(2));
     b.engine.push_frame(frame(3));
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: "cup".into(), tag: "t1".into(), score: Some(0.7) }; 2];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: "cup".into(), tag: "t1".into(), score: Some(0.7) }; 2];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(2)), boxes }).unwrap();
     b.gate.open(3);
     let result = loop {
@@ -88,7 +88,7 @@ fn a_frame_that_was_passed_over_is_encoded_for_a_detector() {
 
 pub fn detect(b: &Bench, sec: i32) {
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None }];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(sec)), boxes }).unwrap();
 }
 

@@ -16,7 +16,7 @@ fn held_objects_are_in_a_detectors_answer_on_an_older_frame() {
     b.click(FrameRef::Newest, 4.0, 4.0, Persistence::Hold);
     assert_eq!(b.result().header.stamp, stamp(2));
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None }];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     let on_one = std::iter::repeat_with(|| b.result()).find(|r| r.header.stamp == stamp(1)).unwrap();
     assert_eq!(on_one.objects.iter().map(|o| o.id).collect::<Vec<_>>(), [1, 1001]);
@@ -32,7 +32,7 @@ fn one_bad_box_among_detections_is_refused_alone() {
     let good = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
     let flat = BoxPrompt { y_max: 1.0, ..good };
     let boxes = [good, flat]
-        .map(|bbox| DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None })
+        .map(|bbox| DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None })
         .to_vec();
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(b.refusal().kind, RefusalKind::BadPrompt);
@@ -44,7 +44,7 @@ fn a_thousand_boxes_come_in_chunks_and_keep_little_memory() {
     let b = bench(patient());
     b.encode(1);
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }; 1000];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None }; 1000];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(b.result().objects.len(), 1000);
     assert!(b.decoded_prompts.lock().unwrap().iter().all(|chunk| chunk.len() <= 32));
@@ -56,7 +56,7 @@ fn a_click_goes_between_two_chunks_of_a_detector() {
     let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
     b.encode(1);
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }; 100];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None }; 100];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
     // The first chunk is on the decoder.
@@ -80,7 +80,7 @@ fn clear_in_the_middle_of_detections_removes_the_objects_and_leaves_the_boxes() 
     let b = bench_with(FakeDecoder { gate: Some((starts, permitted)), ..FakeDecoder::default() }, patient());
     b.encode(1);
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }; 64];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None }; 64];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     assert_eq!(started.recv_timeout(PATIENCE), Ok(32));
     b.engine.interact(Interaction::Clear).unwrap();
@@ -101,7 +101,7 @@ fn detections_take_no_id_of_an_object_and_no_id_above_the_limit() {
     b.engine.interact(Interaction::Prompts { at, operation: Operation::Set, objects, persistence }).unwrap();
     assert_eq!(b.result().objects.len(), 2);
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None }; 3];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None }; 3];
     b.engine.detections(Detections { source: "detector", at: FrameRef::At(stamp(1)), boxes }).unwrap();
     let ids: Vec<u32> = b.result().objects.iter().map(|o| o.id).collect();
     assert_eq!(ids, [1001, 1002, 1003, 1004, 65_535]);
@@ -113,7 +113,8 @@ fn two_detectors_boxes_on_a_frame_join_and_each_replaces_its_own() {
     b.encode(1);
     let detect = |source: &'static str, count| {
         let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-        let boxes = vec![DetectedBox { bbox, class_id: source.into(), tag: String::new(), score: None }; count];
+        let boxes =
+            vec![DetectedBox { bbox, mask: None, class_id: source.into(), tag: String::new(), score: None }; count];
         b.engine.detections(Detections { source, at: FrameRef::At(stamp(1)), boxes }).unwrap();
         b.result().objects.iter().map(|o| (o.id, o.class_id.clone())).collect::<Vec<_>>()
     };

@@ -6,7 +6,7 @@ use crate::prompt::BoxPrompt;
 
 fn one_box(sec: i32) -> Detections {
     let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-    let boxes = vec![DetectedBox { bbox, class_id: "cup".into(), tag: "cup 1".into(), score: Some(0.5) }];
+    let boxes = vec![DetectedBox { bbox, mask: None, class_id: "cup".into(), tag: "cup 1".into(), score: Some(0.5) }];
     Detections { source: "text", at: FrameRef::At(stamp(sec)), boxes }
 }
 

@@ -168,7 +168,7 @@ fn a_click_goes_between_two_chunks_of_another_cameras_detections() {
     operator.push("operator", 2);
     until(|| detector.engine.metrics().frames_encoded + operator.engine.metrics().frames_encoded == 2);
     let bbox = BoxPrompt { x_min: 2.0, y_min: 2.0, x_max: 9.0, y_max: 9.0 };
-    let one = DetectedBox { bbox, class_id: String::new(), tag: String::new(), score: None };
+    let one = DetectedBox { bbox, mask: None, class_id: String::new(), tag: String::new(), score: None };
     detector.engine.detections(Detections { source: "detector", at: FrameRef::Newest, boxes: vec![one; 640] }).unwrap();
     let mut order = vec![started.recv_timeout(PATIENCE).unwrap()];
     operator.click(FrameRef::Newest);

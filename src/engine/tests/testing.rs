@@ -10,7 +10,7 @@ use super::PATIENCE;
 use crate::engine::kept::KeptFrame;
 use crate::engine::{Decode, Encode, Frame, FramePixels, Header, Stamp};
 use crate::model::{Candidate, DecodeOptions, DecodeTimings, Decoded, Decodes, Embedding};
-use crate::pixels::{Geometry, Resize, mask_from_low_res};
+use crate::pixels::{Geometry, Mask, Resize, mask_from_low_res};
 use crate::prompt::{LowResLogits, Prompt};
 
 pub const WIDTH: u32 = 32;
@@ -134,6 +134,13 @@ pub fn kept_frame(sec: i32) -> Arc<KeptFrame> {
     let (now, embedding) = (Instant::now(), embedding(sec as f32));
     let (number, header) = (sec as u64, header(sec));
     Arc::new(KeptFrame { number, header, image, embedding, arrived: now, encoded: now, wait_ms: 0.0, convert_ms: 0.0 })
+}
+
+/// Returns a mask as a text model makes it, certain everywhere.
+pub fn own_mask(mask: Mask, score: f32) -> Decoded {
+    let low_res = LowResLogits { side: 1, data: vec![1.0].into() };
+    let best = Candidate { index: 0, iou: score, certain: Some(mask.clone()), mask, low_res, logits: None };
+    Decoded { best, others: Vec::new(), candidate_ious: vec![score], object_score: Some(2.0) }
 }
 
 /// Encodes one frame for each permit, and reports the second of each frame at its start.

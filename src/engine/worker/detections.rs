@@ -1,4 +1,4 @@
-//! Boxes of detectors. Prompts are answered between two turns.
+//! Boxes and masks of detectors. Prompts are answered between two turns.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,21 +8,21 @@ use crate::engine::kept::KeptFrame;
 use crate::engine::objects::{MAX_OBJECT_ID, unnamed_result};
 use crate::engine::refusal::{Refusal, RefusalKind};
 use crate::engine::request::{DetectedBox, Detections};
-use crate::engine::result::{ObjectResult, ResultSource};
+use crate::engine::result::{ObjectResult, ResultSource, StageMs};
+use crate::model::Decoded;
 use crate::prompt::Prompt;
 
 /// First id of detectors' boxes, above the ids of most prompted objects.
 const FIRST_DETECTION_ID: u32 = 1001;
 
 impl Worker<'_> {
-    /// Decodes the boxes of a detector on a frame, and publishes them with the objects of the frame.
+    /// Decodes the boxes of a detector on a frame, and publishes their masks, or those that the detector made itself, with the
+    /// objects of the frame.
     pub(super) fn detect(&mut self, frame: &Arc<KeptFrame>, detections: Detections, since: Instant) {
         let source = ResultSource::Detector(detections.source);
-        let (width, height) = frame.embedding.image_size();
         let mut accepted: Vec<(DetectedBox, Prompt)> = Vec::new();
         for item in detections.boxes {
-            let prompt = Prompt { bbox: Some(item.bbox), ..Prompt::default() };
-            match prompt.check(width, height) {
+            match checked_prompt(&item, frame.embedding.image_size()) {
                 Ok(checked) => accepted.push((item, checked)),
                 Err(e) => self.refuse(bad_prompt(format!("detection: {e}"))),
             }
@@ -32,16 +32,15 @@ impl Worker<'_> {
             Err(refusal) => return self.refuse(refusal),
         };
         let mut results = Vec::with_capacity(accepted.len());
-        for (turn, chunk) in accepted.chunks(MAX_OBJECTS_PER_TURN).enumerate() {
+        for (turn, chunk) in accepted.chunks_mut(MAX_OBJECTS_PER_TURN).enumerate() {
             if turn > 0 || due_count > 0 {
                 self.answer_prompts();
             }
-            let prompts: Vec<Prompt> = chunk.iter().map(|(_, p)| p.clone()).collect();
-            let (decoded, ms) = match self.decode(frame, &prompts, false) {
-                Ok(decoded) => decoded,
+            let (masks, ms) = match self.masks(frame, chunk) {
+                Ok(masks) => masks,
                 Err(refusal) => return self.refuse(refusal),
             };
-            for ((item, prompt), decoded) in chunk.iter().zip(decoded) {
+            for ((item, prompt), decoded) in chunk.iter().zip(masks) {
                 let (class_id, tag) = (item.class_id.clone(), item.tag.clone());
                 let detection_score = item.score;
                 results.push(ObjectResult { class_id, tag, detection_score, ..unnamed_result(prompt, decoded) });
@@ -63,5 +62,33 @@ impl Worker<'_> {
         }
         total.total = self.shared.clock.ms_since(since);
         self.publish(frame, source, total, true, due_count + count);
+    }
+
+    /// Returns the masks of detections, in their order: those of the detector itself, which are taken, and masks that are decoded
+    /// from the boxes of the others.
+    fn masks(
+        &mut self,
+        frame: &KeptFrame,
+        detections: &mut [(DetectedBox, Prompt)],
+    ) -> Result<(Vec<Decoded>, StageMs), Refusal> {
+        let boxes = detections.iter().filter(|(item, _)| item.mask.is_none());
+        let prompts: Vec<Prompt> = boxes.map(|(_, prompt)| prompt.clone()).collect();
+        let (decoded, ms) = self.decode(frame, &prompts, false)?;
+        let mut decoded = decoded.into_iter();
+        let masks = detections.iter_mut().filter_map(|(item, _)| item.mask.take().or_else(|| decoded.next()));
+        Ok((masks.collect(), ms))
+    }
+}
+
+/// Returns the box of a detection as a prompt. With a mask of its own the box is only shown, and a box without area is left out.
+///
+/// # Errors
+/// The box is not valid and there is no mask, or the mask has another size than the image.
+fn checked_prompt(item: &DetectedBox, (width, height): (u32, u32)) -> Result<Prompt, String> {
+    let prompt = Prompt { bbox: Some(item.bbox), ..Prompt::default() }.check(width, height);
+    match item.mask.as_ref().map(|mask| (mask.best.mask.width, mask.best.mask.height)) {
+        None => prompt.map_err(|e| e.to_string()),
+        Some(size) if size == (width, height) => Ok(prompt.unwrap_or_default()),
+        Some((w, h)) => Err(format!("a mask of {w}x{h} pixels, the image is {width}x{height}")),
     }
 }

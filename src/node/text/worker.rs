@@ -175,7 +175,7 @@ impl Worker<'_> {
         let names = self.names.names(&classes);
         let named = found.into_iter().zip(names);
         named
-            .map(|((class_id, bbox, score), tag)| DetectedBox { bbox, class_id, tag, score: Some(score.into()) })
+            .map(|((class_id, bbox, score), tag)| DetectedBox { bbox, mask: None, class_id, tag, score: Some(score.into()) })
             .collect()
     }
 
