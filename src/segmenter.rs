@@ -24,7 +24,7 @@
 use image::RgbImage;
 use thiserror::Error as ThisError;
 
-use crate::model::{self, DecodeOptions, Decoded, Decodes, Embedding, Model, ModelInfo};
+use crate::model::{self, DecodeOptions, Decoded, Decodes, Embedding, Model, ModelInfo, ProviderReport};
 use crate::prompt::{Prompt, PromptError};
 
 /// Reason why a prediction failed.
@@ -54,6 +54,11 @@ impl Segmenter {
     /// Returns the description of the model.
     pub fn info(&self) -> &ModelInfo {
         &self.model.info
+    }
+
+    /// Returns which execution provider runs the image encoder.
+    pub fn providers(&self) -> &ProviderReport {
+        self.model.encoder.providers()
     }
 
     /// Encodes an image, for all predictions until the next call.

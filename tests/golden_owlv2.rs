@@ -11,7 +11,7 @@ use std::sync::Arc;
 use image::RgbImage;
 use promptseg::model::SessionOptions;
 use promptseg::pixels::{PaddedSpec, PaddedSquare};
-use promptseg::text::{Limits, Phrase, PhraseTokenizer, TextModel};
+use promptseg::text::{Answers, Limits, Phrase, PhraseTokenizer, TextModel};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use support::{difference, golden, photo, tensor};
@@ -113,18 +113,19 @@ fn outputs_are_those_of_transformers() {
     let stored = SafeTensors::deserialize(&content).unwrap();
     let mut model = model();
     let features = model.understand(&phrases(&expected)).unwrap();
-    let vectors: Vec<f32> = features.iter().flat_map(|f| f.vector().to_vec()).collect();
+    let vectors: Vec<f32> = features.iter().flat_map(|f| f.values().to_vec()).collect();
     let queries = apart(&vectors, &tensor(&stored, "queries").1);
     println!("queries {queries:.1e}");
     assert!(queries < LIMIT);
     for name in expected.photos.keys() {
         let sight = model.look(&picture(name)).unwrap();
-        let logits = model.logits(&sight, &features).unwrap();
+        let answers = model.answers(&sight, &features).unwrap();
+        let Answers::Owlv2 { logits, boxes, objectness } = answers else { panic!("an OWLv2") };
         let stored = |part: &str| tensor(&stored, &format!("{name}.{part}")).1;
         let worst = [
             apart(&logits, &stored("logits")),
-            apart(sight.boxes(), &stored("boxes")),
-            apart(sight.objectness(), &stored("objectness")),
+            apart(&boxes, &stored("boxes")),
+            apart(&objectness, &stored("objectness")),
         ];
         println!("{name:10} logits {:.1e}  boxes {:.1e}  objectness {:.1e}", worst[0], worst[1], worst[2]);
         assert!(worst.iter().all(|difference| *difference < LIMIT), "{name}: {worst:?}");
@@ -153,7 +154,7 @@ fn compare(name: &str, suppress: bool) {
     assert_eq!((defaults.min_score, defaults.nms_iou), (0.1, 0.3), "the defaults of the processor");
     let nms_iou = if suppress { 0.3 } else { 1.0 };
     let limits = Limits { min_score: expected.min_score, nms_iou, ..defaults };
-    let found = model.detect(&sight, &features, &limits).unwrap();
+    let found = model.detect(&sight, &features, &limits).unwrap().detections;
     println!("{name:10} {} boxes of {}", found.len(), of_photo.scores.len());
     assert!(wanted.len() > 2 && found.len() == wanted.len(), "{name}: {} for {}", found.len(), wanted.len());
     assert!(found.is_sorted_by(|a, b| a.score >= b.score));
@@ -186,5 +187,5 @@ fn features_are_computed_once_for_each_phrase() {
     let first = model.understand(&[phrase("red cup"), phrase("person")]).unwrap();
     let again = model.understand(&[phrase("Red  CUP"), phrase("person")]).unwrap();
     assert!(first.iter().zip(&again).all(|(a, b)| Arc::ptr_eq(a, b)));
-    assert_ne!(first[0].vector(), first[1].vector());
+    assert_ne!(first[0].values(), first[1].values());
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use promptseg::model::{Model, SessionOptions};
-use promptseg::text::{Bank, Error, Features, Limits, Phrase, TextEncoder, TextModel};
+use promptseg::text::{Bank, Error, Features, Limits, Phrase, TextDetection, TextEncoder, TextModel};
 use scratch::{Scratch, assert_says, golden};
 use serde_json::{Value, json};
 
@@ -66,7 +66,7 @@ fn folders_that_are_no_text_model_are_refused() {
 #[test]
 fn fields_out_of_range_are_refused() {
     for (field, value, says) in [
-        ("family", json!("sam3"), "family is sam3, expected a text model of owlv2"),
+        ("family", json!("sam4"), "family is sam4, expected a text model of owlv2, sam3"),
         ("image_size", json!(100_000), "image_size is 100000, expected 1 to 4096"),
         ("tokens", json!(0), "tokens is 0, expected 1 to"),
         ("mean", json!([1.0, 2.0]), "is no text model"),
@@ -146,9 +146,10 @@ fn a_model_without_text_tower_works_with_a_bank() {
     // The features of one serve the other.
     let image = image::open(golden("chelsea.png")).unwrap().into_rgb8();
     let (sight, limits) = (robot.look(&image).unwrap(), robot.limits(&[], 100));
-    let by_robot = robot.detect(&sight, &features, &limits).unwrap();
+    let boxes = |found: Vec<TextDetection>| found.iter().map(|d| (d.phrase, d.bbox, d.score)).collect::<Vec<_>>();
+    let by_robot = boxes(robot.detect(&sight, &features, &limits).unwrap().detections);
     let sight = whole.look(&image).unwrap();
-    assert_eq!(by_robot, whole.detect(&sight, &computed, &limits).unwrap());
+    assert_eq!(by_robot, boxes(whole.detect(&sight, &computed, &limits).unwrap().detections));
     assert!(!by_robot.is_empty());
     let error = robot.understand(&phrases(&["spoon"])).unwrap_err().to_string();
     assert_says(&error, &["the phrase 'spoon' is not in the bank", "has no text tower", "promptseg text-bank"]);
@@ -194,7 +195,7 @@ fn features_of_another_model_are_refused() {
     assert_eq!(model.hash(), same.hash());
     let sight = model.look(&RgbImage::new(40, 30)).unwrap();
     let features = same.understand(&phrases(&["person"])).unwrap();
-    assert!(model.logits(&sight, &features).is_ok());
+    assert!(model.answers(&sight, &features).is_ok());
     let scratch = bundle("text-foreign-features", &["text_tower.onnx", "tokenizer.json"]);
     let mut description: Value = serde_json::from_slice(&std::fs::read(scratch.file("bundle.json")).unwrap()).unwrap();
     description["files"]["text_tower.onnx"]["sha256"] = json!("0".repeat(64));
@@ -203,7 +204,7 @@ fn features_of_another_model_are_refused() {
     let file = scratch.write("bank.safetensors", bank_of(&description, &features));
     let mut foreign = open(&scratch.0, Some(&file)).unwrap();
     let features = foreign.understand(&phrases(&["person"])).unwrap();
-    let error = model.logits(&sight, &features).unwrap_err().to_string();
+    let error = model.answers(&sight, &features).map(drop).unwrap_err().to_string();
     assert_says(&error, &["the features of the phrase 'person' belong to another text model"]);
 }
 

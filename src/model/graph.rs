@@ -1,6 +1,7 @@
 //! A graph with fixed names of inputs and outputs, and its session: for models whose graphs only promptseg's exporter writes.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::path::Path;
 
 use ort::session::{Session, SessionInputValue};
@@ -122,6 +123,11 @@ impl Graph {
         &self.report
     }
 
+    /// Returns the inputs and outputs.
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
     /// Returns the name of the file in messages.
     pub fn file(&self) -> &str {
         &self.signature.file
@@ -178,12 +184,10 @@ impl Outputs {
     /// [`Error::MissingTensor`] if no output has the name, or it was taken before.
     pub fn take(&mut self, name: &str) -> Result<DynValue, Error> {
         let position = self.values.iter().position(|(other, _)| other == name);
-        position.map(|index| self.values.swap_remove(index).1).ok_or_else(|| Error::MissingTensor {
-            file: self.file.clone(),
-            tensor: name.to_owned(),
-            expected: "output".to_owned(),
-            found: self.values.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
-        })
+        match position {
+            Some(index) => Ok(self.values.swap_remove(index).1),
+            None => Err(self.missing(name)),
+        }
     }
 
     /// Takes the values of an output.
@@ -192,14 +196,44 @@ impl Outputs {
     /// As [`Self::take`]; [`Error::Session`] for a value that is not finite.
     pub fn numbers(&mut self, name: &str) -> Result<Vec<f32>, Error> {
         let value = self.take(name)?;
-        let failed = |reason: String| Error::Session { file: self.file.clone(), reason };
-        let (_, numbers) = float_values(&value).map_err(|e| failed(e.to_string()))?;
-        if let Some(index) = numbers.iter().position(|number| !number.is_finite()) {
-            return Err(failed(format!(
-                "the value {index} of `{name}` is {}, expected a finite number",
-                numbers[index]
-            )));
-        }
+        let (_, numbers) = float_values(&value).map_err(|e| self.failed(e.to_string()))?;
+        self.check_finite(name, &numbers)?;
         Ok(numbers.into_owned())
+    }
+
+    /// Returns some values of an output, which stays: for outputs of which few values are needed.
+    ///
+    /// # Errors
+    /// As [`Self::numbers`]; [`Error::Session`] if the output has fewer values.
+    pub fn part(&self, name: &str, range: Range<usize>) -> Result<Vec<f32>, Error> {
+        let value = self.values.iter().find(|(other, _)| other == name).ok_or_else(|| self.missing(name))?;
+        let (_, numbers) = float_values(&value.1).map_err(|e| self.failed(e.to_string()))?;
+        let part = numbers.get(range.clone());
+        let part = part.ok_or_else(|| self.failed(format!("`{name}` has {} values, not {range:?}", numbers.len())))?;
+        self.check_finite(name, part)?;
+        Ok(part.to_vec())
+    }
+
+    fn check_finite(&self, name: &str, numbers: &[f32]) -> Result<(), Error> {
+        match numbers.iter().position(|number| !number.is_finite()) {
+            Some(index) => {
+                let found = numbers[index];
+                Err(self.failed(format!("the value {index} of `{name}` is {found}, expected a finite number")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&self, reason: String) -> Error {
+        Error::Session { file: self.file.clone(), reason }
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        Error::MissingTensor {
+            file: self.file.clone(),
+            tensor: name.to_owned(),
+            expected: "output".to_owned(),
+            found: self.values.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        }
     }
 }

@@ -1,58 +1,12 @@
 //! `bundle.json` of a text model, and the files that it lists.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::error::Error;
-use crate::model::bundle::{Fault, Validity, check_norm, check_texts, fault};
-use crate::model::{self, DESCRIPTION, FORMAT, FileEntry, ListedFiles, TEXT_KIND};
-
-pub const IMAGE_TOWER: &str = "image_tower.onnx";
-pub const CLASS_HEAD: &str = "class_head.onnx";
-pub const TEXT_TOWER: &str = "text_tower.onnx";
-pub const TOKENIZER: &str = "tokenizer.json";
-
-const FILES: [&str; 4] = [IMAGE_TOWER, CLASS_HEAD, TEXT_TOWER, TOKENIZER];
-/// Families that this version reads.
-const FAMILIES: [&str; 1] = ["owlv2"];
-const MAX_SIDE: usize = 4096;
-const MAX_PATCHES: usize = 1 << 16;
-const MAX_CHANNELS: usize = 4096;
-const MAX_TOKENS: usize = 1024;
-
-/// Content of `bundle.json`. Unknown fields are ignored.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Fields {
-    pub name: String,
-    pub family: String,
-    #[serde(default)]
-    pub source: String,
-    #[serde(default)]
-    pub licence: String,
-    /// Side of the square picture that the image tower takes, in pixels.
-    pub image_size: usize,
-    /// Mean of each channel, on the scale from 0 to 255.
-    pub mean: [f32; 3],
-    /// Standard deviation of each channel, on the scale from 0 to 255.
-    pub std: [f32; 3],
-    /// Level of the padding below and to the right of the image, from 0 to 255.
-    pub padding: f32,
-    /// Number of boxes that the image tower proposes.
-    pub patches: usize,
-    /// Number of values of the features of a phrase.
-    pub channels: usize,
-    /// Number of tokens that the text tower takes, with start, end and padding.
-    pub tokens: usize,
-    pub pad_token: u32,
-    /// Default of the least score of a box.
-    pub min_score: f32,
-    /// Default of the largest IoU of two boxes of one phrase.
-    pub nms_iou: f32,
-    files: BTreeMap<String, FileEntry>,
-}
+use super::fields::{Fields, TEXT_TOWER, TOKENIZER};
+use crate::model::bundle::Fault;
+use crate::model::{self, DESCRIPTION, FORMAT, ListedFiles, TEXT_KIND};
 
 /// The bundle of a text model.
 #[derive(Debug, Clone)]
@@ -65,14 +19,20 @@ pub struct TextBundle {
 }
 
 impl TextBundle {
+    /// Returns whether a path is the folder of a text model's bundle, or its `bundle.json`. The bundle may be damaged otherwise.
+    pub fn is_at(path: &Path) -> bool {
+        let description = ListedFiles::description(folder_of(path), DESCRIPTION).ok();
+        let json = description.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        json.is_some_and(|json| json.get("kind").and_then(serde_json::Value::as_str) == Some(TEXT_KIND))
+    }
+
     /// Reads and checks the description of a bundle. `path` is its folder, or its `bundle.json`.
     ///
     /// # Errors
     /// [`Error::NoTextModel`] for another kind of folder or bundle, [`Error::Field`] for the first field with an invalid value.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let no_model = |found: String| Error::NoTextModel { path: path.to_owned(), found };
-        let is_description = path.file_name().is_some_and(|name| name == DESCRIPTION);
-        let folder = if is_description { path.parent().unwrap_or(Path::new("")) } else { path };
+        let folder = folder_of(path);
         if !path.exists() {
             return Err(no_model("there is no such folder".to_owned()));
         }
@@ -98,13 +58,18 @@ impl TextBundle {
                 of("family")
             )));
         }
-        let fields: Fields = serde_json::from_value(json).map_err(|e| no_model(format!("{DESCRIPTION}: {e}")))?;
+        let fields = Fields::read(&json).map_err(|e| no_model(format!("{DESCRIPTION}: {e}")))?;
         let invalid = |Fault { field, found, expected }| Error::Field { path: file.clone(), field, found, expected };
         fields.check().map_err(invalid)?;
         let files = ListedFiles::new(folder, fields.files.clone());
         let files = files.map_err(|(found, expected)| invalid(Fault { field: "files", found, expected }))?;
-        let hash = files.hash(&FILES).into();
+        let hash = files.hash(&fields.family.files()).into();
         Ok(TextBundle { folder: folder.to_owned(), fields, files, hash })
+    }
+
+    /// Returns whether a file belongs to the text tower, and the folder does not have it, which a bank of phrases allows.
+    pub fn is_absent_text_file(&self, name: &str) -> bool {
+        (name.starts_with(TEXT_TOWER) || name == TOKENIZER) && !self.files.has(name)
     }
 
     /// Returns the first file of the text tower that the folder does not have; none if it has the whole text tower.
@@ -113,33 +78,7 @@ impl TextBundle {
     }
 }
 
-impl Fields {
-    /// Checks the values.
-    fn check(&self) -> Validity {
-        if !FAMILIES.contains(&self.family.as_str()) {
-            return fault("family", self.family.clone(), format!("a text model of {}", FAMILIES.join(", ")));
-        }
-        let sizes = [
-            ("image_size", self.image_size, MAX_SIDE),
-            ("patches", self.patches, MAX_PATCHES),
-            ("channels", self.channels, MAX_CHANNELS),
-            ("tokens", self.tokens, MAX_TOKENS),
-        ];
-        if let Some((field, found, most)) = sizes.into_iter().find(|(_, found, most)| !(1..=*most).contains(found)) {
-            return fault(field, found.to_string(), format!("1 to {most}"));
-        }
-        check_texts(&[("name", &self.name), ("source", &self.source), ("licence", &self.licence)])?;
-        check_norm(&self.mean, &self.std)?;
-        if !(0.0..=255.0).contains(&self.padding) {
-            return fault("padding", self.padding.to_string(), "0 to 255");
-        }
-        let shares = [("min_score", self.min_score), ("nms_iou", self.nms_iou)];
-        if let Some((field, found)) = shares.into_iter().find(|(_, found)| !(0.0..=1.0).contains(found)) {
-            return fault(field, found.to_string(), "0 to 1");
-        }
-        match FILES.iter().find(|name| !self.files.contains_key(**name)) {
-            Some(name) => fault("files", format!("without {name}"), "an entry for it"),
-            None => Ok(()),
-        }
-    }
+fn folder_of(path: &Path) -> &Path {
+    let is_description = path.file_name().is_some_and(|name| name == DESCRIPTION);
+    if is_description { path.parent().unwrap_or(Path::new("")) } else { path }
 }

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::features::{Features, key};
 use super::phrase::Phrase;
 use super::tower::TextTower;
-use crate::model::{InferencePrecision, OpenVinoOptions, ProviderReport, SessionOptions};
+use crate::model::{InferencePrecision, OpenVinoOptions, ProviderReport, SessionOptions, Signature};
 
 /// Phrases whose features are kept. A robot asks for a few again and again.
 const MAX_KEPT: usize = 1000;
@@ -44,6 +44,16 @@ impl TextEncoder {
             (None, None) => Some(TextTower::open(&bundle, &options)?),
         };
         Ok(TextEncoder { bundle, options, bank, tower, kept: HashMap::new() })
+    }
+
+    /// Makes an encoder without bank and text tower, which refuses every phrase.
+    pub(super) fn without_tower(bundle: TextBundle, options: &SessionOptions) -> Self {
+        TextEncoder { bundle, options: exact(options), bank: None, tower: None, kept: HashMap::new() }
+    }
+
+    /// Returns the inputs and outputs of the text tower, if it is open.
+    pub(super) fn signature(&self) -> Option<&Signature> {
+        self.tower.as_ref().map(TextTower::signature)
     }
 
     pub(super) fn bundle(&self) -> &TextBundle {
@@ -82,8 +92,8 @@ impl TextEncoder {
         if let Some(features) = self.kept.get(&text) {
             return Ok(Arc::clone(features));
         }
-        let vector = self.tower(phrase)?.run(phrase)?;
-        let features = Arc::new(Features { text: text.clone(), vector, model: Arc::clone(&self.bundle.hash) });
+        let (values, rows) = self.tower(phrase)?.run(phrase)?;
+        let features = Arc::new(Features { text: text.clone(), values, rows, model: Arc::clone(&self.bundle.hash) });
         if self.kept.len() >= MAX_KEPT {
             self.kept.clear();
         }

@@ -11,7 +11,7 @@ use crate::pixels::PixelError;
 /// Error of opening or running a text model.
 #[derive(Debug, ThisError)]
 pub enum Error {
-    #[error("{} is no text model: {found}; expected the folder of a bundle that `promptseg-export owlv2` wrote", path.display())]
+    #[error("{} is no text model: {found}; expected the folder of a bundle that `promptseg-export owlv2` or `promptseg-export sam3` wrote", path.display())]
     NoTextModel { path: PathBuf, found: String },
 
     #[error("{}: {field} is {found}, expected {expected}", path.display())]

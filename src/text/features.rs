@@ -7,8 +7,10 @@ use std::sync::Arc;
 pub struct Features {
     /// The phrase, in lower case.
     pub(super) text: String,
-    /// `[D]`, of length 1.
-    pub(super) vector: Vec<f32>,
+    /// `[n, C]`: one row for the whole phrase (OWLv2), or one for each of its tokens (SAM 3).
+    pub(super) values: Vec<f32>,
+    /// Number of rows.
+    pub(super) rows: usize,
     /// Hash of the text model that the features belong to.
     pub(super) model: Arc<str>,
 }
@@ -19,9 +21,14 @@ impl Features {
         &self.text
     }
 
-    /// Returns the features, `[D]`.
-    pub fn vector(&self) -> &[f32] {
-        &self.vector
+    /// Returns the features, `[n, C]`.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Returns the number of rows, `n`: 1 for the whole phrase (OWLv2), or the number of its tokens with start and end (SAM 3).
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 }
 

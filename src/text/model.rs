@@ -1,4 +1,4 @@
-//! A text model: phrases and images to boxes.
+//! A text model: phrases and images to boxes or masks.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::description::TextBundle;
+use super::detection::Limits;
 use super::encoder::{TextEncoder, exact};
 use super::error::Error;
 use super::features::Features;
-use super::network::{Network, Sight};
+use super::fields::Family;
+use super::network::{Answers, Network, Sight, TextDetections};
 use super::phrase::Phrase;
-use super::selection::{Limits, TextDetection, select};
-use crate::model::{ProviderReport, SessionOptions};
+use crate::model::{ProviderReport, SessionOptions, Signature};
 
 /// A text model with open sessions. It belongs to one thread.
 pub struct TextModel {
@@ -30,6 +31,19 @@ impl TextModel {
     pub fn open(folder: &Path, options: &SessionOptions, bank: Option<&Path>) -> Result<Self, Error> {
         let encoder = TextEncoder::of_bundle(TextBundle::open(folder)?, options, bank)?;
         let network = Network::open(encoder.bundle(), &exact(options))?;
+        Ok(TextModel { encoder, network })
+    }
+
+    /// Opens a bundle, with its text tower if the folder has one. Without text tower every phrase is refused.
+    ///
+    /// # Errors
+    /// The errors of files, graphs and execution providers.
+    pub fn of_bundle(bundle: &TextBundle, options: &SessionOptions) -> Result<Self, Error> {
+        let encoder = match bundle.missing_text_file() {
+            None => TextEncoder::of_bundle(bundle.clone(), options, None)?,
+            Some(_) => TextEncoder::without_tower(bundle.clone(), options),
+        };
+        let network = Network::open(bundle, &exact(options))?;
         Ok(TextModel { encoder, network })
     }
 
@@ -51,17 +65,36 @@ impl TextModel {
     /// Returns the name and the report of each open session.
     pub fn reports(&self) -> Vec<(&'static str, &ProviderReport)> {
         let text_tower = self.encoder.report().map(|report| ("text tower", report));
-        self.network.reports().into_iter().chain(text_tower).collect()
+        self.network.graphs().into_iter().map(|(part, graph)| (part, graph.report())).chain(text_tower).collect()
     }
 
-    /// Returns the defaults of the processor for phrases: threshold, and IoU of doubles.
+    /// Returns the name, and the inputs and outputs, of each open graph.
+    pub fn graphs(&self) -> Vec<(&'static str, &Signature)> {
+        let text_tower = self.encoder.signature().map(|graph| ("text tower", graph));
+        self.network.graphs().into_iter().map(|(part, graph)| (part, graph.signature())).chain(text_tower).collect()
+    }
+
+    /// Returns which execution provider runs the image tower.
+    pub fn image_tower(&self) -> &ProviderReport {
+        let [(_, graph), _] = self.network.graphs();
+        graph.report()
+    }
+
+    /// Returns whether the model makes the masks of objects itself. Other models find boxes.
+    pub fn makes_masks(&self) -> bool {
+        self.network.makes_masks()
+    }
+
+    /// Returns the defaults of the processor for phrases: threshold, and IoU of doubles. A model that makes masks has none of the
+    /// latter.
     pub fn limits(&self, phrases: &[Phrase], max_objects: usize) -> Limits {
         let fields = &self.encoder.bundle().fields;
+        let nms_iou = if let Family::Owlv2(owlv2) = &fields.family { owlv2.nms_iou } else { 1.0 };
         Limits {
             min_score: fields.min_score,
             phrase_scores: phrases.iter().map(|phrase| phrase.min_score).collect(),
             max_objects,
-            nms_iou: fields.nms_iou,
+            nms_iou,
         }
     }
 
@@ -81,27 +114,27 @@ impl TextModel {
         self.network.look(image)
     }
 
-    /// Returns the logits of each box of an image for each phrase, `[P, Q]`.
+    /// Returns the outputs of the graphs for phrases on an image, before any threshold. With SAM 3 each phrase takes `4 * Q * M * M`
+    /// bytes, 66 MB at its true size.
     ///
     /// # Errors
     /// [`Error::Phrases`] for none or too many phrases, [`Error::ForeignFeatures`] for those of another model, [`Error::Model`] if
-    /// the class head fails.
-    pub fn logits(&mut self, sight: &Sight, features: &[Arc<Features>]) -> Result<Vec<f32>, Error> {
-        self.network.logits(sight, features)
+    /// a graph fails.
+    pub fn answers(&mut self, sight: &Sight, features: &[Arc<Features>]) -> Result<Answers, Error> {
+        self.network.answers(sight, features)
     }
 
     /// Finds the objects that phrases name in an image, the best score first.
     ///
     /// # Errors
-    /// [`Error::Limit`] for a limit out of range, and those of [`Self::logits`].
+    /// [`Error::Limit`] for a limit out of range, and those of [`Self::answers`].
     pub fn detect(
         &mut self,
         sight: &Sight,
         features: &[Arc<Features>],
         limits: &Limits,
-    ) -> Result<Vec<TextDetection>, Error> {
+    ) -> Result<TextDetections, Error> {
         limits.check()?;
-        let logits = self.network.logits(sight, features)?;
-        Ok(select(&logits, features.len(), &sight.boxes, (sight.square, sight.size), limits))
+        self.network.detect(sight, features, limits)
     }
 }

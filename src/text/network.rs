@@ -1,37 +1,36 @@
-//! Image tower and class head: an image to everything that does not depend on a phrase, and phrases to logits.
+//! The network of a text model, of each family: an image to everything that does not depend on a phrase, and phrases to objects.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use image::RgbImage;
-use ort::session::SessionInputValue;
-use ort::value::{DynValue, Tensor, TensorRef};
 
-use super::description::{CLASS_HEAD, IMAGE_TOWER, TextBundle};
+use super::description::TextBundle;
+use super::detection::{Limits, TextDetection};
 use super::error::Error;
 use super::features::Features;
+use super::fields::Family;
+use super::instances::{self, MaskArtist};
+use super::owlv2::{self, Owlv2};
 use super::phrase::MAX_PHRASES;
-use crate::model::graph::{Graph, GraphTensors};
+use super::sam3::{self, Sam3};
+use super::selection;
+use crate::model::graph::Graph;
 use crate::model::timing::milliseconds;
-use crate::model::{self, EncodeTimings, ProviderReport, SessionOptions};
-use crate::pixels::{PaddedSpec, PaddedSquare};
-
-/// Outputs of the image tower that the class head takes.
-const FOR_PHRASES: [&str; 3] = ["class_embeddings", "logit_shift", "logit_scale"];
+use crate::model::{DecodeTimings, EncodeTimings, SessionOptions};
 
 /// An image as the model sees it, for any number of phrases.
 pub struct Sight {
     /// Width and height of the image, in pixels.
-    pub(super) size: (u32, u32),
-    /// Side of the padded square, in pixels of the image.
-    pub(super) square: u32,
-    /// `[P, 4]`: corners relative to the padded square.
-    pub(super) boxes: Vec<f32>,
-    /// Inputs of the class head, in the order of [`FOR_PHRASES`].
-    for_phrases: Vec<DynValue>,
-    objectness: Vec<f32>,
+    size: (u32, u32),
+    seen: Seen,
     model: Arc<str>,
     pub timings: EncodeTimings,
+}
+
+enum Seen {
+    Owlv2(owlv2::Seen),
+    Sam3(sam3::Seen),
 }
 
 impl Sight {
@@ -39,75 +38,87 @@ impl Sight {
     pub fn size(&self) -> (u32, u32) {
         self.size
     }
+}
 
-    /// Returns the corners of the proposed boxes relative to the padded square, `[P, 4]`.
-    pub fn boxes(&self) -> &[f32] {
-        &self.boxes
-    }
+/// Outputs of the graphs for phrases on an image, before any threshold.
+pub enum Answers {
+    /// OWLv2: the same boxes for all phrases.
+    Owlv2 {
+        /// `[P, Q]`: logits of each box for each phrase.
+        logits: Vec<f32>,
+        /// `[P, 4]`: corners relative to the padded square.
+        boxes: Vec<f32>,
+        /// `[P]`: logits of the boxes being an object of any kind.
+        objectness: Vec<f32>,
+    },
+    /// SAM 3: the masks of each phrase.
+    Sam3(Vec<sam3::Answer>),
+}
 
-    /// Returns the logits of the boxes being an object of any kind, `[P]`.
-    pub fn objectness(&self) -> &[f32] {
-        &self.objectness
-    }
+/// Objects of phrases on an image, the best score first.
+#[derive(Debug, Default)]
+pub struct TextDetections {
+    pub detections: Vec<TextDetection>,
+    /// Time of the graphs, and of the masks at the size of the image.
+    pub timings: DecodeTimings,
 }
 
 /// The graphs of a model that look at images. They belong to one thread.
 pub struct Network {
-    image_tower: Graph,
-    class_head: Graph,
-    square: PaddedSquare,
-    /// Values of the picture, used again for each image.
-    picture: Vec<f32>,
-    side: usize,
+    graphs: Graphs,
     channels: usize,
     model: Arc<str>,
 }
 
+enum Graphs {
+    Owlv2(Box<Owlv2>),
+    Sam3(Box<Masks>),
+}
+
+/// SAM 3's graphs, with what draws their masks.
+struct Masks {
+    graphs: Sam3,
+    artist: MaskArtist,
+    /// Side of the detector's masks, in cells.
+    side: usize,
+    /// Probability above which a pixel is inside a mask.
+    threshold: f32,
+}
+
 impl Network {
-    /// Opens image tower and class head.
+    /// Opens the graphs that look at images.
     ///
     /// # Errors
     /// The errors of the files and of opening the graphs.
     pub fn open(bundle: &TextBundle, options: &SessionOptions) -> Result<Self, Error> {
-        let fields = &bundle.fields;
-        let (side, patches, channels) = (fields.image_size as i64, fields.patches as i64, fields.channels as i64);
-        let tensor = GraphTensors::tensor;
-        let for_phrases = [
-            tensor(FOR_PHRASES[0], "f32", &[1, patches, channels]),
-            tensor(FOR_PHRASES[1], "f32", &[1, patches, 1]),
-            tensor(FOR_PHRASES[2], "f32", &[1, patches, 1]),
-        ];
-        let proposals = [tensor("boxes", "f32", &[1, patches, 4]), tensor("objectness", "f32", &[1, patches])];
-        let image_tensors = GraphTensors {
-            inputs: vec![tensor("image", "f32", &[1, 3, side, side])],
-            outputs: proposals.into_iter().chain(for_phrases.clone()).collect(),
-            most: 1,
+        let graphs = match &bundle.fields.family {
+            Family::Owlv2(fields) => Graphs::Owlv2(Box::new(Owlv2::open(bundle, fields, options)?)),
+            Family::Sam3(fields) => Graphs::Sam3(Box::new(Masks {
+                graphs: Sam3::open(bundle, fields, options)?,
+                artist: MaskArtist::default(),
+                side: fields.mask_size,
+                threshold: fields.mask_threshold,
+            })),
+            // The description of the bundle was checked.
+            Family::Unknown(name) => {
+                let (path, found) = (bundle.folder.clone(), format!("it is of the family {name}"));
+                return Err(Error::NoTextModel { path, found });
+            }
         };
-        let head_tensors = GraphTensors {
-            inputs: for_phrases.into_iter().chain([tensor("queries", "f32", &[-1, channels])]).collect(),
-            outputs: vec![tensor("logits", "f32", &[1, patches, -1])],
-            most: MAX_PHRASES,
-        };
-        // The small graph is opened first, so that a damaged file is refused at once.
-        let class_head = Graph::open(&bundle.files.verify(CLASS_HEAD)?, &head_tensors, options)?;
-        let image_tower = Graph::open(&bundle.files.verify(IMAGE_TOWER)?, &image_tensors, options)?;
-        let spec =
-            PaddedSpec { side: fields.image_size as u32, mean: fields.mean, std: fields.std, padding: fields.padding };
-        let side = fields.image_size;
-        Ok(Network {
-            image_tower,
-            class_head,
-            square: PaddedSquare::new(spec),
-            picture: vec![0.0; 3 * side * side],
-            side,
-            channels: fields.channels,
-            model: Arc::clone(&bundle.hash),
-        })
+        Ok(Network { graphs, channels: bundle.fields.channels, model: Arc::clone(&bundle.hash) })
     }
 
-    /// Returns the name and the report of each session.
-    pub fn reports(&self) -> [(&'static str, &ProviderReport); 2] {
-        [("image tower", self.image_tower.report()), ("class head", self.class_head.report())]
+    /// Returns the graphs with their names, the image tower first.
+    pub fn graphs(&self) -> [(&'static str, &Graph); 2] {
+        match &self.graphs {
+            Graphs::Owlv2(graphs) => graphs.graphs(),
+            Graphs::Sam3(masks) => masks.graphs.graphs(),
+        }
+    }
+
+    /// Returns whether the model makes the masks of objects itself.
+    pub fn makes_masks(&self) -> bool {
+        matches!(self.graphs, Graphs::Sam3(_))
     }
 
     /// Computes everything about an image that does not depend on a phrase.
@@ -115,49 +126,89 @@ impl Network {
     /// # Errors
     /// [`Error::Pixels`] for an image without pixels, and the errors of running the graph.
     pub fn look(&mut self, image: &RgbImage) -> Result<Sight, Error> {
-        let start = Instant::now();
-        let square = self.square.run(image, &mut self.picture)?;
-        let preprocess_ms = milliseconds(start);
-        let start = Instant::now();
-        let shape = [1, 3, self.side, self.side];
-        let failed = |e: ort::Error| model::Error::Session { file: IMAGE_TOWER.to_owned(), reason: e.to_string() };
-        let picture = match self.image_tower.report().used.on_gpu() {
-            // ort copies a borrowed input to the GPU first, which version 2.0.0-rc.15 does not survive.
-            true => SessionInputValue::from(Tensor::from_array((shape, self.picture.clone())).map_err(failed)?),
-            false => {
-                SessionInputValue::from(TensorRef::from_array_view((shape, self.picture.as_slice())).map_err(failed)?)
-            }
+        let (seen, timings) = match &mut self.graphs {
+            Graphs::Owlv2(graphs) => graphs.look(image).map(|(seen, timings)| (Seen::Owlv2(seen), timings))?,
+            Graphs::Sam3(masks) => masks.graphs.look(image).map(|(seen, timings)| (Seen::Sam3(seen), timings))?,
         };
-        let mut outputs = self.image_tower.run(vec![("image".to_owned(), picture)])?;
-        let (boxes, objectness) = (outputs.numbers("boxes")?, outputs.numbers("objectness")?);
-        let for_phrases = FOR_PHRASES.iter().map(|name| outputs.take(name)).collect::<Result<_, _>>()?;
-        let timings = EncodeTimings { preprocess_ms, run_ms: milliseconds(start) };
-        let size = image.dimensions();
-        Ok(Sight { size, square, boxes, for_phrases, objectness, model: Arc::clone(&self.model), timings })
+        Ok(Sight { size: image.dimensions(), seen, model: Arc::clone(&self.model), timings })
     }
 
-    /// Returns the logits of each box for each phrase, `[P, Q]`.
+    /// Returns the outputs of the graphs for phrases on an image.
     ///
     /// # Errors
     /// [`Error::Phrases`] for none or too many, [`Error::ForeignFeatures`] for features or a sight of another model, and the errors
-    /// of running the graph.
-    pub fn logits(&mut self, sight: &Sight, features: &[Arc<Features>]) -> Result<Vec<f32>, Error> {
+    /// of running the graphs.
+    pub fn answers(&mut self, sight: &Sight, features: &[Arc<Features>]) -> Result<Answers, Error> {
+        self.check(sight, features)?;
+        match (&mut self.graphs, &sight.seen) {
+            (Graphs::Owlv2(graphs), Seen::Owlv2(seen)) => {
+                let (boxes, objectness) = (seen.boxes.clone(), seen.objectness.clone());
+                Ok(Answers::Owlv2 { logits: graphs.logits(seen, features)?, boxes, objectness })
+            }
+            (Graphs::Sam3(masks), Seen::Sam3(seen)) => {
+                let answers = features.iter().map(|features| masks.graphs.answer(seen, features));
+                Ok(Answers::Sam3(answers.collect::<Result<_, _>>()?))
+            }
+            _ => Err(foreign(features)),
+        }
+    }
+
+    /// Finds the objects that phrases name in an image, within checked limits.
+    ///
+    /// # Errors
+    /// As [`Self::answers`].
+    pub fn detect(
+        &mut self,
+        sight: &Sight,
+        features: &[Arc<Features>],
+        limits: &Limits,
+    ) -> Result<TextDetections, Error> {
+        self.check(sight, features)?;
+        let start = Instant::now();
+        match (&mut self.graphs, &sight.seen) {
+            (Graphs::Owlv2(graphs), Seen::Owlv2(seen)) => {
+                let logits = graphs.logits(seen, features)?;
+                let timings = DecodeTimings { run_ms: milliseconds(start), postprocess_ms: 0.0 };
+                let image = (seen.square, sight.size);
+                let detections = selection::select(&logits, features.len(), &seen.boxes, image, limits);
+                Ok(TextDetections { detections, timings })
+            }
+            (Graphs::Sam3(masks), Seen::Sam3(seen)) => {
+                let Masks { graphs, artist, side, threshold } = masks.as_mut();
+                let mut found = Vec::new();
+                for (phrase, features) in features.iter().enumerate() {
+                    // The outputs of one phrase are large, and end before those of the next.
+                    let answer = graphs.answer(seen, features)?;
+                    instances::select(&answer, phrase, sight.size, limits, &mut found)?;
+                }
+                let run_ms = milliseconds(start);
+                let start = Instant::now();
+                let draw = |instance| artist.draw(instance, *side, *threshold, sight.size);
+                let detections = found.into_iter().map(draw).collect();
+                Ok(TextDetections {
+                    detections,
+                    timings: DecodeTimings { run_ms, postprocess_ms: milliseconds(start) },
+                })
+            }
+            _ => Err(foreign(features)),
+        }
+    }
+
+    /// Checks that sight and features belong to the model.
+    fn check(&self, sight: &Sight, features: &[Arc<Features>]) -> Result<(), Error> {
         let found = features.len();
         if !(1..=MAX_PHRASES).contains(&found) {
             return Err(Error::Phrases { found });
         }
-        let is_foreign =
-            |f: &&Arc<Features>| f.model != self.model || sight.model != self.model || f.vector.len() != self.channels;
-        if let Some(foreign) = features.iter().find(is_foreign) {
-            return Err(Error::ForeignFeatures { phrase: foreign.text.clone() });
+        let is_foreign = |f: &&Arc<Features>| f.model != self.model || f.values.len() != f.rows * self.channels;
+        match features.iter().find(is_foreign) {
+            Some(features) => Err(foreign(std::slice::from_ref(features))),
+            None if sight.model != self.model => Err(foreign(features)),
+            None => Ok(()),
         }
-        let queries = features.iter().flat_map(|f| f.vector.iter().copied()).collect::<Vec<f32>>();
-        let failed = |e: ort::Error| model::Error::Session { file: CLASS_HEAD.to_owned(), reason: e.to_string() };
-        let queries = Tensor::from_array(([found, self.channels], queries)).map_err(failed)?;
-        let names = FOR_PHRASES.iter().map(|name| (*name).to_owned());
-        let mut inputs: Vec<(String, SessionInputValue<'_>)> =
-            names.zip(sight.for_phrases.iter().map(SessionInputValue::from)).collect();
-        inputs.push(("queries".to_owned(), SessionInputValue::from(queries)));
-        Ok(self.class_head.run(inputs)?.numbers("logits")?)
     }
+}
+
+fn foreign(features: &[Arc<Features>]) -> Error {
+    Error::ForeignFeatures { phrase: features.first().map_or_else(String::new, |f| f.text.clone()) }
 }

@@ -1,52 +1,7 @@
 //! Boxes of the class head's logits, with thresholds and without doubles.
 
-use super::error::Error;
+use super::detection::{Limits, TextDetection, cut, sigmoid};
 use crate::everything::nms::box_nms;
-
-/// Which boxes become detections.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// Least score of a box, from 0 to 1.
-    pub min_score: f32,
-    /// Least score of the boxes of each phrase, in place of `min_score`; phrases beyond the end of the list have none of their own.
-    pub phrase_scores: Vec<Option<f32>>,
-    /// Most detections, those of the best scores.
-    pub max_objects: usize,
-    /// Of two boxes of one phrase with an IoU above this, the one of the better score remains. 1 keeps all.
-    pub nms_iou: f32,
-}
-
-/// An object that a phrase names.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TextDetection {
-    /// Index of the phrase.
-    pub phrase: usize,
-    /// Corners `[x0, y0, x1, y1]`, in pixels of the image.
-    pub bbox: [f32; 4],
-    /// Score from 0 to 1.
-    pub score: f32,
-}
-
-impl Limits {
-    /// Checks the values.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] for the first value out of range.
-    pub fn check(&self) -> Result<(), Error> {
-        let scores = self.phrase_scores.iter().flatten().map(|score| ("least score of a phrase", *score));
-        let shares = [("least score", self.min_score), ("largest IoU of two boxes", self.nms_iou)];
-        let wrong = shares.into_iter().chain(scores).find(|(_, found)| !(0.0..=1.0).contains(found));
-        if let Some((field, found)) = wrong {
-            return Err(Error::Limit { field, found: found.to_string(), expected: "0 to 1" });
-        }
-        match self.max_objects {
-            0 => {
-                Err(Error::Limit { field: "largest number of objects", found: "0".to_owned(), expected: "at least 1" })
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// Selects boxes as `post_process_object_detection` of transformers: each box belongs to the phrase of its best logit, and its
 /// score is above the threshold. Then, as its `post_process_image_guided_detection`, a box that overlaps a better box of the
@@ -71,9 +26,8 @@ pub fn select(
             }
         }
         let (phrase, score) = (best.0, sigmoid(best.1));
-        let threshold = limits.phrase_scores.get(phrase).copied().flatten().unwrap_or(limits.min_score);
-        if score > threshold {
-            found.push(TextDetection { phrase, bbox: corners.map(|v| v * square as f32), score });
+        if score > limits.least_score(phrase) {
+            found.push(TextDetection { phrase, bbox: corners.map(|v| v * square as f32), score, mask: None });
         }
     }
     let mut kept = Vec::new();
@@ -84,22 +38,14 @@ pub fn select(
         let indices = box_nms(&boxes, &scores, f64::from(limits.nms_iou));
         kept.extend(indices.into_iter().map(|index| of_phrase[index].clone()));
     }
-    let mut detections: Vec<TextDetection> = kept.into_iter().filter_map(|detection| cut(detection, size)).collect();
+    let inside = |detection: TextDetection| {
+        let bbox = cut(detection.bbox, size);
+        (bbox[0] < bbox[2] && bbox[1] < bbox[3]).then_some(TextDetection { bbox, ..detection })
+    };
+    let mut detections: Vec<TextDetection> = kept.into_iter().filter_map(inside).collect();
     detections.sort_by(|a, b| b.score.total_cmp(&a.score));
     detections.truncate(limits.max_objects);
     detections
-}
-
-/// Cuts a box at the edges of the image. None if it lies outside.
-fn cut(detection: TextDetection, (width, height): (u32, u32)) -> Option<TextDetection> {
-    let [x0, y0, x1, y1] = detection.bbox;
-    let (width, height) = (width as f32, height as f32);
-    let bbox = [x0.clamp(0.0, width), y0.clamp(0.0, height), x1.clamp(0.0, width), y1.clamp(0.0, height)];
-    (bbox[0] < bbox[2] && bbox[1] < bbox[3]).then_some(TextDetection { bbox, ..detection })
-}
-
-fn sigmoid(logit: f32) -> f32 {
-    1.0 / (1.0 + (-logit).exp())
 }
 
 #[cfg(test)]
@@ -142,18 +88,5 @@ mod tests {
             (2, 1, 1, 0)
         );
         assert_eq!(with(&[Some(0.0)]), 2);
-    }
-
-    #[test]
-    fn limits_out_of_range_are_refused() {
-        assert!(limits().check().is_ok());
-        for wrong in [
-            Limits { min_score: f32::NAN, ..limits() },
-            Limits { nms_iou: 1.1, ..limits() },
-            Limits { max_objects: 0, ..limits() },
-            Limits { phrase_scores: vec![None, Some(-0.1)], ..limits() },
-        ] {
-            assert!(wrong.check().unwrap_err().to_string().contains("expected"), "{wrong:?}");
-        }
     }
 }

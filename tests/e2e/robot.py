@@ -69,7 +69,7 @@ LIVE_DEFAULTS: dict[str, Any] = {
     "log_level": "",
     "text.phrases": [],
     "text.rate": 1.0,
-    "text.min_score": 0.1,
+    "text.min_score": 0.0,
     "text.max_objects": 20,
     "everything.rate": 0.0,
     "everything.when_busy": "queue",

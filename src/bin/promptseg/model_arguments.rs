@@ -32,6 +32,11 @@ impl ModelArguments {
         }
     }
 
+    /// Returns whether the command line names a model.
+    pub fn is_given(&self) -> bool {
+        self.model.is_some()
+    }
+
     /// Returns the options of the sessions.
     pub fn session_options(&self) -> Result<SessionOptions, model::Error> {
         self.options.session_options(false)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use promptseg::engine::DetectedBox;
-use promptseg::model::{ModelInfo, SessionOptions};
+use promptseg::model::{DecodeTimings, Decoded, EncodeTimings, ModelInfo, ProviderReport, SessionOptions};
 use promptseg::prompt::BoxPrompt;
 use promptseg::text::{Error, Features, Limits, Phrase, TextModel, parse_phrases};
 use serde_json::{Value, json};
@@ -20,13 +20,13 @@ pub struct TextArguments {
     /// Phrases with commas between them, such as "red cup, person": each object that they name.
     #[arg(long, value_name = "PHRASES", requires = "text_model")]
     pub text: Option<String>,
-    /// Folder of a text model, as `promptseg-export owlv2` writes it.
+    /// Folder of a text model, as `promptseg-export owlv2` and `promptseg-export sam3` write it.
     #[arg(long, value_name = "DIR", requires = "text")]
     text_model: Option<PathBuf>,
     /// Features of phrases that `promptseg text-bank` computed. The text model needs no text tower for them.
     #[arg(long, value_name = "FILE", requires = "text")]
     text_bank: Option<PathBuf>,
-    /// Least score of an object [default: of the text model; 0.1 for OWLv2].
+    /// Least score of an object [default: of the text model; 0.1 for OWLv2, 0.3 for SAM 3].
     #[arg(long, value_name = "SCORE", requires = "text")]
     text_min_score: Option<f32>,
     /// Most objects of an image, those of the best scores.
@@ -35,12 +35,24 @@ pub struct TextArguments {
 }
 
 /// An object that a phrase names.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Named {
     /// The phrase.
     pub class: String,
     pub score: f32,
     pub bbox: BoxPrompt,
+    /// Mask of the object, from a text model that makes masks.
+    pub mask: Option<Decoded>,
+}
+
+/// The objects that phrases name in an image, the best score first.
+#[derive(Default)]
+pub struct Found {
+    pub named: Vec<Named>,
+    /// Time of the image tower, with its picture.
+    pub encode: EncodeTimings,
+    /// Time of everything that depends on phrases.
+    pub decode: DecodeTimings,
 }
 
 impl TextArguments {
@@ -59,14 +71,9 @@ impl TextArguments {
         Ok(Some(phrases))
     }
 
-    /// Opens the text model, and understands the phrases. Returns none without `--text`. `masks` describes the model that makes
-    /// masks of the boxes.
-    pub fn open(&self, options: &SessionOptions, masks: &ModelInfo) -> Result<Option<TextFinder>, Failure> {
+    /// Opens the text model, and understands the phrases. Returns none without `--text`.
+    pub fn open(&self, options: &SessionOptions) -> Result<Option<TextFinder>, Failure> {
         let (Some(phrases), Some(folder)) = (self.phrases()?, &self.text_model) else { return Ok(None) };
-        if !masks.takes_boxes {
-            let (name, takes) = (&masks.name, masks.takes());
-            return Err(format!("{name} takes no boxes, which --text needs; it takes {takes}").into());
-        }
         let spinner = terminal::spinner("loading the text model");
         let finder = TextFinder::open(self, folder, phrases, options);
         spinner.finish_and_clear();
@@ -102,21 +109,46 @@ impl TextFinder {
         Ok(TextFinder { model, phrases, features, limits })
     }
 
+    /// Returns the name of the text model.
+    pub fn name(&self) -> &str {
+        self.model.name()
+    }
+
+    /// Returns which execution provider runs the image tower.
+    pub fn image_tower(&self) -> &ProviderReport {
+        self.model.image_tower()
+    }
+
+    /// Returns whether the text model makes the masks of objects itself.
+    pub fn makes_masks(&self) -> bool {
+        self.model.makes_masks()
+    }
+
+    /// Checks that the boxes of the text model, if it makes no masks, are prompts of the model that makes masks.
+    pub fn check_masks_of(&self, info: &ModelInfo) -> Result<(), Failure> {
+        if self.makes_masks() || info.takes_boxes {
+            return Ok(());
+        }
+        let (text, name, takes) = (self.name(), &info.name, info.takes());
+        Err(format!("{name} takes no boxes, which --text with {text} needs; it takes {takes}").into())
+    }
+
     /// Returns the classes of the objects.
     pub fn classes(&self) -> Vec<String> {
         self.phrases.iter().map(|phrase| phrase.class_id.clone()).collect()
     }
 
-    /// Finds the objects in an image, the best score first.
-    pub fn find(&mut self, image: &RgbImage) -> Result<Vec<Named>, Error> {
+    /// Finds the objects in an image.
+    pub fn find(&mut self, image: &RgbImage) -> Result<Found, Error> {
         let sight = self.model.look(image)?;
-        let detections = self.model.detect(&sight, &self.features, &self.limits)?;
-        let named = detections.into_iter().filter_map(|detection| {
+        let found = self.model.detect(&sight, &self.features, &self.limits)?;
+        let named = found.detections.into_iter().filter_map(|detection| {
             let [x_min, y_min, x_max, y_max] = detection.bbox;
             let class = self.phrases.get(detection.phrase)?.class_id.clone();
-            Some(Named { class, score: detection.score, bbox: BoxPrompt { x_min, y_min, x_max, y_max } })
+            let bbox = BoxPrompt { x_min, y_min, x_max, y_max };
+            Some(Named { class, score: detection.score, bbox, mask: detection.mask })
         });
-        Ok(named.collect())
+        Ok(Found { named: named.collect(), encode: sight.timings, decode: found.timings })
     }
 
     /// Describes what the objects depend on.
@@ -141,13 +173,14 @@ pub struct PeriodicFinder {
 impl PeriodicFinder {
     /// Finds the objects on a frame, if it is one of the frames of the finder.
     pub fn on(&mut self, number: usize, image: &RgbImage) -> Result<Vec<Named>, Error> {
-        if number.is_multiple_of(self.every) { self.finder.find(image) } else { Ok(Vec::new()) }
+        if number.is_multiple_of(self.every) { Ok(self.finder.find(image)?.named) } else { Ok(Vec::new()) }
     }
 }
 
 impl Named {
-    /// Returns the object as a box of a detector.
+    /// Returns the object as one of a detector.
     pub fn detection(self) -> DetectedBox {
-        DetectedBox { bbox: self.bbox, mask: None, class_id: self.class, tag: String::new(), score: Some(f64::from(self.score)) }
+        let Named { class, score, bbox, mask } = self;
+        DetectedBox { bbox, mask, class_id: class, tag: String::new(), score: Some(f64::from(score)) }
     }
 }

@@ -64,10 +64,22 @@ impl ListedFiles {
         self.path(name).exists()
     }
 
-    /// Returns one hash of the hashes that the description has for `names`, whether the folder has these files or not.
+    /// Returns one hash of the hashes that the description has for `names` and for the files that hold the weights of these
+    /// graphs, whether the folder has these files or not.
     pub fn hash(&self, names: &[&str]) -> String {
-        let hashes = names.iter().filter_map(|name| self.entries.get(*name)).map(|entry| entry.sha256.to_lowercase());
+        let hashes =
+            names.iter().flat_map(|name| self.with_weights(name)).map(|(_, entry)| entry.sha256.to_lowercase());
         hash::combine(&hashes.collect::<Vec<_>>())
+    }
+
+    /// Returns the names and the sizes that the description has for the files, in bytes.
+    pub fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry.bytes))
+    }
+
+    /// Returns the entries of a file, and of the files that hold the weights of a graph.
+    fn with_weights(&self, name: &str) -> impl Iterator<Item = (&String, &FileEntry)> {
+        self.entries.iter().filter(move |(file, _)| is_named_after(name, file))
     }
 
     /// Checks size and hash of a file, and of the files that hold the weights of a graph. Returns its path.
@@ -78,7 +90,7 @@ impl ListedFiles {
         if !self.entries.contains_key(name) {
             return Err(Error::MissingFile { file: self.path(name).display().to_string() });
         }
-        for (file, entry) in self.entries.iter().filter(|(file, _)| is_named_after(name, file)) {
+        for (file, entry) in self.with_weights(name) {
             let path = self.path(file);
             let label = path.display().to_string();
             entry.check_size(&label, file_checks::listed_size(&path)?)?;

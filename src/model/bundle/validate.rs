@@ -82,7 +82,7 @@ impl Manifest {
             return Err(Error::BundleField {
                 file: file.to_owned(),
                 field: "kind",
-                found: "text, a model that finds boxes by phrases".to_owned(),
+                found: "text, a model that finds objects by phrases".to_owned(),
                 expected: "a model that makes masks; text models belong to text.model, or --text-model".to_owned(),
             });
         }

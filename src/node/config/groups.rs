@@ -111,8 +111,8 @@ pub struct TextConfig {
     pub phrases: Vec<String>,
     /// Shortest time between the starts of two searches; `None` for one search after each change of the phrases.
     pub period: Option<Duration>,
-    /// Least score of objects, for phrases without a least score of their own.
-    pub min_score: f32,
+    /// Least score of objects, for phrases without a least score of their own; `None`: that of the text model.
+    pub min_score: Option<f32>,
     /// Most objects of one search.
     pub max_objects: usize,
 }

@@ -6,25 +6,28 @@ use image::RgbImage;
 use tokio::sync::Mutex;
 
 use crate::engine::Refusal;
+use crate::model::Decoded;
 use crate::prompt::BoxPrompt;
 use crate::text::Phrase;
 
 /// An object of a phrase.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FoundBox {
+#[derive(Debug, Clone)]
+pub struct FoundObject {
     /// Index of the phrase.
     pub phrase: usize,
     /// In pixels of the image.
     pub bbox: BoxPrompt,
     /// From 0 to 1.
     pub score: f32,
+    /// Mask of the object, from a text model that makes masks.
+    pub mask: Option<Decoded>,
 }
 
 /// Limits of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchLimits {
-    /// Least score of the objects of phrases that have none of their own.
-    pub min_score: f32,
+    /// Least score of the objects of phrases that have none of their own; `None`: that of the text model.
+    pub min_score: Option<f32>,
     /// Most objects: those with the highest scores.
     pub max_objects: usize,
 }
@@ -46,7 +49,7 @@ pub trait FindPhrases: Send {
         image: &Arc<RgbImage>,
         phrases: &[Phrase],
         limits: SearchLimits,
-    ) -> Result<Vec<FoundBox>, Refusal>;
+    ) -> Result<Vec<FoundObject>, Refusal>;
 }
 
 /// The text model that all cameras share.

@@ -1,10 +1,11 @@
-//! Text prompts in the node: phrases in, boxes with classes into the engine.
+//! Text prompts in the node: phrases in, boxes or masks with classes into the engine.
 //!
 //! A thread of its own for each camera searches frames for the objects that phrases name, at its own rate, so that clicks and
-//! frames never wait for a search. The boxes enter the engine as those of a detector, on the frame that was searched:
+//! frames never wait for a search. The boxes, or the masks of a text model that makes masks, enter the engine as those of a detector, on
+//! the frame that was searched:
 //!
 //! ```text
-//! topic, service, parameter, console ──> control ──> worker ──boxes──> engine
+//! topic, service, parameter, console ──> control ──> worker ──boxes, masks──> engine
 //!                                                    │  ▲
 //!                    frames of the engine ───────────┘  └─── finder (the text model, shared by all cameras)
 //! ```

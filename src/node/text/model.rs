@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use super::finder::{FindPhrases, FoundBox, SearchLimits, SharedTextModel};
+use super::finder::{FindPhrases, FoundObject, SearchLimits, SharedTextModel};
 use crate::engine::{Refusal, RefusalKind};
 use crate::model::{ModelInfo, SessionOptions};
 use crate::node::config::TextConfig;
@@ -17,22 +17,24 @@ use crate::text::{Error, Limits, Phrase, Sight, TextDetection, TextModel};
 /// Opens the text model of a folder, and runs it once, as the model that makes masks.
 ///
 /// # Errors
-/// The model that makes masks takes no boxes; a file, a graph or the bank is missing or unusable.
+/// The text model finds boxes, and the model that makes masks takes none; a file, a graph or the bank is missing or unusable.
 pub fn open(
     folder: &Path,
     config: &TextConfig,
     options: &SessionOptions,
     masks: &ModelInfo,
 ) -> Result<SharedTextModel, NodeError> {
-    if !masks.takes_boxes {
+    let failed = |e: Error| NodeError::Text(e.to_string());
+    let mut model = TextModel::open(folder, options, config.bank.as_deref()).map_err(failed)?;
+    if !masks.takes_boxes && !model.makes_masks() {
         let message = format!(
-            "objects of phrases are box prompts, and the model '{}' takes none; choose another model, or leave text.model empty",
+            "the text model '{}' finds boxes, and the model '{}' takes none; choose another model, a text model that makes masks, or \
+             leave text.model empty",
+            model.name(),
             masks.name
         );
         return Err(NodeError::Text(message));
     }
-    let failed = |e: Error| NodeError::Text(e.to_string());
-    let mut model = TextModel::open(folder, options, config.bank.as_deref()).map_err(failed)?;
     model.look(&RgbImage::new(640, 480)).map_err(failed)?;
     let name = match model.bank_len() {
         Some(phrases) => format!("{}, bank of {phrases} phrases", model.name()),
@@ -61,7 +63,7 @@ impl FindPhrases for Finder {
         image: &Arc<RgbImage>,
         phrases: &[Phrase],
         limits: SearchLimits,
-    ) -> Result<Vec<FoundBox>, Refusal> {
+    ) -> Result<Vec<FoundObject>, Refusal> {
         let failed = |e: Error| refusal(&e);
         let features = self.model.understand(phrases).map_err(failed)?;
         let sight = match self.last.take() {
@@ -69,15 +71,17 @@ impl FindPhrases for Finder {
             _ => self.model.look(image).map_err(failed)?,
         };
         let SearchLimits { min_score, max_objects } = limits;
-        let limits = Limits { min_score, ..self.model.limits(phrases, max_objects) };
+        let defaults = self.model.limits(phrases, max_objects);
+        let limits = Limits { min_score: min_score.unwrap_or(defaults.min_score), ..defaults };
         let found = self.model.detect(&sight, &features, &limits).map_err(failed)?;
         self.last = Some((Arc::clone(image), sight));
-        Ok(found.into_iter().map(found_box).collect())
+        Ok(found.detections.into_iter().map(found_object).collect())
     }
 }
 
-fn found_box(TextDetection { phrase, bbox: [x_min, y_min, x_max, y_max], score }: TextDetection) -> FoundBox {
-    FoundBox { phrase, bbox: BoxPrompt { x_min, y_min, x_max, y_max }, score }
+fn found_object(detection: TextDetection) -> FoundObject {
+    let TextDetection { phrase, bbox: [x_min, y_min, x_max, y_max], score, mask } = detection;
+    FoundObject { phrase, bbox: BoxPrompt { x_min, y_min, x_max, y_max }, score, mask }
 }
 
 /// Returns the refusal of a phrase, or of an image, that the model does not take.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug_span, info};
 
 use super::control::{Change, TextControl, Turn};
-use super::finder::{FoundBox, SearchLimits, SharedTextModel};
+use super::finder::{FoundObject, SearchLimits, SharedTextModel};
 use crate::engine::kept::KeptFrame;
 use crate::engine::{DetectedBox, Detections, Engine, FrameRef, Refusal, Stage};
 use crate::node::config::TextConfig;
@@ -131,7 +131,7 @@ impl Worker<'_> {
         engine.frame_to_search(self.last.map(|(_, number)| number).filter(|_| !is_first))
     }
 
-    /// Searches a frame, and hands the boxes to the engine.
+    /// Searches a frame, and hands the objects to the engine.
     fn search(&mut self, frame: &Arc<KeptFrame>) {
         let _span = debug_span!("text", stamp = %frame.header.stamp).entered();
         let TextCamera { engine, control, model, config, .. } = *self.camera;
@@ -157,7 +157,7 @@ impl Worker<'_> {
             Err(refusal) => self.refuse(&Refusal::new(refusal.kind, format!("the text model: {}", refusal.message))),
             Ok(_) if !control.is_current(self.number) => engine.count_text(|counts| counts.superseded += 1),
             Ok(found) => {
-                let boxes = self.boxes(found);
+                let boxes = self.detected(found);
                 engine.count_text(|counts| counts.boxes += boxes.len() as u64);
                 let detections = Detections { source: INPUT, at: FrameRef::At(frame.header.stamp), boxes };
                 if let Err(refusal) = engine.detections_on(Arc::clone(frame), detections) {
@@ -167,15 +167,21 @@ impl Worker<'_> {
         }
     }
 
-    /// Returns the boxes as those of a detector, with names that stay from one search to the next.
-    fn boxes(&mut self, found: Vec<FoundBox>) -> Vec<DetectedBox> {
-        let class = |found: &FoundBox| self.phrases.get(found.phrase).map(|phrase| phrase.class_id.clone());
-        let found: Vec<_> = found.iter().filter_map(|found| Some((class(found)?, found.bbox, found.score))).collect();
-        let classes: Vec<_> = found.iter().map(|(class, bbox, _)| (class.clone(), *bbox)).collect();
-        let names = self.names.names(&classes);
+    /// Returns the objects as those of a detector, with names that stay from one search to the next.
+    fn detected(&mut self, found: Vec<FoundObject>) -> Vec<DetectedBox> {
+        let class = |found: &FoundObject| self.phrases.get(found.phrase).map(|phrase| phrase.class_id.clone());
+        let found: Vec<_> = found.into_iter().filter_map(|found| Some((class(&found)?, found))).collect();
+        let boxes: Vec<_> = found.iter().map(|(class, found)| (class.clone(), found.bbox)).collect();
+        let names = self.names.names(&boxes);
         let named = found.into_iter().zip(names);
         named
-            .map(|((class_id, bbox, score), tag)| DetectedBox { bbox, mask: None, class_id, tag, score: Some(score.into()) })
+            .map(|((class_id, FoundObject { bbox, score, mask, .. }), tag)| DetectedBox {
+                bbox,
+                mask,
+                class_id,
+                tag,
+                score: Some(score.into()),
+            })
             .collect()
     }
 

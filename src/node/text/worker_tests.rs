@@ -8,16 +8,18 @@ use image::RgbImage;
 use tokio::sync::oneshot;
 
 use super::control::{Answer, Change, TextControl};
-use super::finder::{FindPhrases, FoundBox, SearchLimits, SharedTextModel};
+use super::finder::{FindPhrases, FoundObject, SearchLimits, SharedTextModel};
 use super::worker::{TextCamera, run};
-use crate::engine::tests::testing::stamp;
+use crate::engine::tests::testing::{HEIGHT, WIDTH, own_mask, stamp};
 use crate::engine::tests::{Bench, PATIENCE, bench, patient, until, wait_for};
 use crate::engine::{FrameRef, FrameResult, KeepLimits, Persistence, Refusal, RefusalKind, Settings};
 use crate::node::config::TextConfig;
+use crate::pixels::Mask;
 use crate::prompt::BoxPrompt;
 use crate::text::{Phrase, Understood};
 
-/// A text model that finds one box for each phrase, after a permit. It does not know "unknown", and "fail" and "panic" do so.
+/// A text model that finds one box for each phrase, after a permit, and for "mask" its mask. It does not know "unknown", and "fail"
+/// and "panic" do so.
 struct FakeFinder {
     /// Second of the frame, and phrases, at the start of each search.
     searched: Sender<(u8, Vec<String>)>,
@@ -32,7 +34,12 @@ impl FindPhrases for FakeFinder {
         }
     }
 
-    fn find(&mut self, image: &Arc<RgbImage>, phrases: &[Phrase], _: SearchLimits) -> Result<Vec<FoundBox>, Refusal> {
+    fn find(
+        &mut self,
+        image: &Arc<RgbImage>,
+        phrases: &[Phrase],
+        _: SearchLimits,
+    ) -> Result<Vec<FoundObject>, Refusal> {
         let texts: Vec<String> = phrases.iter().map(|phrase| phrase.text.clone()).collect();
         let _ = self.searched.send((image.get_pixel(0, 0)[0], texts.clone()));
         let _ = self.permits.recv_timeout(2 * PATIENCE);
@@ -41,10 +48,20 @@ impl FindPhrases for FakeFinder {
             "panic" => panic!("a text model that panics, on purpose"),
             _ => {
                 let bbox = BoxPrompt { x_min: 1.0, y_min: 1.0, x_max: 9.0, y_max: 9.0 };
-                Ok((0..phrases.len()).map(|phrase| FoundBox { phrase, bbox, score: 0.5 }).collect())
+                let of = |phrase: usize| {
+                    let mask = (texts[phrase] == "mask").then(|| own_mask(corner_mask(), 0.5));
+                    FoundObject { phrase, bbox, score: 0.5, mask }
+                };
+                Ok((0..phrases.len()).map(of).collect())
             }
         }
     }
+}
+
+/// Returns a mask of one pixel.
+fn corner_mask() -> Mask {
+    let data: Vec<u8> = (0..WIDTH * HEIGHT).map(|pixel| u8::from(pixel == 0)).collect();
+    Mask::from_data(WIDTH, HEIGHT, &data).unwrap()
 }
 
 /// The test's end of a text thread.
@@ -92,7 +109,7 @@ fn with_text(settings: Settings, period: Option<Duration>, test: impl FnOnce(&Be
     let ((searches, searched), (permits, permitted)) = (channel(), channel());
     let finder = FakeFinder { searched: searches, permits: permitted };
     let model = SharedTextModel::new("fake".into(), String::new(), finder);
-    let config = TextConfig { period, min_score: 0.1, max_objects: 10, ..TextConfig::default() };
+    let config = TextConfig { period, min_score: None, max_objects: 10, ..TextConfig::default() };
     let (control, warned) = (Arc::new(TextControl::default()), Arc::new(Mutex::new(Vec::new())));
     std::thread::scope(|scope| {
         let engine = &b.engine;
@@ -137,6 +154,21 @@ fn boxes_are_on_the_frame_that_was_searched_and_the_newest_frame_is_next() {
         assert_eq!((result.header.stamp, classes(&result)[0].1), (stamp(3), "cup 1"), "the same cup");
         let counts = b.engine.metrics().text;
         assert_eq!((counts.searches, counts.boxes, counts.superseded), (2, 4, 0));
+    });
+}
+
+#[test]
+fn masks_of_the_text_model_are_published_as_they_are() {
+    with_text(patient(), ALWAYS, |b, text| {
+        b.encode(1);
+        text.set(&["mask", "dog"]);
+        text.next_search();
+        text.permit();
+        let result = b.result();
+        assert_eq!(classes(&result), [("mask", "mask 1", Some(0.5)), ("dog", "dog 1", Some(0.5))]);
+        assert_eq!((result.objects[0].mask.clone(), result.objects[0].iou), (corner_mask(), 0.5));
+        // The other object had a box alone.
+        assert_eq!((result.objects[1].iou, b.decoded_prompts.lock().unwrap().len()), (0.01, 1));
     });
 }
 

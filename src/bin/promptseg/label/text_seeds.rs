@@ -18,7 +18,10 @@ pub struct TextSeeds(PeriodicFinder);
 impl TextSeeds {
     /// Opens the text model. Returns none without `--text`.
     pub fn open(arguments: &Arguments, info: &ModelInfo) -> Result<Option<Self>, Failure> {
-        let finder = arguments.text.open(&arguments.model.session_options()?, info)?;
+        let finder = arguments.text.open(&arguments.model.session_options()?)?;
+        if let Some(finder) = &finder {
+            finder.check_masks_of(info)?;
+        }
         // Without a memory nothing follows an object to the next frame.
         let default = if info.memory.is_some() { EVERY } else { 1 };
         let every = arguments.text_every.map_or(default, |every| every as usize);

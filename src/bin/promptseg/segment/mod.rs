@@ -3,23 +3,19 @@
 mod answer;
 mod arguments;
 mod in_depth;
+mod masks;
 mod output;
 mod prompts;
 
-use std::path::Path;
-
 use indicatif::ProgressBar;
-use promptseg::model::{Candidates, DecodeOptions, Decodes};
-use promptseg::prompt::Prompt;
-use promptseg::segmenter::Segmenter;
+use promptseg::model::{Candidates, DecodeOptions};
 
 use crate::failure::Failure;
 use crate::pictures::{self, display, read_image};
 use crate::terminal;
-use crate::text::{Named, TextFinder};
-use answer::{Answer, Origin};
 pub use arguments::Arguments;
 use in_depth::Depth;
+use masks::Masks;
 use output::Output;
 use prompts::Prompts;
 
@@ -29,19 +25,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     check_depth(arguments, pictures.len())?;
     let depth = Depth::read(&arguments.depth)?;
     let mut output = Output::plan(arguments, &pictures, prompts.as_ref().map(Prompts::objects))?;
-    let spinner = terminal::spinner("loading the model");
-    let model = arguments.model.open(false)?;
-    spinner.finish_and_clear();
-    let origin = Origin { model: model.info.name.clone(), encoder: model.encoder.providers().clone() };
-    let mut objects = match (prompts, arguments.text.open(&arguments.model.session_options()?, &model.info)?) {
-        (Some(prompts), _) => Objects::Prompted(prompts),
-        (None, Some(finder)) => Objects::Named(Box::new(finder)),
-        (None, None) => return Err(Failure::Usage("nothing to segment".to_owned())),
-    };
-    if let Objects::Named(finder) = &objects {
+    let mut masks = Masks::open(arguments, prompts)?;
+    let origin = masks.origin();
+    if let Some(finder) = masks.finder() {
         output.set_classes(finder.classes());
     }
-    let mut segmenter = Segmenter::new(model);
     let candidates = if arguments.all { Candidates::Multi } else { Candidates::Auto };
     let (all_masks, certain) = (arguments.all, depth.is_some());
     let options = DecodeOptions { candidates, all_masks, certain, ..DecodeOptions::default() };
@@ -53,8 +41,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let done = pictures::for_each(&pictures, &bar, 1, |index, path| {
         let failed = |e: String| format!("{}: {e}", display(path));
         output.check(index).map_err(failed)?;
-        let answer = segment_picture(&mut segmenter, path, &mut objects, &options, depth.as_ref())?;
-        if let (Objects::Named(_), []) = (&objects, answer.objects.as_slice()) {
+        let mut answer = masks.on(read_image(path)?, &options).map_err(failed)?;
+        if let Some(depth) = &depth {
+            let in_depth = answer.objects.iter().map(|object| depth.measure(&object.best));
+            answer.in_depth = in_depth.collect::<Result<_, _>>().map_err(failed)?;
+        }
+        if masks.finder().is_some() && answer.objects.is_empty() {
             bar.suspend(|| terminal::note(format!("{}: no object of --text", display(path))));
         }
         output.write(index, path, &answer, &origin).map_err(failed)
@@ -74,45 +66,4 @@ fn check_depth(arguments: &Arguments, pictures: usize) -> Result<(), Failure> {
         _ => return Ok(()),
     };
     Err(Failure::Usage(wrong.to_owned()))
-}
-
-/// Where the prompts of a picture come from.
-enum Objects {
-    /// Points, boxes and a mask of the command line.
-    Prompted(Prompts),
-    /// Boxes of the objects that phrases name.
-    Named(Box<TextFinder>),
-}
-
-/// Reads a picture and decodes all prompts on it.
-fn segment_picture(
-    segmenter: &mut Segmenter,
-    path: &Path,
-    objects: &mut Objects,
-    options: &DecodeOptions,
-    depth: Option<&Depth>,
-) -> Result<Answer, String> {
-    let image = read_image(path)?;
-    let failed = |e: &dyn std::fmt::Display| format!("{}: {e}", display(path));
-    let side = segmenter.info().low_res_size;
-    let embedding = segmenter.set_image(&image).map_err(|e| failed(&e))?;
-    let encode = embedding.timings;
-    let geometry = embedding.geometry;
-    let (prompts, named) = match objects {
-        Objects::Prompted(prompts) => (prompts.on(&geometry, side).map_err(|e| failed(&e))?, Vec::new()),
-        Objects::Named(finder) => {
-            let named = finder.find(&image).map_err(|e| failed(&e))?;
-            let prompt = |named: &Named| Prompt { bbox: Some(named.bbox), ..Prompt::default() };
-            (named.iter().map(prompt).collect(), named)
-        }
-    };
-    let decodes = match prompts.as_slice() {
-        [] => Decodes::default(),
-        prompts => segmenter.predict_many(prompts, options).map_err(|e| failed(&e))?,
-    };
-    let in_depth = depth
-        .iter()
-        .flat_map(|depth| decodes.objects.iter().map(|object| depth.measure(&object.best).map_err(|e| failed(&e))));
-    let in_depth = in_depth.collect::<Result<Vec<_>, String>>()?;
-    Ok(Answer { image, prompts, named, objects: decodes.objects, encode, decode: decodes.timings, in_depth })
 }

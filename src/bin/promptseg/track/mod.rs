@@ -46,7 +46,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let spinner = terminal::spinner("loading the model");
     let Model { info, mut encoder, mut decoder } = arguments.model.open(true)?;
     spinner.finish_and_clear();
-    let finder = arguments.text.open(&arguments.model.session_options()?, &info)?;
+    let finder = arguments.text.open(&arguments.model.session_options()?)?;
+    if let Some(finder) = &finder {
+        finder.check_masks_of(&info)?;
+    }
     let finder = finder.map(|finder| PeriodicFinder { finder, every: arguments.text_every as usize });
     let Some(network) = decoder.network() else {
         return Err(format!(

@@ -154,12 +154,24 @@ impl<'a> Tracker<'a> {
         objects: &mut Vec<ObjectOnFrame>,
     ) -> Result<(), String> {
         let (width, height) = frame.image_size();
-        for Named { class, bbox, .. } in named {
-            let prompt = Prompt { bbox: Some(bbox), ..Prompt::default() };
-            // A box that is thinner than the model's prompts is no object.
-            let Ok(prompt) = prompt.check(width, height) else { continue };
+        for Named { class, bbox, mask, .. } in named {
+            let prompt = Prompt { bbox: Some(bbox), ..Prompt::default() }.check(width, height);
             let mut track = self.new_track();
-            let tracked = track.prompt(network, position, frame, &prompt).map_err(|e| e.to_string())?;
+            let tracked = match (&mask, &prompt) {
+                (Some(own), _) => {
+                    let own = &own.best.mask;
+                    let square =
+                        SquareMask::from_image(&own.full(), (width as usize, height as usize), self.spec.image_side);
+                    // A mask without pixels in the encoder's square is no object.
+                    let Some(square) = square.filter(|square| !square.is_empty()) else { continue };
+                    track.mask(network, position, frame, &square)
+                }
+                (None, Ok(prompt)) => track.prompt(network, position, frame, prompt),
+                // A box that is thinner than the model's prompts is no object.
+                (None, Err(_)) => continue,
+            };
+            let tracked = tracked.map_err(|e| e.to_string())?;
+            let prompt = prompt.unwrap_or_default();
             let mask = tracked.mask.to_vec();
             let is_seen = mask.iter().any(|logit| *logit > 0.0);
             if !is_seen {

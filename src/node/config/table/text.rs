@@ -11,7 +11,7 @@ pub const TEXT: &[Definition] = &[
     Definition {
         name: "text.model",
         formerly: None,
-        description: "Text model that finds the objects of phrases: a folder written by promptseg-export; empty: no text prompts. 'model' must take boxes.",
+        description: "Text model that finds the objects of phrases: a folder written by promptseg-export; empty: no text prompts. With OWLv2, which finds boxes, 'model' must take boxes; SAM 3 makes masks itself.",
         takes_effect: WithConfigure,
         kind: Text { default: "", choices: &[], store: |c, v| c.text.model = (!v.is_empty()).then(|| v.into()) },
     },
@@ -46,9 +46,14 @@ pub const TEXT: &[Definition] = &[
     Definition {
         name: "text.min_score",
         formerly: None,
-        description: "Least score of the objects of phrases that have no least score of their own.",
+        description: "Least score of the objects of phrases that have no least score of their own. 0: that of the text model (OWLv2 0.1, SAM 3 0.3).",
         takes_effect: Now,
-        kind: Float { default: || 0.1, min: 0.0, max: 1.0, store: |c, v| c.text.min_score = v as f32 },
+        kind: Float {
+            default: || 0.0,
+            min: 0.0,
+            max: 1.0,
+            store: |c, v| c.text.min_score = (v > 0.0).then_some(v as f32),
+        },
     },
     Definition {
         name: "text.max_objects",
