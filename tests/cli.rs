@@ -487,6 +487,38 @@ fn inspect_describes_the_model_its_files_and_its_providers() {
     assert_says(&tiny, &["tiny", "runs on"]);
 }
 
+#[test]
+fn inspect_describes_text_models() {
+    for (model, parts) in [
+        ("owlv2", ["boxes by phrases", "64 boxes for all phrases", "IoU of two boxes up to 0.3", "class head"]),
+        ("sam3", ["masks by phrases", "12 masks of 48 x 48 for each phrase", "pixels above 0.5", "detector"]),
+    ] {
+        let scratch = Scratch::with("inspect-text", model);
+        let message = succeeded(&promptseg(&scratch.0, &["inspect", ".", "--tensors"]));
+        assert_says(&message, &parts);
+        assert_says(&message, &["text tower", "token_ids i32[1,", "hash ok", "yes: image tower", "parity"]);
+        let json: Value =
+            serde_json::from_str(&succeeded(&promptseg(&scratch.0, &["inspect", "bundle.json", "--json"]))).unwrap();
+        assert_eq!((json["kind"].as_str(), json["family"].as_str()), (Some("text"), Some(model)));
+        assert_eq!((json["files"].as_array().unwrap().len(), json["text_tower"].as_bool()), (4, Some(true)));
+        assert_eq!(json["providers"][3]["runs"], true);
+        assert_eq!(json["graphs"]["image_tower"]["inputs"][0]["name"], "image");
+        let precision = promptseg(&scratch.0, &["inspect", ".", "--precision", "int8"]);
+        assert_says(&refused(&precision, 2), &["a text model has none"]);
+        // The robot's copy needs no text tower.
+        std::fs::remove_file(scratch.file("text_tower.onnx")).unwrap();
+        let robot = succeeded(&promptseg(&scratch.0, &["inspect", "."]));
+        assert_says(&robot, &["no text tower (text_tower.onnx is missing)", "text-bank", "yes: image tower"]);
+        // A damaged file, and a damaged description.
+        let mut content = std::fs::read(scratch.file("image_tower.onnx")).unwrap();
+        content[3000] ^= 1;
+        scratch.write("image_tower.onnx", content);
+        assert_says(&refused(&promptseg(&scratch.0, &["inspect", "."]), 1), &["image_tower.onnx: SHA-256"]);
+        scratch.describe(|description| description["tokens"] = 0.into());
+        assert_says(&refused(&promptseg(&scratch.0, &["inspect", "."]), 1), &["tokens is 0, expected 1 to 1024"]);
+    }
+}
+
 /// Returns the path of a model that another exporter wrote.
 fn fixture(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).display().to_string()

@@ -1,61 +1,35 @@
 //! `promptseg inspect`: describes a bundle or a pair of ONNX files, checks the files, and tries each execution provider.
 
+mod arguments;
+mod files;
+mod signatures;
+mod text_model;
+mod trials;
+
 use promptseg::model::network::MemorySpec;
 use promptseg::model::{
-    Bundle, Error, GpuOptions, GridDefaults, MemoryInfo, Model, ModelInfo, Precision, Provider, SessionOptions,
-    Signature, TensorSpec, Variant, runtime,
+    Bundle, Error, GridDefaults, MemoryInfo, Model, ModelInfo, Precision, Provider, Variant, runtime,
 };
 use promptseg::pixels::Resize;
+use promptseg::text::TextBundle;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::formats::rounded;
-use crate::model_arguments::ModelPath;
 use crate::terminal;
-
-#[derive(clap::Args)]
-pub struct Arguments {
-    #[command(flatten)]
-    model: ModelPath,
-    /// Variant to try on each provider; auto is the variant that the node would run.
-    #[arg(long, value_name = "P", default_value = "auto", value_parser = Precision::CHOICES)]
-    precision: String,
-    /// Also list the inputs and outputs of the graphs.
-    #[arg(long)]
-    tensors: bool,
-    /// Print one line of JSON instead of the table.
-    #[arg(long)]
-    json: bool,
-}
-
-/// A file of the model.
-struct FileStatus {
-    name: String,
-    bytes: u64,
-    /// Difference to the size or hash in the bundle.
-    fault: Option<String>,
-}
-
-/// Outcome of opening the model on one provider.
-struct Trial {
-    provider: Provider,
-    /// The sessions, or the reason why the model does not run.
-    outcome: Result<Sessions, String>,
-}
-
-/// Sessions of a model on one provider.
-struct Sessions {
-    /// Name and precision of each part of the model.
-    parts: Vec<(&'static str, Option<Precision>)>,
-    /// Precisions that the provider refused, and other remarks.
-    notes: Vec<String>,
-}
+pub use arguments::Arguments;
+use files::{FileStatus, files_of_bundle};
+use signatures::{print_tensors, signature};
+use trials::{Trial, options_of, sessions};
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let path = arguments.model.path.as_deref().filter(|_| arguments.model.decoder.is_none());
+    if let Some(path) = path.filter(|path| TextBundle::is_at(path)) {
+        return text_model::run(arguments, path);
+    }
     let spinner = terminal::spinner("opening the model");
     let mut files = Vec::new();
-    let bundle = arguments.model.path.as_deref().filter(|_| arguments.model.decoder.is_none());
-    if let Some(folder) = bundle.and_then(Bundle::folder_of) {
+    if let Some(folder) = path.and_then(Bundle::folder_of) {
         files = files_of_bundle(&Bundle::describe(&folder)?);
     }
     let (model, trials) = try_providers(arguments);
@@ -87,21 +61,8 @@ fn print_table(
     if let Ok(info) = model {
         print_description(info)?;
     }
-    for file in files {
-        let status = file.fault.as_deref().unwrap_or(if has_hashes(model) { "hash ok" } else { "" });
-        terminal::print(format!("{:<12}{:<34} {:>12} bytes  {status}", "file", file.name, file.bytes));
-    }
-    for trial in trials {
-        let text = match &trial.outcome {
-            Ok(Sessions { parts, notes }) => {
-                let notes = notes.iter().map(|line| format!("; {line}")).collect::<String>();
-                let parts = parts.iter().map(|(part, precision)| format!("{part} {}", precision_name(*precision)));
-                format!("yes: {}{notes}", parts.collect::<Vec<_>>().join(", "))
-            }
-            Err(reason) => format!("no: {reason}"),
-        };
-        terminal::print(format!("{:<12}{:<10}{text}", "runs on", trial.provider.to_string()));
-    }
+    files.iter().for_each(|file| file.print(if has_hashes(model) { "hash ok" } else { "" }));
+    trials.iter().for_each(Trial::print);
     if let Some(info) = model.as_ref().ok().filter(|_| arguments.tensors) {
         print_tensors("encoder", &info.encoder);
         print_tensors("decoder", &info.decoder);
@@ -111,16 +72,6 @@ fn print_table(
         }
     }
     Ok(())
-}
-
-/// Compares every file of a bundle with its size and hash.
-fn files_of_bundle(bundle: &Bundle) -> Vec<FileStatus> {
-    let status = |name: &String, bytes: u64| FileStatus {
-        name: name.clone(),
-        bytes,
-        fault: bundle.verify(name).err().map(|e| e.to_string()),
-    };
-    bundle.manifest.files.iter().map(|(name, entry)| status(name, entry.bytes)).collect()
 }
 
 /// Returns the two files of a model without a bundle.
@@ -142,7 +93,7 @@ fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, Error>, Vec<Trial>
             Err(reason) => Err(reason),
             Ok(()) => match open(arguments, provider) {
                 Ok(model) => {
-                    let sessions = sessions(&model);
+                    let sessions = sessions(&model.reports());
                     if !matches!(described, Some(Ok(_))) {
                         described = Some(Ok(model.info));
                     }
@@ -162,26 +113,8 @@ fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, Error>, Vec<Trial>
     (described, trials)
 }
 
-/// Returns the precision of each part of a model, with the reasons for it.
-fn sessions(model: &Model) -> Sessions {
-    let reports = model.reports();
-    let refused = reports.iter().flat_map(|(_, r)| r.refused.iter().map(|e| format!("not {e}")));
-    let remarks = reports.iter().flat_map(|(_, r)| r.notes.clone());
-    let mut notes: Vec<String> = refused.chain(remarks).collect();
-    notes.sort();
-    notes.dedup();
-    let parts = reports.iter().map(|(part, report)| (*part, report.precision)).collect();
-    Sessions { parts, notes }
-}
-
 fn open(arguments: &Arguments, provider: Provider) -> Result<Model, Error> {
-    let options = SessionOptions {
-        providers: vec![provider],
-        precision: Precision::choice(&arguments.precision)?,
-        gpu: GpuOptions { engine_cache: GpuOptions::engine_cache_of(""), ..GpuOptions::default() },
-        ..SessionOptions::default()
-    };
-    arguments.model.open(&options)
+    arguments.model.open(&options_of(provider, Precision::choice(&arguments.precision)?))
 }
 
 /// Describes the masks that the decoder returns for a prompt.
@@ -273,9 +206,8 @@ fn as_json(
         Err(e) => json!({ "error": e.to_string() }),
     };
     value["path"] = json!(arguments.model.path.as_ref().map(|path| path.to_string_lossy()));
-    let file = |f: &FileStatus| json!({ "name": f.name, "bytes": f.bytes, "ok": f.fault.is_none(), "wrong": f.fault });
-    value["files"] = files.iter().map(file).collect();
-    value["providers"] = trials.iter().map(trial_as_json).collect();
+    value["files"] = files.iter().map(FileStatus::as_json).collect();
+    value["providers"] = trials.iter().map(Trial::as_json).collect();
     Ok(value)
 }
 
@@ -323,33 +255,6 @@ fn model_as_json(info: &ModelInfo) -> Result<Value, Failure> {
     }))
 }
 
-fn trial_as_json(trial: &Trial) -> Value {
-    match &trial.outcome {
-        Ok(Sessions { parts, notes }) => {
-            let mut value = json!({ "provider": trial.provider, "runs": true, "notes": notes });
-            for (part, precision) in parts {
-                value[part.replace(' ', "_")] = json!(precision);
-            }
-            value
-        }
-        Err(reason) => json!({ "provider": trial.provider, "runs": false, "reason": reason }),
-    }
-}
-
-/// Returns the inputs and outputs of a graph as JSON.
-fn signature(graph: &Signature) -> Value {
-    let list = |tensors: &[TensorSpec]| -> Vec<Value> {
-        tensors.iter().map(|t| json!({ "name": t.name, "type": t.dtype, "shape": t.shape })).collect()
-    };
-    json!({ "file": graph.file, "inputs": list(&graph.inputs), "outputs": list(&graph.outputs) })
-}
-
-fn print_tensors(name: &str, graph: &Signature) {
-    terminal::print(format!("\n{}: {}", terminal::bold(name), graph.file));
-    graph.inputs.iter().for_each(|input| terminal::print(format!("  in   {input}")));
-    graph.outputs.iter().for_each(|output| terminal::print(format!("  out  {output}")));
-}
-
 /// Lists the kinds of prompts that the model takes.
 fn grid_defaults(info: &ModelInfo) -> String {
     let GridDefaults { points_per_side, pred_iou_thresh, stability_score_thresh } = info.grid_defaults;
@@ -368,11 +273,6 @@ fn resize(info: &ModelInfo) -> &'static str {
         Resize::Letterbox => "letterbox",
         Resize::Stretch => "stretch",
     }
-}
-
-/// Describes the precision of a session. Only bundles declare a precision.
-fn precision_name(precision: Option<Precision>) -> String {
-    precision.map_or_else(|| "in the graph's precision".to_owned(), |p| p.to_string())
 }
 
 /// Returns whether the files have hashes, which a pair of files without a bundle has not.
