@@ -171,8 +171,9 @@ class Bench:
         (folder / "clicks").mkdir()
         prompts = [{"frame": 0, "object": 1, "points": [[80, 100]]}]
         (folder / "clicks" / "prompts.json").write_text(json.dumps(prompts))
-        # A text model that knows colours, and the robot's copy without a text tower, with its bank.
+        # Text models of both kinds that know colours, and the robot's copy without a text tower, with its bank.
         (folder / "owlv2").symlink_to(COLOURS)
+        (folder / "sam3").symlink_to(COLOURS.with_name("colour_masks"))
         shutil.copytree(COLOURS, folder / "robot", ignore=shutil.ignore_patterns("text_tower.onnx", "tokenizer.json"))
         self.program("text-bank", "owlv2/", "red cup", "-o", "bank.safetensors")
         for several, arguments in {
