@@ -39,10 +39,18 @@ impl Bank {
     /// # Errors
     /// The reason in words.
     pub fn encode(features: &[Arc<Features>], model_name: &str) -> Result<Vec<u8>, String> {
+        Self::encode_within(features, model_name, MAX_BYTES)
+    }
+
+    fn encode_within(features: &[Arc<Features>], model_name: &str, most: u64) -> Result<Vec<u8>, String> {
         let first = features.first().ok_or("no phrases")?;
         let (model, channels) = (Arc::clone(&first.model), first.values.len() / first.rows.max(1));
         if features.iter().any(|other| other.model != model || other.values.len() != channels * other.rows) {
             return Err("features of several models".to_owned());
+        }
+        let bytes: u64 = features.iter().map(|f| size_of_val(f.values.as_slice()) as u64).sum();
+        if bytes >= most {
+            return Err(format!("{bytes} bytes of features, a bank has less than {most}; use fewer phrases"));
         }
         let values = features.iter().flat_map(|f| f.values.iter().flat_map(|v| v.to_le_bytes())).collect::<Vec<u8>>();
         let rows = features.iter().map(|f| f.rows).collect::<Vec<_>>();
@@ -222,6 +230,12 @@ mod tests {
         assert_eq!(changed("[2,1]", "[  3]"), "rows of 1 phrases, expected those of 2");
         assert!(changed("[2,1]", "[1,1]").contains("F32[3, 2], expected F32[2, 2]"));
         assert!(changed("bank 2", "bank 3").contains("its format is `promptseg text bank 3`"));
+        assert!(
+            Bank::encode_within(&all, "small", 24)
+                .unwrap_err()
+                .contains("24 bytes of features, a bank has less than 24")
+        );
+        assert!(Bank::encode_within(&all, "small", 25).is_ok());
         let uneven = [rows("a", "abc", &[1.0, 2.0, 3.0], 2), rows("b", "abc", &[1.0], 1)];
         assert_eq!(Bank::encode(&uneven, "small").unwrap_err(), "features of several models");
     }
