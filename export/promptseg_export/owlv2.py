@@ -5,12 +5,11 @@ Three modules become graphs. `ImageTower` computes everything that does not depe
 computes the query of one phrase; `ClassHead` compares the queries of any number of phrases with all boxes.
 """
 
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTokenizer, Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
+from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
 
 from . import attention, checkpoints, small_tokenizer
 
