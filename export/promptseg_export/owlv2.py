@@ -5,7 +5,6 @@ Three modules become graphs. `ImageTower` computes everything that does not depe
 computes the query of one phrase; `ClassHead` compares the queries of any number of phrases with all boxes.
 """
 
-
 import numpy as np
 import torch
 from torch import Tensor, nn
