@@ -89,7 +89,7 @@ def contenders(source: Path, pictures: Path, work: Path, openvino: bool) -> list
     except recalibrate.Refused as refusal:
         log(f"{source.name}: no int8 with fixed scales: {refusal}")
         has_fixed = False
-    shutil.copytree(source, dynamic)
+    shutil.copytree(source, dynamic, ignore=shutil.ignore_patterns(".*"))
     description = bundle.read_description(dynamic)
     if all(entry["precision"] != "int8" for entry in description["variants"]):
         target = bundle.variant_of(bundle.ENCODER, "int8")
