@@ -201,7 +201,7 @@ impl Outputs {
         Ok(numbers.into_owned())
     }
 
-    /// Returns some values of an output, which stays: for outputs of which few values are needed.
+    /// Returns some values of an output. The output is not taken, so that other values of it can be read later.
     ///
     /// # Errors
     /// As [`Self::numbers`]; [`Error::Session`] if the output has fewer values.

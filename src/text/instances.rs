@@ -29,8 +29,8 @@ pub struct Instance {
 /// Selects masks as `post_process_instance_segmentation` of transformers: the score is the product of the probabilities of the
 /// mask and of the phrase being in the image, and must be above the threshold. An object may answer to several phrases.
 ///
-/// Adds the masks of a phrase to `instances`, of which the best `limits.max_objects` remain, the best score first. `size` is that
-/// of the image, in pixels.
+/// Adds the masks of a phrase to `instances`, and keeps the best `limits.max_objects`, the best score first. `size` is the size of
+/// the image, in pixels.
 ///
 /// # Errors
 /// A logit is not finite.

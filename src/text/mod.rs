@@ -11,7 +11,8 @@
 //!
 //! Files import each other from the top of this list to the bottom:
 //!
-//! * [`model`]: the model of a folder; `network`: its graphs that look at images, those of `owlv2` or of `sam3`.
+//! * [`model`]: the model of a folder; `network`: its graphs that look at images, those of `owlv2` or of `sam3`; `image_tower`: the graph that
+//!   both begin with.
 //! * [`encoder`]: phrases to features, by the text tower or from a [`bank`]; `tower`, `tokens`: the text tower and its tokenizer.
 //! * `selection`: boxes of the class head's logits, with thresholds and without doubles; `instances`: masks of the detector, with
 //!   thresholds; [`detection`]: the objects, and the limits of a search.
@@ -28,6 +29,7 @@ pub mod error;
 pub mod features;
 pub mod fields;
 pub mod identity;
+mod image_tower;
 mod instances;
 pub mod model;
 mod network;

@@ -1,17 +1,15 @@
 //! SAM 3's image model: the image tower computes three feature maps, the detector the masks of a phrase.
 
-use std::time::Instant;
-
 use image::RgbImage;
 use ort::session::SessionInputValue;
-use ort::value::{DynValue, Tensor, TensorRef};
+use ort::value::{DynValue, Tensor};
 
 use super::description::TextBundle;
 use super::error::Error;
 use super::features::Features;
-use super::fields::{DETECTOR, IMAGE_TOWER, Sam3Fields};
+use super::fields::{DETECTOR, Sam3Fields};
+use super::image_tower::ImageTower;
 use crate::model::graph::{Graph, GraphTensors, Outputs};
-use crate::model::timing::milliseconds;
 use crate::model::{self, EncodeTimings, SessionOptions};
 use crate::pixels::{LevelSpec, LevelSquare};
 
@@ -50,12 +48,9 @@ impl Answer {
 
 /// Image tower and detector. They belong to one thread.
 pub struct Sam3 {
-    image_tower: Graph,
+    image_tower: ImageTower,
     detector: Graph,
     square: LevelSquare,
-    /// Values of the picture, used again for each image.
-    picture: Vec<f32>,
-    side: usize,
     channels: usize,
     tokens: usize,
     mask_side: usize,
@@ -68,20 +63,15 @@ impl Sam3 {
     /// The errors of the files and of opening the graphs.
     pub fn open(bundle: &TextBundle, sam3: &Sam3Fields, options: &SessionOptions) -> Result<Self, Error> {
         let fields = &bundle.fields;
-        let (side, channels, tokens) = (fields.image_size as i64, fields.channels as i64, fields.tokens as i64);
+        let (channels, tokens) = (fields.channels as i64, fields.tokens as i64);
         let (queries, mask_side) = (sam3.queries as i64, sam3.mask_size as i64);
         let tensor = GraphTensors::tensor;
         let levels = LEVELS.iter().zip(sam3.levels);
         let levels = levels.map(|(name, cells)| tensor(name, "f32", &[1, channels, cells as i64, cells as i64]));
         let levels = levels.collect::<Vec<_>>();
-        let image_tensors = GraphTensors {
-            inputs: vec![tensor("image", "f32", &[1, 3, side, side])],
-            outputs: levels.clone(),
-            most: 1,
-        };
         let phrase = [tensor("features", "f32", &[1, tokens, channels]), tensor("token_mask", "f32", &[1, tokens])];
         let detector_tensors = GraphTensors {
-            inputs: levels.into_iter().chain(phrase).collect(),
+            inputs: levels.iter().cloned().chain(phrase).collect(),
             outputs: vec![
                 tensor("logits", "f32", &[1, queries]),
                 tensor("boxes", "f32", &[1, queries, 4]),
@@ -92,15 +82,12 @@ impl Sam3 {
         };
         // The smaller graph is opened first, so that a damaged file is refused at once.
         let detector = Graph::open(&bundle.files.verify(DETECTOR)?, &detector_tensors, options)?;
-        let image_tower = Graph::open(&bundle.files.verify(IMAGE_TOWER)?, &image_tensors, options)?;
-        let side = fields.image_size;
-        let spec = LevelSpec { side: side as u32, mean: fields.mean, std: fields.std };
+        let image_tower = ImageTower::open(bundle, levels, options)?;
+        let spec = LevelSpec { side: fields.image_size as u32, mean: fields.mean, std: fields.std };
         Ok(Sam3 {
             image_tower,
             detector,
             square: LevelSquare::new(spec),
-            picture: vec![0.0; 3 * side * side],
-            side,
             channels: fields.channels,
             tokens: fields.tokens,
             mask_side: sam3.mask_size,
@@ -109,7 +96,7 @@ impl Sam3 {
 
     /// Returns the graphs with their names.
     pub fn graphs(&self) -> [(&'static str, &Graph); 2] {
-        [("image tower", &self.image_tower), ("detector", &self.detector)]
+        [("image tower", self.image_tower.graph()), ("detector", &self.detector)]
     }
 
     /// Computes everything about an image that does not depend on a phrase.
@@ -117,22 +104,9 @@ impl Sam3 {
     /// # Errors
     /// [`Error::Pixels`] for an image without pixels, and the errors of running the graph.
     pub fn look(&mut self, image: &RgbImage) -> Result<(Seen, EncodeTimings), Error> {
-        let start = Instant::now();
-        self.square.run(image, &mut self.picture)?;
-        let preprocess_ms = milliseconds(start);
-        let start = Instant::now();
-        let shape = [1, 3, self.side, self.side];
-        let failed = |e: ort::Error| model::Error::Session { file: IMAGE_TOWER.to_owned(), reason: e.to_string() };
-        let picture = match self.image_tower.report().used.on_gpu() {
-            // ort copies a borrowed input to the GPU first, which version 2.0.0-rc.15 does not survive.
-            true => SessionInputValue::from(Tensor::from_array((shape, self.picture.clone())).map_err(failed)?),
-            false => {
-                SessionInputValue::from(TensorRef::from_array_view((shape, self.picture.as_slice())).map_err(failed)?)
-            }
-        };
-        let mut outputs = self.image_tower.run(vec![("image".to_owned(), picture)])?;
+        let ((), mut outputs, timings) = self.image_tower.run(|picture| self.square.run(image, picture))?;
         let levels = LEVELS.iter().map(|name| outputs.take(name)).collect::<Result<_, _>>()?;
-        Ok((Seen { levels }, EncodeTimings { preprocess_ms, run_ms: milliseconds(start) }))
+        Ok((Seen { levels }, timings))
     }
 
     /// Runs the detector for a phrase on an image.
