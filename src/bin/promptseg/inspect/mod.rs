@@ -86,31 +86,7 @@ fn files_of_pair(info: &ModelInfo) -> Vec<FileStatus> {
 /// Opens the model on every provider of the installed ONNX Runtime. The description is that of the first provider on
 /// which the model opens.
 fn try_providers(arguments: &Arguments) -> (Result<ModelInfo, Error>, Vec<Trial>) {
-    let mut described = None;
-    let mut trials = Vec::new();
-    for provider in Provider::ALL {
-        let outcome = match provider.available() {
-            Err(reason) => Err(reason),
-            Ok(()) => match open(arguments, provider) {
-                Ok(model) => {
-                    let sessions = sessions(&model.reports());
-                    if !matches!(described, Some(Ok(_))) {
-                        described = Some(Ok(model.info));
-                    }
-                    Ok(sessions)
-                }
-                Err(e) => {
-                    let reason = e.to_string();
-                    described.get_or_insert(Err(e));
-                    Err(reason)
-                }
-            },
-        };
-        trials.push(Trial { provider, outcome });
-    }
-    // Without ONNX Runtime no provider was tried; opening the model returns that error.
-    let described = described.unwrap_or_else(|| open(arguments, Provider::Cpu).map(|model| model.info));
-    (described, trials)
+    trials::try_providers(|provider| open(arguments, provider), |model| (sessions(&model.reports()), model.info))
 }
 
 fn open(arguments: &Arguments, provider: Provider) -> Result<Model, Error> {

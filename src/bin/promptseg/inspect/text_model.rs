@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use promptseg::model::{Provider, runtime};
+use promptseg::model::runtime;
 use promptseg::text::fields::{Family, Fields, Owlv2Fields, Sam3Fields};
-use promptseg::text::{Error, TextBundle, TextModel};
+use promptseg::text::{TextBundle, TextModel};
 use serde_json::{Value, json};
 
 use super::arguments::Arguments;
 use super::files::FileStatus;
 use super::signatures::{print_tensors, signature};
-use super::trials::{Trial, options_of, sessions};
+use super::trials::{Trial, options_of, sessions, try_providers};
 use crate::failure::Failure;
 use crate::formats::rounded;
 use crate::terminal;
@@ -25,7 +25,10 @@ pub fn run(arguments: &Arguments, path: &Path) -> Result<(), Failure> {
     let bundle = TextBundle::open(path);
     let (files, trials, model) = match &bundle {
         Ok(bundle) => {
-            let (trials, model) = try_providers(bundle);
+            let (model, trials) = try_providers(
+                |provider| TextModel::of_bundle(bundle, &options_of(provider, None)),
+                |model| (sessions(&model.reports()), model),
+            );
             (files(bundle), trials, Some(model))
         }
         Err(_) => (Vec::new(), Vec::new(), None),
@@ -59,35 +62,6 @@ fn files(bundle: &TextBundle) -> Vec<FileStatus> {
         fault: bundle.files.verify(name).err().map(|e| e.to_string()),
     };
     files.map(status).collect()
-}
-
-/// Opens the model on every provider of the installed ONNX Runtime. The model is that of the first provider on which it opens.
-fn try_providers(bundle: &TextBundle) -> (Vec<Trial>, Result<TextModel, Error>) {
-    let mut opened: Option<Result<TextModel, Error>> = None;
-    let mut trials = Vec::new();
-    for provider in Provider::ALL {
-        let outcome = match provider.available() {
-            Err(reason) => Err(reason),
-            Ok(()) => match TextModel::of_bundle(bundle, &options_of(provider, None)) {
-                Ok(model) => {
-                    let sessions = sessions(&model.reports());
-                    if !matches!(opened, Some(Ok(_))) {
-                        opened = Some(Ok(model));
-                    }
-                    Ok(sessions)
-                }
-                Err(e) => {
-                    let reason = e.to_string();
-                    opened.get_or_insert(Err(e));
-                    Err(reason)
-                }
-            },
-        };
-        trials.push(Trial { provider, outcome });
-    }
-    // Without ONNX Runtime no provider was tried; opening the model returns that error.
-    let opened = opened.unwrap_or_else(|| TextModel::of_bundle(bundle, &options_of(Provider::Cpu, None)));
-    (trials, opened)
 }
 
 /// Prints the properties of the model.

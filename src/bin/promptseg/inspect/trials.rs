@@ -1,5 +1,7 @@
 //! A model tried on each execution provider.
 
+use std::fmt::Display;
+
 use promptseg::model::{GpuOptions, Precision, Provider, ProviderReport, SessionOptions};
 use serde_json::{Value, json};
 
@@ -66,6 +68,37 @@ pub fn sessions(reports: &[(&'static str, &ProviderReport)]) -> Sessions {
     notes.dedup();
     let parts = reports.iter().map(|(part, report)| (*part, report.precision)).collect();
     Sessions { parts, notes }
+}
+
+/// Opens a model on every provider of the installed ONNX Runtime. `keep` turns an open model into the description of its sessions
+/// and what is needed of it later, which is returned for the first provider on which the model opens.
+pub fn try_providers<Opened, Kept, Error: Display>(
+    open: impl Fn(Provider) -> Result<Opened, Error>,
+    keep: impl Fn(Opened) -> (Sessions, Kept),
+) -> (Result<Kept, Error>, Vec<Trial>) {
+    let mut kept = None;
+    let mut trials = Vec::new();
+    for provider in Provider::ALL {
+        let outcome = match provider.available() {
+            Err(reason) => Err(reason),
+            Ok(()) => match open(provider).map(&keep) {
+                Ok((sessions, model)) => {
+                    if !matches!(kept, Some(Ok(_))) {
+                        kept = Some(Ok(model));
+                    }
+                    Ok(sessions)
+                }
+                Err(e) => {
+                    let reason = e.to_string();
+                    kept.get_or_insert(Err(e));
+                    Err(reason)
+                }
+            },
+        };
+        trials.push(Trial { provider, outcome });
+    }
+    // Without ONNX Runtime no provider was tried; opening the model returns that error.
+    (kept.unwrap_or_else(|| open(Provider::Cpu).map(|model| keep(model).1)), trials)
 }
 
 /// Describes the precision of a session. Only bundles declare a precision.
