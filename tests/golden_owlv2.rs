@@ -2,19 +2,19 @@
 //! sessions to boxes. `export/promptseg_export/golden_owlv2.py` writes the files. `cargo test --test golden_owlv2 -- --nocapture`
 //! prints the table.
 
+mod golden_text;
 #[allow(dead_code)] // the cases of `support` belong to tests of masks
 mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use image::RgbImage;
-use promptseg::model::SessionOptions;
+use golden_text::{apart, compare_tokens, open, phrases, picture};
 use promptseg::pixels::{PaddedSpec, PaddedSquare};
-use promptseg::text::{Answers, Limits, Phrase, PhraseTokenizer, TextModel};
+use promptseg::text::{Answers, Limits, Phrase, PhraseTokenizer};
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use support::{difference, golden, photo, tensor};
+use support::{difference, golden, tensor};
 
 /// Stride of the stored rows and columns of the picture.
 const STRIDE: usize = 3;
@@ -42,43 +42,9 @@ fn expected() -> Expected {
     serde_json::from_slice(&std::fs::read(golden("owlv2/detections.json")).unwrap()).unwrap()
 }
 
-fn model() -> TextModel {
-    TextModel::open(&golden("owlv2"), &SessionOptions::cpu(2), None).unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn phrases(expected: &Expected) -> Vec<Phrase> {
-    expected.phrases.iter().map(|text| Phrase::new(text).unwrap()).collect()
-}
-
-/// Returns a photo; `part` is smaller than the square of the model.
-fn picture(name: &str) -> RgbImage {
-    match name {
-        "part" => image::imageops::crop_imm(&photo("chelsea"), 90, 40, 97, 61).to_image(),
-        name => photo(name),
-    }
-}
-
-/// Returns the largest difference relative to the range of `expected`.
-fn apart(found: &[f32], expected: &[f32]) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
-    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / (high - low)
-}
-
 #[test]
 fn tokens_are_those_of_python() {
-    #[derive(Deserialize)]
-    struct Case {
-        text: String,
-        ids: Vec<u32>,
-    }
-    let content = std::fs::read(golden("owlv2/tokenizer.json")).unwrap();
-    let tokenizer = PhraseTokenizer::load(&content, "tokenizer.json").unwrap();
-    let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(golden("owlv2/tokens.json")).unwrap()).unwrap();
-    assert!(cases.len() > 40 && cases.iter().any(|case| case.ids.len() > 77) && cases[0].text.is_empty());
-    for case in cases {
-        assert_eq!(tokenizer.ids(&case.text).unwrap(), case.ids, "{:?}", case.text);
-    }
+    compare_tokens("owlv2", 77);
     for wrong in ["", "{}", "[]", "{\"model\": {\"type\": \"Unknown\"}}"] {
         let message = PhraseTokenizer::load(wrong.as_bytes(), "x.json").map(drop).unwrap_err().to_string();
         assert!(message.starts_with("x.json: not a tokenizer"), "{message}");
@@ -111,8 +77,8 @@ fn outputs_are_those_of_transformers() {
     let expected = expected();
     let content = std::fs::read(golden("owlv2/expected.safetensors")).unwrap();
     let stored = SafeTensors::deserialize(&content).unwrap();
-    let mut model = model();
-    let features = model.understand(&phrases(&expected)).unwrap();
+    let mut model = open("owlv2");
+    let features = model.understand(&phrases(&expected.phrases)).unwrap();
     let vectors: Vec<f32> = features.iter().flat_map(|f| f.values().to_vec()).collect();
     let queries = apart(&vectors, &tensor(&stored, "queries").1);
     println!("queries {queries:.1e}");
@@ -146,8 +112,8 @@ fn compare(name: &str, suppress: bool) {
             wanted.push((of_photo.labels[*index], of_photo.scores[*index], cut));
         }
     }
-    let mut model = model();
-    let phrases = phrases(&expected);
+    let mut model = open("owlv2");
+    let phrases = phrases(&expected.phrases);
     let features = model.understand(&phrases).unwrap();
     let sight = model.look(&image).unwrap();
     let defaults = model.limits(&phrases, 1000);
@@ -182,7 +148,7 @@ fn doubles_are_suppressed_as_by_torchvision() {
 
 #[test]
 fn features_are_computed_once_for_each_phrase() {
-    let mut model = model();
+    let mut model = open("owlv2");
     let phrase = |text: &str| Phrase::new(text).unwrap();
     let first = model.understand(&[phrase("red cup"), phrase("person")]).unwrap();
     let again = model.understand(&[phrase("Red  CUP"), phrase("person")]).unwrap();

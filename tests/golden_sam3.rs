@@ -2,19 +2,21 @@
 //! sessions to masks. `export/promptseg_export/golden_sam3.py` writes the files. `cargo test --test golden_sam3 -- --nocapture`
 //! prints the table.
 
+mod golden_text;
 #[allow(dead_code)] // the cases of `support` belong to tests of masks
 mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use golden_text::{apart, apart_by, compare_tokens, open, phrases, picture};
 use image::RgbImage;
 use promptseg::model::SessionOptions;
 use promptseg::pixels::{LevelSpec, LevelSquare, Mask};
-use promptseg::text::{Answer, Answers, Bank, Features, Limits, Phrase, PhraseTokenizer, TextDetection, TextModel};
+use promptseg::text::{Answer, Answers, Bank, Features, Limits, Phrase, TextDetection, TextModel};
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use support::{difference, golden, photo, tensor};
+use support::{difference, golden, tensor};
 
 /// Stride of the stored rows and columns of the picture and of the masks' logits.
 const STRIDE: usize = 3;
@@ -49,47 +51,9 @@ fn stored() -> Vec<u8> {
     std::fs::read(golden("sam3/expected.safetensors")).unwrap()
 }
 
-fn model() -> TextModel {
-    TextModel::open(&golden("sam3"), &SessionOptions::cpu(2), None).unwrap_or_else(|e| panic!("{e}"))
-}
-
-fn phrases(expected: &Expected) -> Vec<Phrase> {
-    expected.phrases.iter().map(|text| Phrase::new(text).unwrap()).collect()
-}
-
-/// Returns a photo; `part` is smaller than the square of the model.
-fn picture(name: &str) -> RgbImage {
-    match name {
-        "part" => image::imageops::crop_imm(&photo("chelsea"), 90, 40, 97, 61).to_image(),
-        name => photo(name),
-    }
-}
-
-/// Returns the largest difference relative to the range of `expected`.
-fn apart(found: &[f32], expected: &[f32]) -> f32 {
-    let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
-    apart_by(found, expected, high - low)
-}
-
-fn apart_by(found: &[f32], expected: &[f32], range: f32) -> f32 {
-    assert_eq!(found.len(), expected.len());
-    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / range
-}
-
 #[test]
 fn tokens_are_those_of_python() {
-    #[derive(Deserialize)]
-    struct Case {
-        text: String,
-        ids: Vec<u32>,
-    }
-    let content = std::fs::read(golden("sam3/tokenizer.json")).unwrap();
-    let tokenizer = PhraseTokenizer::load(&content, "tokenizer.json").unwrap();
-    let cases: Vec<Case> = serde_json::from_slice(&std::fs::read(golden("sam3/tokens.json")).unwrap()).unwrap();
-    assert!(cases.len() > 40 && cases.iter().any(|case| case.ids.len() > 32) && cases[0].text.is_empty());
-    for case in cases {
-        assert_eq!(tokenizer.ids(&case.text).unwrap(), case.ids, "{:?}", case.text);
-    }
+    compare_tokens("sam3", 32);
 }
 
 #[test]
@@ -116,8 +80,8 @@ fn outputs_are_those_of_transformers() {
     let expected = expected();
     let content = stored();
     let stored = SafeTensors::deserialize(&content).unwrap();
-    let mut model = model();
-    let features = model.understand(&phrases(&expected)).unwrap();
+    let mut model = open("sam3");
+    let features = model.understand(&phrases(&expected.phrases)).unwrap();
     for (number, features) in features.iter().enumerate() {
         let (shape, values) = tensor(&stored, &format!("features.{number}"));
         assert_eq!([features.rows(), features.values().len() / features.rows()], shape[..]);
@@ -169,8 +133,8 @@ fn detections_are_those_of_the_processor() {
     let expected = expected();
     let content = stored();
     let stored = SafeTensors::deserialize(&content).unwrap();
-    let mut model = model();
-    let phrases = phrases(&expected);
+    let mut model = open("sam3");
+    let phrases = phrases(&expected.phrases);
     let features = model.understand(&phrases).unwrap();
     let defaults = model.limits(&phrases, 1000);
     assert_eq!((defaults.min_score, defaults.nms_iou), (0.3, 1.0), "the defaults of the processor");
@@ -215,8 +179,8 @@ fn is_near(detection: &TextDetection, wanted: &Instances, index: usize, image: &
 #[test]
 fn masks_carry_score_presence_and_certain_part() {
     let expected = expected();
-    let mut model = model();
-    let phrases = phrases(&expected);
+    let mut model = open("sam3");
+    let phrases = phrases(&expected.phrases);
     let features = model.understand(&phrases).unwrap();
     let sight = model.look(&picture("chelsea")).unwrap();
     let Answers::Sam3(answers) = model.answers(&sight, &features).unwrap() else { panic!("a SAM 3") };
@@ -244,7 +208,7 @@ fn masks_carry_score_presence_and_certain_part() {
 
 #[test]
 fn a_bank_has_the_features_of_every_token() {
-    let mut model = model();
+    let mut model = open("sam3");
     let phrases = ["a photo of a cat", "person"].map(|text| Phrase::new(text).unwrap());
     let features = model.understand(&phrases).unwrap();
     assert!(features[0].rows() > features[1].rows());

@@ -1,35 +1,11 @@
 //! Bundles and banks of SAM 3's image model that are refused, with what was found and what was expected.
 
+mod refused_text;
 mod scratch;
 
-use std::path::{Path, PathBuf};
-
-use promptseg::model::SessionOptions;
-use promptseg::text::{Bank, Error, Phrase, TextEncoder, TextModel};
+use refused_text::{bank, open, phrases, refusal};
 use scratch::{Scratch, assert_says, golden};
 use serde_json::json;
-
-fn open(folder: &Path, bank: Option<&Path>) -> Result<TextModel, Error> {
-    TextModel::open(folder, &SessionOptions::cpu(1), bank)
-}
-
-fn refusal(folder: &Path, bank: Option<&Path>) -> String {
-    match open(folder, bank) {
-        Ok(_) => panic!("{} was accepted", folder.display()),
-        Err(e) => e.to_string(),
-    }
-}
-
-fn phrases(texts: &[&str]) -> Vec<Phrase> {
-    texts.iter().map(|text| Phrase::new(text).unwrap()).collect()
-}
-
-/// Writes a bank of a model of `tests/golden`.
-fn bank(scratch: &Scratch, model: &str, texts: &[&str]) -> PathBuf {
-    let mut encoder = TextEncoder::open(&golden(model), &SessionOptions::cpu(1), None).unwrap();
-    let features = encoder.understand(&phrases(texts)).unwrap();
-    scratch.write("bank.safetensors", Bank::encode(&features, encoder.name()).unwrap())
-}
 
 #[test]
 fn fields_out_of_range_are_refused() {

@@ -1,5 +1,6 @@
 //! Text models, banks and phrases that are refused, with what was found and what was expected.
 
+mod refused_text;
 mod scratch;
 
 use std::path::Path;
@@ -7,26 +8,12 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use promptseg::model::{Model, SessionOptions};
-use promptseg::text::{Bank, Error, Features, Limits, Phrase, TextDetection, TextEncoder, TextModel};
+use promptseg::text::{Bank, Features, Limits, TextDetection};
+use refused_text::{bank, open, phrases, refusal};
 use scratch::{Scratch, assert_says, golden};
 use serde_json::{Value, json};
 
 const FILES: [&str; 5] = ["bundle.json", "image_tower.onnx", "class_head.onnx", "text_tower.onnx", "tokenizer.json"];
-
-fn open(folder: &Path, bank: Option<&Path>) -> Result<TextModel, Error> {
-    TextModel::open(folder, &SessionOptions::cpu(1), bank)
-}
-
-fn refusal(folder: &Path, bank: Option<&Path>) -> String {
-    match open(folder, bank) {
-        Ok(_) => panic!("{} was accepted", folder.display()),
-        Err(e) => e.to_string(),
-    }
-}
-
-fn phrases(texts: &[&str]) -> Vec<Phrase> {
-    texts.iter().map(|text| Phrase::new(text).unwrap()).collect()
-}
 
 /// Copies the small bundle without some of its files.
 fn bundle(name: &str, without: &[&str]) -> Scratch {
@@ -44,13 +31,6 @@ fn changed(name: &str, change: impl FnOnce(&mut Value)) -> Scratch {
     change(&mut description);
     scratch.write("bundle.json", description.to_string());
     scratch
-}
-
-/// Writes a bank of the small model.
-fn bank(scratch: &Scratch, texts: &[&str]) -> std::path::PathBuf {
-    let mut encoder = TextEncoder::open(&golden("owlv2"), &SessionOptions::cpu(1), None).unwrap();
-    let features = encoder.understand(&phrases(texts)).unwrap();
-    scratch.write("bank.safetensors", Bank::encode(&features, encoder.name()).unwrap())
 }
 
 #[test]
@@ -136,7 +116,7 @@ fn phrases_that_the_model_cannot_take_are_refused() {
 fn a_model_without_text_tower_works_with_a_bank() {
     let scratch = bundle("text-bank", &["text_tower.onnx", "tokenizer.json"]);
     assert_says(&refusal(&scratch.0, None), &["has no text tower (text_tower.onnx is missing) and no bank was given"]);
-    let file = bank(&scratch, &["Red cup", "person"]);
+    let file = bank(&scratch, "owlv2", &["Red cup", "person"]);
     let mut robot = open(&scratch.0, Some(&file)).unwrap();
     assert_eq!((robot.bank_len(), robot.reports().len()), (Some(2), 2));
     let features = robot.understand(&phrases(&["person", "red CUP"])).unwrap();
@@ -158,7 +138,7 @@ fn a_model_without_text_tower_works_with_a_bank() {
 #[test]
 fn a_whole_model_opens_its_text_tower_for_phrases_that_are_not_in_the_bank() {
     let scratch = Scratch::new("text-lazy");
-    let file = bank(&scratch, &["person"]);
+    let file = bank(&scratch, "owlv2", &["person"]);
     let mut model = open(&golden("owlv2"), Some(&file)).unwrap();
     model.understand(&phrases(&["person"])).unwrap();
     assert_eq!(model.reports().len(), 2, "the text tower is not open");
@@ -169,7 +149,7 @@ fn a_whole_model_opens_its_text_tower_for_phrases_that_are_not_in_the_bank() {
 #[test]
 fn the_bank_of_another_model_is_refused() {
     let scratch = Scratch::new("text-foreign");
-    let file = bank(&scratch, &["person"]);
+    let file = bank(&scratch, "owlv2", &["person"]);
     // The description has another hash of one file, as the bundle of another checkpoint has.
     let other =
         changed("text-other", |description| description["files"]["text_tower.onnx"]["sha256"] = json!("0".repeat(64)));
