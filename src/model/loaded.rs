@@ -23,16 +23,6 @@ impl Model {
         image.into_iter().chain(MemoryGraph::ALL.map(MemoryGraph::name).into_iter().zip(memory)).collect()
     }
 
-    /// Returns the role and the report of each session.
-    pub(super) fn reports_by_graph(&self) -> impl Iterator<Item = (GraphRole, &ProviderReport)> {
-        GraphRole::ALL.into_iter().zip(self.reports().into_iter().map(|(_, report)| report))
-    }
-
-    /// Adds remarks to the report of the encoder.
-    pub(super) fn add_notes(&mut self, notes: Vec<String>) {
-        self.encoder.providers_mut().notes.extend(notes);
-    }
-
     /// Returns the role and the report of each session, to add to the report.
     pub(super) fn reports_mut(&mut self) -> impl Iterator<Item = (GraphRole, &mut ProviderReport)> {
         let MaskDecoder { providers: decoder, memory, .. } = &mut self.decoder;

@@ -32,7 +32,7 @@ mod layout;
 mod loaded;
 mod memory;
 pub mod network;
-mod opening;
+pub(crate) mod opening;
 mod picture;
 mod precision;
 pub mod prompt_encoder;

@@ -57,8 +57,7 @@ impl MemorySessions {
         Ok(Some(MemoryFiles { section, sizes, weights, attention }))
     }
 
-    /// Opens both sessions: memory attention and memory encoder, each by its request. Also returns the engine caches of the
-    /// sessions that have one.
+    /// Opens both sessions: memory attention and memory encoder, each by its request. Also returns their engine caches.
     ///
     /// # Errors
     /// The errors of opening a session.
@@ -66,7 +65,7 @@ impl MemorySessions {
         bundle: &Bundle,
         files: MemoryFiles,
         requests: [&SessionRequest<'_>; 2],
-    ) -> Result<(Self, Vec<EngineRecord>), Error> {
+    ) -> Result<(Self, [Option<EngineRecord>; 2]), Error> {
         let MemoryFiles { section, sizes, weights, attention: layout } = files;
         let spec = sizes::spec(&section, &bundle.manifest);
         let profile = attention_profile(&spec, &sizes, layout.pointer_times);
@@ -81,7 +80,7 @@ impl MemorySessions {
             encoder: encoder.signature.clone(),
         };
         let memory = MemorySessions { attention, encoder, weights, sizes, info, gathered: Vec::new() };
-        Ok((memory, attention_engines.into_iter().chain(encoder_engines).collect()))
+        Ok((memory, [attention_engines, encoder_engines]))
     }
 
     /// Returns the description of the memory.

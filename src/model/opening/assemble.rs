@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fastest::Choice;
 use super::files::ModelFiles;
 use super::probe::probe;
 use crate::model::bundle::{Bundle, DESCRIPTION, MAX_IMAGE_SIZE, PROMPT_ENCODER};
@@ -18,25 +17,20 @@ use crate::model::memory::MemorySessions;
 use crate::model::precision::Precision;
 use crate::model::prompt_encoder::PromptEncoder;
 use crate::model::provider::Provider;
+use crate::model::runtime::SessionOptions;
 use crate::model::runtime::engine_cache::EngineRecord;
 use crate::model::runtime::graph_file::{GraphRole, GraphVariants, bytes_with_weights};
-use crate::model::runtime::per_graph::PerGraph;
 use crate::model::runtime::profile;
+use crate::model::runtime::requests::Requests;
 use crate::model::runtime::session::{self, OpenedSession, SessionRequest};
 use crate::model::runtime::shape_profile::ShapeProfile;
-use crate::model::runtime::{ProviderRefusal, SessionOptions};
 use crate::pixels::Resize;
-
-/// Refusals of earlier attempts to open a model, for each graph.
-pub type Refusals = PerGraph<Vec<ProviderRefusal>>;
 
 /// A model with open sessions, before its trial runs.
 pub struct OpenedModel {
     pub model: Model,
-    /// Engine caches of the sessions that run on TensorRT or OpenVINO (encoder, decoder, or both).
-    pub engines: Vec<EngineRecord>,
-    /// Engine caches of the memory's sessions that run on TensorRT or OpenVINO.
-    pub memory_engines: Vec<EngineRecord>,
+    /// Engine caches of encoder, decoder, memory attention and memory encoder, as far as they run on TensorRT or OpenVINO.
+    pub engines: [Option<EngineRecord>; 4],
 }
 
 /// Source of the figures that the graphs do not contain.
@@ -45,41 +39,14 @@ enum Description<'a> {
     Graphs { name: String, bytes: u64 },
 }
 
-/// How the sessions of a model are opened.
-struct Requests<'a> {
-    options: &'a SessionOptions,
-    choice: &'a Choice,
-    /// Providers and precisions of each graph that are not tried.
-    skip: PerGraph<Vec<ProviderRefusal>>,
-    progress: &'a dyn Fn(&str),
-}
-
-impl<'a> Requests<'a> {
-    /// Returns the request for the session of a graph.
-    fn of(&'a self, graph: GraphRole, profile: &'a ShapeProfile) -> SessionRequest<'a> {
-        let Requests { options, choice, skip, progress } = self;
-        let (providers, skip) = (choice.providers.get(graph), skip.get(graph));
-        SessionRequest { options, providers, profile, outputs: &[], skip, progress }
-    }
-}
-
-/// Opens the sessions of a model on the providers of `choice`, except those that `refusals` names. `progress` receives a
-/// sentence before each step that takes minutes.
+/// Opens the sessions of a model on the providers that are requested.
 ///
 /// # Errors
 /// [`Error::NoVariant`] if the model lacks the requested precision, and the errors of files, graphs, providers and runtime.
-pub fn open(
-    files: &ModelFiles,
-    options: &SessionOptions,
-    choice: &Choice,
-    refusals: &Refusals,
-    progress: &dyn Fn(&str),
-) -> Result<OpenedModel, Error> {
-    let skip = PerGraph::new(|graph| [choice.refused.get(graph).as_slice(), refusals.get(graph)].concat());
-    let requests = Requests { options, choice, skip, progress };
+pub fn open(files: &ModelFiles, requests: &Requests<'_>) -> Result<OpenedModel, Error> {
     match files {
-        ModelFiles::Bundle(bundle) => open_bundle(bundle, &requests),
-        ModelFiles::Pair { encoder, decoder } => open_pair(encoder, decoder, &requests),
+        ModelFiles::Bundle(bundle) => open_bundle(bundle, requests),
+        ModelFiles::Pair { encoder, decoder } => open_pair(encoder, decoder, requests),
     }
 }
 
@@ -104,11 +71,12 @@ fn open_bundle(bundle: &Bundle, requests: &Requests<'_>) -> Result<OpenedModel, 
     let mut opened = assemble(encoder, decoder, prompt_encoder, requests, &Description::Bundle(bundle))?;
     if let Some(files) = memory_files {
         let profile = ShapeProfile::default();
-        let graphs = [GraphRole::MemoryAttention, GraphRole::MemoryEncoder].map(|graph| requests.of(graph, &profile));
-        let (memory, engines) = MemorySessions::open(bundle, files, graphs.each_ref())?;
+        let graphs = [GraphRole::MemoryAttention, GraphRole::MemoryEncoder];
+        let graphs = graphs.map(|graph| requests.of(graph.name(), &profile));
+        let (memory, [attention, encoder]) = MemorySessions::open(bundle, files, graphs.each_ref())?;
         opened.model.decoder.set_memory(memory);
         opened.model.info.memory.clone_from(&opened.model.decoder.info().memory);
-        opened.memory_engines = engines;
+        (opened.engines[2], opened.engines[3]) = (attention, encoder);
     }
     Ok(opened)
 }
@@ -143,7 +111,8 @@ fn assemble(
             found: "a decoder that takes prompt embeddings, whose prompt encoder is only in a bundle".to_owned(),
         });
     }
-    let encoder = session::open(encoder_graphs, &requests.of(GraphRole::ImageEncoder, &ShapeProfile::default()))?;
+    let encoder =
+        session::open(encoder_graphs, &requests.of(GraphRole::ImageEncoder.name(), &ShapeProfile::default()))?;
     let encoder_layout = recognise_encoder(&encoder.signature)?;
     let describe = |decoder: Signature, layout: &DecoderLayout| {
         check_pair(&encoder.signature, &decoder, &layout.embeddings)?;
@@ -155,13 +124,13 @@ fn assemble(
     };
     let profile = profile::decoder_profile(&layout, &describe(signature, &layout)?, options);
     let outputs = if layout.ours() { Vec::new() } else { layout.outputs() };
-    let decoder_request = SessionRequest { outputs: &outputs, ..requests.of(GraphRole::MaskDecoder, &profile) };
+    let decoder_request = SessionRequest { outputs: &outputs, ..requests.of(GraphRole::MaskDecoder.name(), &profile) };
     let mut decoder = session::open(decoder_graphs, &decoder_request)?;
     let fallback = match decoder.report.used {
         Provider::Tensorrt => Some(open_fallback(decoder_graphs, &decoder_request, &mut decoder.report.notes)),
         Provider::Cuda | Provider::OpenVino | Provider::Cpu => None,
     };
-    let engines = [encoder.engines, decoder.engines].into_iter().flatten().collect();
+    let engines = [encoder.engines, decoder.engines, None, None];
     // The session may run another variant than the one whose layout was recognised.
     let decoder_layout = recognise_decoder(&decoder.signature)?;
     let info = describe(decoder.signature, &decoder_layout)?;
@@ -189,7 +158,7 @@ fn assemble(
     }
     let mut encoder = ImageEncoder::new(encoder.session, encoder_layout, encoder.report, spec, file, &options.gpu);
     encoder.set_prompt_side(prompt_side);
-    Ok(OpenedModel { model: Model { info, encoder, decoder }, engines, memory_engines: Vec::new() })
+    Ok(OpenedModel { model: Model { info, encoder, decoder }, engines })
 }
 
 /// Opens the decoder on the next provider after TensorRT, for objects that TensorRT's engine was not built for. The session runs

@@ -3,18 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use image::RgbImage;
-
-use super::files::ModelFiles;
-use super::trial;
-use crate::model::decoded::DecodeOptions;
-use crate::model::error::Error;
-use crate::model::loaded::Model;
+use super::tried::Tried;
 use crate::model::provider::Provider;
 use crate::model::runtime::choice_file::{ChoiceFile, GraphTimings};
-use crate::model::runtime::graph_file::GraphRole;
 use crate::model::runtime::per_graph::PerGraph;
-use crate::model::runtime::{ProviderRefusal, SessionOptions};
+use crate::model::runtime::requests::Choice;
+use crate::model::runtime::{OpenGraph, ProviderRefusal, SessionOptions};
 
 /// Most rounds that are counted, after one that is not.
 const ROUNDS: usize = 5;
@@ -24,54 +18,28 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// gain is enough, because the other provider is also more exact.
 const GAIN: f64 = 0.95;
 
-/// Providers of the graphs of a model.
-#[derive(Debug, PartialEq)]
-pub struct Choice {
-    /// Providers to try for each graph, in order.
-    pub providers: PerGraph<Vec<Provider>>,
-    /// Timings of each graph by provider; empty without a choice by speed.
-    pub timings: PerGraph<Vec<(Provider, f64)>>,
-    /// Providers that could not run a graph when they were timed. They are not tried.
-    pub refused: PerGraph<Vec<ProviderRefusal>>,
-    /// Remarks for the report of the model.
-    pub notes: Vec<String>,
-}
-
-impl Choice {
-    /// Tries the providers of a list in its order.
-    pub fn listed(providers: &[Provider]) -> Self {
-        Choice {
-            providers: PerGraph::new(|_| providers.to_vec()),
-            timings: PerGraph::default(),
-            refused: PerGraph::default(),
-            notes: Vec::new(),
-        }
+/// Tries the fastest provider of each graph first. Providers that cannot run a graph stand before it, so that the report has the
+/// reasons. `int8` are the graphs that the CPU runs in 8 bits.
+fn choice(listed: &[Provider], measured: GraphTimings, int8: &[&str], notes: Vec<String>) -> Choice {
+    let GraphTimings { timings, failed } = measured;
+    let refusal = |(provider, reason): &(Provider, String)| ProviderRefusal {
+        provider: *provider,
+        precision: None,
+        reason: reason.clone(),
+    };
+    let mut choice = Choice { notes, ..Choice::listed(listed) };
+    for graph in timings.graphs() {
+        let Some(first) = fastest(timings.list(graph), int8.contains(&graph)) else { continue };
+        let is_timed = |p: &Provider| timings.list(graph).iter().any(|(provider, _)| provider == p);
+        let (timed, others): (Vec<Provider>, Vec<Provider>) = listed.iter().copied().partition(|p| is_timed(p));
+        let after = timed.into_iter().filter(|p| *p != first);
+        *choice.providers.get_mut(graph) = others.into_iter().chain([first]).chain(after).collect();
     }
-
-    /// Tries the fastest provider of each graph first. Providers that cannot run a graph stand before it, so that the report
-    /// has the reasons.
-    /// `int8` are the graphs that the CPU runs in 8 bits.
-    fn fastest(listed: &[Provider], measured: GraphTimings, int8: &PerGraph<bool>, notes: Vec<String>) -> Self {
-        let GraphTimings { timings, failed } = measured;
-        let refusal = |(provider, reason): &(Provider, String)| ProviderRefusal {
-            provider: *provider,
-            precision: None,
-            reason: reason.clone(),
-        };
-        let order = |graph: GraphRole| {
-            let Some(first) = fastest(timings.get(graph), *int8.get(graph)) else { return listed.to_vec() };
-            let timed = |p: &Provider| timings.get(graph).iter().any(|(provider, _)| provider == p);
-            let (timed, others): (Vec<Provider>, Vec<Provider>) = listed.iter().copied().partition(|p| timed(p));
-            let after = timed.into_iter().filter(|p| *p != first);
-            others.into_iter().chain([first]).chain(after).collect()
-        };
-        Choice {
-            providers: PerGraph::new(order),
-            refused: PerGraph::new(|graph| failed.get(graph).iter().map(refusal).collect()),
-            timings,
-            notes,
-        }
+    for graph in failed.graphs() {
+        *choice.refused.get_mut(graph) = failed.list(graph).iter().map(refusal).collect();
     }
+    choice.timings = timings;
+    choice
 }
 
 /// Returns the provider to run a graph on: the fastest. Another provider replaces the CPU only if it is clearly faster, or faster at
@@ -84,16 +52,18 @@ fn fastest(timings: &[(Provider, f64)], int8: bool) -> Option<Provider> {
     timings.iter().map(weighted).min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(provider, _)| provider)
 }
 
-/// Chooses the providers of each graph. `open` opens the model on a list of providers.
+/// Chooses the providers of each graph. `open` opens the model on a list of providers, `hash` returns the hash of its files, and
+/// `int8` are the graphs that the CPU runs in 8 bits.
 ///
 /// # Errors
-/// [`Error::Read`] if the files of the model cannot be read.
-pub fn choose(
-    files: &ModelFiles,
+/// Those of `hash`.
+pub fn choose<M: Tried>(
     options: &SessionOptions,
-    open: impl Fn(&[Provider]) -> Result<Model, Error>,
+    hash: &dyn Fn() -> Result<String, M::Error>,
+    int8: &[&str],
+    open: impl Fn(&[Provider]) -> Result<M, M::Error>,
     progress: &dyn Fn(&str),
-) -> Result<Choice, Error> {
+) -> Result<Choice, M::Error> {
     let listed = &options.providers;
     let mut candidates: Vec<Provider> = Vec::new();
     for provider in listed.iter().filter(|_| options.fastest) {
@@ -104,17 +74,16 @@ pub fn choose(
     if candidates.len() < 2 {
         return Ok(Choice::listed(listed));
     }
-    let int8 = PerGraph::new(|graph| files.is_int8_on_cpu(graph, options.precision));
     let mut notes = Vec::new();
     let mut file = None;
     if let Some(cache) = &options.gpu.engine_cache {
-        match ChoiceFile::new(cache, &files.hash()?, options, &candidates) {
+        match ChoiceFile::new(cache, &hash()?, options, &candidates) {
             Ok(named) => file = Some(named),
             Err(why) => notes.push(format!("the timings of the providers are not kept on disk: {why}")),
         }
     }
     match file.as_ref().map_or(Ok(None), ChoiceFile::read) {
-        Ok(Some(measured)) => return Ok(Choice::fastest(listed, measured, &int8, notes)),
+        Ok(Some(measured)) => return Ok(choice(listed, measured, int8, notes)),
         Ok(None) => {}
         Err(why) => notes.push(format!("the providers are timed again: {why}")),
     }
@@ -122,53 +91,59 @@ pub fn choose(
     let names = candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     progress(&format!("timing the model on {names}, once for this machine"));
     let measured = measure(&candidates, open);
-    if measured.timings.values().iter().all(|timings| timings.len() < 2) {
+    if measured.timings.values().all(|timings| timings.len() < 2) {
         return Ok(Choice { notes, ..Choice::listed(listed) });
     }
     // A provider without memory may have memory at the next start.
     let out_of_memory = |(_, reason): &(Provider, String)| reason.contains("out of memory");
-    let keep = !measured.failed.values().into_iter().flatten().any(out_of_memory);
+    let keep = !measured.failed.values().flatten().any(out_of_memory);
     if let Some(file) = file.filter(|_| keep)
         && let Err(why) = file.write(&measured)
     {
         notes.push(format!("the timings of the providers are not kept on disk: {why}"));
     }
-    Ok(Choice::fastest(listed, measured, &int8, notes))
+    Ok(choice(listed, measured, int8, notes))
 }
 
-/// A model that was opened on a provider, with its timings in milliseconds.
-struct Candidate {
+/// A model that was opened on a provider, with the timings of its graphs in milliseconds.
+struct Candidate<M> {
     provider: Provider,
-    model: Model,
+    model: M,
     times: PerGraph<Vec<f64>>,
 }
 
 /// Opens the model on each provider and times its graphs in turns.
-fn measure(providers: &[Provider], open: impl Fn(&[Provider]) -> Result<Model, Error>) -> GraphTimings {
+fn measure<M: Tried>(providers: &[Provider], open: impl Fn(&[Provider]) -> Result<M, M::Error>) -> GraphTimings {
     let mut measured = GraphTimings::default();
-    let mut candidates = Vec::new();
+    let (mut candidates, mut failed) = (Vec::new(), Vec::new());
     for &provider in providers {
         // The CPU runs the graphs that the provider refuses; the others are timed.
         let cpu = providers.contains(&Provider::Cpu) && provider != Provider::Cpu;
         let list = if cpu { vec![provider, Provider::Cpu] } else { vec![provider] };
         match open(&list) {
             Ok(model) => candidates.push(Candidate { provider, model, times: PerGraph::default() }),
-            Err(e) => fail(&mut measured, provider, &e.to_string()),
+            Err(e) => failed.push((provider, e.to_string())),
         }
     }
-    let (start, picture) = (Instant::now(), trial::picture());
+    // A provider that fails runs none of the graphs.
+    let names = |model: &mut M| model.groups().into_iter().flatten().map(|graph| graph.name).collect::<Vec<_>>();
+    let graphs = candidates.first_mut().map_or_else(Vec::new, |candidate| names(&mut candidate.model));
+    let start = Instant::now();
     for round in 0..=ROUNDS {
         if round > 1 && start.elapsed() > LIMIT {
             break;
         }
-        candidates.retain_mut(|candidate| match candidate.run(&picture, round > 0) {
+        candidates.retain_mut(|candidate| match candidate.run(round > 0) {
             Ok(()) => true,
             Err(e) => {
-                fail(&mut measured, candidate.provider, &e.to_string());
+                failed.push((candidate.provider, e.to_string()));
                 false
             }
         });
         candidates.reverse();
+    }
+    for graph in graphs {
+        measured.failed.get_mut(graph).clone_from(&failed);
     }
     for provider in providers {
         for candidate in candidates.iter_mut().filter(|candidate| candidate.provider == *provider) {
@@ -178,50 +153,31 @@ fn measure(providers: &[Provider], open: impl Fn(&[Provider]) -> Result<Model, E
     measured
 }
 
-/// Writes down that no graph runs on a provider.
-fn fail(measured: &mut GraphTimings, provider: Provider, reason: &str) {
-    for graph in GraphRole::ALL {
-        measured.failed.get_mut(graph).push((provider, reason.to_owned()));
-    }
-}
-
-impl Candidate {
+impl<M: Tried> Candidate<M> {
     /// Runs each graph once. A run that is not counted fills caches and allocates memory.
-    fn run(&mut self, picture: &RgbImage, counted: bool) -> Result<(), Error> {
-        let mut add = |graph: GraphRole, ms: f64| {
+    fn run(&mut self, counted: bool) -> Result<(), M::Error> {
+        for (graph, ms) in self.model.time()? {
             if counted {
                 self.times.get_mut(graph).push(ms);
             }
-        };
-        let model = &mut self.model;
-        let embedding = model.encoder.encode(picture)?;
-        add(GraphRole::ImageEncoder, embedding.timings.run_ms);
-        if let Some(prompt) = trial::prompts(model).into_iter().next() {
-            let decodes = model.decoder.decode(&embedding, &[prompt], &DecodeOptions::default())?;
-            add(GraphRole::MaskDecoder, decodes.timings.run_ms);
-        }
-        if model.info.memory.is_some() {
-            let (_, [attention, encoder]) = model.decoder.memory()?.trial_outputs(&embedding)?;
-            add(GraphRole::MemoryAttention, attention);
-            add(GraphRole::MemoryEncoder, encoder);
         }
         Ok(())
     }
 
     /// Adds the medians of the graphs that run on the provider, and the reasons of the graphs that do not.
     fn summarise(&mut self, measured: &mut GraphTimings) {
-        for (graph, report) in self.model.reports_by_graph() {
-            let times = self.times.get_mut(graph);
+        for OpenGraph { name, report, .. } in self.model.groups().into_iter().flatten() {
+            let times = self.times.get_mut(name);
             if report.used == self.provider {
                 times.sort_by(f64::total_cmp);
                 if let Some(median) = times.get(times.len() / 2) {
-                    measured.timings.get_mut(graph).push((self.provider, *median));
+                    measured.timings.get_mut(name).push((self.provider, *median));
                 }
                 continue;
             }
             let refused = report.refused.iter().filter(|refusal| refusal.provider == self.provider);
             let reasons = refused.map(|refusal| refusal.reason.as_str()).collect::<Vec<_>>().join("; ");
-            measured.failed.get_mut(graph).push((self.provider, reasons));
+            measured.failed.get_mut(name).push((self.provider, reasons));
         }
     }
 }
@@ -248,21 +204,24 @@ mod tests {
     #[test]
     fn the_fastest_provider_of_each_graph_is_tried_first() {
         let mut measured = GraphTimings::default();
-        measured.timings.encoder = vec![(OpenVino, 50.0), (Cpu, 100.0)];
-        measured.timings.decoder = vec![(Cpu, 4.0)];
-        measured.failed.encoder = vec![(Cuda, "no driver".to_owned())];
-        measured.failed.decoder = vec![(Cuda, "no driver".to_owned()), (OpenVino, "no kernel".to_owned())];
-        let int8 = PerGraph::default();
-        let choice = Choice::fastest(&Provider::ALL, measured.clone(), &int8, vec![]);
-        assert_eq!(choice.providers.encoder, [Tensorrt, Cuda, OpenVino, Cpu]);
-        assert_eq!(choice.providers.decoder, [Tensorrt, Cuda, OpenVino, Cpu]);
-        assert_eq!(choice.refused.decoder.len(), 2);
-        assert_eq!(choice.refused.encoder[0].to_string(), "cuda: no driver");
-        assert_eq!(choice.providers.memory_encoder, Provider::ALL, "the model has no memory");
-        measured.timings.encoder = vec![(OpenVino, 150.0), (Cpu, 100.0)];
+        *measured.timings.get_mut("encoder") = vec![(OpenVino, 50.0), (Cpu, 100.0)];
+        *measured.timings.get_mut("decoder") = vec![(Cpu, 4.0)];
+        *measured.failed.get_mut("encoder") = vec![(Cuda, "no driver".to_owned())];
+        *measured.failed.get_mut("decoder") = vec![(Cuda, "no driver".to_owned()), (OpenVino, "no kernel".to_owned())];
+        let chosen = choice(&Provider::ALL, measured.clone(), &[], vec![]);
+        assert_eq!(chosen.of("encoder"), [Tensorrt, Cuda, OpenVino, Cpu]);
+        assert_eq!(chosen.of("decoder"), [Tensorrt, Cuda, OpenVino, Cpu]);
+        assert_eq!(chosen.refused.list("decoder").len(), 2);
+        assert_eq!(chosen.refused.list("encoder")[0].to_string(), "cuda: no driver");
+        assert_eq!(chosen.of("memory_encoder"), Provider::ALL, "the model has no memory");
+        *measured.timings.get_mut("encoder") = vec![(OpenVino, 96.0), (Cpu, 100.0)];
         assert_eq!(
-            Choice::fastest(&Provider::ALL, measured, &int8, vec![]).providers.encoder,
+            choice(&Provider::ALL, measured.clone(), &[], vec![]).of("encoder"),
             [Tensorrt, Cuda, Cpu, OpenVino]
+        );
+        assert_eq!(
+            choice(&Provider::ALL, measured, &["encoder"], vec![]).of("encoder"),
+            [Tensorrt, Cuda, OpenVino, Cpu]
         );
     }
 }

@@ -1,15 +1,13 @@
 //! Trial runs of a model on TensorRT, CUDA and OpenVINO, before the first click: one picture, two prompts and a full batch, so that a model that does
 //! not fit into the GPU's memory is detected while it is opened. Results in half precision are compared with fp32.
 
-use image::{Rgb, RgbImage};
-
+use super::assemble::OpenedModel;
+use super::tried::{RunFailure, Tried, apart, overlap, picture};
 use crate::model::candidates::Candidates;
 use crate::model::decoded::DecodeOptions;
 use crate::model::error::Error;
 use crate::model::loaded::Model;
-use crate::model::precision::Precision;
-use crate::model::provider::Provider;
-use crate::model::runtime::ProviderReport;
+use crate::model::runtime::OpenGraph;
 use crate::model::runtime::graph_file::GraphRole;
 use crate::prompt::Prompt;
 
@@ -17,67 +15,60 @@ use crate::prompt::Prompt;
 const LOGITS: f32 = 0.05;
 /// Smallest accepted overlap (IoU) of their masks.
 const OVERLAP: f32 = 0.9;
+/// Group of encoder and decoder; the other group is the memory, with as many memories and pointers as a tracker uses by default.
+const IMAGE: usize = 0;
 
-/// Failure of a trial run.
-pub enum TrialFailure {
-    /// A session fails on its provider: that of the graph, if it is known.
-    Run { graph: Option<GraphRole>, error: Error },
-    /// The results of half precision and fp32 differ too much, or fp32 could not run for the comparison (`compared` is false).
-    Inexact { reason: String, compared: bool },
-}
+impl Tried for OpenedModel {
+    type Error = Error;
+    type Outputs = Vec<Vec<f32>>;
 
-/// Tries encoder and decoder. If they compute in half precision, compares them with `reference`, which opens the model in fp32.
-///
-/// # Errors
-/// [`TrialFailure`] if a session fails or the results differ.
-pub fn run(model: &mut Model, reference: impl Fn(&[Provider]) -> Result<Model, Error>) -> Result<(), TrialFailure> {
-    let failed = |(graph, error)| TrialFailure::Run { graph: Some(graph), error };
-    let logits = decode_prompts(model).map_err(failed)?;
-    let most = model.decoder.max_objects();
-    // Other providers take the system's memory, as the CPU does.
-    if most > 1 && model.decoder.providers().used.on_gpu() {
-        run_batch(model, most).map_err(|error| failed((GraphRole::MaskDecoder, error)))?;
+    fn groups(&mut self) -> Vec<Vec<OpenGraph<'_>>> {
+        let OpenedModel { model, engines } = self;
+        let mut image = Vec::new();
+        for ((role, report), engines) in model.reports_mut().zip(engines.iter()) {
+            image.push(OpenGraph { name: role.name(), report, engines: engines.as_ref() });
+        }
+        let memory = image.split_off(2);
+        [image, memory].into_iter().filter(|group| !group.is_empty()).collect()
     }
-    if !half(model.encoder.providers()) && !half(model.decoder.providers()) {
-        return Ok(());
+
+    fn run_group(&mut self, group: usize) -> Result<Self::Outputs, RunFailure<Error>> {
+        match group {
+            IMAGE => decode_prompts(&mut self.model),
+            _ => run_memory_graphs(&mut self.model).map_err(|error| RunFailure { graph: None, error }),
+        }
     }
-    compare(&logits, reference, |model| decode_prompts(model).map_err(|(_, error)| error))
-}
 
-/// Tries the memory, with as many memories and pointers as a tracker uses by default.
-///
-/// # Errors
-/// As [`run`].
-pub fn run_memory(
-    model: &mut Model,
-    reference: impl Fn(&[Provider]) -> Result<Model, Error>,
-) -> Result<(), TrialFailure> {
-    let outputs = run_memory_graphs(model).map_err(|error| TrialFailure::Run { graph: None, error })?;
-    if !model.decoder.memory_providers().into_iter().flatten().any(half) {
-        return Ok(());
+    fn run_largest(&mut self, group: usize) -> Result<(), RunFailure<Error>> {
+        let model = &mut self.model;
+        let most = model.decoder.max_objects();
+        // Other providers take the system's memory, as the CPU does.
+        if group == IMAGE && most > 1 && model.decoder.providers().used.on_gpu() {
+            run_batch(model, most).map_err(RunFailure::of(GraphRole::MaskDecoder.name()))?;
+        }
+        if group == IMAGE {
+            model.decoder.end_trial();
+        }
+        Ok(())
     }
-    compare(&outputs, reference, run_memory_graphs)
-}
 
-/// Returns whether a session computes in half precision.
-fn half(report: &ProviderReport) -> bool {
-    report.precision.is_some_and(Precision::is_half)
-}
+    fn difference(found: &Self::Outputs, expected: &Self::Outputs) -> Option<String> {
+        difference(found, expected)
+    }
 
-/// Compares the values of a trial run with those of fp32.
-fn compare(
-    found: &[Vec<f32>],
-    reference: impl Fn(&[Provider]) -> Result<Model, Error>,
-    values: impl Fn(&mut Model) -> Result<Vec<Vec<f32>>, Error>,
-) -> Result<(), TrialFailure> {
-    let expected = |providers: &[Provider]| reference(providers).and_then(|mut model| values(&mut model));
-    // If the GPU has no memory for both models, the CPU runs fp32.
-    let expected = expected(&[Provider::Cuda, Provider::Cpu]).or_else(|_| expected(&[Provider::Cpu]));
-    let inexact = |reason, compared| Err(TrialFailure::Inexact { reason, compared });
-    match expected.map(|expected| difference(found, &expected)) {
-        Ok(None) => Ok(()),
-        Ok(Some(why)) => inexact(format!("self-check against fp32: {why}"), true),
-        Err(e) => inexact(format!("fp32 to compare it with fails: {e}"), false),
+    fn time(&mut self) -> Result<Vec<(&'static str, f64)>, Error> {
+        let model = &mut self.model;
+        let embedding = model.encoder.encode(&picture())?;
+        let mut times = vec![(GraphRole::ImageEncoder, embedding.timings.run_ms)];
+        if let Some(prompt) = prompts(model).into_iter().next() {
+            let decodes = model.decoder.decode(&embedding, &[prompt], &DecodeOptions::default())?;
+            times.push((GraphRole::MaskDecoder, decodes.timings.run_ms));
+        }
+        if model.info.memory.is_some() {
+            let (_, [attention, encoder]) = model.decoder.memory()?.trial_outputs(&embedding)?;
+            times.extend([(GraphRole::MemoryAttention, attention), (GraphRole::MemoryEncoder, encoder)]);
+        }
+        Ok(times.into_iter().map(|(graph, ms)| (graph.name(), ms)).collect())
     }
 }
 
@@ -87,14 +78,14 @@ fn run_memory_graphs(model: &mut Model) -> Result<Vec<Vec<f32>>, Error> {
     Ok(model.decoder.memory()?.trial_outputs(&embedding)?.0)
 }
 
-/// Returns the low-resolution logits of a click and a box. An error comes with the graph that failed.
-fn decode_prompts(model: &mut Model) -> Result<Vec<Vec<f32>>, (GraphRole, Error)> {
-    let embedding = model.encoder.encode(&picture()).map_err(|error| (GraphRole::ImageEncoder, error))?;
+/// Returns the low-resolution logits of a click and a box.
+fn decode_prompts(model: &mut Model) -> Result<Vec<Vec<f32>>, RunFailure<Error>> {
+    let embedding = model.encoder.encode(&picture()).map_err(RunFailure::of(GraphRole::ImageEncoder.name()))?;
     let prompts = prompts(model);
     // The mask for clear prompts, because rounding may change the choice among candidates with almost equal scores.
     let options = DecodeOptions { candidates: Candidates::Single, ..DecodeOptions::default() };
     let decodes = model.decoder.decode(&embedding, &prompts, &options);
-    let decodes = decodes.map_err(|error| (GraphRole::MaskDecoder, error))?;
+    let decodes = decodes.map_err(RunFailure::of(GraphRole::MaskDecoder.name()))?;
     Ok(decodes.objects.into_iter().map(|object| object.best.low_res.data.to_vec()).collect())
 }
 
@@ -107,33 +98,17 @@ fn run_batch(model: &mut Model, objects: usize) -> Result<(), Error> {
 }
 
 /// Returns a click and a box, as far as the model takes them.
-pub fn prompts(model: &Model) -> Vec<Prompt> {
+fn prompts(model: &Model) -> Vec<Prompt> {
     let prompts = [Prompt::point(240.0, 240.0), Prompt::bbox(170.0, 170.0, 310.0, 310.0)];
     prompts.into_iter().filter(|prompt| model.info.refusal(prompt).is_none()).collect()
-}
-
-/// Draws discs on a gradient, 640 x 480 pixels.
-pub fn picture() -> RgbImage {
-    RgbImage::from_fn(640, 480, |x, y| {
-        let (dx, dy) = ((x % 160).abs_diff(80), (y % 160).abs_diff(80));
-        let disc = dx * dx + dy * dy < 50 * 50;
-        if disc { Rgb([220, 60, (x % 256) as u8]) } else { Rgb([(x / 4) as u8, (y / 4) as u8, 90]) }
-    })
 }
 
 /// Returns the difference in words if it is larger than accepted.
 fn difference(found: &[Vec<f32>], expected: &[Vec<f32>]) -> Option<String> {
     let limits = format!("at most {LOGITS} and at least {OVERLAP} are accepted");
     for (found, expected) in found.iter().zip(expected) {
-        if found.len() != expected.len() || found.iter().any(|v| !v.is_finite()) {
-            return Some("values that are not finite".to_owned());
-        }
-        let pairs = || found.iter().zip(expected);
-        let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
-        let apart = pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / (high - low).max(f32::MIN_POSITIVE);
-        let both = pairs().filter(|(a, b)| **a > 0.0 && **b > 0.0).count() as f32;
-        let either = pairs().filter(|(a, b)| **a > 0.0 || **b > 0.0).count() as f32;
-        let overlap = if either == 0.0 { 1.0 } else { both / either };
+        let Some(apart) = apart(found, expected) else { return Some("values that are not finite".to_owned()) };
+        let overlap = overlap(found, expected);
         if apart > LOGITS || overlap < OVERLAP {
             return Some(format!(
                 "the logits differ by {apart:.3} of their range and the masks overlap by {overlap:.3}; {limits}"

@@ -127,8 +127,8 @@ mod tests {
         };
         assert_eq!(file(&options).read(), Ok(None));
         let mut measured = GraphTimings::default();
-        measured.timings.encoder = vec![(Provider::OpenVino, 142.5), (Provider::Cpu, 331.25)];
-        measured.failed.decoder = vec![(Provider::OpenVino, "no kernel".to_owned())];
+        *measured.timings.get_mut("encoder") = vec![(Provider::OpenVino, 142.5), (Provider::Cpu, 331.25)];
+        *measured.failed.get_mut("decoder") = vec![(Provider::OpenVino, "no kernel".to_owned())];
         file(&options).write(&measured).unwrap();
         assert_eq!(file(&options).read(), Ok(Some(measured.clone())));
         // Options that change the speed have a file of their own; the folder of the engines does not matter.

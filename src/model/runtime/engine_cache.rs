@@ -37,7 +37,7 @@ pub struct EngineKey<'a> {
 }
 
 /// Engines on disk that a session was opened with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EngineRecord {
     pub folder: PathBuf,
     /// Whether they compute in a precision below that of the graph.

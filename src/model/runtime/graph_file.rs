@@ -86,6 +86,16 @@ impl GraphRole {
     pub const ALL: [GraphRole; 4] =
         [GraphRole::ImageEncoder, GraphRole::MaskDecoder, GraphRole::MemoryAttention, GraphRole::MemoryEncoder];
 
+    /// Returns the name of the graph in requests, timings and refusals.
+    pub fn name(self) -> &'static str {
+        match self {
+            GraphRole::ImageEncoder => "encoder",
+            GraphRole::MaskDecoder => "decoder",
+            GraphRole::MemoryAttention => "memory_attention",
+            GraphRole::MemoryEncoder => "memory_encoder",
+        }
+    }
+
     /// Returns the name of the graph's file in a variant.
     fn file_in(self, variant: &Variant) -> Option<&str> {
         match self {

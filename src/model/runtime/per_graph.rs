@@ -1,51 +1,47 @@
-//! One value for each graph of a model.
+//! One value for each graph of a model, by the name of the graph.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::graph_file::GraphRole;
+/// One value for each graph of a model. A graph without a value has the default of the type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PerGraph<T>(BTreeMap<String, T>);
 
-/// One value for each graph of a model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct PerGraph<T> {
-    pub encoder: T,
-    pub decoder: T,
-    pub memory_attention: T,
-    pub memory_encoder: T,
+impl<T> Default for PerGraph<T> {
+    fn default() -> Self {
+        PerGraph(BTreeMap::new())
+    }
+}
+
+impl<T: Default> PerGraph<T> {
+    /// Returns the value of a graph, to change it.
+    pub fn get_mut(&mut self, graph: &str) -> &mut T {
+        self.0.entry(graph.to_owned()).or_default()
+    }
 }
 
 impl<T> PerGraph<T> {
-    /// Makes the value of each graph.
-    pub fn new(mut value: impl FnMut(GraphRole) -> T) -> Self {
-        PerGraph {
-            encoder: value(GraphRole::ImageEncoder),
-            decoder: value(GraphRole::MaskDecoder),
-            memory_attention: value(GraphRole::MemoryAttention),
-            memory_encoder: value(GraphRole::MemoryEncoder),
-        }
+    /// Returns the values of the graphs that have one.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.values()
     }
 
-    /// Returns the value of a graph.
-    pub fn get(&self, graph: GraphRole) -> &T {
-        match graph {
-            GraphRole::ImageEncoder => &self.encoder,
-            GraphRole::MaskDecoder => &self.decoder,
-            GraphRole::MemoryAttention => &self.memory_attention,
-            GraphRole::MemoryEncoder => &self.memory_encoder,
-        }
+    /// Returns the graphs that have a value.
+    pub fn graphs(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
-    /// Returns the value of a graph, to change it.
-    pub fn get_mut(&mut self, graph: GraphRole) -> &mut T {
-        match graph {
-            GraphRole::ImageEncoder => &mut self.encoder,
-            GraphRole::MaskDecoder => &mut self.decoder,
-            GraphRole::MemoryAttention => &mut self.memory_attention,
-            GraphRole::MemoryEncoder => &mut self.memory_encoder,
-        }
+    /// Returns the value of a graph, if it has one.
+    pub fn get(&self, graph: &str) -> Option<&T> {
+        self.0.get(graph)
     }
+}
 
-    /// Returns the values in the order of [`GraphRole::ALL`].
-    pub fn values(&self) -> [&T; 4] {
-        GraphRole::ALL.map(|graph| self.get(graph))
+impl<T> PerGraph<Vec<T>> {
+    /// Returns the list of a graph, which is empty for a graph without a value.
+    pub fn list(&self, graph: &str) -> &[T] {
+        self.get(graph).map_or(&[], Vec::as_slice)
     }
 }
