@@ -61,6 +61,70 @@ fn the_graphs_of_a_memory_are_chosen_one_by_one() {
     assert!(has("/memory_encoder.onnx") && !has("/memory_attention.onnx"), "{opened:?}");
 }
 
+/// Finds a phrase on a small photo with a text model. Returns the objects, and the log of the tool.
+fn find(machine: &Machine, family: &str, arguments: &[&str]) -> (Value, String) {
+    let (photo, model) = (golden("chelsea.png"), golden(family));
+    let mut command = vec!["--log-level", "info", "segment", photo.to_str().unwrap(), "--format", "json"];
+    command.extend(["--text", "a photo of a cat, person", "--text-min-score", "0.2"]);
+    command.extend(["--text-model", model.to_str().unwrap()]);
+    let output = machine.run(&[&command, arguments].concat());
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{log}");
+    (serde_json::from_slice(&output.stdout).unwrap(), log)
+}
+
+#[test]
+fn the_graphs_of_a_text_model_are_chosen_one_by_one() {
+    for (family, head) in [("owlv2", "class_head"), ("sam3", "detector")] {
+        let slow = format!("cpu.slow=image_tower:{SLOW};openvino.slow={head}:{SLOW}");
+        let mut machine = openvino(&format!("text-{family}"), &slow);
+        let (first, log) = find(&machine, family, &[]);
+        // OWLv2 needs a model that makes masks.
+        let models = if family == "owlv2" { 3 } else { 2 };
+        assert_eq!(log.matches("timing the model on openvino, cpu, once for this machine").count(), models, "{log}");
+        // The choice is kept, whatever is fast now.
+        machine.behaviour = "with=openvino;without=tensorrt,cuda".to_owned();
+        let (second, log) = find(&machine, family, &[]);
+        assert!(!log.contains("timing the model"), "{log}");
+        let opened = machine.lines("session openvino");
+        let has = |graph: &str| opened.iter().any(|line| line.ends_with(&format!("/{graph}.onnx")));
+        assert!(has("image_tower") && !has(head), "{opened:?}");
+        assert!(first["masks"].as_array().unwrap().len() > 1);
+        assert_eq!(first["masks"], second["masks"]);
+    }
+}
+
+#[test]
+fn fp32_replaces_bf16_with_wrong_objects() {
+    for family in ["owlv2", "sam3"] {
+        let options = ["--providers", "openvino,cpu", "--openvino-precision", "bf16"];
+        // The stub computes in half precision if the options contain `bf16`, paths included.
+        let machine = openvino(&format!("text-wrong-half-{family}"), "fp16=broken");
+        let (found, log) = find(&machine, family, &options);
+        assert_says(&log, &["not on openvino, bf16: self-check against fp32", "a difference of 0.1 is accepted"]);
+        let sound = openvino(&format!("text-sound-half-{family}"), "");
+        let (expected, log) = find(&sound, family, &options);
+        assert!(!log.contains("not on openvino"), "{log}");
+        assert_eq!(found["masks"], expected["masks"], "{family}");
+        // The refusal is on disk: bf16 is not compiled again.
+        let (again, _) = find(&machine, family, &options);
+        assert_eq!((machine.lines("model compiled").len(), &again["masks"]), (0, &expected["masks"]));
+        // Features of phrases are computed in fp32, whatever is allowed.
+        let config = machine.lines("append openvino").into_iter().filter(|line| line.contains("\"f32\"")).count();
+        assert!(config > 0);
+    }
+}
+
+#[test]
+fn a_text_model_runs_in_fp32_if_fp32_is_requested() {
+    let machine = openvino("text-fp32", "");
+    for precision in [["--precision", "fp32"], ["--openvino-precision", "f32"]] {
+        find(&machine, "owlv2", &[&["--providers", "openvino"][..], &precision].concat());
+        let append = machine.lines("append openvino");
+        assert!(append.len() >= 3 && append.iter().all(|line| line.contains("\"f32\"")), "{append:?}");
+    }
+}
+
 #[test]
 fn timings_of_another_machine_are_taken_again() {
     let machine = openvino("other-machine", &format!("cpu.slow=image_encoder:{SLOW}"));

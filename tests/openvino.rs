@@ -1,6 +1,8 @@
 //! The real OpenVINO on the CPU: against PyTorch's golden files, against the CPU provider, and its cache. The tests need ONNX
 //! Runtime with OpenVINO in `ORT_DYLIB_PATH`; `./dev test --openvino` fetches it and runs them.
 
+#[allow(dead_code)] // some helpers belong to other tests
+mod golden_text;
 mod scratch;
 #[allow(dead_code)] // some helpers belong to other tests
 mod support;
@@ -8,12 +10,14 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use golden_text::{apart, phrases, picture};
 use promptseg::model::{
     Candidates, DecodeOptions, InferencePrecision, Model, OpenVinoOptions, Precision, Provider, SessionOptions,
 };
 use promptseg::pixels::Mask;
 use promptseg::prompt::Prompt;
 use promptseg::segmenter::Segmenter;
+use promptseg::text::{Limits, TextDetection, TextModel};
 use safetensors::SafeTensors;
 use scratch::{Scratch, assert_says, decode_run_lengths};
 use serde_json::Value;
@@ -25,6 +29,12 @@ const LOW_RES: f32 = 1e-4;
 const BF16_LOW_RES: f32 = 0.15;
 /// Smallest overlap of masks in bf16 with masks in fp32.
 const OVERLAP: f64 = 0.98;
+
+/// Largest difference of the scores of objects of phrases in bf16 from those of transformers, from 0 to 1. The scores of the small
+/// SAM 3 were made sensitive to picture and phrase.
+const SCORES: [(&str, f32); 2] = [("owlv2", 0.05), ("sam3", 0.1)];
+/// Smallest overlap of their boxes, and of their masks.
+const OBJECTS: f64 = 0.9;
 
 fn options(providers: &[Provider], precision: InferencePrecision) -> SessionOptions {
     let openvino = OpenVinoOptions { precision, ..OpenVinoOptions::default() };
@@ -245,4 +255,108 @@ fn each_graph_runs_on_the_faster_of_openvino_and_cpu() {
         assert_eq!(used, faster, "{first}");
     }
     assert_eq!(bench()["timings"], first["timings"], "the timings are kept");
+}
+
+/// Opens a text model with its image tower on OpenVINO, and checks the precision.
+fn open_text(family: &str, options: &SessionOptions) -> TextModel {
+    let model = TextModel::open(&golden(family), options, None).unwrap_or_else(|e| panic!("{e}"));
+    let report = model.image_tower();
+    let bf16 = cpu_has_bf16() && options.precision.is_none();
+    assert_eq!((report.used, report.precision), (Provider::OpenVino, bf16.then_some(Precision::Bf16)), "{report}");
+    model
+}
+
+/// Returns the phrases of a golden text model, and the objects of each of its photos: phrase, score and box.
+fn objects_of_transformers(family: &str) -> (Vec<String>, Value) {
+    let content: Value = serde_json::from_slice(&values(golden(&format!("{family}/detections.json")))).unwrap();
+    (serde_json::from_value(content["phrases"].clone()).unwrap(), content)
+}
+
+/// Returns the IoU of two boxes.
+fn box_overlap(a: [f32; 4], b: [f32; 4]) -> f64 {
+    let area = |b: [f32; 4]| f64::from((b[2] - b[0]).max(0.0)) * f64::from((b[3] - b[1]).max(0.0));
+    let both = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    both / (area(a) + area(b) - both)
+}
+
+/// Finds each object of transformers among the objects of a model. Returns the largest difference of the scores and the smallest
+/// overlap of the boxes.
+fn compare_objects((family, most): (&str, f32), model: &mut TextModel) -> (f32, f64) {
+    let (texts, content) = objects_of_transformers(family);
+    let phrases = phrases(&texts);
+    let features = model.understand(&phrases).unwrap();
+    let least = content["min_score"].as_f64().unwrap() as f32;
+    // Objects just below the threshold may be above the threshold in fp32.
+    let limits = Limits { min_score: least - most, nms_iou: 1.0, ..model.limits(&phrases, 1000) };
+    let (mut scores, mut boxes, mut objects) = (0.0_f32, 1.0_f64, 0);
+    for (name, of_photo) in content["photos"].as_object().unwrap() {
+        let image = picture(name);
+        let (width, height) = (image.width() as f32, image.height() as f32);
+        let sight = model.look(&image).unwrap();
+        let found = model.detect(&sight, &features, &limits).unwrap().detections;
+        // OWLv2 has a list of objects with labels, SAM 3 a list for each phrase.
+        let lists = of_photo.as_array().cloned().unwrap_or_else(|| vec![of_photo.clone()]);
+        for (phrase, list) in lists.iter().enumerate() {
+            for (index, bbox) in list["boxes"].as_array().unwrap().iter().enumerate() {
+                let [x0, y0, x1, y1]: [f32; 4] = serde_json::from_value(bbox.clone()).unwrap();
+                let bbox = [x0.max(0.0), y0.max(0.0), x1.min(width), y1.min(height)];
+                let phrase = list["labels"][index].as_u64().map_or(phrase, |label| label as usize);
+                let score = list["scores"][index].as_f64().unwrap() as f32;
+                if bbox[0] >= bbox[2] || bbox[1] >= bbox[3] {
+                    continue;
+                }
+                let of_phrase = found.iter().filter(|detection| detection.phrase == phrase);
+                let near = of_phrase.filter(|detection| (detection.score - score).abs() < most);
+                let overlap = |detection: &&TextDetection| box_overlap(detection.bbox, bbox);
+                let best = near.max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
+                let best = best.unwrap_or_else(|| panic!("{name}: no object of phrase {phrase} with {score}"));
+                scores = scores.max((best.score - score).abs());
+                boxes = boxes.min(overlap(&best));
+                objects += 1;
+            }
+        }
+    }
+    assert!(objects > 10, "{objects}");
+    println!("{family}: {objects} objects, scores differ by {scores:.4}, boxes overlap by {boxes:.4}");
+    (scores, boxes)
+}
+
+#[test]
+#[ignore = "needs ONNX Runtime with OpenVINO: ./dev test --openvino"]
+fn phrases_find_the_objects_of_transformers_in_bf16() {
+    for (family, most) in SCORES {
+        let options = SessionOptions {
+            fastest: false,
+            ..options(&[Provider::OpenVino, Provider::Cpu], InferencePrecision::Auto)
+        };
+        let mut model = open_text(family, &options);
+        let (scores, boxes) = compare_objects((family, most), &mut model);
+        assert!(boxes >= OBJECTS, "{family}: {boxes}");
+        // The precision takes effect: bf16 has 8 bits of mantissa.
+        assert_eq!(scores > 1e-4, cpu_has_bf16(), "{family}: {scores}");
+    }
+}
+
+#[test]
+#[ignore = "needs ONNX Runtime with OpenVINO: ./dev test --openvino"]
+fn features_of_phrases_are_computed_in_fp32() {
+    let content = values(golden("owlv2/expected.safetensors"));
+    let expected = tensor(&SafeTensors::deserialize(&content).unwrap(), "queries").1;
+    let mut model = open_text("owlv2", &options(&[Provider::OpenVino], InferencePrecision::Auto));
+    let features = model.understand(&phrases(&objects_of_transformers("owlv2").0)).unwrap();
+    let found = features.iter().flat_map(|f| f.values().to_vec()).collect::<Vec<f32>>();
+    let worst = apart(&found, &expected);
+    println!("features: {worst:.1e} of the range");
+    assert!(worst < LOW_RES, "{worst}");
+}
+
+#[test]
+#[ignore = "needs ONNX Runtime with OpenVINO: ./dev test --openvino"]
+fn a_requested_fp32_of_a_text_model_is_not_computed_in_bf16() {
+    for (family, most) in SCORES {
+        let mut options = options(&[Provider::OpenVino], InferencePrecision::Auto);
+        options.precision = Some(Precision::Fp32);
+        let (scores, boxes) = compare_objects((family, most), &mut open_text(family, &options));
+        assert!(scores < 1e-4 && boxes > 0.999, "{family}: {scores}, {boxes}");
+    }
 }

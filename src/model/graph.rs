@@ -9,13 +9,14 @@ use ort::value::DynValue;
 
 use super::error::Error;
 use super::layout::{Signature, TensorSpec};
-use super::provider::Provider;
+use super::runtime::engine_cache::EngineRecord;
 use super::runtime::failure::run_failed;
 use super::runtime::graph_file::GraphVariants;
-use super::runtime::session::{self, SessionRequest};
+use super::runtime::requests::Requests;
+use super::runtime::session::{self, OpenedSession};
 use super::runtime::shape_profile::ShapeProfile;
 use super::runtime::tensor::{float_values, typed_tensor};
-use super::runtime::{ProviderRefusal, ProviderReport, SessionOptions};
+use super::runtime::{OpenGraph, ProviderReport};
 
 /// Inputs and outputs that a graph must have.
 #[derive(Debug, Clone)]
@@ -77,45 +78,41 @@ impl GraphTensors {
 
 /// A graph and its session. It belongs to one thread.
 pub struct Graph {
+    /// Name of the graph in requests, timings and refusals.
+    name: &'static str,
     session: Session,
     signature: Signature,
     report: ProviderReport,
+    engines: Option<EngineRecord>,
 }
 
 impl Graph {
-    /// Opens the graph of a file on the first provider that can run it. On other providers than the CPU a graph is tried once.
+    /// Opens the graph of a file on the first provider of its request that can run it.
     ///
     /// # Errors
     /// [`Error::Tensor`] and [`Error::MissingTensor`] for a graph with other inputs or outputs, and the errors of files, execution
     /// providers and the runtime.
-    pub fn open(path: &Path, tensors: &GraphTensors, options: &SessionOptions) -> Result<Self, Error> {
+    pub(crate) fn open(
+        name: &'static str,
+        path: &Path,
+        tensors: &GraphTensors,
+        requests: &Requests<'_>,
+    ) -> Result<Self, Error> {
         let profile = tensors.profile();
-        let mut skip: Vec<ProviderRefusal> = Vec::new();
-        loop {
-            let request = SessionRequest {
-                options,
-                providers: &options.providers,
-                profile: &profile,
-                outputs: &[],
-                skip: &skip,
-                progress: &|step| tracing::info!("{step}"),
-            };
-            let opened = session::open(GraphVariants::Path(path), &request)?;
-            tensors.check(&opened.signature)?;
-            let mut graph = Graph { session: opened.session, signature: opened.signature, report: opened.report };
-            let provider = graph.report.used;
-            if provider == Provider::Cpu || !options.gpu.self_check {
-                return Ok(graph);
-            }
-            match graph.run_once() {
-                Ok(()) => return Ok(graph),
-                Err(e) => {
-                    let reason = format!("it opens and then fails: {e}");
-                    tracing::info!("not on {provider}: {reason}");
-                    skip.push(ProviderRefusal { provider, precision: None, reason });
-                }
-            }
-        }
+        let OpenedSession { session, signature, report, engines } =
+            session::open(GraphVariants::Path(path), &requests.of(name, &profile))?;
+        tensors.check(&signature)?;
+        Ok(Graph { name, session, signature, report, engines })
+    }
+
+    /// Returns the name of the graph.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns the graph as trial runs see it.
+    pub(crate) fn opened(&mut self) -> OpenGraph<'_> {
+        OpenGraph { name: self.name, report: &mut self.report, engines: self.engines.as_ref() }
     }
 
     /// Returns which execution provider runs the graph.
@@ -134,7 +131,10 @@ impl Graph {
     }
 
     /// Runs the graph on zeros.
-    fn run_once(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_once(&mut self) -> Result<(), Error> {
         let mut values = Vec::new();
         for input in &self.signature.inputs {
             let shape = input.shape.iter().map(|size| usize::try_from(*size).unwrap_or(1)).collect::<Vec<_>>();

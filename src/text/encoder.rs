@@ -8,9 +8,10 @@ use super::bank::Bank;
 use super::description::TextBundle;
 use super::error::Error;
 use super::features::{Features, key};
+use super::opening;
 use super::phrase::Phrase;
 use super::tower::TextTower;
-use crate::model::{InferencePrecision, OpenVinoOptions, ProviderReport, SessionOptions, Signature};
+use crate::model::{GpuOptions, InferencePrecision, OpenVinoOptions, ProviderReport, SessionOptions, Signature};
 
 /// Phrases whose features are kept. A robot asks for a few again and again.
 const MAX_KEPT: usize = 1000;
@@ -26,7 +27,7 @@ pub struct TextEncoder {
 }
 
 impl TextEncoder {
-    /// Opens the text tower of a bundle, or with `bank` the bank of its model.
+    /// Opens the text tower of a bundle, or with `bank` the bank of its model. The text tower runs in fp32.
     ///
     /// # Errors
     /// [`Error::NoTextTower`] if the folder has no text tower and no bank is given, and the errors of the bundle, the bank and of
@@ -41,7 +42,7 @@ impl TextEncoder {
         let tower = match (&bank, bundle.missing_text_file()) {
             (Some(_), _) => None,
             (None, Some(missing)) => return Err(Error::NoTextTower { folder: bundle.folder, missing }),
-            (None, None) => Some(TextTower::open(&bundle, &options)?),
+            (None, None) => Some(opening::open_text_tower(&bundle, &options)?),
         };
         Ok(TextEncoder { bundle, options, bank, tower, kept: HashMap::new() })
     }
@@ -115,18 +116,19 @@ impl TextEncoder {
                         None => Error::NoTextTower { folder, missing },
                     });
                 }
-                TextTower::open(&self.bundle, &self.options)?
+                opening::open_text_tower(&self.bundle, &self.options)?
             }
         };
         Ok(self.tower.insert(tower))
     }
 }
 
-/// Returns options with which a graph is computed in fp32: text models have no second precision to compare with.
-pub(super) fn exact(options: &SessionOptions) -> SessionOptions {
+/// Returns options with which the text tower is computed in fp32, so that the features of a bank are those of every machine.
+fn exact(options: &SessionOptions) -> SessionOptions {
     SessionOptions {
         precision: None,
         cpu_bf16: false,
+        gpu: GpuOptions { fp16: false, int8: false, ..options.gpu.clone() },
         openvino: OpenVinoOptions { precision: InferencePrecision::F32, ..options.openvino.clone() },
         ..options.clone()
     }

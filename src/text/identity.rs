@@ -68,7 +68,7 @@ impl Identities {
 }
 
 /// Returns the intersection over union of two boxes; 0 for boxes without area.
-fn iou(a: &BoxPrompt, b: &BoxPrompt) -> f32 {
+pub(super) fn iou(a: &BoxPrompt, b: &BoxPrompt) -> f32 {
     let area = |b: &BoxPrompt| (b.x_max - b.x_min).max(0.0) * (b.y_max - b.y_min).max(0.0);
     let width = a.x_max.min(b.x_max) - a.x_min.max(b.x_min);
     let height = a.y_max.min(b.y_max) - a.y_min.max(b.y_min);

@@ -9,9 +9,13 @@ use super::description::TextBundle;
 use super::error::Error;
 use super::fields::IMAGE_TOWER;
 use crate::model::graph::{Graph, GraphTensors, Outputs};
+use crate::model::runtime::Requests;
 use crate::model::timing::milliseconds;
-use crate::model::{self, EncodeTimings, SessionOptions, TensorSpec};
+use crate::model::{self, EncodeTimings, TensorSpec};
 use crate::pixels::PixelError;
+
+/// Name of the graph.
+pub const NAME: &str = "image tower";
 
 /// The image tower of one model. It belongs to one thread.
 pub struct ImageTower {
@@ -22,21 +26,26 @@ pub struct ImageTower {
 }
 
 impl ImageTower {
-    /// Opens the image tower of a bundle, which computes `outputs`.
+    /// Opens the image tower of a bundle whose files were verified. It computes `outputs`.
     ///
     /// # Errors
-    /// The errors of the files and of opening the graph.
-    pub fn open(bundle: &TextBundle, outputs: Vec<TensorSpec>, options: &SessionOptions) -> Result<Self, Error> {
+    /// The errors of opening the graph.
+    pub fn open(bundle: &TextBundle, outputs: Vec<TensorSpec>, requests: &Requests<'_>) -> Result<Self, Error> {
         let side = bundle.fields.image_size;
         let image = GraphTensors::tensor("image", "f32", &[1, 3, side as i64, side as i64]);
         let tensors = GraphTensors { inputs: vec![image], outputs, most: 1 };
-        let graph = Graph::open(&bundle.files.verify(IMAGE_TOWER)?, &tensors, options)?;
+        let graph = Graph::open(NAME, &bundle.files.path(IMAGE_TOWER), &tensors, requests)?;
         Ok(ImageTower { graph, picture: vec![0.0; 3 * side * side], side })
     }
 
     /// Returns the graph.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Returns the graph, to add to its report.
+    pub fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
     }
 
     /// Runs the graph on the picture that `draw` writes, `[3, S, S]`. Returns what `draw` returns, and the outputs.

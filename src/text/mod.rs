@@ -14,6 +14,7 @@
 //! * [`model`]: the model of a folder; `network`: its graphs that look at images, those of `owlv2` or of `sam3`; `image_tower`: the graph that
 //!   both begin with.
 //! * [`encoder`]: phrases to features, by the text tower or from a [`bank`]; `tower`, `tokens`: the text tower and its tokenizer.
+//! * `opening`: the graphs on the fastest provider of each, with trial runs.
 //! * `selection`: boxes of the class head's logits, with thresholds and without doubles; `instances`: masks of the detector, with
 //!   thresholds; [`detection`]: the objects, and the limits of a search.
 //! * [`bank`]: features in a file, for robots without a text tower.
@@ -33,6 +34,7 @@ mod image_tower;
 mod instances;
 pub mod model;
 mod network;
+mod opening;
 mod owlv2;
 pub mod phrase;
 mod sam3;

@@ -7,11 +7,12 @@ use image::RgbImage;
 
 use super::description::TextBundle;
 use super::detection::Limits;
-use super::encoder::{TextEncoder, exact};
+use super::encoder::TextEncoder;
 use super::error::Error;
 use super::features::Features;
 use super::fields::Family;
 use super::network::{Answers, Network, Sight, TextDetections};
+use super::opening;
 use super::phrase::Phrase;
 use crate::model::{ProviderReport, SessionOptions, Signature};
 
@@ -30,7 +31,7 @@ impl TextModel {
     /// there is neither a text tower nor a bank, and the errors of files, graphs and execution providers.
     pub fn open(folder: &Path, options: &SessionOptions, bank: Option<&Path>) -> Result<Self, Error> {
         let encoder = TextEncoder::of_bundle(TextBundle::open(folder)?, options, bank)?;
-        let network = Network::open(encoder.bundle(), &exact(options))?;
+        let network = opening::open_network(encoder.bundle(), options)?;
         Ok(TextModel { encoder, network })
     }
 
@@ -43,7 +44,7 @@ impl TextModel {
             None => TextEncoder::of_bundle(bundle.clone(), options, None)?,
             Some(_) => TextEncoder::without_tower(bundle.clone(), options),
         };
-        let network = Network::open(bundle, &exact(options))?;
+        let network = opening::open_network(bundle, options)?;
         Ok(TextModel { encoder, network })
     }
 
@@ -65,19 +66,19 @@ impl TextModel {
     /// Returns the name and the report of each open session.
     pub fn reports(&self) -> Vec<(&'static str, &ProviderReport)> {
         let text_tower = self.encoder.report().map(|report| ("text tower", report));
-        self.network.graphs().into_iter().map(|(part, graph)| (part, graph.report())).chain(text_tower).collect()
+        self.network.graphs().into_iter().map(|graph| (graph.name(), graph.report())).chain(text_tower).collect()
     }
 
     /// Returns the name, and the inputs and outputs, of each open graph.
     pub fn graphs(&self) -> Vec<(&'static str, &Signature)> {
         let text_tower = self.encoder.signature().map(|graph| ("text tower", graph));
-        self.network.graphs().into_iter().map(|(part, graph)| (part, graph.signature())).chain(text_tower).collect()
+        self.network.graphs().into_iter().map(|graph| (graph.name(), graph.signature())).chain(text_tower).collect()
     }
 
     /// Returns which execution provider runs the image tower.
     pub fn image_tower(&self) -> &ProviderReport {
-        let [(_, graph), _] = self.network.graphs();
-        graph.report()
+        let [image_tower, _] = self.network.graphs();
+        image_tower.report()
     }
 
     /// Returns whether the model makes the masks of objects itself. Other models find boxes.

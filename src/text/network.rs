@@ -16,8 +16,12 @@ use super::phrase::MAX_PHRASES;
 use super::sam3::{self, Sam3};
 use super::selection;
 use crate::model::graph::Graph;
+use crate::model::runtime::Requests;
 use crate::model::timing::milliseconds;
-use crate::model::{DecodeTimings, EncodeTimings, SessionOptions};
+use crate::model::{DecodeTimings, EncodeTimings};
+
+/// Tokens of a phrase of a trial run, if the model has features of tokens.
+const TRIAL_ROWS: usize = 4;
 
 /// An image as the model sees it, for any number of phrases.
 pub struct Sight {
@@ -86,15 +90,15 @@ struct Masks {
 }
 
 impl Network {
-    /// Opens the graphs that look at images.
+    /// Opens the graphs that look at images, of a bundle whose files were verified.
     ///
     /// # Errors
-    /// The errors of the files and of opening the graphs.
-    pub fn open(bundle: &TextBundle, options: &SessionOptions) -> Result<Self, Error> {
+    /// The errors of opening the graphs.
+    pub fn open(bundle: &TextBundle, requests: &Requests<'_>) -> Result<Self, Error> {
         let graphs = match &bundle.fields.family {
-            Family::Owlv2(fields) => Graphs::Owlv2(Box::new(Owlv2::open(bundle, fields, options)?)),
+            Family::Owlv2(fields) => Graphs::Owlv2(Box::new(Owlv2::open(bundle, fields, requests)?)),
             Family::Sam3(fields) => Graphs::Sam3(Box::new(Masks {
-                graphs: Sam3::open(bundle, fields, options)?,
+                graphs: Sam3::open(bundle, fields, requests)?,
                 artist: MaskArtist::default(),
                 side: fields.mask_size,
                 threshold: fields.mask_threshold,
@@ -108,12 +112,33 @@ impl Network {
         Ok(Network { graphs, channels: bundle.fields.channels, model: Arc::clone(&bundle.hash) })
     }
 
-    /// Returns the graphs with their names, the image tower first.
-    pub fn graphs(&self) -> [(&'static str, &Graph); 2] {
+    /// Returns the graphs, the image tower first.
+    pub fn graphs(&self) -> [&Graph; 2] {
         match &self.graphs {
             Graphs::Owlv2(graphs) => graphs.graphs(),
             Graphs::Sam3(masks) => masks.graphs.graphs(),
         }
+    }
+
+    /// Returns the graphs, to add to their reports, the image tower first.
+    pub fn graphs_mut(&mut self) -> [&mut Graph; 2] {
+        match &mut self.graphs {
+            Graphs::Owlv2(graphs) => graphs.graphs_mut(),
+            Graphs::Sam3(masks) => masks.graphs.graphs_mut(),
+        }
+    }
+
+    /// Returns features of a phrase that nobody said, for trial runs: the same pseudo-random values for each `seed`.
+    pub fn trial_features(&self, seed: u32) -> Features {
+        let rows = if self.makes_masks() { TRIAL_ROWS } else { 1 };
+        let mut state = 0x9e37_79b9_u32 ^ seed;
+        let mut value = || {
+            // Linear congruential generator of Numerical Recipes; the upper bits are used.
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        let values = (0..rows * self.channels).map(|_| value()).collect();
+        Features { text: format!("trial {seed}"), values, rows, model: Arc::clone(&self.model) }
     }
 
     /// Returns whether the model makes the masks of objects itself.

@@ -13,7 +13,8 @@ use super::fields::{CLASS_HEAD, Owlv2Fields};
 use super::image_tower::ImageTower;
 use super::phrase::MAX_PHRASES;
 use crate::model::graph::{Graph, GraphTensors};
-use crate::model::{self, EncodeTimings, SessionOptions};
+use crate::model::runtime::Requests;
+use crate::model::{self, EncodeTimings};
 use crate::pixels::{PaddedSpec, PaddedSquare};
 
 /// Outputs of the image tower that the class head takes.
@@ -40,11 +41,11 @@ pub struct Owlv2 {
 }
 
 impl Owlv2 {
-    /// Opens image tower and class head.
+    /// Opens image tower and class head of a bundle whose files were verified.
     ///
     /// # Errors
-    /// The errors of the files and of opening the graphs.
-    pub fn open(bundle: &TextBundle, owlv2: &Owlv2Fields, options: &SessionOptions) -> Result<Self, Error> {
+    /// The errors of opening the graphs.
+    pub fn open(bundle: &TextBundle, owlv2: &Owlv2Fields, requests: &Requests<'_>) -> Result<Self, Error> {
         let fields = &bundle.fields;
         let (patches, channels) = (owlv2.patches as i64, fields.channels as i64);
         let tensor = GraphTensors::tensor;
@@ -60,17 +61,22 @@ impl Owlv2 {
             outputs: vec![tensor("logits", "f32", &[1, patches, -1])],
             most: MAX_PHRASES,
         };
-        // The small graph is opened first, so that a damaged file is refused at once.
-        let class_head = Graph::open(&bundle.files.verify(CLASS_HEAD)?, &head_tensors, options)?;
-        let image_tower = ImageTower::open(bundle, outputs, options)?;
+        // The small graph is opened first, so that a wrong file is refused at once.
+        let class_head = Graph::open("class head", &bundle.files.path(CLASS_HEAD), &head_tensors, requests)?;
+        let image_tower = ImageTower::open(bundle, outputs, requests)?;
         let spec =
             PaddedSpec { side: fields.image_size as u32, mean: fields.mean, std: fields.std, padding: owlv2.padding };
         Ok(Owlv2 { image_tower, class_head, square: PaddedSquare::new(spec), channels: fields.channels })
     }
 
-    /// Returns the graphs with their names.
-    pub fn graphs(&self) -> [(&'static str, &Graph); 2] {
-        [("image tower", self.image_tower.graph()), ("class head", &self.class_head)]
+    /// Returns the graphs.
+    pub fn graphs(&self) -> [&Graph; 2] {
+        [self.image_tower.graph(), &self.class_head]
+    }
+
+    /// Returns the graphs, to add to their reports.
+    pub fn graphs_mut(&mut self) -> [&mut Graph; 2] {
+        [self.image_tower.graph_mut(), &mut self.class_head]
     }
 
     /// Computes everything about an image that does not depend on a phrase.

@@ -10,7 +10,8 @@ use super::features::Features;
 use super::fields::{DETECTOR, Sam3Fields};
 use super::image_tower::ImageTower;
 use crate::model::graph::{Graph, GraphTensors, Outputs};
-use crate::model::{self, EncodeTimings, SessionOptions};
+use crate::model::runtime::Requests;
+use crate::model::{self, EncodeTimings};
 use crate::pixels::{LevelSpec, LevelSquare};
 
 /// Outputs of the image tower that the detector takes.
@@ -57,11 +58,11 @@ pub struct Sam3 {
 }
 
 impl Sam3 {
-    /// Opens image tower and detector.
+    /// Opens image tower and detector of a bundle whose files were verified.
     ///
     /// # Errors
-    /// The errors of the files and of opening the graphs.
-    pub fn open(bundle: &TextBundle, sam3: &Sam3Fields, options: &SessionOptions) -> Result<Self, Error> {
+    /// The errors of opening the graphs.
+    pub fn open(bundle: &TextBundle, sam3: &Sam3Fields, requests: &Requests<'_>) -> Result<Self, Error> {
         let fields = &bundle.fields;
         let (channels, tokens) = (fields.channels as i64, fields.tokens as i64);
         let (queries, mask_side) = (sam3.queries as i64, sam3.mask_size as i64);
@@ -80,9 +81,9 @@ impl Sam3 {
             ],
             most: 1,
         };
-        // The smaller graph is opened first, so that a damaged file is refused at once.
-        let detector = Graph::open(&bundle.files.verify(DETECTOR)?, &detector_tensors, options)?;
-        let image_tower = ImageTower::open(bundle, levels, options)?;
+        // The smaller graph is opened first, so that a wrong file is refused at once.
+        let detector = Graph::open("detector", &bundle.files.path(DETECTOR), &detector_tensors, requests)?;
+        let image_tower = ImageTower::open(bundle, levels, requests)?;
         let spec = LevelSpec { side: fields.image_size as u32, mean: fields.mean, std: fields.std };
         Ok(Sam3 {
             image_tower,
@@ -94,9 +95,14 @@ impl Sam3 {
         })
     }
 
-    /// Returns the graphs with their names.
-    pub fn graphs(&self) -> [(&'static str, &Graph); 2] {
-        [("image tower", self.image_tower.graph()), ("detector", &self.detector)]
+    /// Returns the graphs.
+    pub fn graphs(&self) -> [&Graph; 2] {
+        [self.image_tower.graph(), &self.detector]
+    }
+
+    /// Returns the graphs, to add to their reports.
+    pub fn graphs_mut(&mut self) -> [&mut Graph; 2] {
+        [self.image_tower.graph_mut(), &mut self.detector]
     }
 
     /// Computes everything about an image that does not depend on a phrase.

@@ -8,7 +8,8 @@ use super::error::Error;
 use super::fields::{Family, TEXT_TOWER, TOKENIZER};
 use super::tokens::PhraseTokenizer;
 use crate::model::graph::{Graph, GraphTensors};
-use crate::model::{self, ProviderReport, SessionOptions, Signature};
+use crate::model::runtime::Requests;
+use crate::model::{self, ProviderReport, Signature};
 
 /// What a text tower computes of the tokens of a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +41,11 @@ impl Output {
 }
 
 impl TextTower {
-    /// Opens the text tower of a bundle.
+    /// Opens the text tower of a bundle whose graph was verified.
     ///
     /// # Errors
     /// The errors of the files, of the tokenizer, and of opening the graph.
-    pub fn open(bundle: &TextBundle, options: &SessionOptions) -> Result<Self, Error> {
+    pub fn open(bundle: &TextBundle, requests: &Requests<'_>) -> Result<Self, Error> {
         let fields = &bundle.fields;
         let content = bundle.files.read(TOKENIZER)?;
         let tokenizer = PhraseTokenizer::load(&content, &bundle.files.path(TOKENIZER).display().to_string())?;
@@ -60,13 +61,18 @@ impl TextTower {
             outputs: vec![GraphTensors::tensor(features, "f32", &shape)],
             most: 1,
         };
-        let graph = Graph::open(&bundle.files.verify(TEXT_TOWER)?, &tensors, options)?;
+        let graph = Graph::open("text tower", &bundle.files.path(TEXT_TOWER), &tensors, requests)?;
         Ok(TextTower { graph, tokenizer, output, tokens, channels, pad_token: fields.pad_token })
     }
 
     /// Returns which execution provider runs the text tower.
     pub fn report(&self) -> &ProviderReport {
         self.graph.report()
+    }
+
+    /// Returns the graph, to run it and to add to its report.
+    pub fn graph_mut(&mut self) -> &mut Graph {
+        &mut self.graph
     }
 
     /// Returns the inputs and outputs of the graph.
