@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::model_facts::ModelFacts;
+use super::model_facts::{ModelFacts, TextSessions};
 use super::system::Jetson;
 use crate::engine::{KeepLimits, Metrics, NO_MEMORY, Stage, Usage};
 
@@ -41,10 +41,14 @@ pub struct Snapshot {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextFacts {
     pub model: String,
-    /// Parts of the model with the providers that run them.
-    pub providers: String,
+    pub sessions: TextSessions,
     /// Phrases that are searched for.
     pub phrases: Vec<String>,
+}
+
+/// Returns sentences in a line.
+fn joined(list: &[String]) -> String {
+    if list.is_empty() { "none".to_owned() } else { list.join("; ") }
 }
 
 /// Keys and values of `/diagnostics`, in the order in which they are shown.
@@ -106,7 +110,6 @@ impl Snapshot {
             values.add("tracking", "memory");
             values.add("memory providers", &model.memory);
         }
-        let joined = |list: &[String]| if list.is_empty() { "none".to_owned() } else { list.join("; ") };
         values.add("better providers", joined(&model.refused));
         values.add("provider notes", joined(&model.notes));
     }
@@ -149,7 +152,9 @@ impl Snapshot {
         let Some(facts) = &self.text else { return };
         let counts = &self.now.text;
         values.add("text model", &facts.model);
-        values.add("text providers", &facts.providers);
+        values.add("text providers", &facts.sessions.runs);
+        values.add("text better providers", joined(&facts.sessions.refused));
+        values.add("text provider notes", joined(&facts.sessions.notes));
         let phrases = if facts.phrases.is_empty() { "none".to_owned() } else { facts.phrases.join(", ") };
         values.add("text phrases", phrases);
         values.add_rate("text searches (1/s)", self.rate(|m| m.text.searches));

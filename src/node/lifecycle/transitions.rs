@@ -144,7 +144,10 @@ impl Transitions {
         let since = Instant::now();
         let text = text::open(path, &config.text, &config.model.session, &model.info)?;
         let took = since.elapsed().as_secs_f32();
-        info!("{node}: text model '{}' in {took:.1} s; {}", text.name, text.providers);
+        let sessions = &text.sessions;
+        info!("{node}: text model '{}' in {took:.1} s; {}", text.name, sessions.runs);
+        sessions.refused.iter().for_each(|refused| info!("{node}: {refused}"));
+        sessions.notes.iter().for_each(|note| warn!("{node}: {note}"));
         Ok(Some(text))
     }
 

@@ -154,7 +154,7 @@ fn snapshot(
         jetson,
         text: camera.model.text.as_ref().map(|text| TextFacts {
             model: text.name.clone(),
-            providers: text.providers.clone(),
+            sessions: text.sessions.clone(),
             phrases: camera.text.searched(),
         }),
     }

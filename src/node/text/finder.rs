@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::engine::Refusal;
 use crate::model::Decoded;
+use crate::monitor::TextSessions;
 use crate::prompt::BoxPrompt;
 use crate::text::Phrase;
 
@@ -56,14 +57,14 @@ pub trait FindPhrases: Send {
 pub struct SharedTextModel {
     /// Name in diagnostics.
     pub name: String,
-    /// Parts of the model with the providers that run them, for diagnostics.
-    pub providers: String,
+    /// The providers of its parts, for diagnostics.
+    pub sessions: TextSessions,
     /// tokio's mutex is fair: the camera that waits longest is next.
     pub finder: Mutex<Box<dyn FindPhrases>>,
 }
 
 impl SharedTextModel {
-    pub fn new(name: String, providers: String, finder: impl FindPhrases + 'static) -> Self {
-        SharedTextModel { name, providers, finder: Mutex::new(Box::new(finder)) }
+    pub fn new(name: String, sessions: TextSessions, finder: impl FindPhrases + 'static) -> Self {
+        SharedTextModel { name, sessions, finder: Mutex::new(Box::new(finder)) }
     }
 }

@@ -9,6 +9,7 @@ use image::RgbImage;
 use super::finder::{FindPhrases, FoundObject, SearchLimits, SharedTextModel};
 use crate::engine::{Refusal, RefusalKind};
 use crate::model::{ModelInfo, SessionOptions};
+use crate::monitor::TextSessions;
 use crate::node::config::TextConfig;
 use crate::node::error::NodeError;
 use crate::prompt::BoxPrompt;
@@ -40,10 +41,8 @@ pub fn open(
         Some(phrases) => format!("{}, bank of {phrases} phrases", model.name()),
         None => model.name().to_owned(),
     };
-    let reports = model.reports();
-    let runs = reports.iter().map(|(part, report)| format!("{part} on {}", report.runs()));
-    let runs = runs.collect::<Vec<_>>().join(", ");
-    Ok(SharedTextModel::new(name, runs, Finder { model, last: None }))
+    let sessions = TextSessions::from_reports(&model.reports());
+    Ok(SharedTextModel::new(name, sessions, Finder { model, last: None }))
 }
 
 /// A text model, and what it saw last.

@@ -13,6 +13,7 @@ use super::worker::{TextCamera, run};
 use crate::engine::tests::testing::{HEIGHT, WIDTH, own_mask, stamp};
 use crate::engine::tests::{Bench, PATIENCE, bench, patient, until, wait_for};
 use crate::engine::{FrameRef, FrameResult, KeepLimits, Persistence, Refusal, RefusalKind, Settings};
+use crate::monitor::TextSessions;
 use crate::node::config::TextConfig;
 use crate::pixels::Mask;
 use crate::prompt::BoxPrompt;
@@ -108,7 +109,7 @@ fn with_text(settings: Settings, period: Option<Duration>, test: impl FnOnce(&Be
     let b = bench(settings);
     let ((searches, searched), (permits, permitted)) = (channel(), channel());
     let finder = FakeFinder { searched: searches, permits: permitted };
-    let model = SharedTextModel::new("fake".into(), String::new(), finder);
+    let model = SharedTextModel::new("fake".into(), TextSessions::default(), finder);
     let config = TextConfig { period, min_score: None, max_objects: 10, ..TextConfig::default() };
     let (control, warned) = (Arc::new(TextControl::default()), Arc::new(Mutex::new(Vec::new())));
     std::thread::scope(|scope| {
