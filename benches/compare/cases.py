@@ -170,8 +170,14 @@ LABEL = (
     "label/sam2.1_tiny/640x480",
 )
 
-# Cases of text.py: boxes by phrases.
-TEXT = tuple(f"text/owlv2_base/{step}" for step in ("image", "phrase", "first", "second"))
+# Cases of text.py: objects by phrases.
+TEXT_STEPS = ("image", "phrase", "first", "second")
+ON_REQUEST = "sam3"
+"""Cases of this model are measured only if a part of `--only` names the model: its export takes 20 minutes and 12 GB of memory."""
+TEXT = tuple(
+    f"text/{model}/{kind}/{step}" for model in ("owlv2_base", "sam3") for kind in ("cpu", "auto") for step in TEXT_STEPS
+)
+"""The steps of each text model on the CPU provider in fp32, and with `providers: [auto]`."""
 
 PARTS = {"tracking": TRACKING, "everything": EVERYTHING, "label": LABEL, "text": TEXT}
 """Cases of the modules that measure in their own way, by module."""

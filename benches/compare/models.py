@@ -30,7 +30,10 @@ MODELS = {
     "sam2.1_tiny": Exported("sam2.1", "hiera_tiny", "fp32,int8"),
     "edgetam": Exported("edgetam", "repvit_m1"),
     "owlv2_base": Exported("owlv2", "base"),
+    "sam3": Exported("sam3", "true"),
 }
+TEXT_FAMILIES = ("owlv2", "sam3")
+"""Families of text models, which have one precision."""
 OFFICIAL = "official_mask_decoder.onnx"
 
 
@@ -49,15 +52,15 @@ def bundle(name: str, work: Path, log) -> Path:
     stamp, current = folder / ".stamp", key(model)
     if stamp.is_file() and stamp.read_text() == current:
         return folder
-    log(f"exporting {model.family} {model.model} with random weights (a minute or two) ...")
+    duration = "20 minutes, with 12 GB of memory" if model.family == "sam3" else "a minute or two"
+    log(f"exporting {model.family} {model.model} with random weights ({duration}) ...")
     work.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     log_file = work / f"{name}.log"
     with log_file.open("w") as out:
         command = [sys.executable, "-W", "ignore", "-m", "promptseg_export", model.family, "--model", model.model]
         command += ["--random-weights", str(SEED)]
-        # Text models have one precision.
-        command += [] if model.family == "owlv2" else ["--variants", model.precisions]
+        command += [] if model.family in TEXT_FAMILIES else ["--variants", model.precisions]
         command += [str(folder)]
         run(command, out, log_file)
         if model.official:

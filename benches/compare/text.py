@@ -2,10 +2,13 @@
 
     image     everything about an image that does not depend on a phrase: the image tower with its heads
     phrase    the features of a phrase: the text tower
-    first     a phrase on a new image, from pixels and words to boxes
+    first     a phrase on a new image, from pixels and words to boxes or masks
     second    another phrase on the same image; its peer is the first phrase
+
+promptseg runs on the CPU provider in fp32 (`cpu`), and with `providers: [auto]` on the ONNX Runtime with OpenVINO (`auto`).
 """
 
+import os
 import statistics
 import sys
 from pathlib import Path
@@ -13,7 +16,7 @@ from pathlib import Path
 import models
 import report
 from cases import TEXT
-from contender import THREADS, Contender
+from contender import THREADS, Contender, Failed
 
 TURNS = 5
 PEERS = {"image": "image", "phrase": "phrase", "first": "first"}
@@ -26,51 +29,67 @@ STEPS = {
     "first": "first phrase on an image, all of it",
     "second": "another phrase on the same image",
 }
+PROVIDERS = {"cpu": "CPU provider, fp32", "auto": "`auto`"}
 
 
 def measure_all(program: list, names: list, work: Path, turns: int, log, record) -> None:
-    for model in dict.fromkeys(name.split("/")[1] for name in names):
-        steps = [name.split("/")[2] for name in names if name.split("/")[1] == model]
+    for part in dict.fromkeys(name.rsplit("/", 1)[0] for name in names):
+        _, model, kind = part.split("/")
+        steps = [name.rsplit("/", 1)[1] for name in names if name.startswith(f"{part}/")]
         bundle, exported = models.bundle(model, work, log), models.MODELS[model]
         photo = models.photo(1280, 720, work)
         script = Path(__file__).with_name("torch_text.py")
-        ours = Contender("ours", [*program, bundle, "fp32", THREADS], work / "log" / "text.log")
-        peer = None
+        ours, peer = start(program, kind, bundle, work), None
         try:
-            command = [sys.executable, "-W", "ignore", script, exported.model, models.SEED]
+            command = [sys.executable, "-W", "ignore", script, exported.family, exported.model, models.SEED]
             peer = Contender("pytorch", command, work / "log" / "torch_text.log")
             for contender in (ours, peer):
                 contender.photo(photo)
                 contender.numbers("first")
             for step in steps:
-                repeats = 1 if step in ("image", "first") else 15
-                pairs = []
-                for turn in range(turns):
-                    requests = [(ours, step), (peer, PEERS[step]) if step in PEERS else (ours, "first")]
-                    # In turns, and each of them first in every second turn.
-                    order = requests if turn % 2 == 0 else requests[::-1]
-                    times = {}
-                    for contender, line in order:
-                        runs = 1 if line == "first" else repeats
-                        times[(contender, line)] = statistics.median(contender.numbers(line)[0] for _ in range(runs))
-                    pairs.append([times[request] for request in requests])
-                name = "pytorch" if step in PEERS else "first phrase"
-                record([report.ratio_row(f"text/{model}/{step}", [a for a, _ in pairs], name, [b for _, b in pairs], digits=3)])
+                record([measure(f"{part}/{step}", ours, peer, turns)])
         finally:
             ours.close()
             if peer:
                 peer.close()
 
 
+def start(program: list, kind: str, bundle: Path, work: Path) -> Contender:
+    """Starts promptseg on the CPU provider (`cpu`) or with `providers: [auto]` (`auto`)."""
+    if kind == "cpu":
+        return Contender("ours", [*program, "text", bundle, "fp32", THREADS], work / "log" / "text.log")
+    if not os.environ.get("PROMPTSEG_OPENVINO"):
+        raise Failed("auto: the wheel of ONNX Runtime with OpenVINO exists for x86-64 Linux only")
+    variables = {"ORT_DYLIB_PATH": os.environ["PROMPTSEG_OPENVINO"]}
+    return Contender("ours", [*program, "text:auto", bundle, "auto", THREADS], work / "log" / "text.log", variables)
+
+
+def measure(name: str, ours: Contender, peer: Contender, turns: int) -> dict:
+    """The row of a step, in turns."""
+    step = name.rsplit("/", 1)[1]
+    repeats = 1 if step in ("image", "first") else 15
+    requests = [(ours, step), (peer, PEERS[step]) if step in PEERS else (ours, "first")]
+    pairs = []
+    for turn in range(turns):
+        # Each of them is first in every second turn.
+        times = {}
+        for contender, line in requests if turn % 2 == 0 else requests[::-1]:
+            runs = 1 if line == "first" else repeats
+            times[(contender, line)] = statistics.median(contender.numbers(line)[0] for _ in range(runs))
+        pairs.append([times[request] for request in requests])
+    other = "pytorch" if step in PEERS else "first phrase"
+    return report.ratio_row(name, [a for a, _ in pairs], other, [b for _, b in pairs], digits=3)
+
+
 def table(rows: list) -> str:
-    text = "| model | step | ours ms | peer | peer ms | ours / peer | half of the turns |\n|---|---|--:|---|--:|--:|---|\n"
+    text = "| model | providers | step | ours ms | peer | peer ms | ours / peer | half of the turns |\n|---|---|---|--:|---|--:|--:|---|\n"
     measured = {row["case"]: row for row in rows}
     for name in TEXT:
         if row := measured.get(name):
-            _, model, step = name.split("/")
+            _, model, kind, step = name.split("/")
             low, high = row["spread"]
             text += (
-                f"| {model} | {STEPS[step]} | {report.milliseconds(row['ours_ms'])} | {row['peer']} | {report.milliseconds(row['peer_ms'])} "
+                f"| {model} | {PROVIDERS[kind]} | {STEPS[step]} | {report.milliseconds(row['ours_ms'])} | {row['peer']} | {report.milliseconds(row['peer_ms'])} "
                 f"| {row['ratio']:.3f} | {low:.3f} to {high:.3f} |\n"
             )
     return text

@@ -1,6 +1,6 @@
 //! Contenders of `./dev bench`: promptseg and the bare ONNX Runtime sessions. They answer the requests described in
 //! `benches/compare/contender.py`. `models KIND BUNDLE PRECISION THREADS`; the kinds `auto` and
-//! `openvino:PRECISION` are `ours` on other providers, `track:auto` is `track`.
+//! `openvino:PRECISION` are `ours` on other providers, `track:auto` is `track`, and `text:auto` is `text`.
 
 mod bare;
 mod cameras;
@@ -71,7 +71,7 @@ fn main() -> Outcome<()> {
     let [kind, bundle, precision, threads] = arguments.as_slice() else {
         // `cargo bench` runs every benchmark without arguments.
         println!(
-            "benches/models is for ./dev bench: models ours|auto|openvino:PRECISION|bare|lean|cameras|track|track:auto|everything|text \
+            "benches/models is for ./dev bench: models ours|auto|openvino:PRECISION|bare|lean|cameras|track|track:auto|everything|text|text:auto \
              BUNDLE PRECISION THREADS"
         );
         return Ok(());
@@ -79,7 +79,7 @@ fn main() -> Outcome<()> {
     let bundle = Path::new(bundle);
     let mut options =
         SessionOptions { precision: Precision::choice(precision)?, ..SessionOptions::cpu(threads.parse()?) };
-    if matches!(kind.as_str(), "auto" | "track:auto") {
+    if matches!(kind.as_str(), "auto" | "track:auto" | "text:auto") {
         options.providers = vec![Provider::OpenVino, Provider::Cpu];
     } else if let Some(hint) = kind.strip_prefix("openvino:") {
         options.providers = vec![Provider::OpenVino];
@@ -93,7 +93,7 @@ fn main() -> Outcome<()> {
             let mut tracking = tracking::Tracking::new(bundle, &options)?;
             return serve(|line| tracking.answer(line));
         }
-        "text" => {
+        "text" | "text:auto" => {
             let mut text = text::Text::new(bundle, &options)?;
             return serve(|line| text.answer(line));
         }
@@ -109,7 +109,7 @@ fn main() -> Outcome<()> {
         "bare" | "lean" => Box::new(bare::Bare::new(bundle, precision, options.threads, kind == "lean")?),
         _ => {
             return Err(format!(
-                "`{kind}` is not ours, auto, openvino:PRECISION, bare, lean, cameras, track, track:auto, everything or text"
+                "`{kind}` is not ours, auto, openvino:PRECISION, bare, lean, cameras, track, track:auto, everything, text or text:auto"
             )
             .into());
         }
