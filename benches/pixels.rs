@@ -43,6 +43,29 @@ impl Case for Input {
     }
 }
 
+/// The picture of an encoder that takes levels in 8 bits.
+struct Levels {
+    input: Input,
+    out: Vec<u8>,
+}
+
+impl Levels {
+    fn new(side: u32) -> Self {
+        Levels { input: Input::new(Resize::Letterbox, side), out: vec![0; 3 * (side * side) as usize] }
+    }
+}
+
+impl Case for Levels {
+    fn run(&mut self) {
+        let Input { image, preprocessor, .. } = &mut self.input;
+        preprocessor.levels(black_box(image), &mut self.out).expect("an image");
+    }
+
+    fn result(&self) -> Vec<u8> {
+        self.out.clone()
+    }
+}
+
 /// A JPEG file of a camera.
 struct Jpeg {
     file: Vec<u8>,
@@ -115,6 +138,7 @@ fn cases() -> Vec<(&'static str, Box<dyn Case>)> {
         ("jpeg/decode", Box::new(Jpeg::new())),
         ("preprocess/letterbox/1024", Box::new(Input::new(Letterbox, 1024))),
         ("preprocess/letterbox/256", Box::new(Input::new(Letterbox, 256))),
+        ("preprocess/levels/1024", Box::new(Levels::new(1024))),
         ("preprocess/stretch/1024", Box::new(Input::new(Stretch, 1024))),
         ("masks/letterbox/3x256", Box::new(Masks::new(Letterbox, 1024, 256, object))),
         ("masks/letterbox/3x128", Box::new(Masks::new(Letterbox, 256, 128, object))),

@@ -136,6 +136,7 @@ def measure_cases(args, chosen: list, pixel_names: list, parts: dict) -> int:
         "everything": [args.models, "everything"],
         "label": (args.promptseg, args.models),
         "text": [args.models],
+        "levels": args.pixels,
     }
     for part, names in parts.items():
         if names:

@@ -179,5 +179,8 @@ TEXT = tuple(
 )
 """The steps of each text model on the CPU provider in fp32, and with `providers: [auto]`."""
 
-PARTS = {"tracking": TRACKING, "everything": EVERYTHING, "label": LABEL, "text": TEXT}
+# Cases of levels.py: pictures in 8 bits.
+LEVELS = ("levels/mobilesam/picture", "levels/mobilesam/encoder")
+
+PARTS = {"tracking": TRACKING, "everything": EVERYTHING, "label": LABEL, "text": TEXT, "levels": LEVELS}
 """Cases of the modules that measure in their own way, by module."""

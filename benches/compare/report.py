@@ -10,7 +10,7 @@ DOCUMENT, PLOT = ROOT / "docs/performance.md", ROOT / "docs/performance.svg"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 HEAD = f"{'case':<36} {'ours':>12} {'peer':>38}   ratio (half of the turns)"
 CURVES = ("image_size/", "objects/", "cameras/")
-ELSEWHERE = ("track/", "everything/", "provider/", "auto/", "label/", "text/")
+ELSEWHERE = ("track/", "everything/", "provider/", "auto/", "label/", "text/", "levels/")
 PROVIDERS_BEGIN, PROVIDERS_END = "<!-- providers: begin -->", "<!-- providers: end -->"
 AUTO_BEGIN, AUTO_END = "<!-- auto: begin -->", "<!-- auto: end -->"
 
