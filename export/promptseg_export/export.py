@@ -111,18 +111,21 @@ def write_levels(family: Family, image: np.ndarray, folder: Path, listed: list[d
     from those of normalised values is left out. `image`: the input of the network for the photo of the parity check."""
     description = family.description()
     sample = calibration.sample(Image.fromarray(parity.photo()), description)
+    if not u8_encoder.is_whole_levels(sample, image):
+        log("encoders that take levels are left out: the family does not resize to whole levels")
+        return
     for entry in listed:
         if not {"tensorrt", "cuda"}.intersection(entry["providers"]):
             continue
         plain, levels = folder / entry["encoder"], folder / bundle.levels_of(entry["encoder"])
         u8_encoder.write(plain, levels, description)
         check(levels)
-        apart = u8_encoder.difference(plain, levels, sample, image)
+        apart = u8_encoder.difference(plain, levels, sample)
         log(f"{levels.name}: {apart:.1e} of the range from {plain.name}")
         if apart <= u8_encoder.LIMIT:
             entry["u8_encoder"] = levels.name
             continue
-        log(f"{levels.name} is left out: limit {u8_encoder.LIMIT:.0e}; the family does not resize to whole levels")
+        log(f"{levels.name} is left out: limit {u8_encoder.LIMIT:.0e}")
         levels.unlink()
 
 
