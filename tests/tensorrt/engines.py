@@ -44,13 +44,20 @@ class Engine:
     bytes: int = 0
     seconds: float = 0.0
     layers: int = 0
-    half: float = 0.0
-    """Part of the convolutions and matrix products that give 16 bits."""
+    products: int = 0
+    """Number of convolutions and matrix products."""
+    full: list[str] = field(default_factory=list)
+    """Names of those that give 32 bits."""
     quantised: int = 0
     """Number of layers that quantise to 8 bits."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Types of the inputs by name."""
     errors: list[str] = field(default_factory=list)
+
+    @property
+    def half(self) -> float:
+        """Part of the convolutions and matrix products that give 16 bits."""
+        return 1 - len(self.full) / max(1, self.products)
 
 
 def plans(*model: Path, precision: str = "auto") -> list[Plan]:
@@ -137,12 +144,14 @@ def compiled(plan: Plan, capabilities: tuple[str, ...] = CAPABILITIES) -> Engine
     if engine is None:
         return Engine(errors=logger.lines or ["the compiler gave no reason"])
     inputs = {tensor.name: tensor.dtype.name for tensor in (network.get_input(i) for i in range(network.num_inputs))}
-    kinds = [network.get_layer(i).type for i in range(network.num_layers)]
-    quantised = kinds.count(trt.LayerType.QUANTIZE)
-    return Engine(engine.nbytes, time.monotonic() - started, len(kinds), half_part(network), quantised, inputs)
-
-
-def half_part(network: trt.INetworkDefinition) -> float:
     layers = [network.get_layer(i) for i in range(network.num_layers)]
-    kinds = [layer.get_output(0).dtype for layer in layers if layer.type in PRODUCTS]
-    return sum(kind in HALF for kind in kinds) / max(1, len(kinds))
+    products = [layer for layer in layers if layer.type in PRODUCTS]
+    return Engine(
+        bytes=engine.nbytes,
+        seconds=time.monotonic() - started,
+        layers=len(layers),
+        products=len(products),
+        full=[layer.name for layer in products if layer.get_output(0).dtype not in HALF],
+        quantised=sum(layer.type == trt.LayerType.QUANTIZE for layer in layers),
+        inputs=inputs,
+    )
