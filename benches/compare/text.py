@@ -11,6 +11,7 @@ promptseg runs on the CPU provider in fp32 (`cpu`), and with `providers: [auto]`
 import os
 import statistics
 import sys
+import time
 from pathlib import Path
 
 import models
@@ -18,7 +19,8 @@ import report
 from cases import TEXT
 from contender import THREADS, Contender, Failed
 
-TURNS = 5
+TURNS, LEAST, BUDGET = 5, 3, 100.0
+"""Turns of a step; after BUDGET seconds no turn is added to the first LEAST."""
 PEERS = {"image": "image", "phrase": "phrase", "first": "first"}
 """Request of PyTorch for each step."""
 DOCUMENT = models.ROOT / "docs/text.md"
@@ -69,8 +71,10 @@ def measure(name: str, ours: Contender, peer: Contender, turns: int) -> dict:
     step = name.rsplit("/", 1)[1]
     repeats = 1 if step in ("image", "first") else 15
     requests = [(ours, step), (peer, PEERS[step]) if step in PEERS else (ours, "first")]
-    pairs = []
+    pairs, start = [], time.monotonic()
     for turn in range(turns):
+        if turn >= LEAST and time.monotonic() - start > BUDGET:
+            break
         # Each of them is first in every second turn.
         times = {}
         for contender, line in requests if turn % 2 == 0 else requests[::-1]:
