@@ -72,7 +72,8 @@ def measure_all(program: Path, names: list, work: Path, turns: int, log, record)
         else:
             encoders = Encoders(models.bundle(model, work, log), models.photo(1280, 720, work))
             pairs = [encoders.times() for _ in range(turns + 1)]
-            result = f"within {encoders.difference():.0e}"
+            apart = encoders.difference()
+            result = f"within {apart:.0e}" if apart else "equal"
         pairs = pairs[1:]  # the first turn is a warm-up
         record([report.ratio_row(name, [a for a, _ in pairs], PEER, [b for _, b in pairs], digits=3, result=result)])
 
