@@ -77,8 +77,11 @@ fn main() -> Outcome<()> {
         return Ok(());
     };
     let bundle = Path::new(bundle);
-    let mut options =
-        SessionOptions { precision: Precision::choice(precision)?, ..SessionOptions::cpu(threads.parse()?) };
+    let mut options = SessionOptions {
+        precision: Precision::choice(precision)?,
+        cpu_bf16: true,
+        ..SessionOptions::cpu(threads.parse()?)
+    };
     if matches!(kind.as_str(), "auto" | "track:auto" | "text:auto") {
         options.providers = vec![Provider::OpenVino, Provider::Cpu];
     } else if let Some(hint) = kind.strip_prefix("openvino:") {

@@ -80,7 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let objects: Vec<Object> = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", list.display()))?;
     let (providers, fastest) = Provider::list(&arguments.providers)?;
     let gpu = GpuOptions { engine_cache: GpuOptions::engine_cache_of(""), ..GpuOptions::default() };
-    let options = SessionOptions { providers, fastest, gpu, memory: false, ..SessionOptions::cpu(THREADS) };
+    let options =
+        SessionOptions { providers, fastest, gpu, cpu_bf16: true, memory: false, ..SessionOptions::cpu(THREADS) };
     let model = match &arguments.model {
         Some(path) => Model::open(path, None, &options)?,
         None => Model::tiny(&options)?,

@@ -128,9 +128,10 @@ impl Default for GpuOptions {
 }
 
 impl SessionOptions {
-    /// Returns options for the CPU with `threads` threads, as tests and benchmarks use them.
+    /// Returns options for the CPU with `threads` threads and without bf16: the results of tests, which compare digits, do not
+    /// depend on the processor's instructions.
     pub fn cpu(threads: usize) -> Self {
-        SessionOptions { providers: vec![Provider::Cpu], threads, ..SessionOptions::default() }
+        SessionOptions { providers: vec![Provider::Cpu], threads, cpu_bf16: false, ..SessionOptions::default() }
     }
 
     /// Returns the precision below fp32 in which the CPU provider computes the matrix products of fp32 graphs; none for fp32.
@@ -284,6 +285,11 @@ mod tests {
         assert_eq!(asked.cpu_precision(&cpu(true, true)), None, "the user asked for fp32");
         let off = SessionOptions { cpu_bf16: false, ..options };
         assert_eq!(off.cpu_precision(&cpu(true, true)), None, "the reference of the self-check");
+        assert_eq!(
+            SessionOptions::cpu(1).cpu_precision(&cpu(true, true)),
+            None,
+            "the golden tests compare digits of fp32"
+        );
     }
 
     #[test]
