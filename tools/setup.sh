@@ -257,14 +257,25 @@ ensure_ort() {
     echo "$ort_version $(uname -m)" >"$dev/ort/.stamp"
 }
 
-# fetch_runtime FOLDER PACKAGE VERSION: makes a folder of the libraries and licences in a wheel of ONNX Runtime. Its Python side
+# The aarch64 library of ONNX Runtime, which QEMU loads on an x86-64 machine.
+ensure_ort_aarch64() {
+    fresh "$dev/ort-aarch64/.stamp" "$ort_version" && return 0
+    find_python
+    need_debian venv
+    step --or "$index_hint" "fetching ONNX Runtime $ort_version for aarch64 from PyPI" \
+        fetch_runtime "$dev/ort-aarch64" onnxruntime "$ort_version" --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64
+    echo "$ort_version" >"$dev/ort-aarch64/.stamp"
+}
+
+# fetch_runtime FOLDER PACKAGE VERSION [OPTIONS]: makes a folder of the libraries and licences in a wheel of ONNX Runtime. Its Python side
 # is not used, so it may be the wheel of any Python, and is that of 3.12: not every Python that ./dev works with has one.
 fetch_runtime() {
-    local folder=$1 new=$1.new
+    local folder=$1 new=$1.new wheel=$2==$3
+    shift 3
     rm -rf "$new" "$folder"
     "$python" -m venv "$new/venv"
     "$new/venv/bin/python" -m pip download --disable-pip-version-check --no-input --progress-bar off --no-deps \
-        --only-binary :all: --python-version 3.12 --dest "$new" "$2==$3"
+        --only-binary :all: --python-version 3.12 "$@" --dest "$new" "$wheel"
     "$python" -m zipfile -e "$new"/*.whl "$new/wheel"
     find "$new/wheel/onnxruntime" -name '*.so*' ! -name 'onnxruntime_pybind11_state*' -exec mv -t "$new" {} +
     mv "$new"/libonnxruntime.so.* "$new/libonnxruntime.so"
