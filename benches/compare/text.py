@@ -19,7 +19,7 @@ import report
 from cases import TEXT
 from contender import THREADS, Contender, Failed
 
-TURNS, LEAST, BUDGET = 5, 3, 100.0
+TURNS, LEAST, BUDGET = 5, 2, 100.0
 """Turns of a step; after BUDGET seconds no turn is added to the first LEAST."""
 PEERS = {"image": "image", "phrase": "phrase", "first": "first"}
 """Request of PyTorch for each step."""
