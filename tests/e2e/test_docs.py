@@ -332,7 +332,7 @@ def check_dev(words: list[str], bench: Bench) -> str:
     for option in (word for word in own[1:] if word.startswith("--")):
         sources = "".join((ROOT / file).read_text() for file in OPTIONS_OF[words[0]])
         assert re.search(rf"""["' ]{option}["' )|]""", sources), f"./dev {words[0]} does not know {option}"
-    for file in (word for word in own[1:] if "/" in word and not word.startswith(("~", "-", "track/", "text/"))):
+    for file in (word for word in own[1:] if "/" in word and not word.startswith(("~", "-", "track/", "text/", "levels/"))):
         assert (ROOT / file).exists(), file
     return "checked"
 
