@@ -11,7 +11,8 @@ use super::features::{Features, key};
 use super::opening;
 use super::phrase::Phrase;
 use super::tower::TextTower;
-use crate::model::{GpuOptions, InferencePrecision, OpenVinoOptions, ProviderReport, SessionOptions, Signature};
+use crate::model::graph::Graph;
+use crate::model::{GpuOptions, InferencePrecision, OpenVinoOptions, ProviderReport, SessionOptions};
 
 /// Phrases whose features are kept. A robot asks for a few again and again.
 const MAX_KEPT: usize = 1000;
@@ -52,9 +53,9 @@ impl TextEncoder {
         TextEncoder { bundle, options: exact(options), bank: None, tower: None, kept: HashMap::new() }
     }
 
-    /// Returns the inputs and outputs of the text tower, if it is open.
-    pub(super) fn signature(&self) -> Option<&Signature> {
-        self.tower.as_ref().map(TextTower::signature)
+    /// Returns the graph of the text tower, if it is open.
+    pub(super) fn graph(&self) -> Option<&Graph> {
+        self.tower.as_ref().map(TextTower::graph)
     }
 
     pub(super) fn bundle(&self) -> &TextBundle {
@@ -73,7 +74,7 @@ impl TextEncoder {
 
     /// Returns which execution provider runs the text tower, if it is open.
     pub fn report(&self) -> Option<&ProviderReport> {
-        self.tower.as_ref().map(TextTower::report)
+        self.graph().map(Graph::report)
     }
 
     /// Returns the features of phrases, in their order.

@@ -14,6 +14,7 @@ use super::fields::Family;
 use super::network::{Answers, Network, Sight, TextDetections};
 use super::opening;
 use super::phrase::Phrase;
+use crate::model::graph::Graph;
 use crate::model::{ProviderReport, SessionOptions, Signature};
 
 /// A text model with open sessions. It belongs to one thread.
@@ -63,16 +64,18 @@ impl TextModel {
         self.encoder.bank_len()
     }
 
+    fn open_graphs(&self) -> impl Iterator<Item = &Graph> {
+        self.network.graphs().into_iter().chain(self.encoder.graph())
+    }
+
     /// Returns the name and the report of each open session.
     pub fn reports(&self) -> Vec<(&'static str, &ProviderReport)> {
-        let text_tower = self.encoder.report().map(|report| ("text tower", report));
-        self.network.graphs().into_iter().map(|graph| (graph.name(), graph.report())).chain(text_tower).collect()
+        self.open_graphs().map(|graph| (graph.name(), graph.report())).collect()
     }
 
     /// Returns the name, and the inputs and outputs, of each open graph.
     pub fn graphs(&self) -> Vec<(&'static str, &Signature)> {
-        let text_tower = self.encoder.signature().map(|graph| ("text tower", graph));
-        self.network.graphs().into_iter().map(|graph| (graph.name(), graph.signature())).chain(text_tower).collect()
+        self.open_graphs().map(|graph| (graph.name(), graph.signature())).collect()
     }
 
     /// Returns which execution provider runs the image tower.

@@ -210,7 +210,7 @@ fn difference(found: &Outputs, expected: &Outputs) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Outputs of a phrase with two objects, of which one has a mask of `side` cells.
+    /// Outputs of a phrase with two objects. The first has the mask `mask`, the second an empty mask.
     fn of(logits: [f32; 2], shift: f32, mask: &[f32]) -> Outputs {
         let bbox = |x: f32| BoxPrompt { x_min: x + shift, y_min: 0.0, x_max: x + 0.1 + shift, y_max: 1.0 };
         let masks = vec![mask.to_vec(), vec![-1.0; mask.len()]];

@@ -7,9 +7,9 @@ use super::description::TextBundle;
 use super::error::Error;
 use super::fields::{Family, TEXT_TOWER, TOKENIZER};
 use super::tokens::PhraseTokenizer;
+use crate::model;
 use crate::model::graph::{Graph, GraphTensors};
 use crate::model::runtime::Requests;
-use crate::model::{self, ProviderReport, Signature};
 
 /// What a text tower computes of the tokens of a phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,19 +65,14 @@ impl TextTower {
         Ok(TextTower { graph, tokenizer, output, tokens, channels, pad_token: fields.pad_token })
     }
 
-    /// Returns which execution provider runs the text tower.
-    pub fn report(&self) -> &ProviderReport {
-        self.graph.report()
+    /// Returns the graph.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
     /// Returns the graph, to run it and to add to its report.
     pub fn graph_mut(&mut self) -> &mut Graph {
         &mut self.graph
-    }
-
-    /// Returns the inputs and outputs of the graph.
-    pub fn signature(&self) -> &Signature {
-        self.graph.signature()
     }
 
     /// Computes the features of a phrase, `[n, C]`, and the number of rows `n`.
