@@ -12,7 +12,6 @@ from pathlib import Path
 from time import perf_counter
 
 import models
-import numpy as np
 import onnxruntime
 import report
 from cases import LEVELS
@@ -37,10 +36,11 @@ class Encoders:
     def __init__(self, bundle: Path, photo: Path):
         description = json.loads((bundle / "bundle.json").read_text())
         variant = next(v for v in description["variants"] if v["precision"] == "fp32")
-        sample = calibration.sample(Image.open(photo).convert("RGB"), description)
-        self.plain, self.levels = (self.open(bundle / variant[key]) for key in ("encoder", "u8_encoder"))
+        self.sample = calibration.sample(Image.open(photo).convert("RGB"), description)
+        self.files = [bundle / variant[key] for key in ("encoder", "u8_encoder")]
+        self.plain, self.levels = map(self.open, self.files)
         name = self.plain.get_inputs()[0].name
-        self.values, self.picture = {name: sample.image}, u8_encoder.feed(name, sample)
+        self.values, self.picture = {name: self.sample.image}, u8_encoder.feed(name, self.sample)
 
     @staticmethod
     def open(file: Path) -> onnxruntime.InferenceSession:
@@ -57,8 +57,7 @@ class Encoders:
 
     def difference(self) -> float:
         """The largest difference of the features, relative to their range."""
-        pairs = zip(self.levels.run(None, self.picture), self.plain.run(None, self.values), strict=True)
-        return max(float(np.abs(a - b).max() / np.ptp(b)) for a, b in pairs)
+        return u8_encoder.difference(*self.files, self.sample)
 
 
 def measure_all(program: Path, names: list, work: Path, turns: int, log, record) -> None:
