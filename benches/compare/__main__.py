@@ -10,7 +10,6 @@ Rows of other cases stay in the file, so that a long measurement can be done in 
 """
 
 import argparse
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +23,7 @@ TURNS, QUICK = 15, 2
 def starter(group: cases.Group, args, bundle: Path):
     """Returns a function that starts a contender of a group by name."""
     import models
-    from contender import Contender, Failed
+    from contender import Contender, with_openvino
 
     python = [sys.executable, "-W", "ignore"]
     exported = models.MODELS.get(group.model)
@@ -44,11 +43,7 @@ def starter(group: cases.Group, args, bundle: Path):
         if exported:
             predictor = [HERE / "torch_predictor.py", exported.family, exported.model, models.SEED]
             commands["pytorch"] = [*python, *predictor]
-        variables = {}
-        if name in cases.PROVIDERS:
-            if not os.environ.get("PROMPTSEG_OPENVINO"):
-                raise Failed(f"{name}: the wheel of ONNX Runtime with OpenVINO exists for x86-64 Linux only")
-            variables["ORT_DYLIB_PATH"] = os.environ["PROMPTSEG_OPENVINO"]
+        variables = with_openvino(name) if name in cases.PROVIDERS else {}
         return Contender(name, commands[name], args.work / "log" / f"{name.replace(' ', '_')}.log", variables)
 
     return start
@@ -135,7 +130,7 @@ def measure_cases(args, chosen: list, pixel_names: list, parts: dict) -> int:
         "tracking": args.models,
         "everything": [args.models, "everything"],
         "label": (args.promptseg, args.models),
-        "text": [args.models],
+        "text": args.models,
         "levels": args.pixels,
     }
     for part, names in parts.items():

@@ -94,3 +94,17 @@ def input_line() -> str:
         return input()
     except EOFError:
         return ""
+
+
+def with_openvino(name: str) -> dict:
+    """The variables with which the contender `name` runs on the ONNX Runtime with OpenVINO."""
+    if library := os.environ.get("PROMPTSEG_OPENVINO"):
+        return {"ORT_DYLIB_PATH": library}
+    raise Failed(f"{name}: the wheel of ONNX Runtime with OpenVINO exists for x86-64 Linux only")
+
+
+def start_ours(program: str, request: str, kind: str, bundle: Path, log: Path) -> Contender:
+    """Starts benches/models with a kind of contender: on the CPU provider in fp32 (`cpu`), or with `providers: [auto]` (`auto`)."""
+    if kind == "auto":
+        return Contender("ours", [program, f"{request}:auto", bundle, "auto", THREADS], log, with_openvino(kind))
+    return Contender("ours", [program, request, bundle, "fp32", THREADS], log)

@@ -8,7 +8,6 @@
 promptseg runs on the CPU provider in fp32 (`cpu`), and with `providers: [auto]` on the ONNX Runtime with OpenVINO (`auto`).
 """
 
-import os
 import statistics
 import sys
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 import models
 import report
 from cases import TEXT
-from contender import THREADS, Contender, Failed
+from contender import Contender, start_ours
 
 TURNS, LEAST, BUDGET = 5, 2, 100.0
 """Turns of a step; after BUDGET seconds no turn is added to the first LEAST."""
@@ -34,14 +33,14 @@ STEPS = {
 PROVIDERS = {"cpu": "CPU provider, fp32", "auto": "`auto`"}
 
 
-def measure_all(program: list, names: list, work: Path, turns: int, log, record) -> None:
+def measure_all(program: Path, names: list, work: Path, turns: int, log, record) -> None:
     for part in dict.fromkeys(name.rsplit("/", 1)[0] for name in names):
         _, model, kind = part.split("/")
         steps = [name.rsplit("/", 1)[1] for name in names if name.startswith(f"{part}/")]
         bundle, exported = models.bundle(model, work, log), models.MODELS[model]
         photo = models.photo(1280, 720, work)
         script = Path(__file__).with_name("torch_text.py")
-        ours, peer = start(program, kind, bundle, work), None
+        ours, peer = start_ours(program, "text", kind, bundle, work / "log" / "text.log"), None
         try:
             command = [sys.executable, "-W", "ignore", script, exported.family, exported.model, models.SEED]
             peer = Contender("pytorch", command, work / "log" / "torch_text.log")
@@ -54,16 +53,6 @@ def measure_all(program: list, names: list, work: Path, turns: int, log, record)
             ours.close()
             if peer:
                 peer.close()
-
-
-def start(program: list, kind: str, bundle: Path, work: Path) -> Contender:
-    """Starts promptseg on the CPU provider (`cpu`) or with `providers: [auto]` (`auto`)."""
-    if kind == "cpu":
-        return Contender("ours", [*program, "text", bundle, "fp32", THREADS], work / "log" / "text.log")
-    if not os.environ.get("PROMPTSEG_OPENVINO"):
-        raise Failed("auto: the wheel of ONNX Runtime with OpenVINO exists for x86-64 Linux only")
-    variables = {"ORT_DYLIB_PATH": os.environ["PROMPTSEG_OPENVINO"]}
-    return Contender("ours", [*program, "text:auto", bundle, "auto", THREADS], work / "log" / "text.log", variables)
 
 
 def measure(name: str, ours: Contender, peer: Contender, turns: int) -> dict:

@@ -3,7 +3,6 @@
 Also measures the time per object and per memory. The tables are in docs/tracking.md.
 """
 
-import os
 import statistics
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import models
 import report
 from cases import MEMORIES, TRACKED_BESIDE, TRACKED_OBJECTS
 from cases import TRACKED as MODEL
-from contender import THREADS, Contender, Failed
+from contender import Contender, start_ours
 
 TURNS = 3
 FULL = "track 1 6"
@@ -44,13 +43,7 @@ def measure_all(program: str, names: list, work: Path, turns: int, log, record) 
 
 def start(program: str, model: str, kind: str, work: Path, log) -> Contender:
     """Starts promptseg on the CPU provider (`cpu`) or with `providers: [auto]` (`auto`)."""
-    bundle, variables = models.bundle(model, work, log), {}
-    if kind == "auto":
-        if not os.environ.get("PROMPTSEG_OPENVINO"):
-            raise Failed("auto: the wheel of ONNX Runtime with OpenVINO exists for x86-64 Linux only")
-        variables["ORT_DYLIB_PATH"] = os.environ["PROMPTSEG_OPENVINO"]
-    command = [program, *(("track:auto", bundle, "auto") if kind == "auto" else ("track", bundle, "fp32")), THREADS]
-    contender = Contender("ours", command, work / "log" / "track.log", variables)
+    contender = start_ours(program, "track", kind, models.bundle(model, work, log), work / "log" / "track.log")
     contender.photo(models.photo(1280, 720, work))
     return contender
 
