@@ -93,7 +93,7 @@ impl Case for Jpeg {
     }
 }
 
-/// Three candidates of one object, from the decoder's logits to masks. Each run prepares the up-sampling anew.
+/// Three candidates of one object, from the decoder's logits to masks. Each run prepares the up-sampling again.
 struct Masks {
     side: usize,
     geometry: Geometry,

@@ -1,6 +1,6 @@
 //! `promptseg segment` gives the same answers on every processor: the JSON of the built-in model, stored in
 //! tests/golden/cli/answers.json. Written on x86-64.
-//! `PROMPTSEG_WRITE_ANSWERS=1 cargo test --test cli_answers` writes the file anew.
+//! `PROMPTSEG_WRITE_ANSWERS=1 cargo test --test cli_answers` writes the file again.
 
 mod scratch;
 

@@ -1,6 +1,6 @@
 //! The pixel code gives the same bits on every processor: SHA-256 of its outputs, stored in tests/golden/pixels/bits.json.
 //! Written on x86-64 with AVX2; `./dev test --aarch64` compares them with NEON.
-//! `PROMPTSEG_WRITE_BITS=1 cargo test --test pixels_bits` writes the file anew.
+//! `PROMPTSEG_WRITE_BITS=1 cargo test --test pixels_bits` writes the file again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -57,7 +57,7 @@ impl Selection {
     }
 
     /// Returns the indices of the images that are used, ascending. Images without a stamp are not used. A rate counts from
-    /// the first image that is used, and starts anew if the stamps jump back.
+    /// the first image that is used, and starts again if the stamps jump back.
     pub fn select(&self, stamps: &[Option<Stamp>]) -> Vec<usize> {
         let Some(first) = stamps.iter().flatten().next() else { return Vec::new() };
         let seconds = |stamp: &Stamp| (stamp.nanoseconds() - first.nanoseconds()) as f64 * 1e-9;

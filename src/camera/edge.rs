@@ -44,7 +44,7 @@ impl Edge {
         if is_static { Edge::Static(sample) } else { Edge::Moving(VecDeque::from([sample])) }
     }
 
-    /// Adds a pose. An edge that changes from static to moving, or from moving to static, starts anew, as in tf2.
+    /// Adds a pose. An edge that changes from static to moving, or from moving to static, starts empty, as in tf2.
     ///
     /// # Errors
     /// The latest stamp, if the pose is older than the poses that are kept.

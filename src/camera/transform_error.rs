@@ -34,7 +34,7 @@ pub enum TransformError {
     NotUnit { parent: String, child: String, norm: f64 },
     #[error(
         "transform \"{child}\" in \"{parent}\" at {stamp} s is too old: {latest} s is known already; if the clock was \
-         set back, start TF anew"
+         set back, restart the nodes that publish TF"
     )]
     TooOld { parent: String, child: String, stamp: Nanoseconds, latest: Nanoseconds },
     #[error("frame \"{frame}\" is one too many: {limit} are kept; look for a publisher that invents frame names")]

@@ -34,7 +34,7 @@ impl Followed {
     /// Prompts the object on a frame. [`Followed::settle`] encodes the memory of the frame.
     ///
     /// # Errors
-    /// Those of the network.
+    /// Errors of the network.
     pub fn prompt(
         &mut self,
         network: &mut dyn Network,
@@ -48,7 +48,7 @@ impl Followed {
     /// Prompts the object on a frame with its mask. Returns none for a mask that vanishes in the network's square.
     ///
     /// # Errors
-    /// Those of the network.
+    /// Errors of the network.
     pub fn prompt_mask(
         &mut self,
         network: &mut dyn Network,
@@ -67,18 +67,18 @@ impl Followed {
     /// Encodes the memory of a prompted frame.
     ///
     /// # Errors
-    /// Those of the network.
+    /// Errors of the network.
     pub fn settle(&mut self, network: &mut dyn Network, at: Position, frame: &Embedding) -> Result<(), Error> {
         self.track.settle(network, at, frame)?;
         self.track.visit(at);
         Ok(())
     }
 
-    /// Begins the memory anew with the mask of the object on a frame. Returns false for a mask that vanishes in the network's
+    /// Begins the memory again with the mask of the object on a frame. Returns false for a mask that vanishes in the network's
     /// square.
     ///
     /// # Errors
-    /// Those of the network.
+    /// Errors of the network.
     pub fn restart(
         &mut self,
         network: &mut dyn Network,
@@ -96,7 +96,7 @@ impl Followed {
     /// Follows the object to a frame, and applies the prompt that it has there. Returns none if nothing conditions it.
     ///
     /// # Errors
-    /// Those of the network.
+    /// Errors of the network.
     pub fn step(
         &mut self,
         network: &mut dyn Network,

@@ -27,7 +27,7 @@ pub struct Settings {
     pub link_iou: f32,
     /// Frames after which an object that is not seen ends.
     pub lost_after: usize,
-    /// Frames after which the memories begin anew with the masks of the frame before: a run that is resumed computes at most
+    /// Frames after which the memories begin again with the masks of the frame before: a run that is resumed computes at most
     /// this many frames again.
     pub window: usize,
     /// Finds the masks of everything that is left over.
@@ -80,7 +80,7 @@ pub struct Labeller {
     pub(super) followed: BTreeMap<u32, Followed>,
     /// Objects on the last frame.
     previous: Vec<Previous>,
-    /// Last frame, for the masks that the memories begin anew with.
+    /// Last frame, for the masks that the memories begin again with.
     last: Option<(Position, Embedding)>,
     /// Number of the window of the last frame.
     current_window: Position,
@@ -210,7 +210,7 @@ impl Labeller {
         checked
     }
 
-    /// Begins the memories anew with the masks of the last frame.
+    /// Begins the memories again with the masks of the last frame.
     fn restart(&mut self) -> Result<(), LabelError> {
         self.followed.clear();
         let (Some((at, embedding)), Some(network)) = (&self.last, self.model.decoder.network()) else { return Ok(()) };

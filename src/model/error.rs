@@ -108,7 +108,9 @@ pub enum Error {
     #[error("mask prompt of {found}x{found} logits, the model {model} takes {expected}x{expected}")]
     MaskSide { model: String, found: usize, expected: usize },
 
-    #[error("the model {model} has no memory, so it cannot follow an object; export a bundle of SAM 2 or EdgeTAM anew")]
+    #[error(
+        "the model {model} has no memory, so it cannot follow an object; use a bundle of SAM 2 or EdgeTAM, and export an old one again"
+    )]
     NoMemory { model: String },
 
     #[error("the embedding was made by another model: {reason}")]

@@ -95,7 +95,7 @@ impl MaskUpscaler {
 pub struct LastUpscaler(Option<(Geometry, MaskUpscaler)>);
 
 impl LastUpscaler {
-    /// Returns the up-sampling of a geometry. It is made anew only if side or geometry changed.
+    /// Returns the up-sampling of a geometry. It is made again only if the side or the geometry changed.
     pub fn get(&mut self, side: usize, geometry: &Geometry) -> &MaskUpscaler {
         self.0 = self.0.take().filter(|(last, upscaler)| last == geometry && upscaler.side == side.max(1));
         &self.0.get_or_insert_with(|| (*geometry, MaskUpscaler::new(side, geometry))).1

@@ -93,7 +93,7 @@ impl Owlv2 {
     /// Returns the logits of each box for each phrase, `[P, Q]`.
     ///
     /// # Errors
-    /// Those of running the graph.
+    /// ONNX Runtime cannot run the graph.
     pub fn logits(&mut self, seen: &Seen, features: &[Arc<Features>]) -> Result<Vec<f32>, Error> {
         let queries = features.iter().flat_map(|f| f.values.iter().copied()).collect::<Vec<f32>>();
         let failed = |e: ort::Error| model::Error::Session { file: CLASS_HEAD.to_owned(), reason: e.to_string() };

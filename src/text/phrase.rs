@@ -57,7 +57,7 @@ impl Phrase {
     /// Returns the phrase of a text with a class and a least score. An empty class stands for the phrase itself.
     ///
     /// # Errors
-    /// Those of [`Phrase::new`], for the class too; the score is not between 0 and 1.
+    /// Errors of [`Phrase::new`] for the text or the class; an error if the score is not between 0 and 1.
     pub fn with(text: &str, class_id: &str, min_score: Option<f32>) -> Result<Self, PhraseError> {
         let mut phrase = Phrase::new(text)?;
         let class_id = words(class_id, "class")?;

@@ -118,7 +118,7 @@ impl Sam3 {
     /// Runs the detector for a phrase on an image.
     ///
     /// # Errors
-    /// Those of running the graph.
+    /// ONNX Runtime cannot run the graph.
     pub fn answer(&mut self, seen: &Seen, features: &Features) -> Result<Answer, Error> {
         let (rows, tokens, channels) = (features.rows, self.tokens, self.channels);
         // Padding has no effect on the detector.

@@ -74,7 +74,7 @@ impl Track {
     /// the mask of that frame condition.
     ///
     /// # Errors
-    /// Those of the network. The track is unchanged then.
+    /// Errors of the network, which leave the track unchanged.
     pub fn prompt(
         &mut self,
         network: &mut dyn Network,
@@ -104,7 +104,7 @@ impl Track {
     /// Prompts the object on a frame with its mask, which becomes the result on this frame.
     ///
     /// # Errors
-    /// Those of the network. The track is unchanged then.
+    /// Errors of the network, which leave the track unchanged.
     pub fn mask(
         &mut self,
         network: &mut dyn Network,
@@ -147,7 +147,7 @@ impl Track {
     /// Encodes the memory of a prompted frame. Does nothing on a frame without a pending prompt.
     ///
     /// # Errors
-    /// Those of the network. The track is unchanged then.
+    /// Errors of the network, which leave the track unchanged.
     pub fn settle(&mut self, network: &mut dyn Network, at: Position, frame: &Embedding) -> Result<StepTimings, Error> {
         let Some(record) = self.pending.get(&at) else { return Ok(StepTimings::default()) };
         let mask = record.mask.as_deref().unwrap_or_default();
@@ -184,7 +184,7 @@ impl Track {
     /// prompt.
     ///
     /// # Errors
-    /// Those of the network. The track is unchanged then.
+    /// Errors of the network, which leave the track unchanged.
     pub fn step(
         &mut self,
         network: &mut dyn Network,

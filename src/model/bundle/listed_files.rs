@@ -102,7 +102,7 @@ impl ListedFiles {
     /// Checks a file and returns its content.
     ///
     /// # Errors
-    /// Those of [`Self::verify`], [`Error::Read`] if the file cannot be read.
+    /// Errors of [`Self::verify`]; [`Error::Read`] if the file cannot be read.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
         file_checks::read(&self.verify(name)?, file_checks::limit(name))
     }

@@ -148,7 +148,7 @@ impl Manifest {
 
     /// Returns the entry of a file, and if the file is a graph, the entries of all files that may hold its weights.
     ///
-    /// Those are `NAME.*` and `NAME_*`, for an encoder that takes levels also those of its variant's encoder. Since a graph may
+    /// These are `NAME.*` and `NAME_*`, for an encoder that takes levels also those of its variant's encoder. Since a graph may
     /// name its weights freely, they are also all files that belong to no other graph and that promptseg does not read itself.
     pub(in crate::model) fn with_weights<'a>(
         &'a self,

@@ -56,7 +56,7 @@ fn fastest(timings: &[(Provider, f64)], int8: bool) -> Option<Provider> {
 /// `int8` are the graphs that the CPU runs in 8 bits.
 ///
 /// # Errors
-/// Those of `hash`.
+/// Errors of `hash`.
 pub fn choose<M: Tried>(
     options: &SessionOptions,
     hash: &dyn Fn() -> Result<String, M::Error>,

@@ -182,7 +182,7 @@ pub struct ObjectArguments {
     /// Frames after which an object that is not seen ends.
     #[arg(long, value_name = "FRAMES", default_value_t = 30)]
     pub lost_after: usize,
-    /// Frames after which the memories begin anew with their last masks. A run that is resumed computes at most this many frames again.
+    /// Frames after which the memories begin again with their last masks. A run that is resumed computes at most this many frames again.
     #[arg(long, value_name = "FRAMES", default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
     pub window: u32,
 }

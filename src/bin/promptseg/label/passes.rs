@@ -92,7 +92,7 @@ impl<'a> Passes<'a> {
     /// Calls `visit` with the index and the record of each frame.
     ///
     /// # Errors
-    /// Those of `visit`, or a record cannot be read.
+    /// Errors of `visit`; an error if a record cannot be read.
     pub fn each(&self, visit: &mut dyn FnMut(usize, &FrameRecord) -> Result<(), String>) -> Result<(), String> {
         let (mut backward, mut corrected) = (Window::default(), Window::default());
         for (at, planned) in self.frames.iter().enumerate() {
