@@ -32,7 +32,8 @@ WHEELS = {
     "nvidia-cuda-nvrtc==13.0.88": ["libnvrtc*.so.*"],
 }
 
-
+# Libraries of NVIDIA's driver, which the GPU machine has.
+DRIVER = ["libcuda.so.*", "libnvidia-*.so.*"]
 # Files of TensorRT, whose libraries are on no public package index. The parts for other compute capabilities than {sm} are left out.
 TENSORRT = ["libnvinfer.so.*", "libnvinfer_builder_resource*sm{sm}*", "libnvinfer_plugin.so.*", "libnvonnxparser.so.*"]
 
@@ -107,6 +108,7 @@ def pack(folder: Path, most: int, tensorrt: Path | None, capability: str) -> Non
     with tempfile.TemporaryDirectory(prefix="promptseg-kit-") as work:
         library = fetch(Path(work))
         add_tensorrt(library, tensorrt, capability)
+        refuse_gaps(library, absent=[] if tensorrt else TENSORRT)
         models = export(folder / "models")
         write(folder, most, [(program, "promptseg"), *((path, f"lib/{path.name}") for path in sorted(library.iterdir())), (models, "models")])
 
@@ -129,6 +131,19 @@ def add_tensorrt(library: Path, folder: Path | None, capability: str) -> None:
         for path in matching:
             if not (library / path.name).exists():
                 shutil.copy(path, library)
+
+
+def refuse_gaps(folder: Path, absent: list[str]) -> None:
+    """Refuses libraries that name a library which is neither in the folder nor on this machine. `absent` may be missing."""
+    gaps = set()
+    for path in sorted(folder.iterdir()):
+        command = ["ldd", str(path)]
+        found = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"LD_LIBRARY_PATH": str(folder)})
+        for name in re.findall(r"^\s*(\S+) => not found", found.stdout, re.MULTILINE):
+            if not any(fnmatch.fnmatch(name, pattern) for pattern in [*DRIVER, *absent]):
+                gaps.add(f"{path.name} needs {name}")
+    if gaps:
+        raise KitError(f"the kit would lack libraries: {', '.join(sorted(gaps))}; add them to WHEELS in {Path(__file__).name}")
 
 
 def fetch(work: Path) -> Path:

@@ -115,3 +115,23 @@ def test_a_damaged_part_is_refused(tmp_path: Path) -> None:
     (tmp_path / "parts/kit.json").unlink()
     with pytest.raises(kit.KitError, match="carry it with the parts"):
         kit.receive(tmp_path / "parts", tmp_path / "kit")
+
+
+def test_a_kit_without_a_needed_library_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "empty.c"
+    source.write_text("")
+    libraries = tmp_path / "lib"
+    libraries.mkdir()
+    for name in ("libneeded.so.1", "libcuda.so.1", "libnvinfer.so.10"):
+        subprocess.run(["cc", "-shared", f"-Wl,-soname,{name}", "-o", libraries / name, source], check=True)
+    needed = [f"-l:{path.name}" for path in sorted(libraries.iterdir())]
+    library = libraries / "libprovider.so"
+    subprocess.run(["cc", "-shared", "-Wl,--no-as-needed", "-L", libraries, *needed, "-o", library, source], check=True)
+    for name in ("libcuda.so.1", "libnvinfer.so.10"):
+        (libraries / name).unlink()
+    kit.refuse_gaps(libraries, absent=kit.TENSORRT)
+    with pytest.raises(kit.KitError, match="libprovider.so needs libnvinfer.so.10"):
+        kit.refuse_gaps(libraries, absent=[])
+    (libraries / "libneeded.so.1").unlink()
+    with pytest.raises(kit.KitError, match="libprovider.so needs libneeded.so.1; add"):
+        kit.refuse_gaps(libraries, absent=kit.TENSORRT)
