@@ -15,7 +15,8 @@ For a machine without a network, carry what is needed in parts:
   3. on the GPU machine: ./dev gpu-proof --kit ~/gpu-proof
 
 The GPU machine needs NVIDIA's driver, bash and Python 3.10 to 3.13. `--rehearse` runs the same command on any machine, with a library
-that simulates TensorRT and CUDA and with small models: it proves this command, and nothing about a GPU.
+that simulates TensorRT and CUDA and with small models, or with program, models and ONNX Runtime of a kit (`--kit FOLDER`, which needs
+more minutes than a GPU does: `--minutes 60`): it proves this command and the kit, and nothing about a GPU.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="measured runs of each stage (20)")
     parser.add_argument("--json", type=Path, default=ROOT / "out/gpu-proof.json", metavar="FILE", help="the results (out/gpu-proof.json)")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/providers.md")
-    parser.add_argument("--rehearse", action="store_true", help="run on a simulated GPU, with small models")
+    parser.add_argument("--rehearse", action="store_true", help="run on a simulated GPU, with small models or with --kit")
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="make the parts of a kit")
     parser.add_argument("--part-mb", type=int, default=20, metavar="N", help="largest size of a part in MB (20: with a checkout below 64)")
     parser.add_argument("--tensorrt", type=Path, metavar="FOLDER", help="folder of TensorRT's libraries, which are packed too")
@@ -81,7 +82,8 @@ def main() -> int:
 def prove(chosen: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="promptseg-proof-") as folder:
         if chosen.rehearse:
-            environment, subjects = machine.simulated(Path(folder)), plan.small_subjects()
+            environment = machine.simulated(chosen.kit, Path(folder))
+            subjects = plan.subjects(chosen.kit) if chosen.kit else plan.small_subjects()
         else:
             environment, subjects = machine.with_gpu(chosen.kit, Path(folder)), plan.subjects(chosen.kit)
         if chosen.models:
@@ -92,7 +94,7 @@ def prove(chosen: argparse.Namespace) -> int:
         for subject in subjects:
             if not (subject.folder / "bundle.json").is_file():
                 raise kit.KitError(f"the model {subject.name} is missing: {subject.folder} is no bundle; see --help for a kit")
-        proof = Proof(environment, subjects, Path(folder), chosen.minutes * 60, chosen.runs, small=chosen.rehearse)
+        proof = Proof(environment, subjects, Path(folder), chosen.minutes * 60, chosen.runs, small=chosen.rehearse and not chosen.kit)
         results = proof.run()
     chosen.json.parent.mkdir(parents=True, exist_ok=True)
     chosen.json.write_text(json.dumps(results, indent=1) + "\n")

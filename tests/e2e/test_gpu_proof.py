@@ -19,10 +19,14 @@ import plan  # noqa: E402
 import report  # noqa: E402
 
 
-def rehearse(folder: Path, stub: str = "", *arguments: str) -> tuple[int, dict, str]:
+def tool() -> Path:
+    return Path(os.environ.get("PROMPTSEG_CLI") or find_node().with_name("promptseg"))
+
+
+def rehearse(folder: Path, stub: str = "", *arguments: object) -> tuple[int, dict, str]:
     """Exit code, JSON and output of a rehearsal in which the stub behaves as `stub` says."""
     results = folder / "results.json"
-    program = Path(os.environ.get("PROMPTSEG_CLI") or find_node().with_name("promptseg"))
+    program = tool()
     environment = os.environ | {
         "STUB": stub,
         "PROMPTSEG_CLI": str(program),
@@ -69,6 +73,24 @@ def test_a_failing_check_fails_the_proof(stub: str, tmp_path: Path) -> None:
     assert status == 1
     assert any(f"{model}, {failure}" in line for line in report.failures(results)), report.failures(results)
     assert f"FAILED bench {model}, {failure}" in output
+
+
+def test_a_kit_is_rehearsed_with_its_own_program_and_models(tmp_path: Path) -> None:
+    folder = tmp_path / "kit"
+    for name, content in {
+        "promptseg": tool(),
+        "lib/libonnxruntime.so": Path(os.environ["ORT_DYLIB_PATH"]),
+        "models/edgetam": ROOT / "tests/golden/video",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).symlink_to(content)
+    status, results, output = rehearse(tmp_path, "", "--kit", folder, "--models", "edgetam")
+    assert (status, report.failures(results)) == (0, []), output
+    assert {row["model"] for row in results["rows"]} == {"edgetam"}
+    (folder / "promptseg").unlink()
+    (folder / "promptseg").symlink_to("/bin/false")
+    status, results, output = rehearse(tmp_path, "", "--kit", folder, "--models", "edgetam")
+    assert status == 1 and "promptseg bench ended with 1" in output
 
 
 def test_the_time_ends_the_proof(tmp_path: Path) -> None:
