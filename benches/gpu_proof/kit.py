@@ -22,8 +22,8 @@ import plan
 
 LIST, PARTS = "kit.json", "parts"
 # Wheels, and the files of each that the kit takes: ONNX Runtime, and CUDA 13.0 for drivers from 580 on.
-WHEELS = {
-    "onnxruntime-gpu==1.31.1": ["libonnxruntime.so*", "libonnxruntime_providers_*.so"],
+RUNTIME = {"onnxruntime-gpu==1.31.1": ["libonnxruntime.so*", "libonnxruntime_providers_*.so"]}
+CUDA = {
     "nvidia-cuda-runtime==13.0.96": ["libcudart.so.*"],
     "nvidia-cublas==13.1.0.3": ["libcublas.so.*", "libcublasLt.so.*"],
     "nvidia-cudnn-cu13==9.15.1.9": ["libcudnn*.so.*"],
@@ -100,17 +100,19 @@ class Joined(io.RawIOBase):
             self.current = None
 
 
-def pack(folder: Path, most: int, tensorrt: Path | None, capability: str) -> None:
+def pack(folder: Path, models: list[str], most: int, tensorrt: Path | None, capability: str, with_cuda: bool) -> None:
     """Makes the archive of a kit: the program PROMPTSEG_CLI, the models and the libraries."""
     program = Path(os.environ.get("PROMPTSEG_CLI", ""))
     if not program.is_file():
         raise KitError("PROMPTSEG_CLI names no program; run ./dev gpu-proof --pack, which builds it")
     with tempfile.TemporaryDirectory(prefix="promptseg-kit-") as work:
-        library = fetch(Path(work))
+        library = fetch(Path(work), RUNTIME | CUDA if with_cuda else RUNTIME)
         add_tensorrt(library, tensorrt, capability)
-        refuse_gaps(library, absent=[] if tensorrt else TENSORRT)
-        models = export(folder / "models")
-        write(folder, most, [(program, "promptseg"), *((path, f"lib/{path.name}") for path in sorted(library.iterdir())), (models, "models")])
+        of_cuda = [pattern for patterns in CUDA.values() for pattern in patterns]
+        refuse_gaps(library, absent=[*([] if tensorrt else TENSORRT), *([] if with_cuda else of_cuda)])
+        exported = export(folder / "models", models)
+        libraries = [(path, f"lib/{path.name}") for path in sorted(library.iterdir())]
+        write(folder, most, [(program, "promptseg"), *libraries, *((path, f"models/{path.name}") for path in exported)])
 
 
 def add_tensorrt(library: Path, folder: Path | None, capability: str) -> None:
@@ -143,13 +145,13 @@ def refuse_gaps(folder: Path, absent: list[str]) -> None:
             if not any(fnmatch.fnmatch(name, pattern) for pattern in [*DRIVER, *absent]):
                 gaps.add(f"{path.name} needs {name}")
     if gaps:
-        raise KitError(f"the kit would lack libraries: {', '.join(sorted(gaps))}; add them to WHEELS in {Path(__file__).name}")
+        raise KitError(f"the kit would lack libraries: {', '.join(sorted(gaps))}; add their wheels to CUDA in {Path(__file__).name}")
 
 
-def fetch(work: Path) -> Path:
-    """Downloads the wheels and returns a folder of their libraries."""
+def fetch(work: Path, wheels: dict[str, list[str]]) -> Path:
+    """Downloads wheels and returns a folder of their libraries."""
     (library := work / "lib").mkdir()
-    for wheel, patterns in WHEELS.items():
+    for wheel, patterns in wheels.items():
         print(f"fetching {wheel} ...", file=sys.stderr)
         command = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:",
                    "--python-version", "3.12", "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_27_x86_64",
@@ -176,9 +178,10 @@ def take(wheel: Path, patterns: list[str], folder: Path) -> None:
                     shutil.copyfileobj(source, target)
 
 
-def export(folder: Path) -> Path:
-    """Exports the models with random weights, those that are missing, in fp32 and fp16."""
-    for name, (family, model) in plan.EXPORTED.items():
+def export(folder: Path, models: list[str]) -> list[Path]:
+    """Exports models with random weights, those that are missing, in fp32 and fp16. Returns their folders."""
+    exported = {name: source for name, source in plan.EXPORTED.items() if name in models}
+    for name, (family, model) in exported.items():
         if (folder / name / "bundle.json").is_file():
             continue
         print(f"exporting {name} with random weights ...", file=sys.stderr)
@@ -188,7 +191,7 @@ def export(folder: Path) -> Path:
         if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
             raise KitError(f"{name} cannot be exported (see above)")
         (folder / f"{name}.new").rename(folder / name)
-    return folder
+    return [folder / name for name in exported]
 
 
 def write(folder: Path, most: int, content: list[tuple[Path, str]]) -> None:

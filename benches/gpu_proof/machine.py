@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from kit import KitError
@@ -14,6 +15,9 @@ def with_gpu(kit: Path | None, folder: Path) -> dict[str, str]:
     for name in ("PROMPTSEG_CLI", "ORT_DYLIB_PATH"):
         if not environment.get(name):
             raise KitError(f"{name} is not set; give --kit, the folder of a kit (./dev gpu-proof --help)")
+    # After everything else: CUDA's libraries in Python packages, for a machine where they are not installed otherwise.
+    packaged = sorted({str(found) for entry in sys.path for found in Path(entry).glob("nvidia/*/lib")})
+    environment["LD_LIBRARY_PATH"] = ":".join(filter(None, [environment.get("LD_LIBRARY_PATH", ""), *packaged]))
     environment["XDG_CACHE_HOME"] = str(folder / "caches")
     return environment
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness import ROOT, find_node
 PROOF = ROOT / "benches/gpu_proof"
 sys.path.insert(0, str(PROOF))
 import kit  # noqa: E402
+import machine  # noqa: E402
 import plan  # noqa: E402
 import report  # noqa: E402
 
@@ -124,6 +126,13 @@ def test_a_kit_is_carried_in_parts(tmp_path: Path) -> None:
     assert (kept / "lib/library.so").read_bytes() == content
 
 
+def test_a_part_and_a_checkout_fit_in_a_load() -> None:
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=True).stdout
+    checkout = sum((ROOT / name).lstat().st_size for name in listed.split("\0") if name and (ROOT / name).exists())
+    part = int(re.search(r"PART_MB = (\d+)", (PROOF / "__main__.py").read_text())[1])
+    assert checkout + part * 1_000_000 < 64 << 20, f"the checkout has {checkout / 1e6:.0f} MB; make PART_MB smaller"
+
+
 def test_a_damaged_part_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(os.urandom(1000))
     kit.write(tmp_path / "parts", 600, [(tmp_path / "file", "file")])
@@ -157,3 +166,15 @@ def test_a_kit_without_a_needed_library_is_refused(tmp_path: Path) -> None:
     (libraries / "libneeded.so.1").unlink()
     with pytest.raises(kit.KitError, match="libprovider.so needs libneeded.so.1; add"):
         kit.refuse_gaps(libraries, absent=kit.TENSORRT)
+
+
+def test_the_packages_of_python_may_hold_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cudnn, folder = tmp_path / "packages/nvidia/cudnn/lib", tmp_path / "kit"
+    for made in (cudnn, folder / "lib"):
+        made.mkdir(parents=True)
+    for file in ("promptseg", "lib/libonnxruntime.so"):
+        (folder / file).touch()
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/cuda/lib64")
+    paths = machine.with_gpu(folder, tmp_path)["LD_LIBRARY_PATH"].split(":")
+    assert paths[:2] == [str(folder / "lib"), "/opt/cuda/lib64"] and str(cudnn) in paths[2:]
