@@ -1,4 +1,4 @@
-"""Fixtures for tests of the exporter on small models. Needs `pip install './export[golden]' pytest`."""
+"""Fixtures for tests of the exporter on small models. `./dev test --exporter` runs them, or pytest after `pip install './export[tests]'`."""
 
 import pytest
 import torch
