@@ -554,6 +554,15 @@ def test_the_distributions_are_those_of_r2r() -> None:
     assert "kilted" not in names
 
 
+def test_every_module_is_in_the_tables() -> None:
+    """README lists the folders of src/, and src/lib.rs the modules."""
+    modules = {path.stem for path in (ROOT / "src").iterdir() if path.name not in ("lib.rs", "bin")}
+    assert len(modules) > 15
+    table = next(part for part in (ROOT / "README.md").read_text().split("\n\n") if part.startswith("| folder of `src/`"))
+    assert {Path(name).stem for name in re.findall(r"`([\w/]+?)/?(?:\.rs)?`", table)} >= modules
+    assert set(re.findall(r"^//! \* \[?`(\w+)`", (ROOT / "src/lib.rs").read_text(), re.MULTILINE)) == modules
+
+
 def test_versions_agree() -> None:
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
     assert f"<version>{version}</version>" in (ROOT / "package.xml").read_text()
