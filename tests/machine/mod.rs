@@ -17,14 +17,20 @@ pub fn stub() -> PathBuf {
     let binary = Path::new(env!("CARGO_BIN_EXE_promptseg"));
     let library = binary.parent().unwrap().join("examples/libstub_onnxruntime.so");
     let changed = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stub_onnxruntime/lib.rs");
-    if changed(&library) < changed(&source) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stub_onnxruntime");
+    let sources = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    if changed(&library) < sources.filter_map(|source| changed(&source)).max() {
         let features: &[&str] = if cfg!(feature = "ros") { &[] } else { &["--no-default-features"] };
         let build = ["build", "--example", "stub_onnxruntime"];
         let status = Command::new(env!("CARGO")).args(build).args(features).status().unwrap();
         assert!(status.success(), "the stub does not build");
     }
     library
+}
+
+/// Returns the reasons of a line of `bench` why providers and precisions do not run.
+pub fn refused(bench: &Value) -> String {
+    bench["refused"].to_string()
 }
 
 /// A machine with a GPU, and the log of the calls of ONNX Runtime.
