@@ -1,16 +1,13 @@
 //! `promptseg bench` from the outside: the measured values, and their checks.
 
 mod scratch;
+mod tool;
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use scratch::{Scratch, assert_says, golden, line, refused, succeeded};
 use serde_json::Value;
-
-fn promptseg(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_promptseg")).current_dir(folder).args(arguments).output().unwrap()
-}
+use tool::promptseg;
 
 #[test]
 fn bench_measures_every_stage() {

@@ -33,6 +33,13 @@ impl Scratch {
         scratch
     }
 
+    /// Creates a folder with the picture `cat.png`.
+    pub fn with_cat(name: &str) -> Scratch {
+        let scratch = Scratch::new(name);
+        std::fs::copy(golden("pixels/chelsea_320x213.png"), scratch.file("cat.png")).unwrap();
+        scratch
+    }
+
     pub fn file(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.join(name)
     }
