@@ -5,29 +5,21 @@ zero points are 0, as TensorRT requires. Norms, softmax, the products of attenti
 each output stay in fp32. Needs no PyTorch.
 """
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
+from onnxruntime.quantization.calibrate import TensorsData
+from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
 from . import bundle
+from .sessions import session
 
 PRODUCTS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 QUANTISED = ("MatMul",)
 """Products that are converted. Convolutions in 8 bits are slower than in fp32 on CPUs, and are the last layers of ViT."""
-
-
-class Reader(CalibrationDataReader):
-    """The inputs of the calibration, one for each picture."""
-
-    def __init__(self, name: str, images: Iterable[np.ndarray]):
-        self.feeds = ({name: image} for image in images)
-
-    def get_next(self) -> dict | None:
-        return next(self.feeds, None)
 
 
 def products(graph: onnx.GraphProto) -> list[str]:
@@ -105,33 +97,54 @@ def int8(source: Path, target: Path, images: list[np.ndarray]) -> int:
         chosen = products(graph)
         if not chosen:
             return 0
-        # The quantiser recommends a preparation that would fuse operators for one runtime.
-        logging.getLogger().setLevel(logging.ERROR)
-        quantize_static(
-            named,
-            target,
-            Reader(graph.input[0].name, images),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(QUANTISED),
-            nodes_to_quantize=chosen,
-            per_channel=True,
-            # 8-bit weights overflow 16-bit sums on processors without VNNI.
-            reduce_range=True,
-            activation_type=QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            use_external_data_format=size > bundle.INLINE,
-            extra_options={
+        quantiser = QDQQuantizer(
+            load_model_with_shape_infer(named),
+            True,  # weights have a scale per channel
+            True,  # in 7 bits: 8-bit weights overflow 16-bit sums on processors without VNNI
+            QuantType.QInt8,
+            QuantType.QInt8,
+            ranges(named, [node.input[0] for node in graph.node if node.name in chosen], images),
+            chosen,
+            [],
+            list(QUANTISED),
+            {
                 "ActivationSymmetric": True,
                 "WeightSymmetric": True,
                 # The next operator reads the product in fp32.
                 "OpTypesToExcludeOutputQuantization": list(QUANTISED),
             },
         )
+        quantiser.quantize_model()
+        quantiser.model.save_model_to_file(target, size > bundle.INLINE)
     finally:
         named.unlink(missing_ok=True)
     strip(target)
     return len(chosen)
+
+
+def ranges(source: Path, tensors: list[str], images: Iterable[np.ndarray]) -> TensorsData:
+    """Runs a graph on `images` [1, 3, S, S] and returns the lowest and highest value of each tensor.
+
+    `quantize_static` does the same in an arena, with all operators apart, and needs 24 GB for SAM's ViT-B.
+    """
+    model = onnx.load(source, load_external_data=False)
+    graph, names = model.graph, list(dict.fromkeys(tensors))
+    del graph.output[:]
+    for name in names:
+        for operator in ("ReduceMin", "ReduceMax"):
+            value = f"{name}.{operator}"
+            graph.node.append(onnx.helper.make_node(operator, [name], [value], keepdims=0))
+            graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, []))
+    # Beside the source, because the graphs may share external weights.
+    measured = source.with_name(f"measured.{source.name}")
+    try:
+        onnx.save(model, measured)
+        runner = session(measured)
+        found = np.array([runner.run(None, {graph.input[0].name: image}) for image in images])
+    finally:
+        measured.unlink(missing_ok=True)
+    lowest, highest = found[:, ::2].min(0), found[:, 1::2].max(0)
+    return TensorsData(CalibrationMethod.MinMax, {name: (lowest[i], highest[i]) for i, name in enumerate(names)})
 
 
 def strip(path: Path) -> None:
