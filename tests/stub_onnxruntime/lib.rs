@@ -6,7 +6,8 @@
 //!
 //! - `without=cuda`: the provider is not compiled in. `with=openvino`: OpenVINO is compiled in.
 //! - `tensorrt.append=WHY`, `tensorrt.load=WHY`, `tensorrt.run=WHY`: fails with this message; also for `cuda` and `cpu`.
-//! - `openvino.slow=PART:MS`: runs of files whose path contains PART take so many milliseconds longer; also for the others.
+//! - `openvino.slow=PART:MS`: runs of files whose path contains PART take so many milliseconds longer, and at least three times as
+//!   long; also for the others.
 //! - `tensorrt.negated=PART`: runs of files whose path contains PART give negated results; also for the others.
 //! - `most=N`: a run with more than N objects is out of memory.
 //! - `full=INPUT`: a run with this input is out of memory.

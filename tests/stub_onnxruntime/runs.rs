@@ -3,6 +3,7 @@
 use std::ffi::c_char;
 use std::path::Path;
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use ort_sys::{OrtIoBinding, OrtRunOptions, OrtSession, OrtStatusPtr, OrtValue};
 
@@ -22,13 +23,14 @@ pub fn runs_on(session: *const OrtSession) -> (&'static str, bool) {
     })
 }
 
-/// Waits as long as a run of the session is slower than on the CPU.
-fn wait(provider: &str, session: *const OrtSession) {
+/// Waits as long as a run of the session, which began at `begun`, is slower than on the CPU.
+fn wait(provider: &str, session: *const OrtSession, begun: Instant) {
     let Some(slow) = setting(&format!("{provider}.slow")) else { return };
     let (part, ms) = slow.split_once(':').unwrap();
     let path = state(|s| s.sessions.get(&(session as usize)).map(|(path, _)| path.clone())).unwrap_or_default();
     if path.contains(part) {
-        std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap()));
+        let least = Duration::from_millis(ms.parse().unwrap());
+        std::thread::sleep(least.max(2 * begun.elapsed()));
     }
 }
 
@@ -117,8 +119,9 @@ pub unsafe extern "system" fn run(
     if let Some(why) = setting(&format!("{provider}.run")) {
         return fail(&why);
     }
-    wait(provider, session);
+    let begun = Instant::now();
     let status = unsafe { (real().Run)(session, options, input_names, inputs, n, output_names, n_out, outputs) };
+    wait(provider, session, begun);
     let broken = half && setting("fp16").is_some() || is_negated(provider, session);
     if status.0.is_null() && broken {
         (0..n_out).for_each(|i| unsafe { break_value(*outputs.add(i)) });
@@ -133,9 +136,11 @@ pub unsafe extern "system" fn run_with_binding(
 ) -> OrtStatusPtr {
     let (provider, _) = runs_on(session);
     log(&format!("run-binding {provider}"));
-    wait(provider, session);
-    match setting(&format!("{provider}.run")) {
-        Some(why) => fail(&why),
-        None => unsafe { (real().RunWithBinding)(session, options, binding) },
+    if let Some(why) = setting(&format!("{provider}.run")) {
+        return fail(&why);
     }
+    let begun = Instant::now();
+    let status = unsafe { (real().RunWithBinding)(session, options, binding) };
+    wait(provider, session, begun);
+    status
 }
