@@ -35,8 +35,9 @@ MODELS = {
 }
 # Of convolutions alone: their encoders have no product with weights, which is what int8 converts.
 WITHOUT_INT8 = {"RepViT-SAM", "EfficientViT-SAM L0", "EfficientViT-SAM XL0", "EdgeTAM"}
-# The sums of linear attention are too large for half precision: the exporter leaves operators that read or write them in fp32.
-LARGE_SUMS = {"EfficientViT-SAM L0", "EfficientViT-SAM XL0"}
+# The sums of linear attention are too large for half precision: the exporter leaves operators that read or write them in fp32. With
+# random weights, this is the least part of the products of the encoder in 16 bits.
+LARGE_SUMS = {"EfficientViT-SAM L0": 0.7, "EfficientViT-SAM XL0": 0.4}
 CALIBRATION = ("000.png", "001.png", "002.png")
 """Scenes of tests/scenes. The scales of an int8 variant decide its values, not its layers."""
 ROWS: dict[tuple[str, str, str], str] = {}
@@ -90,7 +91,7 @@ def test_every_graph_compiles(bundle: tuple[str, Path], precision: str) -> None:
         engine = compiled(plan)
         file = plan.graph.name
         assert not engine.errors, f"{file}: {engine.errors}"
-        least = 0.0 if ".fp16." not in file else 0.7 if name in LARGE_SUMS else 1.0
+        least = 0.0 if ".fp16." not in file else LARGE_SUMS.get(name, 1.0) if "encoder" in file else 1.0
         assert engine.half >= least, f"{file}: {engine.half:.0%} of the products in 16 bits, without {engine.full}"
         assert ".fp16." in file or engine.half == 0, f"{file}: {engine.half:.0%} of the products in 16 bits"
         assert (engine.quantised > 0) == (".int8." in file), f"{file}: {engine.quantised} layers"
