@@ -4,9 +4,9 @@
 mod client;
 mod scratch;
 
-/// Time-outs of the client.
+/// Time-outs of the client. Under emulation a search for everything takes minutes.
 mod bench {
-    pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(600);
 }
 
 use std::io::{BufRead as _, BufReader};
