@@ -195,7 +195,7 @@ def test_positions_of_deep_heads_are_constants(tmp_path):
     """The heads of ViT-H have 80 channels on 64 x 64 cells, like those of this small model."""
     path = tmp_path / "encoder.onnx"
     graphs.export_encoder(sam.small_vit(1024, width=320).eval(), 1024, ("image_embeddings",), path)
-    assert checks.of_file(path) == []
+    assert checks.file_violations(path) == []
 
 
 def test_onnx_runtime_fuses_the_gelu_of_an_encoder(tmp_path):
