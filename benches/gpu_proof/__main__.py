@@ -36,8 +36,6 @@ import report
 from measure import Proof
 
 ROOT = Path(__file__).resolve().parents[2]
-# A part and the files of a checkout, 50 MB, travel together in a load of at most 64 MiB.
-PART_MB = 16
 
 
 def options() -> argparse.ArgumentParser:
@@ -50,7 +48,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/providers.md")
     parser.add_argument("--rehearse", action="store_true", help="run on a simulated GPU, with small models or with --kit")
     parser.add_argument("--pack", type=Path, metavar="FOLDER", help="make the parts of a kit")
-    parser.add_argument("--part-mb", type=int, default=PART_MB, metavar="N", help=f"largest size of a part in MB ({PART_MB})")
+    parser.add_argument("--part-mb", type=int, default=kit.PART_MB, metavar="N", help=f"largest size of a part in MB ({kit.PART_MB})")
     parser.add_argument("--tensorrt", type=Path, metavar="FOLDER", help="folder of TensorRT's libraries, which are packed too")
     parser.add_argument("--capability", default="90", metavar="N", help="compute capability whose part of TensorRT is packed (90)")
     parser.add_argument("--without-cuda", action="store_true", help="leave CUDA's libraries out, which the GPU machine has")

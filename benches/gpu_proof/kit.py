@@ -21,6 +21,8 @@ from pathlib import Path
 import plan
 
 LIST, PARTS = "kit.json", "parts"
+# A part and the files of a checkout, 50 MB, travel together in a load of at most 64 MiB.
+PART_MB = 16
 # Wheels, and the files of each that the kit takes: ONNX Runtime, and CUDA 13.0 for drivers from 580 on.
 RUNTIME = {"onnxruntime-gpu==1.31.1": ["libonnxruntime.so*", "libonnxruntime_providers_*.so"]}
 CUDA = {
