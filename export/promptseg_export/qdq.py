@@ -99,15 +99,16 @@ def int8(source: Path, target: Path, images: list[np.ndarray]) -> int:
             return 0
         quantiser = QDQQuantizer(
             load_model_with_shape_infer(named),
-            True,  # weights have a scale per channel
-            True,  # in 7 bits: 8-bit weights overflow 16-bit sums on processors without VNNI
-            QuantType.QInt8,
-            QuantType.QInt8,
-            ranges(named, [node.input[0] for node in graph.node if node.name in chosen], images),
-            chosen,
-            [],
-            list(QUANTISED),
-            {
+            per_channel=True,
+            # 8-bit weights overflow 16-bit sums on processors without VNNI.
+            reduce_range=True,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8,
+            tensors_range=ranges(named, [node.input[0] for node in graph.node if node.name in chosen], images),
+            nodes_to_quantize=chosen,
+            nodes_to_exclude=[],
+            op_types_to_quantize=list(QUANTISED),
+            extra_options={
                 "ActivationSymmetric": True,
                 "WeightSymmetric": True,
                 # The next operator reads the product in fp32.
