@@ -6,7 +6,7 @@ mod tool;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use scratch::{Scratch, assert_says, golden, refused, succeeded, text};
+use scratch::{Scratch, assert_says, fixture, golden, refused, succeeded, text};
 use serde_json::Value;
 use tool::{command, promptseg};
 
@@ -101,11 +101,6 @@ fn inspect_describes_text_models() {
         scratch.describe(|description| description["tokens"] = 0.into());
         assert_says(&refused(&promptseg(&scratch.0, &["inspect", "."]), 1), &["tokens is 0, expected 1 to 1024"]);
     }
-}
-
-/// Returns the path of a model that another exporter wrote.
-fn fixture(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).display().to_string()
 }
 
 #[test]

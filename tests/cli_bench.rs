@@ -3,9 +3,7 @@
 mod scratch;
 mod tool;
 
-use std::path::Path;
-
-use scratch::{Scratch, assert_says, golden, line, refused, succeeded};
+use scratch::{Scratch, assert_says, fixture, golden, line, refused, succeeded};
 use serde_json::Value;
 use tool::promptseg;
 
@@ -57,11 +55,6 @@ fn bench_measures_boxes_and_a_track_and_compares() {
     assert_eq!(json["track"], Value::Null);
     let none = promptseg(&scratch.0, &["bench", "--boxes", "0"]);
     assert_says(&refused(&none, 2), &["expected a whole number from 1 to 4096"]);
-}
-
-/// Returns the path of a model that another exporter wrote.
-fn fixture(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).display().to_string()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use image::{GrayImage, Luma, RgbImage};
 use promptseg::pixels::{Mask, label_image};
-use scratch::{Scratch, assert_says, decode_run_lengths, golden, refused, succeeded, text};
+use scratch::{Scratch, assert_says, decode_run_lengths, fixture, golden, refused, succeeded, text};
 use serde_json::{Value, json};
 
 /// A grid that is quick to decode and finds most objects of a scene.
@@ -245,9 +245,6 @@ fn bad_pictures_and_regions_are_refused_one_by_one() {
 #[test]
 fn models_that_cannot_answer_a_grid_are_refused() {
     let scratch = with_scenes("everything-models");
-    let fixture = |name: &str| {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name).to_str().unwrap().to_owned()
-    };
     let (encoder, traced) = (
         fixture("transformersjs_sam2/vision_encoder.onnx"),
         fixture("transformersjs_sam2_traced/prompt_encoder_mask_decoder.onnx"),
