@@ -249,22 +249,24 @@ ensure_ort() {
         return 0
     fi
     export ORT_DYLIB_PATH=$dev/ort/libonnxruntime.so
-    fresh "$dev/ort/.stamp" "$ort_version $(uname -m)" && return 0
-    find_python
-    need_debian venv
-    step --or "$index_hint Or name a library of your own: ORT_DYLIB_PATH=/path/to/libonnxruntime.so" \
-        "fetching ONNX Runtime $ort_version from PyPI" fetch_runtime "$dev/ort" onnxruntime "$ort_version"
-    echo "$ort_version $(uname -m)" >"$dev/ort/.stamp"
+    ensure_runtime ort onnxruntime "$ort_version" "ONNX Runtime $ort_version" \
+        "Or name a library of your own: ORT_DYLIB_PATH=/path/to/libonnxruntime.so"
 }
 
 # The aarch64 library of ONNX Runtime, which QEMU loads on an x86-64 machine.
 ensure_ort_aarch64() {
-    fresh "$dev/ort-aarch64/.stamp" "$ort_version" && return 0
+    ensure_runtime ort-aarch64 onnxruntime "$ort_version" "ONNX Runtime $ort_version for aarch64" "" \
+        --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64
+}
+
+# ensure_runtime NAME PACKAGE VERSION WHAT HINT [OPTION...]: the libraries of a wheel of ONNX Runtime, in .dev/NAME.
+ensure_runtime() {
+    local folder=$dev/$1 key="$2 $3 $(uname -m) ${*:6}"
+    fresh "$folder/.stamp" "$key" && return 0
     find_python
     need_debian venv
-    step --or "$index_hint" "fetching ONNX Runtime $ort_version for aarch64 from PyPI" \
-        fetch_runtime "$dev/ort-aarch64" onnxruntime "$ort_version" --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64
-    echo "$ort_version" >"$dev/ort-aarch64/.stamp"
+    step --or "$index_hint${5:+ $5}" "fetching $4 from PyPI" fetch_runtime "$folder" "$2" "$3" "${@:6}"
+    echo "$key" >"$folder/.stamp"
 }
 
 # fetch_runtime FOLDER PACKAGE VERSION [OPTIONS]: makes a folder of the libraries and licences in a wheel of ONNX Runtime. Its Python side
@@ -289,12 +291,7 @@ fetch_runtime() {
 ensure_openvino() {
     [[ $(uname -s)-$(uname -m) == Linux-x86_64 ]] || return 0
     export PROMPTSEG_OPENVINO=$dev/openvino/libonnxruntime.so
-    fresh "$dev/openvino/.stamp" "$openvino_version" && return 0
-    find_python
-    need_debian venv
-    step --or "$index_hint" "fetching ONNX Runtime $openvino_version with OpenVINO from PyPI" \
-        fetch_runtime "$dev/openvino" onnxruntime-openvino "$openvino_version"
-    echo "$openvino_version" >"$dev/openvino/.stamp"
+    ensure_runtime openvino onnxruntime-openvino "$openvino_version" "ONNX Runtime $openvino_version with OpenVINO" ""
 }
 
 # ---------------------------------------------------------------------------------------------- the environment
