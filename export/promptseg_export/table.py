@@ -3,7 +3,8 @@
     python -m promptseg_export.table ../docs/models.md --promptseg PATH      # ./dev models, from the repository
 
 Models are measured one at a time, and each bundle is deleted afterwards. Models in the file of results are skipped, so an
-interrupted run can continue. Use a new file of results on another machine.
+interrupted run can continue. Use a new file of results on another machine. Rows of models that are not in the file of results
+stay as they are on the page.
 """
 
 import argparse
@@ -96,23 +97,30 @@ def row(family: str, model: str, variant: dict, files: dict, bench: dict) -> dic
     }
 
 
-def render(results: Results) -> str:
+def line(family: str, model: str, r: dict) -> str:
+    parity = f"{r['low_res']:.0e} | {r['iou']:.0e} | {r['mask_iou']:.4f}"
+    times = f"{r['encode_ms']:.0f} | {r['decode_ms']:.0f} | {r['peak_rss_mb']:.0f}"
+    return f"| {family} {model} | {r['precision']} | {r['bytes'] / 1e6:.0f} | {parity} | {times} |\n"
+
+
+def render(results: Results, old_table: str) -> str:
+    """The table: the lines of measured models from the results, all others from the old table."""
+    old_lines = old_table.splitlines(keepends=True)
     lines = []
     for family, model in models():
-        for r in results.rows_of(family, model):
-            parity = f"{r['low_res']:.0e} | {r['iou']:.0e} | {r['mask_iou']:.4f}"
-            times = f"{r['encode_ms']:.0f} | {r['decode_ms']:.0f} | {r['peak_rss_mb']:.0f}"
-            lines.append(f"| {family} {model} | {r['precision']} | {r['bytes'] / 1e6:.0f} | {parity} | {times} |\n")
+        measured = [line(family, model, row) for row in results.rows_of(family, model)]
+        lines += measured or [old for old in old_lines if old.startswith(f"| {family} {model} |")]
     return HEAD + "".join(lines)
 
 
-def write(document: Path, table: str) -> None:
-    """Writes the table between its two markers."""
+def write(document: Path, results: Results) -> None:
+    """Writes the results into the table between the two markers."""
     text = document.read_text()
     if BEGIN not in text or END not in text:
         raise SystemExit(f"{document} does not contain {BEGIN} and {END}, between which the table is written")
     before, rest = text.split(BEGIN, 1)
-    document.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END, 1)[1]}")
+    old_table, after = rest.split(END, 1)
+    document.write_text(f"{before}{BEGIN}\n{render(results, old_table)}{END}{after}")
 
 
 def main(arguments: list | None = None) -> int:
@@ -147,8 +155,8 @@ def main(arguments: list | None = None) -> int:
         except (subprocess.CalledProcessError, KeyError, RuntimeError) as e:
             log(f"{family} {model} failed: {e}")
             failed.append(f"{family} {model}")
-        write(args.document, render(results))
-    write(args.document, render(results))
+        write(args.document, results)
+    write(args.document, results)
     if failed:
         log(f"the table lacks {', '.join(failed)}")
     return 1 if failed else 0

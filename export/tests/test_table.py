@@ -65,6 +65,24 @@ def test_measured_models_are_not_measured_again(page, monkeypatch):
     assert measured == [("sam", "vit_h")]
 
 
+def test_rows_of_models_that_were_not_measured_stay(page, monkeypatch):
+    def row(model, precision, ms):
+        return f"| {model} | {precision} | 388 | 1e-06 | 1e-07 | 1.0000 | {ms} | 40 | 3736 |\n"
+
+    old = row("sam vit_b", "fp32", 10416) + row("sam vit_b", "int8", 6875) + row("sam vit_l", "fp32", 30650)
+    page.write_text(f"{table.BEGIN}\n{table.HEAD}{old}{table.END}\n")
+    assert run(page, "--only") == 0
+    assert page.read_text() == f"{table.BEGIN}\n{table.HEAD}{old}{table.END}\n"
+
+    def measure(family, model, promptseg, work, results, runs, log):
+        results.add({**table.row(family, model, INT8, FILES, BENCH), "complete": True})
+
+    monkeypatch.setattr(table, "measure", measure)
+    assert run(page, "--only", "sam/vit_b") == 0
+    new = "| sam vit_b | int8 | 266 | 1e-02 | 4e-04 | 0.9877 | 1235 | 45 | 679 |\n" + row("sam vit_l", "fp32", 30650)
+    assert page.read_text() == f"{table.BEGIN}\n{table.HEAD}{new}{table.END}\n"
+
+
 def test_the_table_has_every_model_with_published_weights():
     names = [f"{family} {model}" for family, model in table.models()]
     assert {"sam vit_h", "sam-hq vit_tiny", "mobile-sam vit_tiny"} <= set(names)
