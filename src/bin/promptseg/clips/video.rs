@@ -30,8 +30,10 @@ impl Video {
     pub fn open(path: &Path) -> Result<Self, String> {
         let from_stdin = path == Path::new(STDIN);
         let mut command = Command::new("ffmpeg");
-        command.args(["-v", "error", "-nostdin", "-i"]).arg(if from_stdin { "pipe:0".into() } else { file_url(path) });
-        // Each frame of the file gets a time of its own. Otherwise ffmpeg repeats and drops frames to reach a constant rate.
+        // Every frame gets the same duration, by the first `-r`, and a time of its own, by the filter: otherwise ffmpeg repeats
+        // and drops frames to reach a constant rate. ffmpeg 9 needs the duration, older versions the time.
+        command.args(["-v", "error", "-nostdin", "-r", "25", "-i"]);
+        command.arg(if from_stdin { "pipe:0".into() } else { file_url(path) });
         command.args(["-vf", "settb=1/25,setpts=N", "-r", "25", "-f", "image2pipe", "-c:v", "ppm", "-"]);
         command.stdin(if from_stdin { Stdio::inherit() } else { Stdio::null() });
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
