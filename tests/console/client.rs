@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use promptseg::pixels::decode_compressed;
@@ -17,6 +17,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::bench::PATIENCE;
+
+/// Time after which a page that waits sends a ping. The console closes a connection on which it gets no message, and a search
+/// takes minutes under emulation.
+const PING_PERIOD: Duration = Duration::from_secs(30);
 
 /// Sends a request with these lines, and returns the whole response.
 pub async fn request(address: SocketAddr, lines: &[&str], body: &str) -> String {
@@ -55,6 +59,8 @@ pub async fn cookie(address: SocketAddr, token: &str) -> String {
 pub struct Page {
     socket: WebSocketStream<TcpStream>,
     next: u32,
+    /// Time of the last message to the console.
+    sent: Instant,
     /// Pictures that arrived while a text was awaited.
     pictures: VecDeque<Picture>,
     pub hello: Value,
@@ -93,7 +99,7 @@ impl Page {
             Err(Error::Http(response)) => return Err(response.status().as_u16()),
             Err(e) => panic!("{e}"),
         };
-        let mut page = Page { socket, next: 1, pictures: VecDeque::new(), hello: Value::Null };
+        let mut page = Page { socket, next: 1, sent: Instant::now(), pictures: VecDeque::new(), hello: Value::Null };
         page.hello = page.text("hello").await;
         Ok(page)
     }
@@ -115,6 +121,7 @@ impl Page {
 
     /// Sends a text. The console may have closed the connection.
     pub async fn send_text(&mut self, text: String) {
+        self.sent = Instant::now();
         let _ = self.socket.send(Message::Text(text.into())).await;
     }
 
@@ -123,8 +130,15 @@ impl Page {
     }
 
     pub async fn receive(&mut self) -> Received {
+        let since = Instant::now();
         loop {
-            let message = timeout(PATIENCE, self.socket.next()).await.expect("a message");
+            if self.sent.elapsed() >= PING_PERIOD {
+                self.send(json!({"type": "ping", "sent": 0.0})).await;
+            }
+            let Ok(message) = timeout(PING_PERIOD, self.socket.next()).await else {
+                assert!(since.elapsed() < PATIENCE, "no message");
+                continue;
+            };
             return match message {
                 Some(Ok(Message::Text(text))) => Received::Text(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Binary(bytes))) => Received::Picture(picture(&bytes)),
