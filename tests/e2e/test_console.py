@@ -95,6 +95,25 @@ def test_keys_undo_redo_delete_and_start_an_object(tab: Tab) -> None:
     tab.until_objects(0)
 
 
+SLOW_REQUESTS = """
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (message) {
+  setTimeout(() => send.call(this, message), String(message).includes('"ask"') ? 500 : 0);
+};
+"""
+
+
+def test_an_object_is_started_while_the_click_before_is_on_its_way(console: Robot, open_tab: Open) -> None:
+    tab = open_tab(url_of(console.process), SLOW_REQUESTS)
+    tab.until_state("live")
+    disk, egg = tab.spot(DISK.colour), tab.spot(EGG.colour)
+    tab.page.mouse.click(*disk)
+    tab.page.keyboard.press("n")
+    tab.page.mouse.click(*egg)
+    tab.until_objects(2)
+    assert [prompt["object"] for prompt in tab.asked("prompt")] == [0, 0]
+
+
 def test_a_box_a_background_click_and_a_brush(tab: Tab) -> None:
     x, y = tab.spot(DISK.colour)
     mouse = tab.page.mouse

@@ -253,7 +253,8 @@ function select(id) {
 }
 
 function newObject() {
-  if (state.selected) select(state.selected);
+  // After the prompts before it, whose answers select their object.
+  state.prompts = state.prompts.then(() => state.selected && select(state.selected));
   toast("info", "The next click starts an object.");
 }
 
