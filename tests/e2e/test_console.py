@@ -114,6 +114,18 @@ def test_an_object_is_started_while_the_click_before_is_on_its_way(console: Robo
     assert [prompt["object"] for prompt in tab.asked("prompt")] == [0, 0]
 
 
+def test_undo_takes_back_a_click_that_is_not_answered_yet(console: Robot, open_tab: Open) -> None:
+    tab = open_tab(url_of(console.process), SLOW_REQUESTS)
+    tab.until_state("live")
+    disk = tab.spot(DISK.colour)
+    tab.page.mouse.click(*disk)
+    tab.page.mouse.click(disk[0] + 4, disk[1])
+    tab.page.keyboard.press("z")
+    tab.wait("undo", lambda: tab.asked("undo"))
+    order = [m["action"]["do"] for m in tab.sent if m["type"] == "ask" and m["action"]["do"] in ("prompt", "undo")]
+    assert order == ["prompt", "prompt", "undo"]
+
+
 def test_a_box_a_background_click_and_a_brush(tab: Tab) -> None:
     x, y = tab.spot(DISK.colour)
     mouse = tab.page.mouse

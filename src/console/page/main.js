@@ -161,7 +161,13 @@ async function act(action) {
   return answer;
 }
 
-/** Sends a prompt on the picture that is shown, once the prompts before it are answered. */
+/** Runs a step of the operator's work after the steps before it, some of which may wait for an answer. */
+function inOrder(step) {
+  // A step that fails is reported by the browser and stops no other step.
+  state.steps = state.steps.catch(() => {}).then(step);
+}
+
+/** Sends a prompt on the picture that is shown. */
 function prompt(fields) {
   const reason = refusal();
   if (reason) return toast("error", reason);
@@ -170,7 +176,7 @@ function prompt(fields) {
   const pin = { until: performance.now() + PIN_TIME };
   const masked = new Promise((resolve) => (pin.masked = resolve));
   state.pin = pin;
-  state.prompts = state.prompts.then(async () => {
+  inOrder(async () => {
     const object = state.selected;
     const answer = await act({ do: "prompt", stamp, held, object, ...fields });
     if (answer.ok) {
@@ -253,8 +259,7 @@ function select(id) {
 }
 
 function newObject() {
-  // After the prompts before it, whose answers select their object.
-  state.prompts = state.prompts.then(() => state.selected && select(state.selected));
+  inOrder(() => state.selected && select(state.selected));
   toast("info", "The next click starts an object.");
 }
 
@@ -264,17 +269,21 @@ function hide(id) {
   showList();
 }
 
-async function undo(direction) {
+function undo(direction) {
   if (!brush.isEmpty && direction === "undo") return tools.clearBrush();
-  const answer = await act({ do: direction });
-  if (!answer.ok) return;
-  dropCarried();
-  toast("info", answer.text);
+  inOrder(async () => {
+    const answer = await act({ do: direction });
+    if (!answer.ok) return;
+    dropCarried();
+    toast("info", answer.text);
+  });
 }
 
-async function clear() {
-  const answer = await act({ do: "clear" });
-  if (answer.ok) dropCarried();
+function clear() {
+  inOrder(async () => {
+    const answer = await act({ do: "clear" });
+    if (answer.ok) dropCarried();
+  });
 }
 
 /** Shows no object any more that the masks of the picture do not have. */
@@ -291,9 +300,11 @@ async function show(index) {
   else state.hello.timeline = answer.timeline;
 }
 
-async function save() {
-  const answer = await act({ do: "save" });
-  if (answer.ok) toast("info", answer.text);
+function save() {
+  inOrder(async () => {
+    const answer = await act({ do: "save" });
+    if (answer.ok) toast("info", answer.text);
+  });
 }
 
 // ---- the stage

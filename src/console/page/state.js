@@ -12,8 +12,11 @@ export const state = {
   isHeld: false,
   /** A prompt that waits for its answer on the picture on the stage: {until, masked}. */
   pin: null,
-  /** The prompts so far, which are sent one after the other: the second click of a new object needs its number. */
-  prompts: Promise.resolve(),
+  /**
+   * The operator's steps so far (prompts, undo, save, ...), which run one after the other: the second click of a new object needs
+   * the object's number, and undo takes back the last click, also if that is not answered yet.
+   */
+  steps: Promise.resolve(),
   selected: 0,
   carried: new Map(),
   candidates: { id: 0, list: [] },
