@@ -372,13 +372,18 @@ fn wrong_arguments_end_with_a_reason() {
         (vec![&frames, "--point", "1,1", "--prompted-frames", "17"], 2, vec!["17 is not in 1..=16"]),
         (vec![&frames, "--point", "1,1", "--memories", "7"], 2, vec!["7 is not in 0..=6"]),
         (vec!["nothing.mp4", "--point", "1,1"], 1, vec!["nothing.mp4"]),
-        (vec!["a.txt", "--point", "1,1"], 1, vec!["a.txt", "ffmpeg", "Install"]),
         (vec![&frames, "--mask", "small.png"], 1, vec!["small.png", "8x8", "160x120"]),
     ] {
-        scratch.write("a.txt", "no video");
         image::GrayImage::from_pixel(8, 8, image::Luma([255])).save(scratch.file("small.png")).unwrap();
         assert_says(&refused(&track(&scratch.0, &arguments), code), &parts);
     }
+}
+
+#[test]
+fn without_ffmpeg_a_video_is_refused_with_the_remedy() {
+    let scratch = Scratch::new("track-without-ffmpeg");
+    scratch.write("a.txt", "no video");
+    assert_says(&refused(&track(&scratch.0, &["a.txt", "--point", "1,1"]), 1), &["a.txt", "ffmpeg", "Install"]);
 }
 
 #[test]
