@@ -204,6 +204,13 @@ class Peer:
         self._publishers: dict[str, Any] = {}
         self._clients: dict[str, Any] = {}
 
+    def run(self, call: Callable[[], T]) -> T:
+        """Runs a call on the thread of the callbacks. An action client of rclpy ignores a response that another thread takes
+        before the client has noted the request."""
+        task = self._executor.create_task(call)
+        eventually("the end of a call", task.done)
+        return task.result()
+
     def _spin(self) -> None:
         # Not spin(): stopping spin() from another thread destroys objects that a running callback uses.
         while not self._closing.is_set():

@@ -438,7 +438,8 @@ def check_ros2(verb: str, words: list[str], bench: Bench) -> str:
         case ["action", "send_goal", "--feedback", action, name, values]:
             client = ActionClient(peer.node, kind(name), action)
             assert client.wait_for_server(START_TIMEOUT)
-            sent = client.send_goal_async(fill(kind(name).Goal(), yaml.safe_load(values)))
+            goal = fill(kind(name).Goal(), yaml.safe_load(values))
+            sent = peer.run(lambda: client.send_goal_async(goal))
             eventually("an answer to the goal", sent.done)
             assert sent.result().accepted
             client.destroy()

@@ -38,18 +38,19 @@ class Goal:
 
     def __init__(self, client: Client, **goal: Any) -> None:
         self.feedback = Inbox()
-        sent = client.actions.send_goal_async(Action.Goal(**goal), feedback_callback=self.feedback.put)
+        self._peer = client.peer
+        sent = self._peer.run(lambda: client.actions.send_goal_async(Action.Goal(**goal), feedback_callback=self.feedback.put))
         eventually("an answer to the goal", sent.done)
         self.handle = sent.result()
         assert self.handle.accepted
-        self._result = self.handle.get_result_async()
+        self._result = self._peer.run(self.handle.get_result_async)
 
     def result(self) -> tuple[int, Action.Result]:
         eventually("the result of the goal", self._result.done)
         return self._result.result().status, self._result.result().result
 
     def cancel(self) -> CancelGoal.Response:
-        cancelled = self.handle.cancel_goal_async()
+        cancelled = self._peer.run(self.handle.cancel_goal_async)
         eventually("an answer to the cancellation", cancelled.done)
         return cancelled.result()
 
